@@ -1,0 +1,3 @@
+//! Barbule
+#![warn(missing_docs)]
+pub mod code;
