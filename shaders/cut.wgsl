@@ -1,0 +1,28 @@
+// Where each query's top k ends: the distance of its k-th nearest code, and how
+// many codes lie strictly nearer.
+//
+// Bindings: 0 the pass; 3 histograms [query][level]; 4 cuts [query] = (distance, nearer).
+// Reads 4·levels bytes and writes 8 per query; one invocation a query.
+
+@group(0) @binding(3) var<storage, read> histograms: array<u32>;
+@group(0) @binding(4) var<storage, read_write> cuts: array<vec2<u32>>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    let query = id.x;
+    if query >= pass_.queries {
+        return;
+    }
+    var nearer = 0u;
+    var level = 0u;
+    while level + 1u < pass_.levels {
+        let count = histograms[query * pass_.levels + level];
+        // Written without a sum, which could overflow.
+        if count >= pass_.k - nearer {
+            break;
+        }
+        nearer += count;
+        level += 1u;
+    }
+    cuts[query] = vec2<u32>(level, nearer);
+}

@@ -1,0 +1,358 @@
+/*!
+Which device computes: the choice of an adapter, and the one wgpu device that
+Burn and Barbule's own shaders share.
+
+This module knows nothing about models or codes. An adapter is opened once per
+process; opening it again gives the same handle.
+*/
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// Where a command should compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeviceChoice {
+    /// The best real GPU, else the CPU.
+    #[default]
+    Auto,
+    /// Any graphics interface; a software adapter only if there is no real GPU.
+    Gpu,
+    /// As `Gpu`, through Vulkan only.
+    Vulkan,
+    /// As `Gpu`, through Metal only.
+    Metal,
+    /// As `Gpu`, through Direct3D 12 only.
+    Dx12,
+    /// The CPU, with no graphics interface at all.
+    Cpu,
+}
+
+impl DeviceChoice {
+    /// Every choice, in the order in which they are listed to users.
+    pub const ALL: [Self; 6] =
+        [Self::Auto, Self::Gpu, Self::Vulkan, Self::Metal, Self::Dx12, Self::Cpu];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Gpu => "gpu",
+            Self::Vulkan => "vulkan",
+            Self::Metal => "metal",
+            Self::Dx12 => "dx12",
+            Self::Cpu => "cpu",
+        }
+    }
+
+    fn backends(self) -> wgpu::Backends {
+        match self {
+            Self::Cpu => wgpu::Backends::empty(),
+            Self::Auto | Self::Gpu => {
+                wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12
+            }
+            Self::Vulkan => wgpu::Backends::VULKAN,
+            Self::Metal => wgpu::Backends::METAL,
+            Self::Dx12 => wgpu::Backends::DX12,
+        }
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|c| c.name() == text);
+        found.ok_or_else(|| format!("'{text}' is not one of auto, gpu, vulkan, metal, dx12, cpu"))
+    }
+}
+
+/// Why a device could not be had.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum DeviceError {
+    /// No adapter answers to the choice.
+    #[error("no adapter found for --device {0}; install a graphics driver or use --device cpu")]
+    NoAdapter(DeviceChoice),
+    /// `--adapter` names nothing, or more than one thing.
+    #[error("no adapter matches '{wanted}'; there are: {there}")]
+    NoSuchAdapter {
+        /// What was asked for.
+        wanted: String,
+        /// The adapters there are, numbered.
+        there: String,
+    },
+    /// `--adapter` together with `--device cpu`.
+    #[error("--adapter picks a graphics adapter and --device cpu uses none; leave one of them out")]
+    AdapterOnCpu,
+    /// The driver refused to open the adapter.
+    #[error("{adapter} could not be opened: {reason}; try another --adapter or --device cpu")]
+    Open {
+        /// The adapter's name.
+        adapter: String,
+        /// What the driver said.
+        reason: String,
+    },
+}
+
+/// What is known of an adapter before it is opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdapterInfo {
+    /// Its number for `--adapter`.
+    pub index: usize,
+    /// The name its driver gives.
+    pub name: String,
+    /// The graphics interface: vulkan, metal or dx12.
+    pub backend: String,
+    /// Whether it is emulated on the CPU.
+    pub software: bool,
+    /// discrete, integrated, virtual, software or other.
+    pub kind: &'static str,
+    /// The driver and its version, as it calls itself.
+    pub driver: String,
+}
+
+impl fmt::Display for AdapterInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}, {})", self.name, self.backend, self.kind)
+    }
+}
+
+/// An opened graphics adapter: one wgpu device and queue, shared with Burn.
+///
+/// Burn owns the device's lost and error callbacks, so they are never replaced
+/// here: our own work runs inside error scopes instead.
+#[derive(Debug)]
+pub struct Gpu {
+    /// The adapter behind it.
+    pub info: AdapterInfo,
+    /// The logical device.
+    pub device: wgpu::Device,
+    /// Its queue.
+    pub queue: wgpu::Queue,
+    #[cfg(feature = "model")]
+    burn: burn::tensor::Device,
+}
+
+#[cfg(feature = "model")]
+impl Gpu {
+    /// Hands what Burn has queued to the device.
+    pub(crate) fn flush(&self) -> Result<(), String> {
+        self.burn.flush().map_err(|error| format!("{error:?}"))
+    }
+}
+
+/// Where to compute, decided and opened.
+#[derive(Debug, Clone)]
+pub enum Device {
+    /// The CPU.
+    Cpu,
+    /// A graphics adapter.
+    Gpu(Arc<Gpu>),
+}
+
+impl Device {
+    /// Decides on a device and opens it.
+    ///
+    /// `adapter` is a number of [`adapters`] or a part of a name, in any case.
+    ///
+    /// # Errors
+    /// When nothing answers to the choice or the driver refuses. `Auto` without
+    /// `adapter` falls back to the CPU when there is no real GPU, but a real GPU
+    /// that does not open is an error, so that nobody waits for a CPU unknowingly.
+    pub fn open(choice: DeviceChoice, adapter: Option<&str>) -> Result<Self, DeviceError> {
+        if choice == DeviceChoice::Cpu {
+            return match adapter {
+                Some(_) => Err(DeviceError::AdapterOnCpu),
+                None => Ok(Self::Cpu),
+            };
+        }
+        let found = enumerate(choice.backends());
+        let index = match adapter {
+            Some(wanted) => Some(find(&found, wanted)?),
+            // The list is in order of preference, software last.
+            None if choice == DeviceChoice::Auto => found.iter().position(|(i, _)| !i.software),
+            None if found.is_empty() => return Err(DeviceError::NoAdapter(choice)),
+            None => Some(0),
+        };
+        match index.and_then(|i| found.into_iter().nth(i)) {
+            Some((info, adapter)) => Ok(Self::Gpu(open_adapter(info, adapter)?)),
+            None => Ok(Self::Cpu),
+        }
+    }
+
+    /// The device that Burn's tensors live on.
+    #[cfg(feature = "model")]
+    pub fn burn(&self) -> burn::tensor::Device {
+        match self {
+            Self::Cpu => burn::tensor::Device::flex(),
+            Self::Gpu(gpu) => gpu.burn.clone(),
+        }
+    }
+
+    /// Whether this is the CPU.
+    pub fn is_cpu(&self) -> bool {
+        matches!(self, Self::Cpu)
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => {
+                let threads = rayon::current_num_threads();
+                write!(f, "CPU ({threads} thread{})", if threads == 1 { "" } else { "s" })
+            }
+            Self::Gpu(gpu) => gpu.info.fmt(f),
+        }
+    }
+}
+
+/// The adapters that `choice` may use, best first, as `--adapter` counts them.
+pub fn adapters(choice: DeviceChoice) -> Vec<AdapterInfo> {
+    enumerate(choice.backends()).into_iter().map(|(info, _)| info).collect()
+}
+
+fn enumerate(backends: wgpu::Backends) -> Vec<(AdapterInfo, wgpu::Adapter)> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    let mut found: Vec<_> = pollster::block_on(instance.enumerate_adapters(backends))
+        .into_iter()
+        .map(|adapter| (adapter.get_info(), adapter))
+        .collect();
+    // A stable order, so that a number means the same adapter in the next call.
+    found.sort_by_key(|(info, _)| (preference(info.device_type), info.backend as u8));
+    let describe = |(index, (info, adapter)): (usize, (wgpu::AdapterInfo, wgpu::Adapter))| {
+        let ours = AdapterInfo {
+            index,
+            name: info.name,
+            backend: info.backend.to_str().to_owned(),
+            software: info.device_type == wgpu::DeviceType::Cpu,
+            kind: kind(info.device_type),
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+        };
+        (ours, adapter)
+    };
+    found.into_iter().enumerate().map(describe).collect()
+}
+
+fn preference(kind: wgpu::DeviceType) -> u8 {
+    match kind {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    }
+}
+
+fn kind(kind: wgpu::DeviceType) -> &'static str {
+    match kind {
+        wgpu::DeviceType::DiscreteGpu => "discrete",
+        wgpu::DeviceType::IntegratedGpu => "integrated",
+        wgpu::DeviceType::VirtualGpu => "virtual",
+        wgpu::DeviceType::Other => "other",
+        wgpu::DeviceType::Cpu => "software",
+    }
+}
+
+fn find(found: &[(AdapterInfo, wgpu::Adapter)], wanted: &str) -> Result<usize, DeviceError> {
+    let names = || found.iter().map(|(i, _)| format!("{} = {i}", i.index)).collect::<Vec<_>>();
+    let none = || {
+        let there = if found.is_empty() { "none".to_owned() } else { names().join(", ") };
+        DeviceError::NoSuchAdapter { wanted: wanted.to_owned(), there }
+    };
+    if let Ok(number) = wanted.parse::<usize>() {
+        return if number < found.len() { Ok(number) } else { Err(none()) };
+    }
+    let wanted_lower = wanted.to_lowercase();
+    let position = found.iter().position(|(i, _)| i.name.to_lowercase().contains(&wanted_lower));
+    position.filter(|_| !wanted.is_empty()).ok_or_else(none)
+}
+
+/// Opens an adapter, or gives the handle under which it is open already.
+fn open_adapter(info: AdapterInfo, adapter: wgpu::Adapter) -> Result<Arc<Gpu>, DeviceError> {
+    static OPEN: OnceLock<Mutex<Vec<Arc<Gpu>>>> = OnceLock::new();
+    let open = OPEN.get_or_init(Default::default);
+    // A poisoned lock still guards a valid list: entries are only ever pushed whole.
+    let mut open = open.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let same = |gpu: &&Arc<Gpu>| (&gpu.info.name, &gpu.info.backend) == (&info.name, &info.backend);
+    // Two equal cards in one machine differ only by their number.
+    if let Some(gpu) = open.iter().filter(same).find(|gpu| gpu.info.index == info.index) {
+        return Ok(gpu.clone());
+    }
+    let refused = |reason: String| DeviceError::Open { adapter: info.to_string(), reason };
+    // What Burn asks for itself, less the experimental features, which need `unsafe`.
+    let features = adapter.features()
+        - wgpu::Features::MAPPABLE_PRIMARY_BUFFERS
+        - wgpu::Features::all_experimental_mask();
+    let descriptor = wgpu::DeviceDescriptor {
+        label: Some("barbule"),
+        required_features: features,
+        required_limits: adapter.limits(),
+        memory_hints: wgpu::MemoryHints::MemoryUsage,
+        ..Default::default()
+    };
+    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
+        .map_err(|error| refused(error.to_string()))?;
+    #[cfg(feature = "model")]
+    let burn = share_with_burn(&adapter, &device, &queue).map_err(refused)?;
+    let gpu = Arc::new(Gpu {
+        info,
+        device,
+        queue,
+        #[cfg(feature = "model")]
+        burn,
+    });
+    open.push(gpu.clone());
+    Ok(gpu)
+}
+
+#[cfg(feature = "model")]
+fn share_with_burn(
+    adapter: &wgpu::Adapter,
+    device: &wgpu::Device,
+    queue: &wgpu::Queue,
+) -> Result<burn::tensor::Device, String> {
+    let backend = adapter.get_info().backend;
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: backend.into(),
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    let (adapter, device, queue) = (adapter.clone(), device.clone(), queue.clone());
+    let setup = burn::tensor::wgpu::WgpuSetup { instance, adapter, device, queue, backend };
+    burn::tensor::Device::wgpu_options().setup(setup).init().map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_choice_reads_back() {
+        for choice in DeviceChoice::ALL {
+            assert_eq!(choice.to_string().parse(), Ok(choice));
+        }
+        assert!("cuda".parse::<DeviceChoice>().is_err());
+    }
+
+    #[test]
+    fn cpu_needs_no_driver_and_takes_no_adapter() {
+        assert!(Device::open(DeviceChoice::Cpu, None).is_ok_and(|d| d.is_cpu()));
+        let both = Device::open(DeviceChoice::Cpu, Some("0"));
+        assert!(matches!(both, Err(DeviceError::AdapterOnCpu)));
+    }
+
+    #[test]
+    fn an_unknown_adapter_is_named_in_the_error() {
+        let error = Device::open(DeviceChoice::Gpu, Some("no such card")).unwrap_err();
+        assert!(error.to_string().contains("no such card"), "{error}");
+    }
+}

@@ -1,0 +1,122 @@
+/*!
+From image files to features: decoding, preparing and the trunk's forward pass.
+
+This module knows no labels and no codes. A file that cannot be read does not stop
+the others; it comes back with its reason.
+*/
+
+use std::path::PathBuf;
+
+use burn::tensor::{Tensor, TensorData};
+use rayon::prelude::*;
+
+use crate::device::Device;
+use crate::image::{self, ImageError, Limits, Preprocess};
+use crate::task::{Stopped, Task};
+use crate::trunk::EfficientNetLite0;
+
+/// Images per forward pass: enough to keep all cores busy, little enough that the
+/// widest maps of all of them (5 MiB each at 224²) do not matter.
+pub const BATCH: usize = 32;
+
+/// Why features could not be computed.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    /// The device failed.
+    #[error("{device} failed while encoding: {reason}; use --device cpu")]
+    Device {
+        /// The device.
+        device: String,
+        /// What it said.
+        reason: String,
+    },
+    /// The work was stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// A trunk, ready to give features.
+#[derive(Debug)]
+pub struct Encoder {
+    trunk: EfficientNetLite0,
+    preprocess: Preprocess,
+    device: Device,
+}
+
+/// Features of the files that could be read.
+#[derive(Debug, Default)]
+pub struct FileFeatures {
+    /// One row for each file of `kept`, in its order.
+    pub values: Vec<f32>,
+    /// Positions of the files that were read, ascending.
+    pub kept: Vec<usize>,
+    /// Position and reason of each file that was not.
+    pub failures: Vec<(usize, ImageError)>,
+}
+
+impl Encoder {
+    /// An encoder for a trunk whose weights are on `device`; its norms are folded here.
+    pub fn new(trunk: EfficientNetLite0, preprocess: Preprocess, device: Device) -> Self {
+        Self { trunk: trunk.fold(), preprocess, device }
+    }
+
+    /// How images are prepared.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Pooled features of prepared images: `[n, 3, S, S]` to n rows.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn features(&self, inputs: Vec<f32>) -> Result<Vec<f32>, EncodeError> {
+        let size = self.preprocess.size() as usize;
+        let count = inputs.len() / self.preprocess.values();
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let data = TensorData::new(inputs, [count, 3, size, size]);
+        let pooled = self.trunk.pooled(Tensor::from_data(data, &self.device.burn()));
+        let failed = |reason| EncodeError::Device { device: self.device.to_string(), reason };
+        let data = pooled.try_into_data().map_err(|error| failed(format!("{error:?}")))?;
+        data.into_vec::<f32>().map_err(|error| failed(format!("{error:?}")))
+    }
+
+    /// Pooled features of image files, [`BATCH`] at a time.
+    ///
+    /// # Errors
+    /// When the device fails or the work is stopped; unreadable files are no error.
+    pub fn features_of_files(
+        &self,
+        files: &[PathBuf],
+        limits: &Limits,
+        task: &Task<'_>,
+    ) -> Result<FileFeatures, EncodeError> {
+        let mut all = FileFeatures::default();
+        task.step(0, files.len())?;
+        for (batch, files_) in files.chunks(BATCH).enumerate() {
+            let open = |path: &PathBuf| {
+                image::open(path, limits).map(|image| self.preprocess.apply(&image))
+            };
+            let opened: Vec<_> = files_.par_iter().map(open).collect();
+            let mut inputs = Vec::with_capacity(opened.len() * self.preprocess.values());
+            for (position, opened) in (batch * BATCH..).zip(opened) {
+                match opened {
+                    Ok(input) => {
+                        inputs.extend(input);
+                        all.kept.push(position);
+                    }
+                    Err(error) => all.failures.push((position, error)),
+                }
+            }
+            all.values.extend(self.features(inputs)?);
+            task.step(batch * BATCH + files_.len(), files.len())?;
+        }
+        Ok(all)
+    }
+}

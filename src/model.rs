@@ -1,0 +1,285 @@
+/*!
+A trained model: one file with a trunk, a hash and a card that says what they are.
+
+The file is a `.safetensors` file: the trunk's weights (convolutions in half
+precision), the hash in single precision, and the card as JSON in the metadata
+under the key `barbule`.
+*/
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use burn::module::{Module, Param};
+use burn::prelude::*;
+use burn::tensor::{DType, TensorData};
+use burn_store::{FloatCastAdapter, ModuleSnapshot, SafetensorsStore};
+use serde::{Deserialize, Serialize};
+
+use crate::code::{BinaryCodes, CodeError};
+use crate::device::Device as BarbuleDevice;
+use crate::encoder::{EncodeError, Encoder};
+use crate::image::Preprocess;
+use crate::method::{Features, HashError, LinearHash};
+use crate::trunk::weights::half_precision;
+use crate::trunk::{EfficientNetLite0, TrunkKind};
+
+/// Version of the model file that this program writes, and the newest it reads.
+pub const FORMAT: u32 = 1;
+/// The metadata key of the card.
+const CARD: &str = "barbule";
+/// A model file larger than this is not a model (bytes).
+const MAX_BYTES: u64 = 4 << 30;
+
+/// Why a model could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The file could not be read.
+    #[error("cannot read the model {}: {error}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The file is not a model.
+    #[error("{} is not a Barbule model: {reason}; train one with `barbule train`", path.display())]
+    Unfit {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file is of a later version.
+    #[error("{} is a model of format {found}, this program reads up to {FORMAT}; install a newer barbule", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format version.
+        found: u32,
+    },
+    /// The file could not be written.
+    #[error("cannot write the model {}: {reason}; choose another --out", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The hash and the trunk do not fit together.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    /// The bit length is impossible.
+    #[error(transparent)]
+    Code(#[from] CodeError),
+    /// The device failed.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+}
+
+/// What a model was trained on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DataCard {
+    /// Name of the data set's folder.
+    pub name: String,
+    /// Its layout.
+    pub layout: String,
+    /// Images trained on.
+    pub images: usize,
+    /// Seed of the split, where the data set has none of its own.
+    pub split_seed: Option<u64>,
+}
+
+/// What a model says about itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Card {
+    /// Version of the file's format.
+    pub format: u32,
+    /// Version of the program that wrote it.
+    pub program: String,
+    /// The method, as on the command line.
+    pub method: String,
+    /// Bits per code.
+    pub bits: usize,
+    /// The trunk.
+    pub trunk: TrunkKind,
+    /// How images are prepared.
+    pub preprocess: Preprocess,
+    /// Names of the classes trained on; empty for methods that need none.
+    pub classes: Vec<String>,
+    /// The training data.
+    pub data: DataCard,
+    /// Seed of every draw.
+    pub seed: u64,
+    /// Figures of the training, by name.
+    pub figures: BTreeMap<String, f64>,
+    /// Licence of the weights.
+    pub licence: String,
+}
+
+/// The hash as a module, so that it is stored like the trunk.
+#[derive(Module, Debug)]
+struct Linear {
+    /// `[features]`.
+    mean: Param<Tensor<1>>,
+    /// `[features, bits]`.
+    projection: Param<Tensor<2>>,
+}
+
+/// All that is in the file.
+#[derive(Module, Debug)]
+struct Network {
+    trunk: EfficientNetLite0,
+    hash: Linear,
+}
+
+/// A trained model, opened on a device.
+#[derive(Debug)]
+pub struct Model {
+    card: Card,
+    encoder: Encoder,
+    hash: LinearHash,
+    fingerprint: String,
+}
+
+impl Model {
+    /// Opens a model file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is not a model, or is of a later version.
+    pub fn open(path: &Path, device: &BarbuleDevice) -> Result<Self, ModelError> {
+        let bytes = read(path)?;
+        let unfit = |reason: String| ModelError::Unfit { path: path.to_owned(), reason };
+        let card = read_card(path, &bytes)?;
+        let fingerprint = blake3::hash(&bytes).to_hex().to_string();
+        let burn = device.burn();
+        let mut network = Network {
+            trunk: EfficientNetLite0::new(&burn),
+            hash: Linear {
+                mean: Param::from_tensor(Tensor::zeros([card.trunk.pooled()], &burn)),
+                projection: Param::from_tensor(Tensor::zeros(
+                    [card.trunk.pooled(), card.bits],
+                    &burn,
+                )),
+            },
+        };
+        let store = SafetensorsStore::from_bytes(Some(bytes));
+        let mut store = store.with_from_adapter(FloatCastAdapter::to(DType::F32));
+        network.load_from(&mut store).map_err(|error| unfit(error.to_string()))?;
+        let values = |data: TensorData| data.into_vec::<f32>().map_err(|e| unfit(format!("{e:?}")));
+        let mean = values(network.hash.mean.val().into_data())?;
+        let projection = values(network.hash.projection.val().into_data())?;
+        let hash = LinearHash::new(mean, projection)?;
+        let encoder = Encoder::new(network.trunk, card.preprocess.clone(), device.clone());
+        Ok(Self { card, encoder, hash, fingerprint })
+    }
+
+    /// What the model says about itself.
+    pub fn card(&self) -> &Card {
+        &self.card
+    }
+
+    /// What gives the features.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// Bits per code.
+    pub fn bits(&self) -> usize {
+        self.card.bits
+    }
+
+    /// BLAKE3 of the file, in hexadecimal: codes of models with different
+    /// fingerprints are not comparable.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Codes for pooled features, one row an image.
+    ///
+    /// # Errors
+    /// When the features are not of this trunk or not finite.
+    pub fn codes(&self, features: &[f32]) -> Result<BinaryCodes, ModelError> {
+        let features = Features { dim: self.hash.dim(), values: features };
+        Ok(self.hash.encode(&features)?)
+    }
+}
+
+/// Writes a model: everything or nothing.
+///
+/// # Errors
+/// When the card and the hash disagree or the file cannot be written.
+pub fn write(
+    path: &Path,
+    card: &Card,
+    trunk: EfficientNetLite0,
+    hash: &LinearHash,
+) -> Result<(), ModelError> {
+    let failed = |reason: String| ModelError::Write { path: path.to_owned(), reason };
+    if (hash.dim(), hash.bits()) != (card.trunk.pooled(), card.bits) {
+        return Err(failed("the hash does not belong to the card".to_owned()));
+    }
+    let device = trunk.stem.entry.weight.device();
+    let mean = TensorData::new(hash.mean().to_vec(), [hash.dim()]);
+    let projection = TensorData::new(hash.projection().to_vec(), [hash.dim(), hash.bits()]);
+    let hash = Linear {
+        mean: Param::from_tensor(Tensor::from_data(mean, &device)),
+        projection: Param::from_tensor(Tensor::from_data(projection, &device)),
+    };
+    let card = serde_json::to_string(card).map_err(|error| failed(error.to_string()))?;
+    let mut store = SafetensorsStore::from_file(path)
+        .overwrite(true)
+        .metadata(CARD, card)
+        .with_to_adapter(half_precision());
+    let network = Network { trunk, hash };
+    network.save_into(&mut store).map_err(|error| failed(error.to_string()))
+}
+
+/// Makes sure that a model can be written to `path`, before anything long begins.
+///
+/// # Errors
+/// When the folder is missing or not writable, or `path` is a folder.
+pub fn check_writable(path: &Path) -> Result<(), ModelError> {
+    let failed = |reason: String| ModelError::Write { path: path.to_owned(), reason };
+    if path.is_dir() {
+        return Err(failed("it is a folder".to_owned()));
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    tempfile::tempfile_in(folder).map(drop).map_err(|error| failed(error.to_string()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
+    let failed = |error| ModelError::Read { path: path.to_owned(), error };
+    let meta = fs::metadata(path).map_err(failed)?;
+    if !meta.is_file() || meta.len() > MAX_BYTES {
+        let reason = "it is no file, or larger than any model".to_owned();
+        return Err(ModelError::Unfit { path: path.to_owned(), reason });
+    }
+    fs::read(path).map_err(failed)
+}
+
+fn read_card(path: &Path, bytes: &[u8]) -> Result<Card, ModelError> {
+    let unfit = |reason: String| ModelError::Unfit { path: path.to_owned(), reason };
+    let (_, header) = safetensors::SafeTensors::read_metadata(bytes)
+        .map_err(|error| unfit(error.to_string()))?;
+    let empty = HashMap::new();
+    let text = header.metadata().as_ref().unwrap_or(&empty).get(CARD);
+    let text = text.ok_or_else(|| unfit("it has no card".to_owned()))?;
+    // The version is looked at first: a later card may have other fields.
+    #[derive(Deserialize)]
+    struct Version {
+        format: u32,
+    }
+    let damaged = |error: serde_json::Error| unfit(format!("its card is damaged ({error})"));
+    let Version { format } = serde_json::from_str(text).map_err(damaged)?;
+    if format > FORMAT {
+        return Err(ModelError::Newer { path: path.to_owned(), found: format });
+    }
+    let card: Card = serde_json::from_str(text).map_err(damaged)?;
+    BinaryCodes::new(card.bits)?;
+    Ok(card)
+}

@@ -1,0 +1,265 @@
+/*!
+EfficientNet-Lite0: the trunk that ships.
+
+The network of Tan and Le (ICML 2019, arXiv 1905.11946) without squeeze-excitation
+and with ReLU6 for swish, as released by its authors for mobile hardware. It is cut
+in two at stride 16: the stem (entry convolution and the first 11 blocks) and the
+refine part (the last 5 blocks and the head convolution).
+*/
+
+use burn::module::{Module, Param};
+use burn::nn::{BatchNorm, BatchNormConfig, Initializer};
+use burn::prelude::*;
+use burn::tensor::activation::relu;
+
+use super::ops::{self, Folded};
+
+/// Batch norm's ε in the released weights.
+const EPSILON: f64 = 1e-3;
+/// (repeats, kernel, stride of the first, expansion, output channels).
+const STAGES: [(usize, usize, usize, usize, usize); 7] = [
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+];
+/// Channels after the entry convolution.
+const ENTRY: usize = 32;
+/// How many blocks the stem has.
+pub(super) const STEM_BLOCKS: usize = 11;
+
+/// Channels of the stem's map.
+pub const STEM_CHANNELS: usize = 112;
+/// Channels of the refined map, and length of the pooled feature.
+pub const POOLED: usize = 1280;
+
+/// A convolution without bias and its batch norm, or the same folded into one
+/// convolution with bias.
+#[derive(Module, Debug)]
+pub struct ConvNorm {
+    /// `[output, input / groups, kernel, kernel]`.
+    pub weight: Param<Tensor<4>>,
+    /// `[output]`; there once the norm is folded.
+    pub bias: Option<Param<Tensor<1>>>,
+    /// There until the norm is folded.
+    pub norm: Option<BatchNorm>,
+    #[module(skip)]
+    stride: usize,
+    #[module(skip)]
+    groups: usize,
+}
+
+impl ConvNorm {
+    fn new(
+        [input, output]: [usize; 2],
+        kernel: usize,
+        stride: usize,
+        groups: usize,
+        device: &Device,
+    ) -> Self {
+        let shape = [output, input / groups, kernel, kernel];
+        let fan_out = kernel * kernel * output / groups;
+        let init = Initializer::Normal { mean: 0.0, std: (2.0 / fan_out as f64).sqrt() };
+        Self {
+            weight: init.init(shape, device),
+            bias: None,
+            norm: Some(BatchNormConfig::new(output).with_epsilon(EPSILON).init(device)),
+            stride,
+            groups,
+        }
+    }
+
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let bias = self.bias.as_ref().map(|b| b.val());
+        let x = ops::conv_same(x, self.weight.val(), bias, self.stride, self.groups);
+        match &self.norm {
+            Some(norm) => norm.forward(x),
+            None => x,
+        }
+    }
+
+    /// Folds the norm: `w' = w·γ/√(σ²+ε)`, `b' = β − μ·γ/√(σ²+ε)`.
+    fn fold(self) -> Self {
+        let Some(norm) = self.norm else { return self };
+        let scale = norm.gamma.val() / (norm.running_var.value() + norm.epsilon).sqrt();
+        let bias = norm.beta.val() - norm.running_mean.value() * scale.clone();
+        let [output] = scale.dims();
+        let weight = self.weight.val() * scale.reshape([output, 1, 1, 1]);
+        Self {
+            weight: Param::from_tensor(weight),
+            bias: Some(Param::from_tensor(bias)),
+            norm: None,
+            ..self
+        }
+    }
+
+    fn folded(&self) -> Option<Folded> {
+        let bias = self.bias.as_ref()?.val();
+        Some(Folded { weight: self.weight.val(), bias })
+    }
+}
+
+/// ReLU6, composed of two comparisons with constants.
+///
+/// `6 − relu(6 − relu(x))` has the value and the gradient of `clamp(x, 0, 6)`, which
+/// Burn's CPU backend runs several times slower.
+fn relu6(x: Tensor<4>) -> Tensor<4> {
+    relu(relu(x).neg() + 6.0).neg() + 6.0
+}
+
+/// An inverted residual block: expansion, depthwise convolution, projection.
+#[derive(Module, Debug)]
+pub struct Block {
+    /// 1×1, six times as wide; the very first block has none.
+    pub expand: Option<ConvNorm>,
+    /// 3×3 or 5×5 on each channel.
+    pub depthwise: ConvNorm,
+    /// 1×1, no activation behind it.
+    pub project: ConvNorm,
+    #[module(skip)]
+    skip: bool,
+}
+
+impl Block {
+    fn new(
+        [input, output]: [usize; 2],
+        kernel: usize,
+        stride: usize,
+        expansion: usize,
+        device: &Device,
+    ) -> Self {
+        let wide = input * expansion;
+        let expand = (expansion != 1).then(|| ConvNorm::new([input, wide], 1, 1, 1, device));
+        Self {
+            expand,
+            depthwise: ConvNorm::new([wide, wide], kernel, stride, wide, device),
+            project: ConvNorm::new([wide, output], 1, 1, 1, device),
+            skip: stride == 1 && input == output,
+        }
+    }
+
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        match &self.expand {
+            Some(expand) => self.forward_with(expand, x),
+            None => self.narrow(x.clone(), x),
+        }
+    }
+
+    /// The block behind `first`, which is its own expansion or the trunk's entry.
+    fn forward_with(&self, first: &ConvNorm, x: Tensor<4>) -> Tensor<4> {
+        let convs = [first, &self.depthwise, &self.project].map(ConvNorm::folded);
+        if let [Some(first), Some(depthwise), Some(project)] = convs
+            && ops::on_plain_cpu(&x)
+        {
+            let (stride, convs) = (self.depthwise.stride, [first, depthwise, project]);
+            return ops::inverted_residual(x, convs, stride, self.skip);
+        }
+        self.narrow(relu6(first.forward(x.clone())), x)
+    }
+
+    fn narrow(&self, wide: Tensor<4>, x: Tensor<4>) -> Tensor<4> {
+        let out = self.project.forward(relu6(self.depthwise.forward(wide)));
+        if self.skip { out + x } else { out }
+    }
+
+    fn fold(self) -> Self {
+        Self {
+            expand: self.expand.map(ConvNorm::fold),
+            depthwise: self.depthwise.fold(),
+            project: self.project.fold(),
+            ..self
+        }
+    }
+}
+
+/// Everything up to stride 16.
+#[derive(Module, Debug)]
+pub struct Stem {
+    /// 3×3, stride 2.
+    pub entry: ConvNorm,
+    /// The first 11 blocks.
+    pub blocks: Vec<Block>,
+}
+
+impl Stem {
+    /// `[batch, 3, S, S]`, normalised, to `[batch, 112, ⌈S/16⌉, ⌈S/16⌉]`.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let (first, rest) = self.blocks.split_at(1);
+        let entered = match first {
+            // The first block has no expansion: the entry takes its place.
+            [block] => block.forward_with(&self.entry, x),
+            _ => relu6(self.entry.forward(x)),
+        };
+        rest.iter().fold(entered, |x, block| block.forward(x))
+    }
+}
+
+/// From stride 16 to the last map, at stride 32.
+#[derive(Module, Debug)]
+pub struct Refine {
+    /// The last 5 blocks.
+    pub blocks: Vec<Block>,
+    /// 1×1 to 1280 channels.
+    pub head: ConvNorm,
+}
+
+impl Refine {
+    /// `[batch, 112, H, W]` to `[batch, 1280, ⌈H/2⌉, ⌈W/2⌉]`.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let x = self.blocks.iter().fold(x, |x, block| block.forward(x));
+        match self.head.folded() {
+            Some(head) if ops::on_plain_cpu(&x) => ops::pointwise_relu6(x, head),
+            _ => relu6(self.head.forward(x)),
+        }
+    }
+}
+
+/// The whole trunk.
+#[derive(Module, Debug)]
+pub struct EfficientNetLite0 {
+    /// Up to stride 16.
+    pub stem: Stem,
+    /// From there to the last map.
+    pub refine: Refine,
+}
+
+impl EfficientNetLite0 {
+    /// The network with random weights.
+    pub fn new(device: &Device) -> Self {
+        let mut blocks = Vec::new();
+        let mut input = ENTRY;
+        for (repeats, kernel, stride, expansion, output) in STAGES {
+            for repeat in 0..repeats {
+                let stride = if repeat == 0 { stride } else { 1 };
+                blocks.push(Block::new([input, output], kernel, stride, expansion, device));
+                input = output;
+            }
+        }
+        let refine = blocks.split_off(STEM_BLOCKS);
+        let entry = ConvNorm::new([3, ENTRY], 3, 2, 1, device);
+        let head = ConvNorm::new([input, POOLED], 1, 1, 1, device);
+        Self { stem: Stem { entry, blocks }, refine: Refine { blocks: refine, head } }
+    }
+
+    /// The same network for inference: every batch norm folded into its convolution.
+    pub fn fold(self) -> Self {
+        let fold = |blocks: Vec<Block>| blocks.into_iter().map(Block::fold).collect();
+        let (stem, refine) = (self.stem, self.refine);
+        let stem = Stem { entry: stem.entry.fold(), blocks: fold(stem.blocks) };
+        let refine = Refine { head: refine.head.fold(), blocks: fold(refine.blocks) };
+        Self { stem, refine }
+    }
+
+    /// The mean of the last map over its positions: `[batch, 3, S, S]` to `[batch, 1280]`.
+    pub fn pooled(&self, x: Tensor<4>) -> Tensor<2> {
+        pool(self.refine.forward(self.stem.forward(x)))
+    }
+}
+
+/// Global average pooling: `[batch, channels, H, W]` to `[batch, channels]`.
+pub fn pool(x: Tensor<4>) -> Tensor<2> {
+    x.mean_dims(&[2, 3]).flatten(1, 3)
+}
