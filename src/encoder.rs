@@ -84,7 +84,7 @@ impl Encoder {
         let pooled = self.trunk.pooled(Tensor::from_data(data, &self.device.burn()));
         let failed = |reason| EncodeError::Device { device: self.device.to_string(), reason };
         let data = pooled.try_into_data().map_err(|error| failed(format!("{error:?}")))?;
-        data.into_vec::<f32>().map_err(|error| failed(format!("{error:?}")))
+        data.try_into_vec::<f32>().map_err(|error| failed(format!("{error:?}")))
     }
 
     /// Pooled features of image files, [`BATCH`] at a time.

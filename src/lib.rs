@@ -2,9 +2,25 @@
 #![warn(missing_docs)]
 
 pub mod code;
+#[cfg(feature = "train")]
+pub mod dataset;
 pub mod device;
 #[cfg(feature = "model")]
+pub mod encoder;
+#[cfg(feature = "train")]
+pub mod eval;
+#[cfg(feature = "model")]
 pub mod image;
+#[cfg(feature = "model")]
+pub mod index;
+#[cfg(feature = "train")]
+pub mod method;
+#[cfg(feature = "model")]
+pub mod model;
 pub mod rank;
 #[cfg(feature = "model")]
+pub mod task;
+#[cfg(feature = "model")]
 pub mod trunk;
+#[cfg(feature = "train")]
+pub mod train;

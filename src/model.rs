@@ -167,7 +167,7 @@ impl Model {
         let store = SafetensorsStore::from_bytes(Some(bytes));
         let mut store = store.with_from_adapter(FloatCastAdapter::to(DType::F32));
         network.load_from(&mut store).map_err(|error| unfit(error.to_string()))?;
-        let values = |data: TensorData| data.into_vec::<f32>().map_err(|e| unfit(format!("{e:?}")));
+        let values = |data: TensorData| data.try_into_vec::<f32>().map_err(|e| unfit(format!("{e:?}")));
         let mean = values(network.hash.mean.val().into_data())?;
         let projection = values(network.hash.projection.val().into_data())?;
         let hash = LinearHash::new(mean, projection)?;

@@ -211,11 +211,13 @@ impl GpuRanker {
         bound: &[(u32, &wgpu::Buffer)],
         [x, y, z]: [u32; 3],
     ) {
-        let entry = |(binding, buffer): &(u32, &wgpu::Buffer)| wgpu::BindGroupEntry {
-            binding: *binding,
-            resource: buffer.as_entire_binding(),
-        };
-        let entries: Vec<_> = bound.iter().map(entry).collect();
+        let entries: Vec<_> = bound
+            .iter()
+            .map(|(binding, buffer)| wgpu::BindGroupEntry {
+                binding: *binding,
+                resource: buffer.as_entire_binding(),
+            })
+            .collect();
         let layout = kernel.get_bind_group_layout(0);
         let group = self.gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: None,

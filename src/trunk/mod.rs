@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use efficientnet_lite::EfficientNetLite0;
 
-use crate::image::Preprocess;
+use crate::image::{Preprocess, PreprocessError};
 
 /// Which trunk a model stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +47,10 @@ impl TrunkKind {
     }
 
     /// How an image becomes the network's input of `size` × `size` pixels.
-    pub fn preprocess(self, size: usize) -> Preprocess {
+    ///
+    /// # Errors
+    /// When the size is 0 or too large.
+    pub fn preprocess(self, size: u32) -> Result<Preprocess, PreprocessError> {
         match self {
             Self::EfficientNetLite0 => Preprocess::efficientnet_lite(size),
         }

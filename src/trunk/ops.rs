@@ -12,7 +12,7 @@ use burn::backend::{Backend, Dispatch, DispatchDevice, Flex, backend_extension};
 use burn::prelude::*;
 use burn::tensor::TensorData;
 use burn::tensor::module::conv2d;
-use burn::tensor::ops::PaddedConvOptions;
+use burn::tensor::ops::ConvOptions;
 
 use super::cpu::{self, First, Shape};
 
@@ -170,13 +170,6 @@ pub(super) fn conv_same(
         let total = ((output - 1) * stride + kernel).saturating_sub(size);
         (before, total - before)
     });
-    let [(top, bottom), (left, right)] = pads;
-    let options = PaddedConvOptions::asymmetric(
-        [stride; 2],
-        [top, left],
-        [bottom, right],
-        [1; 2],
-        groups,
-    );
+    let options = ConvOptions::new_with_padding([stride; 2], pads, [1; 2], groups);
     conv2d(x, weight, bias, options)
 }

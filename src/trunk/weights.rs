@@ -12,7 +12,7 @@ use burn::prelude::*;
 use burn::tensor::DType;
 use burn_store::{
     FloatCastAdapter, HalfPrecisionAdapter, KeyRemapper, ModuleAdapter, ModuleSnapshot,
-    PyTorchToBurnAdapter, SafetensorsStore,
+    PyTorchToBurnAdapter, SafetensorsStore, SafetensorsStoreError,
 };
 
 use super::EfficientNetLite0;
@@ -83,6 +83,22 @@ pub fn save(trunk: &EfficientNetLite0, path: &Path, half: bool) -> Result<(), We
     }
     let failed = |reason| WeightsError::Write { path: path.to_owned(), reason };
     trunk.save_into(&mut store).map_err(|error| failed(error.to_string()))
+}
+
+/// The trunk as it is after being written in half precision and read back.
+///
+/// # Errors
+/// Only if memory runs out.
+pub fn rounded(
+    trunk: EfficientNetLite0,
+    device: &Device,
+) -> Result<EfficientNetLite0, WeightsError> {
+    let path = Path::new("the trunk in memory");
+    let failed = |error: SafetensorsStoreError| unfit(path, error.to_string());
+    let mut store = SafetensorsStore::from_bytes(None).with_to_adapter(half_precision());
+    trunk.save_into(&mut store).map_err(failed)?;
+    let bytes = store.get_bytes().map_err(failed)?;
+    fill(path, SafetensorsStore::from_bytes(Some(bytes)), device)
 }
 
 /// Half precision for convolutions; batch norms keep theirs.

@@ -1,0 +1,101 @@
+/*!
+`barbule encode`: the code of each image.
+*/
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+use clap::{ValueEnum, ValueHint};
+use serde::Serialize;
+
+use super::Context;
+use crate::model::Model;
+
+/// Print the code of each image
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: barbule encode bird.jpg --model birds.safetensors --format bits")]
+pub struct Args {
+    /// The images
+    #[arg(required = true, value_name = "IMAGE", value_hint = ValueHint::FilePath)]
+    images: Vec<PathBuf>,
+    /// The model file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    model: PathBuf,
+    /// How codes are printed
+    #[arg(long, default_value = "hex")]
+    format: Format,
+    /// Write the codes to a NumPy file instead: packed bytes, one row an image
+    #[cfg(feature = "engine")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    npy: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    /// Two hexadecimal digits a byte, as `search --code` reads them
+    Hex,
+    /// One character 0 or 1 a bit
+    Bits,
+}
+
+#[derive(Debug, Serialize)]
+struct Encoded<'a> {
+    path: String,
+    bits: usize,
+    code: Option<&'a str>,
+    error: Option<&'a str>,
+}
+
+pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
+    let model = Model::open(&args.model, &context.device()?)?;
+    let encode = |task: &_| {
+        model.encoder().features_of_files(&args.images, &context.limits, task)
+    };
+    let features = context.with_progress("encoding", encode)?;
+    let codes = model.codes(&features.values)?;
+    for (_, error) in &features.failures {
+        context.warn(format_args!("skipped: {error}"));
+    }
+    let rows: Vec<String> = (0..codes.len())
+        .map(|row| match args.format {
+            Format::Hex => codes.hex(row),
+            Format::Bits => codes.bit_string(row),
+        })
+        .collect();
+    if context.json {
+        let reasons: Vec<_> = features.failures.iter().map(|(i, e)| (*i, e.to_string())).collect();
+        let mut documents: Vec<Encoded<'_>> = args
+            .images
+            .iter()
+            .map(|path| {
+                let path = path.display().to_string();
+                Encoded { path, bits: codes.bits(), code: None, error: None }
+            })
+            .collect();
+        for (position, row) in features.kept.iter().zip(&rows) {
+            documents[*position].code = Some(row);
+        }
+        for (position, reason) in &reasons {
+            documents[*position].error = Some(reason);
+        }
+        context.print_json(&documents)?;
+    }
+    #[cfg(feature = "engine")]
+    if let Some(path) = &args.npy {
+        crate::engine::numpy::write_codes(path, &codes)?;
+        context.say(format_args!("wrote {} codes to {}", codes.len(), path.display()));
+    }
+    #[cfg(feature = "engine")]
+    let elsewhere = args.npy.is_some();
+    #[cfg(not(feature = "engine"))]
+    let elsewhere = false;
+    if !context.json && !elsewhere {
+        for (position, row) in features.kept.iter().zip(&rows) {
+            context.print(format_args!("{row}  {}", args.images[*position].display()))?;
+        }
+    }
+    let failed = features.failures.len();
+    ensure!(failed == 0, "{failed} of {} images could not be encoded", args.images.len());
+    Ok(ExitCode::SUCCESS)
+}

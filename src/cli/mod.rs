@@ -1,0 +1,69 @@
+/*!
+The command line: one file per command, and what they share.
+
+Arguments are resolved once, here and in each command's `run`; the library below
+receives values. Only this module prints: results to stdout, all else to stderr.
+*/
+
+mod bench;
+mod context;
+mod doctor;
+mod encode;
+mod eval;
+mod index;
+mod search;
+mod train;
+mod weights;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use context::{Context, Global};
+
+/// Finds images of the same fine-grained kind among images that all look alike.
+#[derive(Debug, Parser)]
+#[command(
+    name = "barbule",
+    version,
+    about,
+    after_help = "Example: barbule train lda-itq --data birds/ --bits 48 --out birds.safetensors\n         \
+                  barbule index ~/Pictures --model birds.safetensors\n         \
+                  barbule search bird.jpg --model birds.safetensors -k 10"
+)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Doctor(doctor::Args),
+    Train(train::Args),
+    Eval(eval::Args),
+    Encode(encode::Args),
+    Index(index::Args),
+    Search(search::Args),
+    Bench(bench::Args),
+    Weights(weights::Args),
+}
+
+/// Runs the command that was asked for.
+///
+/// # Errors
+/// With the sentence to print when the command failed.
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let context = Context::new(cli.global)?;
+    match cli.command {
+        Command::Doctor(args) => doctor::run(&context, &args),
+        Command::Train(args) => train::run(&context, args),
+        Command::Eval(args) => eval::run(&context, &args),
+        Command::Encode(args) => encode::run(&context, &args),
+        Command::Index(args) => index::run(&context, &args),
+        Command::Search(args) => search::run(&context, &args),
+        Command::Bench(args) => bench::run(&context, &args),
+        Command::Weights(args) => weights::run(&context, &args),
+    }
+}

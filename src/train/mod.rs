@@ -1,0 +1,95 @@
+/*!
+Fitting models to labelled photos, and measuring them.
+
+What is common to all methods: features of a data set, the card, the evaluation.
+What a method computes is its own file under `method/`.
+*/
+
+mod evaluate;
+mod shallow;
+mod step;
+
+use std::path::PathBuf;
+
+use crate::dataset::Sample;
+use crate::encoder::{EncodeError, Encoder, FileFeatures};
+use crate::eval::EvalError;
+use crate::image::{ImageError, Limits, PreprocessError};
+use crate::method::MethodError;
+use crate::model::ModelError;
+use crate::task::Task;
+use crate::trunk::weights::WeightsError;
+
+pub use evaluate::{Evaluation, Split, evaluate};
+pub use shallow::{Fitted, ShallowPlan, fit_shallow};
+pub use step::{StepTimes, time_refine_step};
+
+/// Why a model could not be fitted or measured.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// Not one image of a split could be read.
+    #[error("none of the {count} {split} images could be read (first: {first})")]
+    NoImages {
+        /// The split.
+        split: &'static str,
+        /// How many there are.
+        count: usize,
+        /// Why the first could not.
+        first: String,
+    },
+    /// The data set has no such split.
+    #[error("the data set has no {0} split; choose another --split")]
+    NoSplit(&'static str),
+    /// The input size is impossible.
+    #[error(transparent)]
+    Preprocess(#[from] PreprocessError),
+    /// The trunk's weights are unusable.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The method could not be fitted.
+    #[error(transparent)]
+    Method(#[from] MethodError),
+    /// The evaluation has nothing to compare.
+    #[error(transparent)]
+    Eval(#[from] EvalError),
+    /// The model could not be used or written.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The device failed or the work was stopped.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+}
+
+/// An image of a data set that could not be used.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    pub error: ImageError,
+}
+
+/// Features and labels of the images of a split that could be read.
+struct SplitFeatures {
+    values: Vec<f32>,
+    labels: Vec<Vec<u32>>,
+    unreadable: Vec<Unreadable>,
+}
+
+fn split_features(
+    encoder: &Encoder,
+    split: &'static str,
+    samples: &[Sample],
+    limits: &Limits,
+    task: &Task<'_>,
+) -> Result<SplitFeatures, TrainError> {
+    let paths: Vec<PathBuf> = samples.iter().map(|s| s.path.clone()).collect();
+    let FileFeatures { values, kept, failures } = encoder.features_of_files(&paths, limits, task)?;
+    if let (true, Some((_, first))) = (kept.is_empty(), failures.first()) {
+        let (count, first) = (samples.len(), first.to_string());
+        return Err(TrainError::NoImages { split, count, first });
+    }
+    let labels = kept.iter().map(|i| samples[*i].labels.clone()).collect();
+    let name = |(i, error): (usize, ImageError)| Unreadable { path: paths[i].clone(), error };
+    Ok(SplitFeatures { values, labels, unreadable: failures.into_iter().map(name).collect() })
+}

@@ -1,0 +1,101 @@
+/*!
+Fitting the shallow methods: features once, then a matrix factorisation.
+*/
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::{TrainError, Unreadable, split_features};
+use crate::dataset::Dataset;
+use crate::device::Device;
+use crate::encoder::Encoder;
+use crate::image::Limits;
+use crate::method::{Features, Shallow};
+use crate::model::{self, Card, DataCard};
+use crate::task::Task;
+use crate::trunk::{TrunkKind, weights};
+
+/// What to fit.
+#[derive(Debug, Clone)]
+pub struct ShallowPlan {
+    /// The method.
+    pub method: Shallow,
+    /// Bits per code.
+    pub bits: usize,
+    /// Seed of every draw.
+    pub seed: u64,
+    /// Width and height of the trunk's input, in pixels.
+    pub size: u32,
+    /// A trunk file instead of the shipped weights.
+    pub weights: Option<PathBuf>,
+    /// Which images are refused.
+    pub limits: Limits,
+}
+
+/// What was fitted and written.
+#[derive(Debug)]
+pub struct Fitted {
+    /// The card in the written file.
+    pub card: Card,
+    /// Training images that could not be read.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// Fits a shallow method to the training split and writes the model to `out`.
+///
+/// # Errors
+/// When the images, the weights, the fit or the file make trouble; `out` is as
+/// before then.
+pub fn fit_shallow(
+    plan: &ShallowPlan,
+    dataset: &Dataset,
+    out: &Path,
+    device: &Device,
+    task: &Task<'_>,
+) -> Result<Fitted, TrainError> {
+    model::check_writable(out)?;
+    let kind = TrunkKind::EfficientNetLite0;
+    let preprocess = kind.preprocess(plan.size)?;
+    let burn = device.burn();
+    let trunk = match &plan.weights {
+        Some(path) => weights::load(path, &burn)?,
+        None => weights::shipped(&burn)?,
+    };
+    // The model file holds half precision: fit to what will be read back.
+    let trunk = weights::rounded(trunk, &burn)?;
+    let encoder = Encoder::new(trunk.clone(), preprocess.clone(), device.clone());
+    let begun = Instant::now();
+    let split = split_features(&encoder, "training", &dataset.train, &plan.limits, task)?;
+    let seconds_features = begun.elapsed().as_secs_f64();
+    let begun = Instant::now();
+    let features = Features { dim: kind.pooled(), values: &split.values };
+    let hash = plan.method.fit(features, &split.labels, plan.bits, plan.seed)?;
+    let seconds_fit = begun.elapsed().as_secs_f64();
+    let figures = [("seconds_features", seconds_features), ("seconds_fit", seconds_fit)];
+    let classes = match plan.method {
+        Shallow::LdaItq => dataset.classes.clone(),
+        Shallow::Lsh | Shallow::Itq => Vec::new(),
+    };
+    let name = dataset.root.file_name().map(|name| name.to_string_lossy().into_owned());
+    let card = Card {
+        format: model::FORMAT,
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        method: plan.method.to_string(),
+        bits: plan.bits,
+        trunk: kind,
+        preprocess,
+        classes,
+        data: DataCard {
+            name: name.unwrap_or_default(),
+            layout: dataset.layout.to_string(),
+            images: split.labels.len(),
+            split_seed: dataset.split_seed,
+        },
+        seed: plan.seed,
+        figures: figures.map(|(name, value)| (name.to_owned(), value)).into_iter().collect::<BTreeMap<_, _>>(),
+        licence: "trunk: Apache-2.0 (EfficientNet-Lite0); hash: as its training data".to_owned(),
+    };
+    model::write(out, &card, trunk, &hash)?;
+    Ok(Fitted { card, unreadable: split.unreadable })
+}
