@@ -1,0 +1,371 @@
+/*!
+A folder per class: the folder's name is the class, everything below it an example.
+
+With folders `train`, `test` and perhaps `val` (or `valid`, `validation`) above the
+classes, these are the splits. Without, one fifth of each class becomes the test split
+by the seed. Hidden files and folders do not count.
+*/
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use walkdir::{DirEntry, WalkDir};
+
+use super::{Dataset, DatasetError, Layout, Sample};
+use crate::image::is_image_path;
+
+const VAL: [&str; 3] = ["val", "valid", "validation"];
+
+/// Reads the data set in `root`.
+pub(super) fn read(root: &Path, seed: u64) -> Result<Dataset, DatasetError> {
+    let top = Level::read(root)?;
+    match splits(root, &top)? {
+        Some(splits) => read_splits(root, &splits),
+        None => read_classes(root, top, seed),
+    }
+}
+
+/// The split folders of `root`: train, test and, where there is one, validation. `None`
+/// where the folders are classes.
+fn splits(root: &Path, top: &Level) -> Result<Option<Vec<Level>>, DatasetError> {
+    let has = |name: &&str| top.folders.iter().any(|folder| folder == name);
+    let val = VAL.into_iter().find(|name| has(name));
+    if !has(&"train") {
+        return Ok(None);
+    }
+    if !has(&"test") {
+        // "train" beside folders that are no splits is a class of its own: the vehicle.
+        let split = |name: &String| name == "train" || VAL.contains(&name.as_str());
+        if top.folders.iter().all(split) {
+            return Err(DatasetError::Missing { layout: Layout::Folder, path: root.join("test") });
+        }
+        return Ok(None);
+    }
+    let names = ["train", "test"].into_iter().chain(val);
+    names.map(|name| Level::read(&root.join(name))).collect::<Result<_, _>>().map(Some)
+}
+
+fn read_splits(root: &Path, splits: &[Level]) -> Result<Dataset, DatasetError> {
+    let mut images = Vec::new();
+    for split in splits {
+        images.push(split.images()?);
+    }
+    let found = images.iter().flatten().map(|image| image.class.as_str());
+    let mut dataset = Dataset::new(Layout::Folder, root, sorted(found));
+    for (images, to) in images.iter().zip(0..) {
+        let samples = images.iter().map(|image| image.sample(&dataset.classes)).collect();
+        match to {
+            0 => dataset.train = samples,
+            1 => dataset.test = samples,
+            _ => dataset.val = samples,
+        }
+    }
+    splits.iter().for_each(|split| split.warn(&dataset.classes, &mut dataset.warnings));
+    Ok(dataset)
+}
+
+fn read_classes(root: &Path, top: Level, seed: u64) -> Result<Dataset, DatasetError> {
+    let mut images = top.images()?;
+    let mut dataset =
+        Dataset::new(Layout::Folder, root, sorted(images.iter().map(|i| i.class.as_str())));
+    dataset.split_seed = Some(seed);
+    top.warn(&dataset.classes, &mut dataset.warnings);
+    // Classes are contiguous, and keep their order within each split.
+    images.sort_by(|a, b| (&a.class, &a.key).cmp(&(&b.class, &b.key)));
+    for class in images.chunk_by(|a, b| a.class == b.class) {
+        let test = held_out(class, seed);
+        for (image, test) in class.iter().zip(test) {
+            let split = if test { &mut dataset.test } else { &mut dataset.train };
+            split.push(image.sample(&dataset.classes));
+        }
+    }
+    Ok(dataset)
+}
+
+/// Which images of one class are for testing: a fifth, rounded, at least one, but never
+/// the only one.
+///
+/// Images are ranked by a hash of seed and place, so a new file moves at most one other
+/// one to the other side.
+fn held_out(class: &[Image], seed: u64) -> Vec<bool> {
+    let wanted = if class.len() < 2 { 0 } else { ((class.len() + 2) / 5).max(1) };
+    let mut ranked: Vec<_> = (0..class.len()).collect();
+    ranked.sort_by_cached_key(|i| {
+        let text = [&seed.to_le_bytes(), class[*i].key.as_slice()].concat();
+        *blake3::hash(&text).as_bytes()
+    });
+    let mut test = vec![false; class.len()];
+    ranked.into_iter().take(wanted).for_each(|i| test[i] = true);
+    test
+}
+
+/// An image of a class folder.
+struct Image {
+    class: String,
+    path: PathBuf,
+    /// Its place below the data set's or split's folder, parts joined by `/` on every
+    /// system, so that order and split are the same everywhere.
+    key: Vec<u8>,
+}
+
+impl Image {
+    fn sample(&self, classes: &[String]) -> Sample {
+        // Every image's class is among the classes; they were collected from the images.
+        let at = classes.partition_point(|class| class < &self.class);
+        Sample { path: self.path.clone(), labels: vec![at as u32] }
+    }
+}
+
+/// A folder whose sub-folders are classes (or splits).
+struct Level {
+    path: PathBuf,
+    /// Names of the visible sub-folders, in byte order.
+    folders: Vec<String>,
+    /// Image files directly in it, which belong to no class.
+    loose: usize,
+}
+
+impl Level {
+    fn read(path: &Path) -> Result<Self, DatasetError> {
+        let failed = |error| DatasetError::Read { path: path.into(), error };
+        let mut level = Self { path: path.into(), folders: Vec::new(), loose: 0 };
+        for entry in fs::read_dir(path).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            let path = path.join(&name);
+            if name.as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            if !path.is_dir() {
+                level.loose += usize::from(is_image_path(&path));
+                continue;
+            }
+            level.folders.push(name.into_string().map_err(|_| DatasetError::Name(path))?);
+        }
+        level.folders.sort_unstable();
+        Ok(level)
+    }
+
+    /// The images of all classes: classes in byte order, images in byte order within.
+    fn images(&self) -> Result<Vec<Image>, DatasetError> {
+        let mut images = Vec::new();
+        for class in &self.folders {
+            let start = images.len();
+            // Links are followed: collections are often assembled from them.
+            let walk = WalkDir::new(self.path.join(class)).follow_links(true).into_iter();
+            for entry in walk.filter_entry(visible) {
+                let entry = match entry {
+                    Ok(entry) => entry,
+                    // A link to nothing: editors leave such as locks.
+                    Err(error) if leads_nowhere(&error) => continue,
+                    Err(error) => return Err(self.unreadable(error)),
+                };
+                if entry.file_type().is_file() && is_image_path(entry.path()) {
+                    images.push(self.image(class, entry));
+                }
+            }
+            images[start..].sort_by(|a, b| a.key.cmp(&b.key));
+        }
+        Ok(images)
+    }
+
+    fn image(&self, class: &str, entry: DirEntry) -> Image {
+        let place = entry.path().strip_prefix(&self.path).unwrap_or(entry.path());
+        let parts: Vec<_> = place.iter().map(|part| part.as_encoded_bytes()).collect();
+        Image { class: class.into(), key: parts.join(&b'/'), path: entry.into_path() }
+    }
+
+    fn unreadable(&self, error: walkdir::Error) -> DatasetError {
+        let path = error.path().unwrap_or(&self.path).to_path_buf();
+        DatasetError::Read { path, error: error.into() }
+    }
+
+    fn warn(&self, classes: &[String], warnings: &mut Vec<String>) {
+        let folder = self.path.display();
+        if self.loose > 0 {
+            warnings.push(format!(
+                "{} images directly in {folder} belong to no class and are left out",
+                self.loose
+            ));
+        }
+        let empty = |name: &&String| classes.binary_search(name).is_err();
+        for name in self.folders.iter().filter(empty) {
+            warnings.push(format!("the folder {name} in {folder} has no images and is left out"));
+        }
+    }
+}
+
+fn leads_nowhere(error: &walkdir::Error) -> bool {
+    error.io_error().is_some_and(|e| e.kind() == io::ErrorKind::NotFound)
+}
+
+fn visible(entry: &DirEntry) -> bool {
+    // The class folder itself was found visible by its caller.
+    entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".")
+}
+
+fn sorted<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let names: BTreeSet<&str> = names.collect();
+    names.into_iter().map(str::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{names, refused, write};
+    use super::*;
+
+    fn open(root: &Path, seed: u64) -> Dataset {
+        Dataset::open(root, None, seed).unwrap()
+    }
+
+    fn make(root: &Path, files: &[&str]) {
+        let files: Vec<_> = files.iter().map(|name| (*name, "")).collect();
+        write(root, &files);
+    }
+
+    fn make_class(root: &Path, class: &str, images: std::ops::Range<usize>) {
+        for i in images {
+            make(root, &[&format!("{class}/{i:03}.jpg")]);
+        }
+    }
+
+    #[test]
+    fn split_folders_are_splits() {
+        let folder = tempfile::tempdir().unwrap();
+        make(
+            folder.path(),
+            &[
+                "train/b/1.jpg",
+                "train/a/2.JPEG",
+                "train/a/deep/er/3.png",
+                "train/a/readme.txt",
+                "train/.hidden/4.jpg",
+                "train/a/.5.jpg",
+                "train/a/.x/6.jpg",
+                "train/empty/no.txt",
+                "validation/a/1.webp",
+                "test/a/1.jpg",
+                "test/c/2.jpg",
+                "test/loose.jpg",
+                "notes/a/1.jpg",
+            ],
+        );
+        let data = open(folder.path(), 5);
+        assert_eq!((data.layout, data.split_seed), (Layout::Folder, None));
+        assert_eq!(data.classes, ["a", "b", "c"]);
+        assert_eq!(
+            names(&data, &data.train),
+            ["train/a/2.JPEG", "train/a/deep/er/3.png", "train/b/1.jpg"]
+        );
+        assert_eq!(names(&data, &data.val), ["validation/a/1.webp"]);
+        assert_eq!(data.test.iter().map(|s| s.labels[0]).collect::<Vec<_>>(), [0, 2]);
+        let warnings = data.warnings.join("\n");
+        for expected in [
+            "1 images directly in",
+            "folder empty",
+            "one image of each",
+            ": b, c",
+            "no training image of these classes, so they are never learned: c",
+        ] {
+            assert!(warnings.contains(expected), "{expected} in {warnings}");
+        }
+        assert!(data.missing_files().is_empty());
+    }
+
+    #[test]
+    fn a_fifth_of_each_class_is_for_testing() {
+        let folder = tempfile::tempdir().unwrap();
+        make_class(folder.path(), "ten", 0..10);
+        make_class(folder.path(), "two", 0..2);
+        make_class(folder.path(), "one", 0..1);
+        let data = open(folder.path(), 3);
+        assert_eq!((data.classes.len(), data.split_seed), (3, Some(3)));
+        let count =
+            |samples: &[Sample], label| samples.iter().filter(|s| s.labels == [label]).count();
+        let of = |label| (count(&data.train, label), count(&data.test, label));
+        assert_eq!((of(0), of(1), of(2)), ((1, 0), (8, 2), (1, 1)));
+        assert!(
+            data.warnings.iter().any(|w| w.contains("one image of each") && w.ends_with(": one"))
+        );
+        assert_eq!(data, open(folder.path(), 3));
+        let others = (4..9).any(|seed| open(folder.path(), seed).test != data.test);
+        assert!(others, "another seed splits otherwise");
+    }
+
+    #[test]
+    fn the_seeded_split_is_the_same_everywhere() {
+        let folder = tempfile::tempdir().unwrap();
+        make_class(folder.path(), "a", 0..10);
+        make_class(folder.path(), "b", 0..5);
+        let data = open(folder.path(), 1);
+        assert_eq!(names(&data, &data.test), ["a/000.jpg", "a/001.jpg", "b/000.jpg"]);
+    }
+
+    #[test]
+    fn a_new_file_moves_at_most_one_other() {
+        let folder = tempfile::tempdir().unwrap();
+        make_class(folder.path(), "a", 0..40);
+        make_class(folder.path(), "b", 0..40);
+        let mut before = open(folder.path(), 9);
+        for new in 40..60 {
+            make_class(folder.path(), "a", new..new + 1);
+            let after = open(folder.path(), 9);
+            let train = names(&after, &after.train);
+            let moved =
+                names(&before, &before.test).into_iter().filter(|t| train.contains(t)).count();
+            let test = names(&after, &after.test);
+            let back =
+                names(&before, &before.train).into_iter().filter(|t| test.contains(t)).count();
+            assert!(moved + back <= 1, "{moved} and {back} moved for file {new}");
+            before = after;
+        }
+    }
+
+    #[test]
+    fn train_can_be_a_class() {
+        let folder = tempfile::tempdir().unwrap();
+        make_class(folder.path(), "train", 0..3);
+        make_class(folder.path(), "tram", 0..3);
+        assert_eq!(open(folder.path(), 0).classes, ["train", "tram"]);
+    }
+
+    #[test]
+    fn what_cannot_be_learned_from_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        assert!(refused(root, None).contains("has no images"));
+        make(root, &["a/readme.txt", "loose.jpg"]);
+        assert!(refused(root, None).contains("has no images"));
+        make_class(root, "a", 0..1);
+        assert!(refused(root, None).contains("of one class, 'a'"));
+        make_class(root, "b", 0..1);
+        assert!(refused(root, None).contains("test split"), "every class has one image only");
+
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        make(root, &["train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg"]);
+        let error = refused(root, None);
+        assert!(error.contains(&root.join("test").display().to_string()), "{error}");
+        make(root, &["test/readme.txt"]);
+        assert!(refused(root, None).contains("test split"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_but_not_in_circles() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = tempfile::tempdir().unwrap();
+        make(store.path(), &["1.jpg", "2.jpg"]);
+        make_class(folder.path(), "a", 0..2);
+        std::os::unix::fs::symlink(store.path(), folder.path().join("b")).unwrap();
+        std::os::unix::fs::symlink("nowhere.jpg", folder.path().join("a/gone.jpg")).unwrap();
+        let data = open(folder.path(), 0);
+        assert_eq!(
+            (data.classes.as_slice(), data.samples().count()),
+            (&["a".into(), "b".into()][..], 4)
+        );
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("a/up")).unwrap();
+        assert!(refused(folder.path(), None).contains("a/up"));
+    }
+}

@@ -1,0 +1,358 @@
+/*!
+Decoding: the bytes of a JPEG, PNG or WebP file as upright 8-bit RGB.
+*/
+
+use std::io::{Cursor, ErrorKind};
+use std::panic::catch_unwind;
+
+use ::image::metadata::Orientation;
+use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Rgb, RgbImage, RgbaImage};
+
+use super::{Limits, container};
+
+/// Why bytes could not be decoded into an image.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// There are no bytes at all.
+    #[error("the file is empty; copy or download it again")]
+    Empty,
+    /// The content is of no format that is read.
+    #[error("not a JPEG, PNG or WebP image{}; convert it to one of these or leave it out", found.map(|f| format!(" but {f}")).unwrap_or_default())]
+    Format {
+        /// The format that it seems to be instead, if it is a known one.
+        found: Option<&'static str>,
+    },
+    /// The file ends before the image does.
+    #[error("the {0} image is cut off before its end; copy or download it again")]
+    Truncated(&'static str),
+    /// Width or height is 0.
+    #[error("the image has no pixels ({width} × {height}); leave it out")]
+    NoPixels {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+    },
+    /// The header announces more pixels than the limit; nothing was allocated for them.
+    #[error(
+        "the image has {width} × {height} pixels, more than the limit of {limit}; scale it down or raise the limit"
+    )]
+    TooManyPixels {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// The limit, [`Limits::max_pixels`].
+        limit: u64,
+    },
+    /// A variant of the format that the decoder does not know (such as arithmetic coding).
+    #[error("this kind of {format} cannot be read ({reason}); save it again as a plain {format}")]
+    Unsupported {
+        /// The format.
+        format: &'static str,
+        /// What the decoder said.
+        reason: String,
+    },
+    /// The content contradicts itself.
+    #[error("the {format} image is damaged ({reason}); restore it from a copy")]
+    Damaged {
+        /// The format.
+        format: &'static str,
+        /// What the decoder said.
+        reason: String,
+    },
+}
+
+/// Decodes a JPEG, PNG or WebP image, told by its content, into 8-bit RGB.
+///
+/// The EXIF orientation is applied. Grey and palette images become RGB, 16 bits become
+/// 8, transparency is laid over white, CMYK and YCCK are taken as Adobe writes them
+/// (inverted, which is how all known programs write them) and converted without a
+/// colour profile. Of an animation, the first frame is taken.
+///
+/// # Errors
+/// When the content is of another format, has no pixels or more than `limits` allow, is
+/// cut off, or is damaged so far that the decoder notices.
+pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, DecodeError> {
+    let format = recognise(bytes)?;
+    // The decoders are other people's code and read files of unknown origin: a mistake in
+    // one of them must cost one image, not a run over a hundred thousand.
+    let result = catch_unwind(|| decode_as(bytes, format, limits));
+    result.unwrap_or_else(|_| {
+        let reason = "the decoder failed on it".to_string();
+        Err(DecodeError::Damaged { format: name(format), reason })
+    })
+}
+
+fn recognise(bytes: &[u8]) -> Result<ImageFormat, DecodeError> {
+    if bytes.is_empty() {
+        return Err(DecodeError::Empty);
+    }
+    let found = match ::image::guess_format(bytes) {
+        Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP)) => {
+            return Ok(format);
+        }
+        Ok(ImageFormat::Gif) => Some("GIF"),
+        Ok(ImageFormat::Tiff) => Some("TIFF or a camera's raw format"),
+        Ok(ImageFormat::Bmp) => Some("BMP"),
+        // The ISO container of phones' photos; the brand behind it says HEIF or AVIF.
+        _ if bytes.get(4..8) == Some(b"ftyp") => Some("HEIC, AVIF or a video"),
+        _ => None,
+    };
+    Err(DecodeError::Format { found })
+}
+
+fn decode_as(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<RgbImage, DecodeError> {
+    let whole = match format {
+        ImageFormat::Jpeg => container::jpeg_is_whole(bytes),
+        ImageFormat::WebP => container::webp_is_whole(bytes),
+        _ => true,
+    };
+    if !whole {
+        return Err(DecodeError::Truncated(name(format)));
+    }
+    let failed = |error| from_decoder(format, error);
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(memory(limits));
+    let mut decoder = reader.into_decoder().map_err(failed)?;
+    check_size(decoder.dimensions(), limits)?;
+    // An image with broken metadata is still an image.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let rgb = flatten(DynamicImage::from_decoder(decoder).map_err(failed)?);
+    let mut upright = DynamicImage::ImageRgb8(rgb);
+    upright.apply_orientation(orientation);
+    Ok(upright.into_rgb8())
+}
+
+/// What the decoder may allocate: 16-bit RGBA for every pixel, and room for metadata.
+fn memory(limits: &Limits) -> ::image::Limits {
+    let mut memory = ::image::Limits::no_limits();
+    memory.max_alloc = Some(limits.max_pixels.saturating_mul(8).saturating_add(64 << 20));
+    memory
+}
+
+fn check_size((width, height): (u32, u32), limits: &Limits) -> Result<(), DecodeError> {
+    if width == 0 || height == 0 {
+        return Err(DecodeError::NoPixels { width, height });
+    }
+    let limit = limits.max_pixels;
+    if u64::from(width) * u64::from(height) > limit {
+        return Err(DecodeError::TooManyPixels { width, height, limit });
+    }
+    Ok(())
+}
+
+fn flatten(image: DynamicImage) -> RgbImage {
+    if image.color().has_alpha() { over_white(&image.into_rgba8()) } else { image.into_rgb8() }
+}
+
+fn over_white(image: &RgbaImage) -> RgbImage {
+    let mut flat = RgbImage::new(image.width(), image.height());
+    for (to, from) in flat.pixels_mut().zip(image.pixels()) {
+        let [r, g, b, alpha] = from.0.map(u32::from);
+        // At most 255 × 255 before the division, so the result fits a byte.
+        let mix = |c: u32| ((c * alpha + 255 * (255 - alpha) + 127) / 255) as u8;
+        *to = Rgb([mix(r), mix(g), mix(b)]);
+    }
+    flat
+}
+
+fn from_decoder(format: ImageFormat, error: ::image::ImageError) -> DecodeError {
+    use ::image::ImageError as E;
+    let format = name(format);
+    let reason = error.to_string();
+    match error {
+        E::IoError(e) if e.kind() == ErrorKind::UnexpectedEof => DecodeError::Truncated(format),
+        E::Unsupported(_) => DecodeError::Unsupported { format, reason },
+        _ => DecodeError::Damaged { format, reason },
+    }
+}
+
+fn name(format: ImageFormat) -> &'static str {
+    match format {
+        ImageFormat::Jpeg => "JPEG",
+        ImageFormat::Png => "PNG",
+        _ => "WebP",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ::image::{GrayImage, ImageBuffer, Luma, LumaA, Rgba};
+    use proptest::prelude::*;
+
+    const RED: [u8; 3] = [220, 30, 30];
+    const GREEN: [u8; 3] = [30, 200, 40];
+    const BLUE: [u8; 3] = [20, 40, 210];
+    const WHITE: [u8; 3] = [240, 240, 240];
+
+    macro_rules! fixture {
+        ($name:literal) => {
+            include_bytes!(concat!("../../tests/fixtures/", $name)).as_slice()
+        };
+    }
+
+    fn read(bytes: &[u8]) -> RgbImage {
+        decode(bytes, &Limits::default()).unwrap()
+    }
+
+    fn refused(bytes: &[u8]) -> DecodeError {
+        decode(bytes, &Limits::default()).unwrap_err()
+    }
+
+    fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        image.into().write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    /// Checks the four quarters of the fixtures' 24 × 16 picture.
+    #[track_caller]
+    fn check_quarters(image: &RgbImage, expected: [[u8; 3]; 4], tolerance: u8) {
+        assert_eq!(image.dimensions(), (24, 16));
+        for ((x, y), expected) in [(3, 3), (16, 3), (3, 12), (16, 12)].into_iter().zip(expected) {
+            let found = image.get_pixel(x, y).0;
+            let near = found.iter().zip(expected).all(|(a, b)| a.abs_diff(b) <= tolerance);
+            assert!(near, "{found:?} instead of {expected:?} at {x}, {y}");
+        }
+    }
+
+    #[test]
+    fn jpeg_colour_spaces() {
+        let colours = [RED, GREEN, BLUE, WHITE];
+        check_quarters(&read(fixture!("baseline.jpg")), colours, 3);
+        check_quarters(&read(fixture!("cmyk.jpg")), colours, 3);
+        check_quarters(&read(fixture!("cmyk-no-adobe.jpg")), colours, 3);
+        // K = 40 leaves 215/255 of the light.
+        let dimmed = colours.map(|c| c.map(|v| (u32::from(v) * 215 / 255) as u8));
+        check_quarters(&read(fixture!("ycck.jpg")), dimmed, 4);
+        // Grey as Pillow's convert("L"), in a file with Adobe's segment as Photoshop writes.
+        let grey = [[87; 3], [131; 3], [53; 3], [240; 3]];
+        check_quarters(&read(fixture!("grey-adobe.jpg")), grey, 3);
+    }
+
+    #[test]
+    fn orientation_is_applied_in_every_format() {
+        let colours = [RED, GREEN, BLUE, WHITE];
+        check_quarters(&read(fixture!("rotated.jpg")), colours, 3);
+        check_quarters(&read(fixture!("rotated.png")), colours, 0);
+        check_quarters(&read(fixture!("rotated.webp")), colours, 0);
+    }
+
+    #[test]
+    fn palettes_and_transparency() {
+        check_quarters(&read(fixture!("palette.png")), [RED, GREEN, BLUE, WHITE], 0);
+        let clear = [[255; 3], GREEN, BLUE, WHITE];
+        check_quarters(&read(fixture!("palette-transparent.png")), clear, 0);
+        let half = [RED, GREEN, BLUE, WHITE].map(|c| c.map(|v| 127 - v / 2 + v));
+        check_quarters(&read(fixture!("alpha.webp")), half, 1);
+    }
+
+    #[test]
+    fn png_depths_and_channels() {
+        let grey = GrayImage::from_pixel(2, 1, Luma([77]));
+        assert_eq!(read(&encoded(grey, ImageFormat::Png)).get_pixel(1, 0).0, [77; 3]);
+        let deep: ImageBuffer<Luma<u16>, _> = ImageBuffer::from_pixel(2, 1, Luma([0x80ff]));
+        assert_eq!(read(&encoded(deep, ImageFormat::Png)).get_pixel(0, 0).0, [0x80; 3]);
+        let deep: ImageBuffer<Rgb<u16>, _> = ImageBuffer::from_pixel(2, 1, Rgb([65535, 0, 257]));
+        assert_eq!(read(&encoded(deep, ImageFormat::Png)).get_pixel(0, 0).0, [255, 0, 1]);
+        let deep: ImageBuffer<LumaA<u16>, _> = ImageBuffer::from_pixel(1, 1, LumaA([0, 0]));
+        assert_eq!(read(&encoded(deep, ImageFormat::Png)).get_pixel(0, 0).0, [255; 3]);
+        let clear = RgbaImage::from_pixel(1, 1, Rgba([10, 20, 30, 51]));
+        assert_eq!(read(&encoded(clear, ImageFormat::Png)).get_pixel(0, 0).0, [206, 208, 210]);
+    }
+
+    #[test]
+    fn every_cut_off_copy_is_refused() {
+        // Behind PNG's image data stand twelve bytes that only say "end".
+        let files = [
+            (fixture!("baseline.jpg"), 0),
+            (fixture!("progressive.jpg"), 0),
+            (fixture!("cmyk.jpg"), 0),
+            (fixture!("lossy.webp"), 0),
+            (fixture!("alpha.webp"), 0),
+            (fixture!("rotated.webp"), 0),
+            (fixture!("photo.png"), 12),
+            (fixture!("rotated.png"), 12),
+        ];
+        for (bytes, spare) in files {
+            read(bytes);
+            for end in 0..bytes.len() - spare {
+                let error = refused(&bytes[..end]);
+                let unrecognised = end < 12;
+                let cut = matches!(error, DecodeError::Truncated(_));
+                assert!(unrecognised || cut, "{error} at {end} of {}", bytes.len());
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_behind_the_end_do_not_matter() {
+        for bytes in [fixture!("baseline.jpg"), fixture!("photo.png"), fixture!("lossy.webp")] {
+            let longer = [bytes, &[0; 100]].concat();
+            assert_eq!(read(bytes), read(&longer));
+        }
+    }
+
+    #[test]
+    fn other_content_is_named() {
+        assert_eq!(refused(b""), DecodeError::Empty);
+        let said = |bytes: &[u8]| refused(bytes).to_string();
+        assert!(said(b"Dear Sir or Madam").starts_with("not a JPEG, PNG or WebP image; "));
+        assert!(said(b"GIF89a\x01\0\x01\0").contains("image but GIF;"));
+        assert!(said(b"\0\0\0\x18ftypheic\0\0\0\0").contains("but HEIC, AVIF or a video;"));
+        assert!(said(b"\xff\xd8\xff").contains("JPEG image is cut off"));
+        assert!(said(b"\x89PNG\r\n\x1a\n").contains("PNG image is cut off"));
+    }
+
+    #[test]
+    fn too_many_pixels_are_refused_before_decoding() {
+        let limits = Limits { max_pixels: 24 * 16 - 1 };
+        for bytes in [fixture!("baseline.jpg"), fixture!("palette.png"), fixture!("alpha.webp")] {
+            let error = decode(bytes, &limits).unwrap_err();
+            let expected = DecodeError::TooManyPixels { width: 24, height: 16, limit: 383 };
+            assert_eq!(error, expected);
+            assert!(decode(bytes, &Limits { max_pixels: 24 * 16 }).is_ok());
+        }
+        // A header that claims the most a JPEG can, over 384 pixels of data.
+        let mut bomb = fixture!("baseline.jpg").to_vec();
+        let frame = bomb.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+        bomb[frame + 5..frame + 9].fill(0xff);
+        let error = refused(&bomb);
+        assert!(matches!(error, DecodeError::TooManyPixels { width: 65535, .. }), "{error}");
+    }
+
+    #[test]
+    fn an_image_without_pixels_is_refused() {
+        let mut empty = fixture!("baseline.jpg").to_vec();
+        let frame = empty.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+        empty[frame + 7..frame + 9].fill(0);
+        let error = refused(&empty);
+        assert!(!matches!(error, DecodeError::Truncated(_)), "{error}");
+        // With a right checksum, so that the width is what is wrong.
+        let header = [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".as_slice(), &[0; 4], &[0, 0, 0, 1]].concat();
+        let rest = [8, 2, 0, 0, 0, 0x6f, 0x5f, 0x0a, 0x5d];
+        assert!(decode(&[header, rest.to_vec()].concat(), &Limits::default()).is_err());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+        #[test]
+        fn damaged_files_never_panic(
+            file in 0usize..8, changes in prop::collection::vec((any::<u16>(), any::<u8>()), 1..12)
+        ) {
+            let files = [
+                fixture!("baseline.jpg"), fixture!("progressive.jpg"), fixture!("ycck.jpg"),
+                fixture!("rotated.jpg"), fixture!("lossy.webp"), fixture!("alpha.webp"),
+                fixture!("photo.png"), fixture!("palette-transparent.png"),
+            ];
+            let mut bytes = files[file].to_vec();
+            for (at, value) in changes {
+                let at = usize::from(at) % bytes.len();
+                bytes[at] = value;
+            }
+            let _ = decode(&bytes, &Limits { max_pixels: 1 << 20 });
+        }
+    }
+}

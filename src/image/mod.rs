@@ -1,0 +1,163 @@
+/*!
+Images: from a file to the numbers a network reads.
+
+Two steps that know nothing of each other: [`decode`] and [`open`] turn a file into
+upright 8-bit RGB, and [`Preprocess`] turns that into a normalised square. This
+module does not know about labels, models or devices.
+*/
+
+mod container;
+mod decode;
+mod preprocess;
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use ::image::RgbImage;
+
+pub use decode::{DecodeError, decode};
+pub use preprocess::{Filter, MAX_SIZE, Preprocess, PreprocessError};
+
+/// The file extensions that a folder walk takes for images, in lower case.
+pub const IMAGE_EXTENSIONS: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
+
+/// The largest image file that is read, in bytes (2 GiB).
+pub const MAX_FILE_BYTES: u64 = 2 << 30;
+
+/// How large an image may be before it is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most pixels (width × height). Decoding takes up to twelve bytes for each.
+    pub max_pixels: u64,
+}
+
+impl Default for Limits {
+    /// 256 million pixels: more than any camera gives, and far below what a file of a
+    /// few kilobytes can claim.
+    fn default() -> Self {
+        Self { max_pixels: 256_000_000 }
+    }
+}
+
+/// Why an image file could not be opened. Every message names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// The file is missing or may not be read.
+    #[error("cannot read {}: {error}; check that the file is there and that you may read it", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The path leads to a folder, a pipe or a device.
+    #[error("{} is not a file; name an image file", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The file is larger than [`MAX_FILE_BYTES`] and was not read.
+    #[error("{} has {bytes} bytes, more than any image that can be read ({MAX_FILE_BYTES}); leave it out", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes.
+        bytes: u64,
+    },
+    /// The file's content is no image that can be decoded.
+    #[error("{}: {error}", path.display())]
+    Decode {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with the content.
+        error: DecodeError,
+    },
+}
+
+/// Reads and decodes an image file as [`decode`] does; its name does not matter.
+///
+/// # Errors
+/// When the path is no regular file, cannot be read, is larger than
+/// [`MAX_FILE_BYTES`], or does not hold a whole image within `limits`.
+pub fn open(path: &Path, limits: &Limits) -> Result<RgbImage, ImageError> {
+    let bytes = read(path)?;
+    decode(&bytes, limits).map_err(|error| ImageError::Decode { path: path.into(), error })
+}
+
+/// Whether a path looks like an image, by its extension alone.
+pub fn is_image_path(path: &Path) -> bool {
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    IMAGE_EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ImageError> {
+    let failed = |error| ImageError::Read { path: path.into(), error };
+    // Looked at before opening: opening a pipe would wait for its other end.
+    let meta = fs::metadata(path).map_err(failed)?;
+    if !meta.is_file() {
+        return Err(ImageError::NotAFile { path: path.into() });
+    }
+    let mut bytes = Vec::new();
+    if meta.len() <= MAX_FILE_BYTES {
+        // A file that grows meanwhile must not get past the limit either.
+        let file = File::open(path).map_err(failed)?;
+        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    }
+    let size = meta.len().max(bytes.len() as u64);
+    if size > MAX_FILE_BYTES {
+        return Err(ImageError::TooLarge { path: path.into(), bytes: size });
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extensions_are_told_in_any_case() {
+        for name in ["a.jpg", "b.JPEG", "c.Png", "d/e.webp", "f.tar.JPG"] {
+            assert!(is_image_path(Path::new(name)), "{name}");
+        }
+        for name in ["a.gif", "jpg", ".jpg", "b.jpg.txt", "c.", ""] {
+            assert!(!is_image_path(Path::new(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn errors_name_the_file_and_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let limits = Limits::default();
+        let said = |path: &Path| open(path, &limits).unwrap_err().to_string();
+
+        let missing = folder.path().join("missing.jpg");
+        assert!(said(&missing).contains("missing.jpg: "), "{}", said(&missing));
+        assert!(said(&missing).contains("check that"), "{}", said(&missing));
+        assert!(said(folder.path()).ends_with("is not a file; name an image file"));
+
+        let text = folder.path().join("letter.jpg");
+        fs::write(&text, "Dear Sir or Madam,").unwrap();
+        assert!(said(&text).contains("letter.jpg: "), "{}", said(&text));
+        assert!(said(&text).contains("not a JPEG, PNG or WebP image"), "{}", said(&text));
+    }
+
+    #[test]
+    fn a_huge_file_is_refused_unread() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("huge.png");
+        // Sparse: takes no room on disk.
+        File::create(&path).unwrap().set_len(MAX_FILE_BYTES + 1).unwrap();
+        let error = open(&path, &Limits::default()).unwrap_err();
+        assert!(matches!(error, ImageError::TooLarge { .. }), "{error}");
+    }
+
+    #[test]
+    fn the_content_decides_and_not_the_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("really-a-png.jpg");
+        let image = RgbImage::from_pixel(3, 2, ::image::Rgb([10, 20, 30]));
+        image.save_with_format(&path, ::image::ImageFormat::Png).unwrap();
+        assert_eq!(open(&path, &Limits::default()).unwrap(), image);
+    }
+}
