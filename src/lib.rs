@@ -1,12 +1,16 @@
 //! Barbule
 #![warn(missing_docs)]
 
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod code;
 #[cfg(feature = "train")]
 pub mod dataset;
 pub mod device;
 #[cfg(feature = "model")]
 pub mod encoder;
+#[cfg(feature = "engine")]
+pub mod engine;
 #[cfg(feature = "train")]
 pub mod eval;
 #[cfg(feature = "model")]
@@ -20,7 +24,7 @@ pub mod model;
 pub mod rank;
 #[cfg(feature = "model")]
 pub mod task;
-#[cfg(feature = "model")]
-pub mod trunk;
 #[cfg(feature = "train")]
 pub mod train;
+#[cfg(feature = "model")]
+pub mod trunk;

@@ -63,7 +63,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let work = |task: &_| update(&mut index, &model, &args.folders, &options, task);
     let report = context.with_progress("indexing", work)?;
     for skipped in &report.skipped {
-        context.warn(format_args!("skipped: {}", skipped.reason_with_path()));
+        context.warn(format_args!("skipped: {}", skipped.reason));
     }
     let (images, seconds) = (index.len()?, begun.elapsed().as_secs_f64());
     let skipped = report.skipped.len();

@@ -12,6 +12,7 @@ mod encode;
 mod eval;
 mod index;
 mod search;
+pub mod shaders;
 mod train;
 mod weights;
 

@@ -91,7 +91,12 @@ pub fn is_image_path(path: &Path) -> bool {
     IMAGE_EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, ImageError> {
+/// Reads an image file without decoding it.
+///
+/// # Errors
+/// When the path is no regular file, cannot be read, or is larger than
+/// [`MAX_FILE_BYTES`].
+pub fn read(path: &Path) -> Result<Vec<u8>, ImageError> {
     let failed = |error| ImageError::Read { path: path.into(), error };
     // Looked at before opening: opening a pipe would wait for its other end.
     let meta = fs::metadata(path).map_err(failed)?;

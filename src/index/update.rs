@@ -12,7 +12,7 @@ use super::scan::{Candidate, scan};
 use super::store::NewImage;
 use super::{Index, IndexError, Labels, stored_path};
 use crate::encoder::BATCH;
-use crate::image::{self, Limits};
+use crate::image::{self, ImageError, Limits};
 use crate::model::Model;
 use crate::task::Task;
 
@@ -30,7 +30,7 @@ pub struct UpdateOptions {
 pub struct Skipped {
     /// The file.
     pub path: PathBuf,
-    /// Why.
+    /// Why, in a sentence that names the file.
     pub reason: String,
 }
 
@@ -116,7 +116,8 @@ fn plan(
         report.skipped.extend(unreadable.into_iter().map(|(path, reason)| Skipped { path, reason }));
         for candidate in candidates {
             let Some(stored) = candidate.path.to_str().map(str::to_owned) else {
-                let reason = "its name is not valid Unicode; rename it".to_owned();
+                let name = candidate.path.display();
+                let reason = format!("{name}: its name is not valid Unicode; rename it");
                 report.skipped.push(Skipped { path: candidate.path, reason });
                 continue;
             };
@@ -181,7 +182,9 @@ fn encode(
         if code.is_some() || *twin != position {
             return Ok(Prepared { content, code, input: None });
         }
-        let image = image::decode(bytes, &options.limits).map_err(|error| error.to_string())?;
+        let path = &batch[position].candidate.path;
+        let failed = |error| ImageError::Decode { path: path.clone(), error }.to_string();
+        let image = image::decode(bytes, &options.limits).map_err(failed)?;
         Ok(Prepared { content, code: None, input: Some(preprocess.apply(&image)) })
     };
     let prepared: Vec<Result<Prepared, String>> =
@@ -203,8 +206,10 @@ fn encode(
         };
         let outcome = match prepared {
             // A copy of a file in this batch that could not be decoded has no code either.
-            Ok(p) => known(p).map(|code| (p, code)).ok_or("it is a copy of an unreadable file"),
-            Err(reason) => Err(reason.as_str()),
+            Ok(p) => known(p).map(|code| (p, code)).ok_or_else(|| {
+                format!("{}: it is a copy of an image that cannot be decoded", work.stored)
+            }),
+            Err(reason) => Err(reason.clone()),
         };
         // A file that has become unreadable is no longer the image that was indexed.
         gone.extend(work.replaces);
@@ -219,7 +224,7 @@ fn encode(
             }
             Err(reason) => {
                 let path = work.candidate.path.clone();
-                skipped.push(Skipped { path, reason: reason.to_owned() });
+                skipped.push(Skipped { path, reason });
             }
         }
     }

@@ -1,0 +1,31 @@
+/*!
+Translation of a WGSL kernel to SPIR-V (Vulkan), MSL (Metal) and HLSL (DX12), so
+that a kernel that breaks on another system is seen on this one.
+*/
+
+use naga::back::{hlsl, msl, pipeline_constants::process_overrides, spv};
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+
+/// Validates a kernel and translates it to all three languages.
+///
+/// # Errors
+/// With the translator's message.
+pub fn translate(source: &str) -> Result<(), String> {
+    let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
+    let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
+    let info = validator.validate(&module).map_err(|e| e.emit_to_string(source))?;
+    let constants = Default::default();
+    let (module, info) = process_overrides(&module, &info, None, &constants).map_err(text)?;
+    spv::write_vec(&module, &info, &spv::Options::default(), None).map_err(text)?;
+    let options = msl::Options { fake_missing_bindings: true, ..Default::default() };
+    msl::write_string(&module, &info, &options, &msl::PipelineOptions::default()).map_err(text)?;
+    let (mut out, options) = (String::new(), hlsl::Options::default());
+    let pipeline = hlsl::PipelineOptions::default();
+    let mut writer = hlsl::Writer::new(&mut out, &options, &pipeline);
+    writer.write(&module, &info, None).map_err(text)?;
+    Ok(())
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}

@@ -1,0 +1,5 @@
+/*!
+Codes in the formats of other programs.
+*/
+
+pub mod numpy;
