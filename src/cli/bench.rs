@@ -12,6 +12,7 @@ use serde_json::json;
 use walkdir::WalkDir;
 
 use super::Context;
+use crate::task::Task;
 use crate::encoder::Encoder;
 use crate::image::is_image_path;
 use crate::train::{StepTimes, time_refine_step};
@@ -102,7 +103,7 @@ fn encode(
             if files.is_empty() {
                 bail!("{} holds no image; name a folder of photos", folder.display());
             }
-            let read = |task: &_| {
+            let read = |task: &Task<'_>| {
                 let begun = Instant::now();
                 let features = encoder.features_of_files(&files, &context.limits, task)?;
                 anyhow::Ok((features.kept.len(), begun.elapsed().as_secs_f64()))

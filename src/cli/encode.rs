@@ -10,6 +10,7 @@ use clap::{ValueEnum, ValueHint};
 use serde::Serialize;
 
 use super::Context;
+use crate::task::Task;
 use crate::model::Model;
 
 /// Print the code of each image
@@ -49,7 +50,7 @@ struct Encoded<'a> {
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let model = Model::open(&args.model, &context.device()?)?;
-    let encode = |task: &_| {
+    let encode = |task: &Task<'_>| {
         model.encoder().features_of_files(&args.images, &context.limits, task)
     };
     let features = context.with_progress("encoding", encode)?;

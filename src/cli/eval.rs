@@ -11,6 +11,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use super::Context;
+use crate::task::Task;
 use crate::dataset::{Dataset, Layout};
 use crate::eval::{CurvePoint, Metrics, RecallAt};
 use crate::model::Model;
@@ -85,7 +86,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let split_seed = card.data.split_seed.unwrap_or(card.seed);
     let dataset = Dataset::open(&args.data, args.layout, split_seed)?;
     dataset.warnings.iter().for_each(|warning| context.warn(warning));
-    let measure = |task: &_| evaluate(&model, &dataset, args.split, args.float, &context.limits, task);
+    let measure = |task: &Task<'_>| evaluate(&model, &dataset, args.split, args.float, &context.limits, task);
     let evaluation = context.with_progress("features", measure)?;
     let unreadable_images = context.warn_unreadable(&evaluation.unreadable);
     let Metrics { queries, database, skipped_queries, map, p_at_1, p_at_10, p_at_100, .. } =
@@ -126,7 +127,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
 
 fn table(report: &Report) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table.set_header(["ranking", "bytes", "mAP", "P@1", "P@10", "P@100", "P(r≤2)"]);
     let figure = |value: f64| format!("{value:.4}");
     let dash = || "–".to_owned();

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::Context;
 use super::context::default_index;
+use crate::task::Task;
 use crate::index::{Index, Labels, UpdateOptions, update};
 use crate::model::Model;
 
@@ -60,7 +61,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     }
     let mut index = Index::open_or_create(&path, model.bits(), model.fingerprint())?;
     let options = UpdateOptions { labels, limits: context.limits };
-    let work = |task: &_| update(&mut index, &model, &args.folders, &options, task);
+    let work = |task: &Task<'_>| update(&mut index, &model, &args.folders, &options, task);
     let report = context.with_progress("indexing", work)?;
     for skipped in &report.skipped {
         context.warn(format_args!("skipped: {}", skipped.reason));

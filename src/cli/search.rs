@@ -146,7 +146,7 @@ fn query(
 
 fn table(answer: &Answer) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table.set_header(["rank", "distance", "label", "path"]);
     for hit in &answer.results {
         let path = if hit.same { format!("{} (the same image)", hit.path) } else { hit.path.clone() };

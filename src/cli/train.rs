@@ -10,6 +10,7 @@ use clap::ValueHint;
 
 use super::Context;
 use super::context::bits;
+use crate::task::Task;
 use crate::dataset::{Dataset, Layout};
 use crate::method::Shallow;
 use crate::train::{Fitted, ShallowPlan, fit_shallow};
@@ -63,7 +64,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
         weights: args.weights,
         limits: context.limits,
     };
-    let fit = |task: &_| fit_shallow(&plan, &dataset, &args.out, &device, task);
+    let fit = |task: &Task<'_>| fit_shallow(&plan, &dataset, &args.out, &device, task);
     let Fitted { card, unreadable } = context.with_progress("features", fit)?;
     context.warn_unreadable(&unreadable);
     if context.json {
