@@ -1,3 +1,5 @@
 //! Barbule
 #![warn(missing_docs)]
 pub mod code;
+#[cfg(feature = "train")]
+pub mod method;
