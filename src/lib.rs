@@ -2,4 +2,6 @@
 #![warn(missing_docs)]
 pub mod code;
 #[cfg(feature = "train")]
+pub mod eval;
+#[cfg(feature = "train")]
 pub mod method;
