@@ -89,7 +89,8 @@ impl Shallow {
     /// Fits the method to N images of d features.
     ///
     /// `labels` holds each image's labels; only [`Shallow::LdaItq`] looks at them. The
-    /// same input and `seed` give the same hash, on any number of threads.
+    /// same input and `seed` give the same hash, on any number of threads. Another kind of
+    /// processor may round otherwise, and ITQ can turn that into another, equally good hash.
     ///
     /// # Errors
     /// When the input is too small, not finite, of unequal lengths, without variance,
