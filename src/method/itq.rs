@@ -1,0 +1,166 @@
+/*!
+ITQ, iterative quantization: the principal directions, rotated towards the corners
+of the cube.
+
+Gong and Lazebnik, "Iterative quantization: a Procrustean approach to learning
+binary codes", CVPR 2011. Projecting on principal directions keeps most variance, but
+the first few hold most of it; a rotation R spreads it over all bits such that
+little is lost by taking signs: minimise ‖B − V·R‖² over B ∈ {−1,+1}^{N×c} and
+orthogonal R, V being the projected images (N×c).
+*/
+
+use faer::{Mat, MatRef};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use super::{Features, LinearHash, MethodError, check_fit, check_variance, linalg};
+
+/// Alternations of B and R, as in the paper.
+pub const ITERATIONS: usize = 50;
+
+/// PCA to `bits` directions, then the rotation that loses least by taking signs.
+///
+/// N images of d features have at most min(d, N − 1) principal directions. For more
+/// bits than that, several rotations are stacked, each started from its own random one:
+/// as many of all directions as fit, and one of the leading directions for what remains.
+/// The paper does not treat that case. `features` is N×d.
+///
+/// # Errors
+/// When there are fewer than two images, all are equal, a feature is not finite, or
+/// `bits` is out of range.
+pub fn fit(features: Features<'_>, bits: usize, seed: u64) -> Result<LinearHash, MethodError> {
+    check_fit(features, bits, 2)?;
+    check_variance(features.values.chunks_exact(features.dim))?;
+    let mean = linalg::mean(features);
+    let covariance = linalg::covariance(features, &mean, &vec![1.0; features.len()]);
+    let directions = principal(covariance.as_ref(), bits, least_variance(covariance.as_ref()))?;
+    rotated(features, &mean, directions.as_ref(), bits, seed)
+}
+
+/// The variance along a direction up to which it counts as none.
+///
+/// What rounding leaves of a variance of zero is some 1e-16 of the total.
+pub(super) fn least_variance(covariance: MatRef<'_, f64>) -> f64 {
+    1e-12 * linalg::trace(covariance)
+}
+
+/// The up to `limit` leading principal directions of `covariance`, as columns of unit
+/// length, largest variance first; only those with more than `least` variance.
+///
+/// # Errors
+/// [`MethodError::NoConvergence`].
+pub(super) fn principal(
+    covariance: MatRef<'_, f64>,
+    limit: usize,
+    least: f64,
+) -> Result<Mat<f64>, MethodError> {
+    let (variances, vectors) = linalg::symmetric_eigen(covariance)?;
+    let count = variances.iter().take(limit).take_while(|v| **v > least).count();
+    Ok(vectors.as_ref().subcols(0, count).to_owned())
+}
+
+/// The hash on `directions` (d×p, most important first), rotated by ITQ to `bits`.
+///
+/// With p = `bits` this is the paper's method. One rotation cannot give more bits than
+/// directions, so for p < `bits` several are stacked: see [`fit`].
+///
+/// # Errors
+/// [`MethodError::NoVariance`] when there are no directions, or
+/// [`MethodError::NoConvergence`].
+pub(super) fn rotated(
+    features: Features<'_>,
+    mean: &[f64],
+    directions: MatRef<'_, f64>,
+    bits: usize,
+    seed: u64,
+) -> Result<LinearHash, MethodError> {
+    if directions.ncols() == 0 {
+        return Err(MethodError::NoVariance);
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let v = linalg::coordinates(features, mean, directions);
+    let mut projection = Mat::zeros(features.dim, bits);
+    for start in (0..bits).step_by(directions.ncols()) {
+        let cols = directions.ncols().min(bits - start);
+        let initial = linalg::random_orthogonal(cols, cols, &mut rng);
+        let (rotation, _) = rotation(v.as_ref().subcols(0, cols), initial, ITERATIONS)?;
+        let rotated = linalg::product(directions.subcols(0, cols), rotation.as_ref());
+        projection.as_mut().subcols_mut(start, cols).copy_from(rotated);
+    }
+    super::hash(mean, projection.as_ref())
+}
+
+/// Alternates `B = sign(V·R)` and `R = argmin ‖B − V·R‖²` from `initial`; `v` is N×c.
+///
+/// Gives R (c×c) and the error ‖B − V·R‖² of each alternation, measured with the R
+/// that it began with: no step can raise it, since each is the best choice of one
+/// factor for the other.
+fn rotation(
+    v: MatRef<'_, f64>,
+    initial: Mat<f64>,
+    iterations: usize,
+) -> Result<(Mat<f64>, Vec<f64>), MethodError> {
+    let mut r = initial;
+    let mut errors = Vec::with_capacity(iterations);
+    for _ in 0..iterations {
+        let (vtb, error) = quantized(v, r.as_ref());
+        errors.push(error);
+        r = linalg::procrustes(vtb.as_ref())?;
+    }
+    Ok((r, errors))
+}
+
+/// VᵀB and ‖B − V·R‖² for `B = sign(V·R)`, sign(0) = +1.
+fn quantized(v: MatRef<'_, f64>, r: MatRef<'_, f64>) -> (Mat<f64>, f64) {
+    let parts: Vec<(Mat<f64>, f64)> = linalg::blocks(v.nrows())
+        .into_par_iter()
+        .map(|range| {
+            let v = v.subrows(range.start, range.len());
+            let mut b = linalg::product(v, r);
+            let mut error = 0.0;
+            for value in b.col_iter_mut().flat_map(|col| col.iter_mut()) {
+                let sign = if *value >= 0.0 { 1.0 } else { -1.0 };
+                error += (sign - *value).powi(2);
+                *value = sign;
+            }
+            (linalg::product(v.transpose(), b.as_ref()), error)
+        })
+        .collect();
+    let zero = (Mat::zeros(v.ncols(), v.ncols()), 0.0);
+    parts.into_iter().fold(zero, |(sum, error), (part, more)| (sum + part, error + more))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method::tests::planted;
+
+    #[test]
+    fn the_error_never_rises() {
+        let set = planted(12, 30, 20, 1.0, 7);
+        let mean = linalg::mean(set.features());
+        let covariance = linalg::covariance(set.features(), &mean, &vec![1.0; set.labels.len()]);
+        for (bits, seed) in [(1, 0), (8, 1), (16, 2), (20, 3)] {
+            let directions = principal(covariance.as_ref(), bits, 0.0).unwrap();
+            let v = linalg::coordinates(set.features(), &mean, directions.as_ref());
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let initial = linalg::random_orthogonal(bits, bits, &mut rng);
+            let (r, errors) = rotation(v.as_ref(), initial, ITERATIONS).unwrap();
+            assert!(errors.windows(2).all(|pair| pair[1] <= pair[0] * (1.0 + 1e-12)), "{errors:?}");
+            let gram = linalg::product(r.transpose(), r.as_ref());
+            assert!((gram - Mat::<f64>::identity(bits, bits)).norm_max() < 1e-10);
+        }
+    }
+
+    #[test]
+    fn constant_features_get_no_weight() {
+        // Feature 1 never varies; images 0 and 1 differ in feature 0 only.
+        let features = Features { dim: 2, values: &[0.0, 9.0, 4.0, 9.0] };
+        let hash = fit(features, 3, 5).unwrap();
+        assert!(hash.projection()[3..].iter().all(|w| *w == 0.0));
+        assert!(hash.projection()[..3].iter().all(|w| w.abs() == 1.0));
+        let equal = Features { dim: 2, values: &[3.0; 8] };
+        assert_eq!(fit(equal, 3, 5), Err(MethodError::NoVariance));
+    }
+}
