@@ -167,7 +167,8 @@ impl Model {
         let store = SafetensorsStore::from_bytes(Some(bytes));
         let mut store = store.with_from_adapter(FloatCastAdapter::to(DType::F32));
         network.load_from(&mut store).map_err(|error| unfit(error.to_string()))?;
-        let values = |data: TensorData| data.try_into_vec::<f32>().map_err(|e| unfit(format!("{e:?}")));
+        let values =
+            |data: TensorData| data.try_into_vec::<f32>().map_err(|e| unfit(format!("{e:?}")));
         let mean = values(network.hash.mean.val().into_data())?;
         let projection = values(network.hash.projection.val().into_data())?;
         let hash = LinearHash::new(mean, projection)?;
@@ -264,8 +265,8 @@ fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
 
 fn read_card(path: &Path, bytes: &[u8]) -> Result<Card, ModelError> {
     let unfit = |reason: String| ModelError::Unfit { path: path.to_owned(), reason };
-    let (_, header) = safetensors::SafeTensors::read_metadata(bytes)
-        .map_err(|error| unfit(error.to_string()))?;
+    let (_, header) =
+        safetensors::SafeTensors::read_metadata(bytes).map_err(|error| unfit(error.to_string()))?;
     let empty = HashMap::new();
     let text = header.metadata().as_ref().unwrap_or(&empty).get(CARD);
     let text = text.ok_or_else(|| unfit("it has no card".to_owned()))?;

@@ -12,9 +12,9 @@ use serde_json::json;
 use walkdir::WalkDir;
 
 use super::Context;
-use crate::task::Task;
 use crate::encoder::Encoder;
 use crate::image::is_image_path;
+use crate::task::Task;
 use crate::train::{StepTimes, time_refine_step};
 use crate::trunk::{TrunkKind, weights};
 

@@ -90,7 +90,8 @@ fn print(
     let errors = shaders.iter().filter(|(_, result)| result.is_err()).count();
     let verdict = if errors == 0 { "all translate" } else { "NOT all translate" };
     let kernels = shaders.len();
-    context.print(format_args!("shaders    {kernels} kernels, {verdict} to SPIR-V, MSL and HLSL"))?;
+    context
+        .print(format_args!("shaders    {kernels} kernels, {verdict} to SPIR-V, MSL and HLSL"))?;
     match check {
         Some(Check { compared, different: 0, seconds }) => context.print(format_args!(
             "check      {compared} hits of {CODES} codes equal on GPU and CPU ({seconds:.2} s)"

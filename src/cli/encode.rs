@@ -10,8 +10,8 @@ use clap::{ValueEnum, ValueHint};
 use serde::Serialize;
 
 use super::Context;
-use crate::task::Task;
 use crate::model::Model;
+use crate::task::Task;
 
 /// Print the code of each image
 #[derive(Debug, clap::Args)]
@@ -50,9 +50,8 @@ struct Encoded<'a> {
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let model = Model::open(&args.model, &context.device()?)?;
-    let encode = |task: &Task<'_>| {
-        model.encoder().features_of_files(&args.images, &context.limits, task)
-    };
+    let encode =
+        |task: &Task<'_>| model.encoder().features_of_files(&args.images, &context.limits, task);
     let features = context.with_progress("encoding", encode)?;
     let codes = model.codes(&features.values)?;
     for (_, error) in &features.failures {

@@ -11,10 +11,10 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use super::Context;
-use crate::task::Task;
 use crate::dataset::{Dataset, Layout};
 use crate::eval::{CurvePoint, Metrics, RecallAt};
 use crate::model::Model;
+use crate::task::Task;
 use crate::train::{Split, evaluate};
 
 /// Measure a model: queries of the test split against the training images
@@ -86,14 +86,14 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let split_seed = card.data.split_seed.unwrap_or(card.seed);
     let dataset = Dataset::open(&args.data, args.layout, split_seed)?;
     dataset.warnings.iter().for_each(|warning| context.warn(warning));
-    let measure = |task: &Task<'_>| evaluate(&model, &dataset, args.split, args.float, &context.limits, task);
+    let measure =
+        |task: &Task<'_>| evaluate(&model, &dataset, args.split, args.float, &context.limits, task);
     let evaluation = context.with_progress("features", measure)?;
     let unreadable_images = context.warn_unreadable(&evaluation.unreadable);
     let Metrics { queries, database, skipped_queries, map, p_at_1, p_at_10, p_at_100, .. } =
         evaluation.network;
-    let float = evaluation.float.map(|metrics| {
-        Float { bytes_per_image: card.trunk.pooled() * 4, metrics }
-    });
+    let float =
+        evaluation.float.map(|metrics| Float { bytes_per_image: card.trunk.pooled() * 4, metrics });
     let report = Report {
         method: card.method.clone(),
         trunk: card.trunk.to_string(),

@@ -12,9 +12,9 @@ use serde_json::json;
 
 use super::Context;
 use super::context::default_index;
-use crate::task::Task;
 use crate::index::{Index, Labels, UpdateOptions, update};
 use crate::model::Model;
+use crate::task::Task;
 
 /// Add the images of folders to an index, or bring it up to date
 ///

@@ -22,8 +22,10 @@ use crate::model::Model;
 /// Hits come in the order of their Hamming distance; those at the same distance in
 /// the order in which they were indexed. An image that is itself indexed comes first.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: barbule search bird.jpg --model birds.safetensors -k 10\n         \
-                        barbule search --code 0f3a5577c2d1 -k 10")]
+#[command(
+    after_help = "Example: barbule search bird.jpg --model birds.safetensors -k 10\n         \
+                        barbule search --code 0f3a5577c2d1 -k 10"
+)]
 pub struct Args {
     /// The images to look for; each is a query of its own
     #[arg(required_unless_present = "code", value_name = "IMAGE", value_hint = ValueHint::FilePath)]
@@ -124,12 +126,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
 }
 
 /// The code of an image: the stored one if its content is indexed.
-fn query(
-    context: &Context,
-    index: &Index,
-    model: Option<&Model>,
-    path: &Path,
-) -> Result<Query> {
+fn query(context: &Context, index: &Index, model: Option<&Model>, path: &Path) -> Result<Query> {
     let name = path.display().to_string();
     let bytes = image::read(path)?;
     let content = blake3::hash(&bytes);
@@ -137,7 +134,9 @@ fn query(
         return Ok(Query { name, code: index.code(*id)?, content: Some(content) });
     }
     let model = model.with_context(|| {
-        format!("{name} is not indexed, so its code has to be computed: name the model with --model")
+        format!(
+            "{name} is not indexed, so its code has to be computed: name the model with --model"
+        )
     })?;
     let decoded = image::decode(&bytes, &context.limits).with_context(|| name.clone())?;
     let features = model.encoder().features(model.encoder().preprocess().apply(&decoded))?;
@@ -149,7 +148,8 @@ fn table(answer: &Answer) -> Table {
     table.load_style(presets::NOTHING);
     table.set_header(["rank", "distance", "label", "path"]);
     for hit in &answer.results {
-        let path = if hit.same { format!("{} (the same image)", hit.path) } else { hit.path.clone() };
+        let path =
+            if hit.same { format!("{} (the same image)", hit.path) } else { hit.path.clone() };
         let label = hit.label.clone().unwrap_or_default();
         table.add_row([hit.rank.to_string(), hit.distance.to_string(), label, path]);
     }

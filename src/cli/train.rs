@@ -10,9 +10,9 @@ use clap::ValueHint;
 
 use super::Context;
 use super::context::bits;
-use crate::task::Task;
 use crate::dataset::{Dataset, Layout};
 use crate::method::Shallow;
+use crate::task::Task;
 use crate::train::{Fitted, ShallowPlan, fit_shallow};
 
 /// Fit a model to labelled photos

@@ -22,7 +22,9 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Read EfficientNet-Lite0 weights (.safetensors, with the released names) and write Barbule's file
-    #[command(after_help = "Example: barbule weights import lite0.safetensors --out trunk.safetensors --half")]
+    #[command(
+        after_help = "Example: barbule weights import lite0.safetensors --out trunk.safetensors --half"
+    )]
     Import {
         /// The published weights
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]

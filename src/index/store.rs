@@ -136,7 +136,8 @@ impl Index {
         transaction.pragma_update(None, "user_version", FORMAT)?;
         transaction.execute_batch(SCHEMA)?;
         let program = env!("CARGO_PKG_VERSION");
-        let meta = [("bits", bits.to_string()), ("model", model.into()), ("program", program.into())];
+        let meta =
+            [("bits", bits.to_string()), ("model", model.into()), ("program", program.into())];
         for (key, value) in meta {
             transaction.execute("INSERT INTO meta VALUES (?1, ?2)", params![key, value])?;
         }
@@ -145,13 +146,15 @@ impl Index {
     }
 
     fn check(connection: Connection, path: &Path) -> Result<Self, IndexError> {
-        let unfit = |reason: &str| IndexError::Unfit { path: path.to_owned(), reason: reason.into() };
+        let unfit =
+            |reason: &str| IndexError::Unfit { path: path.to_owned(), reason: reason.into() };
         let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         connection.busy_timeout(PATIENCE).map_err(|error| failed(path, error))?;
-        let application = pragma("application_id").map_err(|error| match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::NotADatabase) => unfit("it is no SQLite file"),
-            _ => failed(path, error),
-        })?;
+        let application =
+            pragma("application_id").map_err(|error| match error.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::NotADatabase) => unfit("it is no SQLite file"),
+                _ => failed(path, error),
+            })?;
         if application != i64::from(APPLICATION) {
             return Err(unfit("it was made by another program"));
         }
@@ -204,16 +207,15 @@ impl Index {
     /// # Errors
     /// When the file is damaged.
     pub fn codes(&self) -> Result<(Vec<i64>, BinaryCodes), IndexError> {
-        let damaged = |reason: &str| IndexError::Unfit {
-            path: self.path.clone(),
-            reason: reason.to_owned(),
-        };
+        let damaged =
+            |reason: &str| IndexError::Unfit { path: self.path.clone(), reason: reason.to_owned() };
         let (mut ids, mut codes) = (Vec::new(), BinaryCodes::new(self.bits)?);
         let sql = "SELECT ids, codes FROM blocks ORDER BY first";
         let mut statement = self.mine(self.connection.prepare(sql))?;
         let mut rows = self.mine(statement.query([]))?;
         while let Some(row) = self.mine(rows.next())? {
-            let (packed_ids, packed) = (self.mine(row.get::<_, Vec<u8>>(0))?, self.mine(row.get::<_, Vec<u8>>(1))?);
+            let (packed_ids, packed) =
+                (self.mine(row.get::<_, Vec<u8>>(0))?, self.mine(row.get::<_, Vec<u8>>(1))?);
             let block = BinaryCodes::from_bytes(self.bits, &packed)?;
             let block_ids = unpack_ids(&packed_ids);
             if block_ids.len() != block.len() {
@@ -253,9 +255,9 @@ impl Index {
 
     fn code_bytes(&self, id: i64) -> Result<Option<Vec<u8>>, IndexError> {
         let sql = "SELECT ids, codes FROM blocks WHERE first <= ?1 ORDER BY first DESC LIMIT 1";
-        let block = self.connection.query_row(sql, [id], |row| {
-            Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?))
-        });
+        let block = self
+            .connection
+            .query_row(sql, [id], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?)));
         let Some((ids, codes)) = self.mine(block.optional())? else { return Ok(None) };
         let row = self.bits.div_ceil(8);
         let place = unpack_ids(&ids).position(|stored| stored == id);
@@ -269,9 +271,8 @@ impl Index {
     pub fn image(&self, id: i64) -> Result<ImageRow, IndexError> {
         let sql = "SELECT path, label FROM images WHERE id = ?1";
         let mut statement = self.mine(self.connection.prepare_cached(sql))?;
-        let row = statement.query_row([id], |row| {
-            Ok(ImageRow { id, path: row.get(0)?, label: row.get(1)? })
-        });
+        let row = statement
+            .query_row([id], |row| Ok(ImageRow { id, path: row.get(0)?, label: row.get(1)? }));
         self.mine(row)
     }
 
@@ -307,7 +308,8 @@ impl Index {
                 remove(&transaction, *id, bytes)?;
             }
             for (id, label) in relabelled {
-                transaction.execute("UPDATE images SET label = ?2 WHERE id = ?1", params![id, label])?;
+                transaction
+                    .execute("UPDATE images SET label = ?2 WHERE id = ?1", params![id, label])?;
             }
             append(&transaction, new, bytes)?;
             transaction.commit()
@@ -325,7 +327,9 @@ fn failed(path: &Path, error: rusqlite::Error) -> IndexError {
 }
 
 fn unpack_ids(bytes: &[u8]) -> impl Iterator<Item = i64> + ExactSizeIterator + use<'_> {
-    bytes.chunks_exact(8).map(|b| i64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]))
+    bytes
+        .chunks_exact(8)
+        .map(|b| i64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]))
 }
 
 /// Takes an image out of `images` and its code out of its block.
@@ -353,7 +357,11 @@ fn remove(transaction: &Transaction<'_>, id: i64, bytes: usize) -> rusqlite::Res
 }
 
 /// Adds images and puts their codes behind the others, filling the last block first.
-fn append(transaction: &Transaction<'_>, new: &[NewImage<'_>], bytes: usize) -> rusqlite::Result<()> {
+fn append(
+    transaction: &Transaction<'_>,
+    new: &[NewImage<'_>],
+    bytes: usize,
+) -> rusqlite::Result<()> {
     if new.is_empty() {
         return Ok(());
     }

@@ -113,7 +113,9 @@ fn plan(
         let folder = folder.canonicalize().map_err(failed)?;
         let (candidates, unreadable) = scan(&folder)?;
         let root = index.root(&stored_path(&folder))?;
-        report.skipped.extend(unreadable.into_iter().map(|(path, reason)| Skipped { path, reason }));
+        report
+            .skipped
+            .extend(unreadable.into_iter().map(|(path, reason)| Skipped { path, reason }));
         for candidate in candidates {
             let Some(stored) = candidate.path.to_str().map(str::to_owned) else {
                 let name = candidate.path.display();
@@ -191,7 +193,8 @@ fn encode(
         contents.par_iter().enumerate().map(prepare).collect();
     drop(contents);
 
-    let inputs: Vec<f32> = prepared.iter().flatten().flat_map(|p| p.input.iter().flatten()).copied().collect();
+    let inputs: Vec<f32> =
+        prepared.iter().flatten().flat_map(|p| p.input.iter().flatten()).copied().collect();
     let features = model.encoder().features(inputs).map_err(crate::model::ModelError::from)?;
     let codes = model.codes(&features)?;
     let encoded = prepared.iter().flatten().filter(|p| p.input.is_some());

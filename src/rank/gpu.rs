@@ -88,9 +88,10 @@ impl GpuRanker {
                 let codes = storage(&gpu, "codes", &contents);
                 Segment { codes, len, first_id, first_block: first_id / BLOCK }
             });
-            (segments.collect::<Vec<_>>(), KERNELS.map(|(name, source)| {
-                pipeline(&gpu.device, name, source, words)
-            }))
+            (
+                segments.collect::<Vec<_>>(),
+                KERNELS.map(|(name, source)| pipeline(&gpu.device, name, source, words)),
+            )
         })?;
         let (levels, blocks) = (codes.bits() + 1, codes.len().div_ceil(BLOCK));
         Ok(Self { gpu, segments, kernels, words, levels, blocks, limit })
@@ -144,7 +145,12 @@ impl GpuRanker {
             let size = entries as u64;
             let usage = wgpu::BufferUsages::STORAGE | usage;
             let label = Some(label);
-            device.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: false })
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label,
+                size,
+                usage,
+                mapped_at_creation: false,
+            })
         };
         let (none, copied) = (wgpu::BufferUsages::empty(), wgpu::BufferUsages::COPY_SRC);
         // New buffers are zero, as the histograms have to be.
@@ -157,23 +163,25 @@ impl GpuRanker {
         {
             let mut pass = encoder.begin_compute_pass(&Default::default());
             let [histogram, cut, counter, scan, collect] = &self.kernels;
-            let of_segments = |pass: &mut wgpu::ComputePass<'_>, kernel, tables: &[&wgpu::Buffer]| {
-                for segment in &self.segments {
-                    let uniform = self.uniform(segment, count, k);
-                    let mut bound = vec![(0, &uniform), (1, &segment.codes), (2, &queries)];
-                    bound.extend((3..).zip(tables.iter().copied()));
-                    let blocks = segment.len.div_ceil(BLOCK) as u32;
-                    let (x, y) = (blocks.min(DISPATCH), blocks.div_ceil(DISPATCH));
-                    self.dispatch(pass, kernel, &bound, [x, y, count as u32]);
-                }
-            };
-            let of_queries = |pass: &mut wgpu::ComputePass<'_>, kernel, tables: [&wgpu::Buffer; 2], groups| {
-                if let Some(segment) = self.segments.first() {
-                    let uniform = self.uniform(segment, count, k);
-                    let bound = [(0, &uniform), (3, tables[0]), (4, tables[1])];
-                    self.dispatch(pass, kernel, &bound, [groups, 1, 1]);
-                }
-            };
+            let of_segments =
+                |pass: &mut wgpu::ComputePass<'_>, kernel, tables: &[&wgpu::Buffer]| {
+                    for segment in &self.segments {
+                        let uniform = self.uniform(segment, count, k);
+                        let mut bound = vec![(0, &uniform), (1, &segment.codes), (2, &queries)];
+                        bound.extend((3..).zip(tables.iter().copied()));
+                        let blocks = segment.len.div_ceil(BLOCK) as u32;
+                        let (x, y) = (blocks.min(DISPATCH), blocks.div_ceil(DISPATCH));
+                        self.dispatch(pass, kernel, &bound, [x, y, count as u32]);
+                    }
+                };
+            let of_queries =
+                |pass: &mut wgpu::ComputePass<'_>, kernel, tables: [&wgpu::Buffer; 2], groups| {
+                    if let Some(segment) = self.segments.first() {
+                        let uniform = self.uniform(segment, count, k);
+                        let bound = [(0, &uniform), (3, tables[0]), (4, tables[1])];
+                        self.dispatch(pass, kernel, &bound, [groups, 1, 1]);
+                    }
+                };
             of_segments(&mut pass, histogram, &[&histograms]);
             of_queries(&mut pass, cut, [&histograms, &cuts], (count as u32).div_ceil(64));
             of_segments(&mut pass, counter, &[&cuts, &counts]);

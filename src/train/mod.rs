@@ -84,7 +84,8 @@ fn split_features(
     task: &Task<'_>,
 ) -> Result<SplitFeatures, TrainError> {
     let paths: Vec<PathBuf> = samples.iter().map(|s| s.path.clone()).collect();
-    let FileFeatures { values, kept, failures } = encoder.features_of_files(&paths, limits, task)?;
+    let FileFeatures { values, kept, failures } =
+        encoder.features_of_files(&paths, limits, task)?;
     if let (true, Some((_, first))) = (kept.is_empty(), failures.first()) {
         let (count, first) = (samples.len(), first.to_string());
         return Err(TrainError::NoImages { split, count, first });

@@ -93,7 +93,10 @@ pub fn fit_shallow(
             split_seed: dataset.split_seed,
         },
         seed: plan.seed,
-        figures: figures.map(|(name, value)| (name.to_owned(), value)).into_iter().collect::<BTreeMap<_, _>>(),
+        figures: figures
+            .map(|(name, value)| (name.to_owned(), value))
+            .into_iter()
+            .collect::<BTreeMap<_, _>>(),
         licence: "trunk: Apache-2.0 (EfficientNet-Lite0); hash: as its training data".to_owned(),
     };
     model::write(out, &card, trunk, &hash)?;

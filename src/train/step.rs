@@ -43,7 +43,8 @@ pub fn time_refine_step(
         TrainError::Encode(EncodeError::Device { device: device.to_string(), reason })
     };
     let mut refine = weights::shipped(&burn)?.refine;
-    let mut linear = burn::nn::LinearConfig::new(crate::trunk::efficientnet_lite::POOLED, 48).init(&burn);
+    let mut linear =
+        burn::nn::LinearConfig::new(crate::trunk::efficientnet_lite::POOLED, 48).init(&burn);
     let mut optimiser = AdamWConfig::new().with_weight_decay(1e-4).init();
     let mut head_optimiser = AdamWConfig::new().with_weight_decay(1e-4).init();
     let side = size.div_ceil(16) as usize;

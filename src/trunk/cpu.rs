@@ -351,15 +351,30 @@ mod tests {
 
     /// A convolution straight from its definition, channels-last, "same" padding.
     /// Weights `[output][ky][kx][input / groups]`.
-    fn naive(x: &[f32], s: Shape, w: &[f32], b: &[f32], k: usize, stride: usize, depthwise: bool, relu6: bool) -> (Vec<f32>, Shape) {
+    fn naive(
+        x: &[f32],
+        s: Shape,
+        w: &[f32],
+        b: &[f32],
+        k: usize,
+        stride: usize,
+        depthwise: bool,
+        relu6: bool,
+    ) -> (Vec<f32>, Shape) {
         let (height, pad_y) = same_padding(s.height, k, stride);
         let (width, pad_x) = same_padding(s.width, k, stride);
         let group = if depthwise { 1 } else { s.channels };
         let mut out = Vec::new();
-        for (y, xo, o) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))).flat_map(|(y, x)| (0..b.len()).map(move |o| (y, x, o))) {
+        for (y, xo, o) in (0..height)
+            .flat_map(|y| (0..width).map(move |x| (y, x)))
+            .flat_map(|(y, x)| (0..b.len()).map(move |o| (y, x, o)))
+        {
             let mut sum = b[o];
             for (ky, kx) in (0..k).flat_map(|y| (0..k).map(move |x| (y, x))) {
-                let (iy, ix) = ((y * stride + ky) as isize - pad_y as isize, (xo * stride + kx) as isize - pad_x as isize);
+                let (iy, ix) = (
+                    (y * stride + ky) as isize - pad_y as isize,
+                    (xo * stride + kx) as isize - pad_x as isize,
+                );
                 if iy < 0 || ix < 0 || iy >= s.height as isize || ix >= s.width as isize {
                     continue;
                 }
