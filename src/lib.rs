@@ -14,10 +14,12 @@ pub mod engine;
 #[cfg(feature = "train")]
 pub mod eval;
 #[cfg(feature = "model")]
+mod file;
+#[cfg(feature = "model")]
 pub mod image;
 #[cfg(feature = "model")]
 pub mod index;
-#[cfg(feature = "train")]
+#[cfg(feature = "model")]
 pub mod method;
 #[cfg(feature = "model")]
 pub mod model;

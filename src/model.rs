@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::code::{BinaryCodes, CodeError};
 use crate::device::Device as BarbuleDevice;
 use crate::encoder::{EncodeError, Encoder};
+use crate::file;
 use crate::image::Preprocess;
 use crate::method::{Features, HashError, LinearHash};
 use crate::trunk::weights::half_precision;
@@ -229,12 +230,12 @@ pub fn write(
         projection: Param::from_tensor(Tensor::from_data(projection, &device)),
     };
     let card = serde_json::to_string(card).map_err(|error| failed(error.to_string()))?;
-    let mut store = SafetensorsStore::from_file(path)
-        .overwrite(true)
-        .metadata(CARD, card)
-        .with_to_adapter(half_precision());
+    let mut store =
+        SafetensorsStore::from_bytes(None).metadata(CARD, card).with_to_adapter(half_precision());
     let network = Network { trunk, hash };
-    network.save_into(&mut store).map_err(|error| failed(error.to_string()))
+    network.save_into(&mut store).map_err(|error| failed(error.to_string()))?;
+    let bytes = store.get_bytes().map_err(|error| failed(error.to_string()))?;
+    file::write_whole(path, |out| out.write_all(&bytes)).map_err(|error| failed(error.to_string()))
 }
 
 /// Makes sure that a model can be written to `path`, before anything long begins.
@@ -242,15 +243,9 @@ pub fn write(
 /// # Errors
 /// When the folder is missing or not writable, or `path` is a folder.
 pub fn check_writable(path: &Path) -> Result<(), ModelError> {
-    let failed = |reason: String| ModelError::Write { path: path.to_owned(), reason };
-    if path.is_dir() {
-        return Err(failed("it is a folder".to_owned()));
-    }
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    tempfile::tempfile_in(folder).map(drop).map_err(|error| failed(error.to_string()))
+    let failed =
+        |error: io::Error| ModelError::Write { path: path.to_owned(), reason: error.to_string() };
+    file::check_writable(path).map_err(failed)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ModelError> {

@@ -2,12 +2,13 @@
 NumPy's `.npy`: packed codes as an array of bytes, one row an image.
 */
 
-use std::io::{self, BufWriter, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use npyz::WriterBuilder;
 
 use crate::code::BinaryCodes;
+use crate::file;
 
 /// A `.npy` file that could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -28,20 +29,13 @@ pub fn write_codes(path: &Path, codes: &BinaryCodes) -> Result<(), NumpyError> {
 }
 
 fn write(path: &Path, codes: &BinaryCodes) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
     let shape = [codes.len() as u64, codes.bits().div_ceil(8) as u64];
-    let options = npyz::WriteOptions::new().default_dtype().shape(&shape);
-    let mut buffered = BufWriter::new(&mut file);
-    let mut writer = options.writer(&mut buffered).begin_nd()?;
-    for row in 0..codes.len() {
-        writer.extend(codes.row_bytes(row))?;
-    }
-    writer.finish()?;
-    buffered.flush()?;
-    drop(buffered);
-    file.persist(path).map(drop).map_err(|error| error.error)
+    file::write_whole(path, |out| {
+        let options = npyz::WriteOptions::new().default_dtype().shape(&shape);
+        let mut writer = options.writer(out).begin_nd()?;
+        for row in 0..codes.len() {
+            writer.extend(codes.row_bytes(row))?;
+        }
+        writer.finish()
+    })
 }

@@ -14,7 +14,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::{Features, LinearHash, MethodError, check_fit, check_variance, linalg};
+use super::shallow::{self, check_fit, check_variance};
+use super::{Features, LinearHash, MethodError, linalg};
 
 /// Alternations of B and R, as in the paper.
 pub const ITERATIONS: usize = 50;
@@ -88,7 +89,7 @@ pub(super) fn rotated(
         let rotated = linalg::product(directions.subcols(0, cols), rotation.as_ref());
         projection.as_mut().subcols_mut(start, cols).copy_from(rotated);
     }
-    super::hash(mean, projection.as_ref())
+    shallow::hash(mean, projection.as_ref())
 }
 
 /// Alternates `B = sign(V·R)` and `R = argmin ‖B − V·R‖²` from `initial`; `v` is N×c.
@@ -134,7 +135,7 @@ fn quantized(v: MatRef<'_, f64>, r: MatRef<'_, f64>) -> (Mat<f64>, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::method::tests::planted;
+    use crate::method::shallow::tests::planted;
 
     #[test]
     fn the_error_never_rises() {

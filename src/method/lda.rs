@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 
 use faer::{Mat, MatRef};
 
-use super::{Features, LinearHash, MethodError, check_fit, check_variance, itq, linalg};
+use super::shallow::{check_fit, check_variance};
+use super::{Features, LinearHash, MethodError, itq, linalg};
 
 /// The default shrinkage γ.
 ///
@@ -214,7 +215,7 @@ fn class_means(features: Features<'_>, mean: &[f64], classes: &[Vec<usize>]) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::method::tests::{Set, planted};
+    use crate::method::shallow::tests::{Set, planted};
 
     fn scatter(set: &Set) -> Scatter {
         Scatter::new(set.features(), &classes(&set.labels))

@@ -12,7 +12,8 @@ use faer::Mat;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Features, LinearHash, MethodError, check_fit, linalg};
+use super::shallow::{self, check_fit};
+use super::{Features, LinearHash, MethodError, linalg};
 
 /// The hash whose bits are the signs of randomly rotated, centred features.
 ///
@@ -26,7 +27,7 @@ pub fn fit(features: Features<'_>, bits: usize, seed: u64) -> Result<LinearHash,
     check_fit(features, bits, 1)?;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let directions = random_directions(features.dim, bits, &mut rng);
-    super::hash(&linalg::mean(features), directions.as_ref())
+    shallow::hash(&linalg::mean(features), directions.as_ref())
 }
 
 /// `bits` unit directions in `dim` dimensions: d×c, orthogonal in runs of `dim`.

@@ -17,6 +17,7 @@ use burn_store::{
 
 use super::EfficientNetLite0;
 use super::efficientnet_lite::STEM_BLOCKS;
+use crate::file;
 
 /// EfficientNet-Lite0, ImageNet-1k, half precision, without the classifier (Apache-2.0).
 static EFFICIENTNET_LITE0: &[u8] = include_bytes!("../../assets/efficientnet-lite0.safetensors");
@@ -76,13 +77,15 @@ pub fn import(path: &Path, device: &Device) -> Result<EfficientNetLite0, Weights
 /// # Errors
 /// When the file cannot be written; nothing is left behind then.
 pub fn save(trunk: &EfficientNetLite0, path: &Path, half: bool) -> Result<(), WeightsError> {
-    let mut store = SafetensorsStore::from_file(path).overwrite(true);
+    let mut store = SafetensorsStore::from_bytes(None);
     store = store.metadata("licence", "Apache-2.0").metadata("trunk", "efficientnet-lite0");
     if half {
         store = store.with_to_adapter(half_precision());
     }
     let failed = |reason| WeightsError::Write { path: path.to_owned(), reason };
-    trunk.save_into(&mut store).map_err(|error| failed(error.to_string()))
+    trunk.save_into(&mut store).map_err(|error| failed(error.to_string()))?;
+    let bytes = store.get_bytes().map_err(|error| failed(error.to_string()))?;
+    file::write_whole(path, |out| out.write_all(&bytes)).map_err(|error| failed(error.to_string()))
 }
 
 /// The trunk as it is after being written in half precision and read back.
