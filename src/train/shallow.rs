@@ -64,7 +64,7 @@ pub fn fit_shallow(
     };
     // The model file holds half precision: fit to what will be read back.
     let trunk = weights::rounded(trunk, &burn)?;
-    let encoder = Encoder::new(trunk.clone(), preprocess.clone(), device.clone());
+    let encoder = Encoder::new(trunk.clone().into(), preprocess.clone(), device.clone());
     let begun = Instant::now();
     let split = split_features(&encoder, "training", &dataset.train, &plan.limits, task)?;
     let seconds_features = begun.elapsed().as_secs_f64();
@@ -84,6 +84,7 @@ pub fn fit_shallow(
         method: plan.method.to_string(),
         bits: plan.bits,
         trunk: kind,
+        parts: 0,
         preprocess,
         classes,
         data: DataCard {
@@ -99,6 +100,6 @@ pub fn fit_shallow(
             .collect::<BTreeMap<_, _>>(),
         licence: "trunk: Apache-2.0 (EfficientNet-Lite0); hash: as its training data".to_owned(),
     };
-    model::write(out, &card, trunk, &hash)?;
+    model::write(out, &card, trunk.into(), &hash)?;
     Ok(Fitted { card, unreadable: split.unreadable })
 }

@@ -104,6 +104,17 @@ pub fn rounded(
     fill(path, SafetensorsStore::from_bytes(Some(bytes)), device)
 }
 
+/// A hash of all weights as [`save`] writes them in half precision.
+///
+/// # Errors
+/// Only if memory runs out.
+pub fn fingerprint(trunk: &EfficientNetLite0) -> Result<blake3::Hash, WeightsError> {
+    let failed = |error: SafetensorsStoreError| unfit(Path::new("the trunk"), error.to_string());
+    let mut store = SafetensorsStore::from_bytes(None).with_to_adapter(half_precision());
+    trunk.save_into(&mut store).map_err(failed)?;
+    Ok(blake3::hash(&store.get_bytes().map_err(failed)?))
+}
+
 /// Half precision for convolutions; batch norms keep theirs.
 pub(crate) fn half_precision() -> HalfPrecisionAdapter {
     HalfPrecisionAdapter::new().with_module("ConvNorm")
