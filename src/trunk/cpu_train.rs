@@ -16,9 +16,9 @@ use super::cpu::{Depthwise, Shape, TILE, same_padding};
 
 /// Into how many parts a sum over positions or images is split.
 const PARTS: usize = 16;
-/// Channels that a depthwise gradient works on at a time, so that a map's share of
-/// them stays in the first-level cache.
-const LANES: usize = 64;
+/// Channels that a depthwise gradient works on at a time: enough that the loop over
+/// them outweighs what surrounds it, few enough that a map's share stays in cache.
+const LANES: usize = 256;
 
 /// `y = x · wᵀ`: `x` has rows of `input` values, `w` is `[output, input]`.
 pub(super) fn pointwise(x: &[f32], w: &[f32], input: usize) -> Vec<f32> {
@@ -246,10 +246,14 @@ pub(super) fn norm_grad(
     let positions = (x.len() / channels) as f32;
     let (scale, shift) = affine(gamma, beta, mean, variance, epsilon);
     let inverse: Vec<f32> = variance.iter().map(|v| 1.0 / (v + epsilon).sqrt()).collect();
-    let passed = |dy: f32, x: f32, c: usize| {
-        let value = x * scale[c] + shift[c];
-        // As Burn's clamp: the borders themselves still pass a gradient.
-        if relu6 && !(0.0..=6.0).contains(&value) { 0.0 } else { dy }
+    // All of one length known to the compiler, so that the loops below are vectors.
+    let (mean, inverse) = (&mean[..channels], &inverse[..channels]);
+    let (scale, shift) = (&scale[..channels], &shift[..channels]);
+    // Without ReLU6 everything passes.
+    let (least, most) = if relu6 { (0.0, 6.0) } else { (f32::NEG_INFINITY, f32::INFINITY) };
+    let passed = |dy: f32, value: f32| {
+        // The borders themselves still pass a gradient, as with Burn's clamp.
+        if value >= least && value <= most { dy } else { 0.0 }
     };
     let rows = TILE * channels;
     let parts: Vec<[Vec<f32>; 2]> = dy
@@ -258,9 +262,11 @@ pub(super) fn norm_grad(
         .map(|(dy, x)| {
             let (mut sum, mut product) = (vec![0.0f32; channels], vec![0.0f32; channels]);
             Arch::new().dispatch(|| {
+                let (sum, product) = (&mut sum[..channels], &mut product[..channels]);
                 for (dy, x) in dy.chunks_exact(channels).zip(x.chunks_exact(channels)) {
+                    let (dy, x) = (&dy[..channels], &x[..channels]);
                     for c in 0..channels {
-                        let d = passed(dy[c], x[c], c);
+                        let d = passed(dy[c], x[c] * scale[c] + shift[c]);
                         sum[c] += d;
                         product[c] += d * (x[c] - mean[c]) * inverse[c];
                     }
@@ -271,16 +277,20 @@ pub(super) fn norm_grad(
         .collect();
     let (sums, products) = parts.into_iter().map(|[s, p]| (s, p)).unzip();
     let (d_beta, d_gamma) = (sum_in_order(sums, channels), sum_in_order(products, channels));
+    let of_beta: Vec<f32> = d_beta.iter().map(|d| d / positions).collect();
+    let of_gamma: Vec<f32> = d_gamma.iter().map(|d| d / positions).collect();
+    let (of_beta, of_gamma) = (&of_beta[..channels], &of_gamma[..channels]);
     let mut dx = vec![0.0; x.len()];
     let chunks = dx.par_chunks_mut(rows).zip(dy.par_chunks(rows)).zip(x.par_chunks(rows));
     chunks.for_each(|((dx, dy), x)| {
         Arch::new().dispatch(|| {
             let rows = dy.chunks_exact(channels).zip(x.chunks_exact(channels));
             for (dx, (dy, x)) in dx.chunks_exact_mut(channels).zip(rows) {
+                let (dx, dy, x) = (&mut dx[..channels], &dy[..channels], &x[..channels]);
                 for c in 0..channels {
-                    let d = passed(dy[c], x[c], c);
+                    let d = passed(dy[c], x[c] * scale[c] + shift[c]);
                     let normed = (x[c] - mean[c]) * inverse[c];
-                    dx[c] = scale[c] * (d - (d_beta[c] + normed * d_gamma[c]) / positions);
+                    dx[c] = scale[c] * (d - of_beta[c] - normed * of_gamma[c]);
                 }
             }
         });

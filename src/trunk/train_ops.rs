@@ -275,6 +275,12 @@ mod tests {
 
     /// Loss, output and gradients of a block, with our operations or Burn's.
     fn run(block: &Block, x: &Tensor<4>, ours: bool) -> Vec<Vec<f32>> {
+        // Clones share their running statistics, so both runs begin at the same ones.
+        for c in block.expand.iter().chain([&block.depthwise, &block.project]) {
+            let norm = c.norm.as_ref().unwrap();
+            norm.running_mean.update(norm.running_mean.value_sync().zeros_like());
+            norm.running_var.update(norm.running_var.value_sync().ones_like());
+        }
         let x = x.clone().require_grad();
         let out = block.forward_training(x.clone(), ours);
         let weights = Tensor::<1>::arange_step_test(out.shape().num_elements(), &out.device());
