@@ -57,6 +57,8 @@ pub struct StemCache {
     /// Positions of its images among the samples, ascending.
     pub kept: Vec<usize>,
     side: usize,
+    /// Tells caches of other images, weights or views apart.
+    pub key: blake3::Hash,
 }
 
 impl StemCache {
@@ -206,7 +208,7 @@ impl Source<'_> {
         let numbers = self.views.count * images * STEM_CHANNELS * side * side;
         let whole = map.len() == HEADER + images * 4 + numbers * 2;
         let listed = kept.iter().all(|position| *position < self.samples.len());
-        (whole && listed).then_some(StemCache { map, reused: true, kept, side })
+        (whole && listed).then_some(StemCache { map, reused: true, kept, side, key: *key })
     }
 
     fn fill(

@@ -6,9 +6,12 @@ What a method computes is its own file under `method/`.
 */
 
 mod cache;
+mod checkpoint;
 mod draw;
 mod evaluate;
 mod learn;
+mod optimiser;
+mod run;
 mod shallow;
 mod step;
 
@@ -25,7 +28,7 @@ use crate::task::Task;
 use crate::trunk::weights::WeightsError;
 
 pub use evaluate::{Evaluation, Split, evaluate};
-pub use learn::{EpochReport, Init, LearnMethod, LearnPlan, Learned, learn};
+pub use learn::{EpochReport, Init, LearnMethod, LearnPlan, Learned, checkpoint_path, learn};
 pub use shallow::{Fitted, ShallowPlan, fit_shallow};
 pub use step::{StepTimes, time_refine_step};
 
@@ -49,6 +52,22 @@ pub enum TrainError {
         path: PathBuf,
         /// What the system said.
         error: std::io::Error,
+    },
+    /// The checkpoint could not be written.
+    #[error("cannot write the checkpoint {}: {reason}; free some space and start again", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        reason: String,
+    },
+    /// There is nothing to resume.
+    #[error("cannot go on from {}: {reason}; start without --resume", path.display())]
+    Resume {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// An image that could be read a moment ago cannot be any more.
     #[error("{error}, though it could be read before; start again")]

@@ -1,0 +1,181 @@
+/*!
+Where a training run stands, on disk: enough to go on as if it had never stopped.
+
+One file: magic, the length of a JSON header, the header, and the sections that it
+lists. Networks and optimisers are Burn's own records, which keep parameter ids.
+*/
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::file;
+
+/// Marks the file, and its version.
+const MAGIC: &[u8; 8] = b"BRBCKPT1";
+/// A header is never longer (bytes).
+const MAX_HEADER: usize = 1 << 20;
+
+/// How far a run has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// Outer iterations finished.
+    pub outer: usize,
+    /// Epochs finished in the present one.
+    pub epoch: usize,
+    /// Mini-batches finished in the present epoch.
+    pub batch: usize,
+    /// Steps finished since the start.
+    pub step: usize,
+    /// Images shown since the start.
+    pub shown: usize,
+    /// Sum of the losses of the present epoch, image by image.
+    pub loss: f32,
+    /// Seconds spent.
+    pub seconds: f64,
+}
+
+/// A run's state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// Tells runs with other settings, data or weights apart.
+    pub run: String,
+    /// How far it has come.
+    pub position: Position,
+    /// The learned codes B of all images, as ±1.
+    pub codes: Vec<f32>,
+    /// The real-valued codes U of the sample.
+    pub u: Vec<f32>,
+    /// The class anchors of the present outer iteration.
+    pub anchors: Option<Vec<f32>>,
+    /// The network's record.
+    pub network: Vec<u8>,
+    /// The optimisers' records.
+    pub optimisers: Vec<Vec<u8>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    run: String,
+    position: Position,
+    anchors: bool,
+    /// Lengths in bytes of codes, U, anchors, network and each optimiser.
+    sections: Vec<usize>,
+}
+
+impl Checkpoint {
+    /// Writes the checkpoint, whole or not at all.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self, path: &Path) -> io::Result<()> {
+        let anchors = self.anchors.as_deref().unwrap_or_default();
+        let numbers = [&self.codes[..], &self.u, anchors].map(bytemuck::cast_slice::<f32, u8>);
+        let records = self.optimisers.iter().map(Vec::as_slice);
+        let sections: Vec<&[u8]> =
+            numbers.into_iter().chain([self.network.as_slice()]).chain(records).collect();
+        let header = serde_json::to_vec(&Header {
+            run: self.run.clone(),
+            position: self.position,
+            anchors: self.anchors.is_some(),
+            sections: sections.iter().map(|section| section.len()).collect(),
+        })?;
+        file::write_whole(path, |out| {
+            out.write_all(MAGIC)?;
+            out.write_all(&(header.len() as u64).to_le_bytes())?;
+            out.write_all(&header)?;
+            sections.iter().try_for_each(|section| out.write_all(section))
+        })
+    }
+
+    /// Reads a checkpoint.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is damaged.
+    pub fn load(path: &Path) -> io::Result<Self> {
+        let bytes = std::fs::read(path)?;
+        Self::parse(&bytes).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidData, "it is no checkpoint, or a damaged one")
+        })
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let rest = bytes.strip_prefix(MAGIC)?;
+        let (len, rest) = rest.split_at_checked(8)?;
+        let len = usize::try_from(u64::from_le_bytes(len.try_into().ok()?)).ok()?;
+        let (header, mut rest) = rest.split_at_checked(len.min(MAX_HEADER))?;
+        let header: Header = serde_json::from_slice(header).ok()?;
+        let mut sections = Vec::new();
+        for len in &header.sections {
+            let (section, behind) = rest.split_at_checked(*len)?;
+            sections.push(section.to_vec());
+            rest = behind;
+        }
+        if !rest.is_empty() || sections.len() < 4 {
+            return None;
+        }
+        let optimisers = sections.split_off(4);
+        let mut sections = sections.into_iter();
+        let (codes, u) = (numbers(&sections.next()?)?, numbers(&sections.next()?)?);
+        let anchors = numbers(&sections.next()?)?;
+        Some(Self {
+            run: header.run,
+            position: header.position,
+            codes,
+            u,
+            anchors: header.anchors.then_some(anchors),
+            network: sections.next()?,
+            optimisers,
+        })
+    }
+}
+
+fn numbers(bytes: &[u8]) -> Option<Vec<f32>> {
+    bytes.len().is_multiple_of(4).then(|| bytemuck::pod_collect_to_vec(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkpoint() -> Checkpoint {
+        Checkpoint {
+            run: "x".into(),
+            position: Position { outer: 3, loss: 1.5, ..Position::default() },
+            codes: vec![1.0, -1.0],
+            u: vec![0.25; 3],
+            anchors: Some(Vec::new()),
+            network: vec![1, 2, 3],
+            optimisers: vec![vec![4], Vec::new(), vec![5, 6]],
+        }
+    }
+
+    #[test]
+    fn reads_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c");
+        for anchors in [None, Some(vec![]), Some(vec![2.0; 9])] {
+            let checkpoint = Checkpoint { anchors, ..checkpoint() };
+            checkpoint.save(&path).unwrap();
+            assert_eq!(Checkpoint::load(&path).unwrap(), checkpoint);
+        }
+    }
+
+    #[test]
+    fn damage_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c");
+        checkpoint().save(&path).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for cut in 0..whole.len() {
+            assert_eq!(Checkpoint::parse(&whole[..cut]), None, "cut at {cut}");
+        }
+        let mut longer = whole.clone();
+        longer.push(0);
+        assert_eq!(Checkpoint::parse(&longer), None);
+        let mut lying = whole;
+        lying[8..16].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert_eq!(Checkpoint::parse(&lying), None);
+    }
+}
