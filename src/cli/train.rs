@@ -102,6 +102,9 @@ struct Network {
     /// [default: the platform's cache folder]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     cache: Option<PathBuf>,
+    /// Go on where a run with the same options was stopped (Ctrl-C or a power cut)
+    #[arg(long)]
+    resume: bool,
     /// Write a JSON line per epoch to this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     log: Option<PathBuf>,
@@ -240,6 +243,7 @@ fn network(
         weights: args.weights.clone(),
         cache,
         limits: context.limits,
+        resume: options.resume,
     };
     let mut log = options.log.as_deref().map(Log::create).transpose()?;
     let train = |task: &Task<'_>, note: &dyn Fn(String)| {

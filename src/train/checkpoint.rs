@@ -5,7 +5,7 @@ One file: magic, the length of a JSON header, the header, and the sections that 
 lists. Networks and optimisers are Burn's own records, which keep parameter ids.
 */
 
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
