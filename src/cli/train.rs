@@ -65,12 +65,12 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
         limits: context.limits,
     };
     let fit = |task: &Task<'_>| fit_shallow(&plan, &dataset, &args.out, &device, task);
-    let Fitted { card, unreadable } = context.with_progress("features", fit)?;
+    let Fitted { card, unreadable, features, fit } = context.with_progress("features", fit)?;
     context.warn_unreadable(&unreadable);
     if context.json {
         context.print_json(&card)?;
     } else {
-        let seconds: f64 = card.figures.values().sum();
+        let seconds = (features + fit).as_secs_f64();
         context.print(format_args!(
             "{}: {} with {} bits from {} images of {} classes in {seconds:.1} s",
             args.out.display(),
