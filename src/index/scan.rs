@@ -34,6 +34,8 @@ impl Labels {
         let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
         let folder = std::path::absolute(path).map_err(|error| failed(error.to_string()))?;
         let folder = folder.parent().unwrap_or(Path::new("/"));
+        // Spreadsheets and Windows editors put a byte order mark in front.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let mut table = HashMap::new();
         for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
             // A path may have commas, a label has none.
@@ -108,7 +110,10 @@ pub(super) fn scan(folder: &Path) -> Result<(Vec<Candidate>, Vec<(PathBuf, Strin
                 found.push(Candidate { path: entry.into_path(), stamp });
             }
             Ok(_) => {}
-            Err(error) => unreadable.push((entry.into_path(), error.to_string())),
+            Err(error) => {
+                let reason = format!("{}: {error}", entry.path().display());
+                unreadable.push((entry.into_path(), reason));
+            }
         }
     }
     Ok((found, unreadable))
