@@ -9,9 +9,10 @@ to run there, and the graphics adapter where there is one.
 use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{self, Output};
 
 use assert_cmd::Command;
+use assert_cmd::cargo::cargo_bin;
 use barbule::device::{Device, DeviceChoice};
 use image::{ImageFormat, Rgb, RgbImage};
 use serde_json::Value;
@@ -63,7 +64,12 @@ impl TestEnv {
 
     /// The program in this folder, on the CPU unless `args` name another device.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::cargo_bin("barbule").unwrap();
+        Command::from_std(self.plain_command(args))
+    }
+
+    /// The same for tests that hold its pipes themselves.
+    pub fn plain_command(&self, args: &[&str]) -> process::Command {
+        let mut command = process::Command::new(cargo_bin("barbule"));
         command.current_dir(self.root()).env("HOME", self.root());
         command.env("XDG_RUNTIME_DIR", self.path("run")).env_remove("XDG_DATA_HOME");
         command.env("RUST_BACKTRACE", "1").args(args);
