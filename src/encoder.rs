@@ -12,8 +12,8 @@ use rayon::prelude::*;
 
 use crate::device::Device;
 use crate::image::{self, ImageError, Limits, Preprocess};
+use crate::method::parts::Extractor;
 use crate::task::{Stopped, Task};
-use crate::trunk::EfficientNetLite0;
 
 /// Images per forward pass: enough to keep all cores busy, little enough that the
 /// widest maps of all of them (5 MiB each at 224²) do not matter.
@@ -35,10 +35,10 @@ pub enum EncodeError {
     Stopped(#[from] Stopped),
 }
 
-/// A trunk, ready to give features.
+/// A network, ready to give features.
 #[derive(Debug)]
 pub struct Encoder {
-    trunk: EfficientNetLite0,
+    extractor: Extractor,
     preprocess: Preprocess,
     device: Device,
 }
@@ -55,9 +55,9 @@ pub struct FileFeatures {
 }
 
 impl Encoder {
-    /// An encoder for a trunk whose weights are on `device`; its norms are folded here.
-    pub fn new(trunk: EfficientNetLite0, preprocess: Preprocess, device: Device) -> Self {
-        Self { trunk: trunk.fold(), preprocess, device }
+    /// An encoder for a network whose weights are on `device`; its norms are folded here.
+    pub fn new(extractor: Extractor, preprocess: Preprocess, device: Device) -> Self {
+        Self { extractor: extractor.fold(), preprocess, device }
     }
 
     /// How images are prepared.
@@ -70,7 +70,7 @@ impl Encoder {
         &self.device
     }
 
-    /// Pooled features of prepared images: `[n, 3, S, S]` to n rows.
+    /// Features of prepared images: `[n, 3, S, S]` to n rows.
     ///
     /// # Errors
     /// When the device fails.
@@ -81,7 +81,7 @@ impl Encoder {
             return Ok(Vec::new());
         }
         let data = TensorData::new(inputs, [count, 3, size, size]);
-        let pooled = self.trunk.pooled(Tensor::from_data(data, &self.device.burn()));
+        let pooled = self.extractor.features(Tensor::from_data(data, &self.device.burn()));
         let failed = |reason| EncodeError::Device { device: self.device.to_string(), reason };
         let data = pooled.try_into_data().map_err(|error| failed(format!("{error:?}")))?;
         data.try_into_vec::<f32>().map_err(|error| failed(format!("{error:?}")))

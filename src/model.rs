@@ -21,14 +21,17 @@ use crate::device::Device as BarbuleDevice;
 use crate::encoder::{EncodeError, Encoder};
 use crate::file;
 use crate::image::Preprocess;
+use crate::method::parts::Extractor;
 use crate::method::{Features, HashError, LinearHash};
+use crate::trunk::TrunkKind;
 use crate::trunk::weights::{fill_whole, half_precision};
-use crate::trunk::{EfficientNetLite0, TrunkKind};
 
 /// Version of the model file that this program writes, and the newest it reads.
 pub const FORMAT: u32 = 1;
 /// The metadata key of the card.
 const CARD: &str = "barbule";
+/// More parts than any network has.
+const MAX_PARTS: usize = 64;
 /// A model file larger than this is not a model (bytes).
 const MAX_BYTES: u64 = 4 << 30;
 
@@ -101,6 +104,9 @@ pub struct Card {
     pub bits: usize,
     /// The trunk.
     pub trunk: TrunkKind,
+    /// Parts that the network attends to; 0 for pooled features alone.
+    #[serde(default)]
+    pub parts: usize,
     /// How images are prepared.
     pub preprocess: Preprocess,
     /// Names of the classes trained on; empty for methods that need none.
@@ -115,6 +121,13 @@ pub struct Card {
     pub licence: String,
 }
 
+impl Card {
+    /// Length of the features that the hash sees.
+    pub fn features(&self) -> usize {
+        self.trunk.pooled() * (1 + self.parts)
+    }
+}
+
 /// The hash as a module, so that it is stored like the trunk.
 ///
 /// Not called `Linear`: by that name Burn's adapter for half precision takes it for one
@@ -125,12 +138,14 @@ struct HashWeights {
     mean: Param<Tensor<1>>,
     /// `[features, bits]`.
     projection: Param<Tensor<2>>,
+    /// `[bits]`.
+    bias: Param<Tensor<1>>,
 }
 
 /// All that is in the file.
 #[derive(Module, Debug)]
 struct Network {
-    trunk: EfficientNetLite0,
+    trunk: Extractor,
     hash: HashWeights,
 }
 
@@ -154,14 +169,13 @@ impl Model {
         let card = read_card(path, &bytes)?;
         let fingerprint = blake3::hash(&bytes).to_hex().to_string();
         let burn = device.burn();
+        let features = card.features();
         let mut network = Network {
-            trunk: EfficientNetLite0::new(&burn),
+            trunk: Extractor::new(card.parts, &burn),
             hash: HashWeights {
-                mean: Param::from_tensor(Tensor::zeros([card.trunk.pooled()], &burn)),
-                projection: Param::from_tensor(Tensor::zeros(
-                    [card.trunk.pooled(), card.bits],
-                    &burn,
-                )),
+                mean: Param::from_tensor(Tensor::zeros([features], &burn)),
+                projection: Param::from_tensor(Tensor::zeros([features, card.bits], &burn)),
+                bias: Param::from_tensor(Tensor::zeros([card.bits], &burn)),
             },
         };
         let store = SafetensorsStore::from_bytes(Some(bytes));
@@ -171,7 +185,9 @@ impl Model {
             |data: TensorData| data.try_into_vec::<f32>().map_err(|e| unfit(format!("{e:?}")));
         let mean = values(network.hash.mean.val().into_data())?;
         let projection = values(network.hash.projection.val().into_data())?;
-        let hash = LinearHash::new(mean, projection).map_err(|error| unfit(error.to_string()))?;
+        let bias = values(network.hash.bias.val().into_data())?;
+        let hash = LinearHash::new(mean, projection).and_then(|hash| hash.with_bias(bias));
+        let hash = hash.map_err(|error| unfit(error.to_string()))?;
         let encoder = Encoder::new(network.trunk, card.preprocess.clone(), device.clone());
         Ok(Self { card, encoder, hash, fingerprint })
     }
@@ -214,26 +230,29 @@ impl Model {
 pub fn write(
     path: &Path,
     card: &Card,
-    trunk: EfficientNetLite0,
+    network: Extractor,
     hash: &LinearHash,
 ) -> Result<(), ModelError> {
     let failed = |reason: String| ModelError::Write { path: path.to_owned(), reason };
-    if (hash.dim(), hash.bits()) != (card.trunk.pooled(), card.bits) {
+    if (hash.dim(), hash.bits()) != (card.features(), card.bits) {
         return Err(failed("the hash does not belong to the card".to_owned()));
     }
-    let device = trunk.stem.entry.weight.device();
+    let device = network.stem.entry.weight.device();
     let mean = TensorData::new(hash.mean().to_vec(), [hash.dim()]);
     let projection = TensorData::new(hash.projection().to_vec(), [hash.dim(), hash.bits()]);
     let hash = HashWeights {
         mean: Param::from_tensor(Tensor::from_data(mean, &device)),
         projection: Param::from_tensor(Tensor::from_data(projection, &device)),
+        bias: Param::from_tensor(Tensor::from_data(hash.bias(), &device)),
     };
-    let card = serde_json::to_string(card).map_err(|error| failed(error.to_string()))?;
-    // The card alone: several entries would be written in another order each time, and the
-    // same training is to give the same file, byte for byte.
+    // Times differ from run to run, and the same training is to give the same file.
+    let mut card = card.clone();
+    card.figures.retain(|name, _| !name.starts_with("seconds"));
+    let card = serde_json::to_string(&card).map_err(|error| failed(error.to_string()))?;
+    // The card alone: several entries would be written in another order each time.
     let store = SafetensorsStore::from_bytes(None).clear_metadata().metadata(CARD, card);
     let mut store = store.with_to_adapter(half_precision());
-    let network = Network { trunk, hash };
+    let network = Network { trunk: network, hash };
     network.save_into(&mut store).map_err(|error| failed(error.to_string()))?;
     let bytes = store.get_bytes().map_err(|error| failed(error.to_string()))?;
     file::write_whole(path, |out| out.write_all(&bytes)).map_err(|error| failed(error.to_string()))
@@ -272,6 +291,9 @@ fn read_card(path: &Path, bytes: &[u8]) -> Result<Card, ModelError> {
         return Err(ModelError::Newer { path: path.to_owned(), found: format });
     }
     let card: Card = serde_json::from_str(text).map_err(damaged)?;
+    if card.parts > MAX_PARTS {
+        return Err(unfit(format!("its card names {} parts, more than {MAX_PARTS}", card.parts)));
+    }
     BinaryCodes::new(card.bits).map_err(|error| unfit(error.to_string()))?;
     Ok(card)
 }

@@ -81,7 +81,7 @@ fn encode(
     let kind = TrunkKind::EfficientNetLite0;
     let preprocess = kind.preprocess(size)?;
     let trunk = weights::shipped(&device.burn())?;
-    let encoder = Encoder::new(trunk, preprocess.clone(), device.clone());
+    let encoder = Encoder::new(trunk.into(), preprocess.clone(), device.clone());
     let wave = |i: usize| (i as f32 * 0.7).sin();
     let inputs: Vec<f32> = (0..batch * preprocess.values()).map(wave).collect();
     // The first pass compiles kernels and fills caches.

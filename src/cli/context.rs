@@ -120,6 +120,16 @@ impl Context {
 
     /// Runs long work under a progress bar on stderr, shown only on a terminal.
     pub fn with_progress<T>(&self, what: &str, work: impl FnOnce(&Task<'_>) -> T) -> T {
+        self.with_notes(what, |task, _| work(task))
+    }
+
+    /// As [`Context::with_progress`], for work that says how it gets on: each note
+    /// stands before the bar, or is a line of its own where there is none.
+    pub fn with_notes<T>(
+        &self,
+        what: &str,
+        work: impl FnOnce(&Task<'_>, &dyn Fn(String)) -> T,
+    ) -> T {
         let bar = ProgressBar::new(0);
         let shown = !self.quiet && io::stderr().is_terminal();
         bar.set_draw_target(match shown {
@@ -135,7 +145,11 @@ impl Context {
             bar.set_length(total as u64);
             bar.set_position(done as u64);
         };
-        let result = work(&Task::new(&progress, &self.stop));
+        let note = |text: String| match shown {
+            true => bar.set_message(text),
+            false => self.say(text),
+        };
+        let result = work(&Task::new(&progress, &self.stop), &note);
         bar.finish_and_clear();
         result
     }

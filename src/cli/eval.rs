@@ -93,7 +93,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let Metrics { queries, database, skipped_queries, map, p_at_1, p_at_10, p_at_100, .. } =
         evaluation.network;
     let float =
-        evaluation.float.map(|metrics| Float { bytes_per_image: card.trunk.pooled() * 4, metrics });
+        evaluation.float.map(|metrics| Float { bytes_per_image: card.features() * 4, metrics });
     let report = Report {
         method: card.method.clone(),
         trunk: card.trunk.to_string(),

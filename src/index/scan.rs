@@ -9,7 +9,7 @@ use std::time::UNIX_EPOCH;
 use walkdir::{DirEntry, WalkDir};
 
 use super::store::Stamp;
-use super::{IndexError, stored_path};
+use super::{IndexError, Skipped, stored_path};
 use crate::image::is_image_path;
 
 /// Where labels come from.
@@ -78,7 +78,7 @@ pub(super) struct Candidate {
 /// # Errors
 /// When `folder` itself cannot be read. Folders below it that cannot be read are
 /// given with their reasons.
-pub(super) fn scan(folder: &Path) -> Result<(Vec<Candidate>, Vec<(PathBuf, String)>), IndexError> {
+pub(super) fn scan(folder: &Path) -> Result<(Vec<Candidate>, Vec<Skipped>), IndexError> {
     let failed = |reason: String| IndexError::Folder { path: folder.to_owned(), reason };
     let meta = std::fs::metadata(folder).map_err(|error| failed(error.to_string()))?;
     if !meta.is_dir() {
@@ -94,7 +94,7 @@ pub(super) fn scan(folder: &Path) -> Result<(Vec<Candidate>, Vec<(PathBuf, Strin
             Ok(entry) => entry,
             Err(error) => {
                 let path = error.path().unwrap_or(folder).to_owned();
-                unreadable.push((path, error.to_string()));
+                unreadable.push(Skipped { path, reason: error.to_string() });
                 continue;
             }
         };
@@ -112,7 +112,7 @@ pub(super) fn scan(folder: &Path) -> Result<(Vec<Candidate>, Vec<(PathBuf, Strin
             Ok(_) => {}
             Err(error) => {
                 let reason = format!("{}: {error}", entry.path().display());
-                unreadable.push((entry.into_path(), reason));
+                unreadable.push(Skipped { path: entry.into_path(), reason });
             }
         }
     }

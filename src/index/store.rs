@@ -429,7 +429,7 @@ fn unchanging(path: &Path) -> Option<String> {
     Some(uri)
 }
 
-fn unpack_ids(bytes: &[u8]) -> impl Iterator<Item = i64> + ExactSizeIterator + use<'_> {
+fn unpack_ids(bytes: &[u8]) -> impl ExactSizeIterator<Item = i64> + use<'_> {
     bytes
         .chunks_exact(8)
         .map(|b| i64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]))

@@ -81,11 +81,12 @@ impl Features<'_> {
     }
 }
 
-/// The hash `sign((x − mean)·P)`: d features to c bits.
+/// The hash `sign((x − mean)·P + bias)`: d features to c bits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LinearHash {
     mean: Vec<f32>,
     projection: Vec<f32>,
+    bias: Vec<f32>,
     bits: usize,
 }
 
@@ -105,7 +106,27 @@ impl LinearHash {
             return Err(HashError::NotFinite);
         }
         let bits = BinaryCodes::new(weights / dim)?.bits();
-        Ok(Self { mean, projection, bits })
+        Ok(Self { mean, projection, bias: vec![0.0; bits], bits })
+    }
+
+    /// The same hash with `bias` (c numbers) added before the sign.
+    ///
+    /// # Errors
+    /// When there are not c numbers, or one is not finite.
+    pub fn with_bias(mut self, bias: Vec<f32>) -> Result<Self, HashError> {
+        if bias.len() != self.bits {
+            return Err(HashError::Shape { dim: 1, weights: bias.len() });
+        }
+        if bias.iter().any(|v| !v.is_finite()) {
+            return Err(HashError::NotFinite);
+        }
+        self.bias = bias;
+        Ok(self)
+    }
+
+    /// What is added to the projection, c numbers.
+    pub fn bias(&self) -> &[f32] {
+        &self.bias
     }
 
     /// Bits per code, c.
@@ -128,7 +149,7 @@ impl LinearHash {
         &self.projection
     }
 
-    /// The real-valued codes `(x − mean)·P`, n×c numbers in row order.
+    /// The real-valued codes `(x − mean)·P + bias`, n×c numbers in row order.
     ///
     /// Each image's code depends on that image alone, to the last bit: it is the
     /// same in a batch of any size and on any number of threads.
@@ -145,7 +166,7 @@ impl LinearHash {
         Ok(out)
     }
 
-    /// The codes `sign((x − mean)·P)`, with sign(0) = +1.
+    /// The codes `sign((x − mean)·P + bias)`, with sign(0) = +1.
     ///
     /// # Errors
     /// As [`LinearHash::project`].
@@ -153,8 +174,9 @@ impl LinearHash {
         Ok(BinaryCodes::from_signs(self.bits, &self.project(features)?)?)
     }
 
-    /// Adds one image's real-valued code to `out`, feature by feature.
+    /// Puts one image's real-valued code into `out`, feature by feature.
     fn project_row(&self, row: &[f32], out: &mut [f32]) {
+        out.copy_from_slice(&self.bias);
         let centred = row.iter().zip(&self.mean).map(|(x, mean)| x - mean);
         for (x, weights) in centred.zip(self.projection.chunks_exact(self.bits)) {
             for (sum, weight) in out.iter_mut().zip(weights) {

@@ -7,8 +7,14 @@ training code.
 */
 
 mod linear;
+pub mod parts;
 #[cfg(feature = "train")]
 mod shallow;
+
+#[cfg(feature = "train")]
+pub mod asymmetric;
+#[cfg(feature = "train")]
+pub mod exchnet;
 
 #[cfg(feature = "train")]
 pub mod itq;

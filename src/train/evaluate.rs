@@ -91,7 +91,7 @@ pub fn evaluate(
         total.unreadable.iter().filter(|u| paths.contains(&u.path)).count()
     };
     let queries = samples.len() - lost(samples);
-    let dim = model.card().trunk.pooled();
+    let dim = model.card().features();
     let (q, d) = total.values.split_at(queries * dim);
     let (q_labels, d_labels) = total.labels.split_at(queries);
     let network = eval::evaluate(&model.codes(q)?, q_labels, &model.codes(d)?, d_labels)?;

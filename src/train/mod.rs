@@ -5,7 +5,10 @@ What is common to all methods: features of a data set, the card, the evaluation.
 What a method computes is its own file under `method/`.
 */
 
+mod cache;
+mod draw;
 mod evaluate;
+mod learn;
 mod shallow;
 mod step;
 
@@ -16,11 +19,13 @@ use crate::encoder::{EncodeError, Encoder, FileFeatures};
 use crate::eval::EvalError;
 use crate::image::{ImageError, Limits, PreprocessError};
 use crate::method::MethodError;
+use crate::method::asymmetric::OneKind;
 use crate::model::ModelError;
 use crate::task::Task;
 use crate::trunk::weights::WeightsError;
 
 pub use evaluate::{Evaluation, Split, evaluate};
+pub use learn::{EpochReport, Init, LearnMethod, LearnPlan, Learned, learn};
 pub use shallow::{Fitted, ShallowPlan, fit_shallow};
 pub use step::{StepTimes, time_refine_step};
 
@@ -36,6 +41,35 @@ pub enum TrainError {
         count: usize,
         /// Why the first could not.
         first: String,
+    },
+    /// The cache of stem features could not be written or read.
+    #[error("cannot keep the stem's features in {}: {error}; name another folder with --cache", path.display())]
+    Cache {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// An image that could be read a moment ago cannot be any more.
+    #[error("{error}, though it could be read before; start again")]
+    Vanished {
+        /// What happened.
+        error: ImageError,
+    },
+    /// Nothing tells the training images apart.
+    #[error(transparent)]
+    OneKind(#[from] OneKind),
+    /// The loss is no number any more.
+    #[error(
+        "the loss was {loss} at step {step} with a learning rate of {rate:.1e}; try a smaller one with --lr"
+    )]
+    NotFinite {
+        /// The loss.
+        loss: f32,
+        /// The step, from 1.
+        step: usize,
+        /// The learning rate of new layers.
+        rate: f64,
     },
     /// The data set has no such split.
     #[error("the data set has no {0} split; choose another --split")]

@@ -4,7 +4,7 @@ Fitting the shallow methods: features once, then a matrix factorisation.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{TrainError, Unreadable, split_features};
 use crate::dataset::Dataset;
@@ -40,10 +40,6 @@ pub struct Fitted {
     pub card: Card,
     /// Training images that could not be read.
     pub unreadable: Vec<Unreadable>,
-    /// How long the features took.
-    pub features: Duration,
-    /// How long the fit took.
-    pub fit: Duration,
 }
 
 /// Fits a shallow method to the training split and writes the model to `out`.
@@ -68,14 +64,15 @@ pub fn fit_shallow(
     };
     // The model file holds half precision: fit to what will be read back.
     let trunk = weights::rounded(trunk, &burn)?;
-    let encoder = Encoder::new(trunk.clone(), preprocess.clone(), device.clone());
+    let encoder = Encoder::new(trunk.clone().into(), preprocess.clone(), device.clone());
     let begun = Instant::now();
     let split = split_features(&encoder, "training", &dataset.train, &plan.limits, task)?;
-    let features_took = begun.elapsed();
+    let seconds_features = begun.elapsed().as_secs_f64();
     let begun = Instant::now();
     let features = Features { dim: kind.pooled(), values: &split.values };
     let hash = plan.method.fit(features, &split.labels, plan.bits, plan.seed)?;
-    let fit = begun.elapsed();
+    let seconds_fit = begun.elapsed().as_secs_f64();
+    let figures = [("seconds_features", seconds_features), ("seconds_fit", seconds_fit)];
     let classes = match plan.method {
         Shallow::LdaItq => dataset.classes.clone(),
         Shallow::Lsh | Shallow::Itq => Vec::new(),
@@ -87,6 +84,7 @@ pub fn fit_shallow(
         method: plan.method.to_string(),
         bits: plan.bits,
         trunk: kind,
+        parts: 0,
         preprocess,
         classes,
         data: DataCard {
@@ -96,10 +94,12 @@ pub fn fit_shallow(
             split_seed: dataset.split_seed,
         },
         seed: plan.seed,
-        // Nothing that differs from run to run: one seed gives one file.
-        figures: BTreeMap::new(),
+        figures: figures
+            .map(|(name, value)| (name.to_owned(), value))
+            .into_iter()
+            .collect::<BTreeMap<_, _>>(),
         licence: "trunk: Apache-2.0 (EfficientNet-Lite0); hash: as its training data".to_owned(),
     };
-    model::write(out, &card, trunk, &hash)?;
-    Ok(Fitted { card, unreadable: split.unreadable, features: features_took, fit })
+    model::write(out, &card, trunk.into(), &hash)?;
+    Ok(Fitted { card, unreadable: split.unreadable })
 }

@@ -22,7 +22,7 @@ use rayon::prelude::*;
 const BAND_BYTES: usize = 640 << 10;
 /// How many positions one matrix product of the first convolution covers, so that
 /// its result is still in cache when the bias and ReLU6 are applied.
-const TILE: usize = 128;
+pub(super) const TILE: usize = 128;
 
 /// The first convolution of a block, which widens its input.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +63,7 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    fn len(self) -> usize {
+    pub fn len(self) -> usize {
         self.height * self.width * self.channels
     }
 }
@@ -161,6 +161,7 @@ impl Block<'_> {
             bias: self.depthwise_bias,
             kernel: self.kernel,
             stride: self.stride,
+            range: (0.0, 6.0),
             out: second,
             row,
             out_width: output.width,
@@ -253,21 +254,23 @@ fn gather_patches(
     }
 }
 
-/// A depthwise convolution of some rows with bias and ReLU6.
-struct Depthwise<'a> {
+/// A depthwise convolution of some rows with bias, its results kept within a range.
+pub(super) struct Depthwise<'a> {
     /// The input's rows from `first_row` on.
-    x: &'a [f32],
-    first_row: usize,
+    pub x: &'a [f32],
+    pub first_row: usize,
     /// The shape of the whole input, of which `x` holds some rows.
-    input: Shape,
-    weight: &'a [f32],
-    bias: &'a [f32],
-    kernel: usize,
-    stride: usize,
+    pub input: Shape,
+    pub weight: &'a [f32],
+    pub bias: &'a [f32],
+    pub kernel: usize,
+    pub stride: usize,
+    /// Least and largest result: 0 and 6 for ReLU6.
+    pub range: (f32, f32),
     /// Output rows from `row` on.
-    out: &'a mut [f32],
-    row: usize,
-    out_width: usize,
+    pub out: &'a mut [f32],
+    pub row: usize,
+    pub out_width: usize,
 }
 
 impl WithSimd for Depthwise<'_> {
@@ -301,7 +304,8 @@ impl Depthwise<'_> {
         let (_, pad_y) = same_padding(self.input.height, self.kernel, self.stride);
         let (_, pad_x) = same_padding(width, self.kernel, self.stride);
         let zero = simd.splat_f32s(0.0);
-        let six = simd.splat_f32s(6.0);
+        let least = simd.splat_f32s(self.range.0);
+        let most = simd.splat_f32s(self.range.1);
         let bias = load::<S, N>(&self.bias[from..from + block], zero);
         let out_rows = self.out.chunks_exact_mut(self.out_width * channels);
         for (y, out) in (self.row..).zip(out_rows) {
@@ -328,7 +332,7 @@ impl Depthwise<'_> {
                 }
                 let (out, _) = S::as_mut_simd_f32s(&mut out[from..from + block]);
                 for (out, sum) in out.iter_mut().zip(sum) {
-                    *out = simd.max_f32s(zero, simd.min_f32s(six, sum));
+                    *out = simd.max_f32s(least, simd.min_f32s(most, sum));
                 }
             }
         }

@@ -13,6 +13,8 @@ use burn::prelude::*;
 use burn::tensor::activation::relu;
 
 use super::ops::{self, Folded};
+#[cfg(feature = "train")]
+use super::train_ops;
 
 /// Batch norm's ε in the released weights.
 const EPSILON: f64 = 1e-3;
@@ -53,7 +55,8 @@ pub struct ConvNorm {
 }
 
 impl ConvNorm {
-    fn new(
+    /// A convolution of `[input, output]` channels with "same" padding, and its norm.
+    pub(crate) fn new(
         [input, output]: [usize; 2],
         kernel: usize,
         stride: usize,
@@ -72,7 +75,25 @@ impl ConvNorm {
         }
     }
 
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    /// The convolution, its norm, and ReLU6 if asked for.
+    pub(crate) fn forward(&self, x: Tensor<4>, activate: bool) -> Tensor<4> {
+        #[cfg(feature = "train")]
+        if train_ops::on_training_cpu(&x)
+            && let (Some(norm), Some(depthwise)) = (&self.norm, self.simple())
+        {
+            let x = train_ops::conv(x, self.weight.val(), self.stride, depthwise);
+            if norm.training.is_enabled() {
+                return train_ops::norm(x, norm, activate);
+            }
+            let x = norm.forward(x);
+            return if activate { relu6(x) } else { x };
+        }
+        let x = self.forward_generic(x);
+        if activate { relu6(x) } else { x }
+    }
+
+    /// The convolution and its norm by Burn's own operations.
+    fn forward_generic(&self, x: Tensor<4>) -> Tensor<4> {
         let bias = self.bias.as_ref().map(|b| b.val());
         let x = ops::conv_same(x, self.weight.val(), bias, self.stride, self.groups);
         match &self.norm {
@@ -81,8 +102,19 @@ impl ConvNorm {
         }
     }
 
+    /// Whether this is a depthwise convolution (`true`), a 1×1 one (`false`), or neither.
+    #[cfg(feature = "train")]
+    fn simple(&self) -> Option<bool> {
+        let [output, input, kernel, _] = self.weight.val().dims();
+        match (input, kernel) {
+            (1, _) if output == self.groups => Some(true),
+            (_, 1) if self.groups == 1 && self.stride == 1 => Some(false),
+            _ => None,
+        }
+    }
+
     /// Folds the norm: `w' = w·γ/√(σ²+ε)`, `b' = β − μ·γ/√(σ²+ε)`.
-    fn fold(self) -> Self {
+    pub(crate) fn fold(self) -> Self {
         let Some(norm) = self.norm else { return self };
         let scale = norm.gamma.val() / (norm.running_var.value() + norm.epsilon).sqrt();
         let bias = norm.beta.val() - norm.running_mean.value() * scale.clone();
@@ -157,11 +189,11 @@ impl Block {
             let (stride, convs) = (self.depthwise.stride, [first, depthwise, project]);
             return ops::inverted_residual(x, convs, stride, self.skip);
         }
-        self.narrow(relu6(first.forward(x.clone())), x)
+        self.narrow(first.forward(x.clone(), true), x)
     }
 
     fn narrow(&self, wide: Tensor<4>, x: Tensor<4>) -> Tensor<4> {
-        let out = self.project.forward(relu6(self.depthwise.forward(wide)));
+        let out = self.project.forward(self.depthwise.forward(wide, true), false);
         if self.skip { out + x } else { out }
     }
 
@@ -191,9 +223,15 @@ impl Stem {
         let entered = match first {
             // The first block has no expansion: the entry takes its place.
             [block] => block.forward_with(&self.entry, x),
-            _ => relu6(self.entry.forward(x)),
+            _ => self.entry.forward(x, true),
         };
         rest.iter().fold(entered, |x, block| block.forward(x))
+    }
+
+    /// For inference: norms folded.
+    pub fn fold(self) -> Self {
+        let blocks = self.blocks.into_iter().map(Block::fold).collect();
+        Self { entry: self.entry.fold(), blocks }
     }
 }
 
@@ -212,8 +250,14 @@ impl Refine {
         let x = self.blocks.iter().fold(x, |x, block| block.forward(x));
         match self.head.folded() {
             Some(head) if ops::on_plain_cpu(&x) => ops::pointwise_relu6(x, head),
-            _ => relu6(self.head.forward(x)),
+            _ => self.head.forward(x, true),
         }
+    }
+
+    /// For inference: norms folded.
+    pub fn fold(self) -> Self {
+        let blocks = self.blocks.into_iter().map(Block::fold).collect();
+        Self { head: self.head.fold(), blocks }
     }
 }
 
@@ -246,11 +290,7 @@ impl EfficientNetLite0 {
 
     /// The same network for inference: every batch norm folded into its convolution.
     pub fn fold(self) -> Self {
-        let fold = |blocks: Vec<Block>| blocks.into_iter().map(Block::fold).collect();
-        let (stem, refine) = (self.stem, self.refine);
-        let stem = Stem { entry: stem.entry.fold(), blocks: fold(stem.blocks) };
-        let refine = Refine { head: refine.head.fold(), blocks: fold(refine.blocks) };
-        Self { stem, refine }
+        Self { stem: self.stem.fold(), refine: self.refine.fold() }
     }
 
     /// The mean of the last map over its positions: `[batch, 3, S, S]` to `[batch, 1280]`.
@@ -262,4 +302,31 @@ impl EfficientNetLite0 {
 /// Global average pooling: `[batch, channels, H, W]` to `[batch, channels]`.
 pub fn pool(x: Tensor<4>) -> Tensor<2> {
     x.mean_dims(&[2, 3]).flatten(1, 3)
+}
+
+#[cfg(all(test, feature = "train"))]
+impl Block {
+    pub(super) fn new_test(
+        channels: [usize; 2],
+        kernel: usize,
+        stride: usize,
+        expansion: usize,
+        device: &Device,
+    ) -> Self {
+        Self::new(channels, kernel, stride, expansion, device)
+    }
+
+    /// The block in training, by the CPU's own operations or by Burn's.
+    pub(super) fn forward_training(&self, x: Tensor<4>, own: bool) -> Tensor<4> {
+        if own {
+            return self.forward(x);
+        }
+        let wide = match &self.expand {
+            Some(expand) => relu6(expand.forward_generic(x.clone())),
+            None => x.clone(),
+        };
+        let wide = relu6(self.depthwise.forward_generic(wide));
+        let out = self.project.forward_generic(wide);
+        if self.skip { out + x } else { out }
+    }
 }

@@ -6,7 +6,11 @@ refine gives the last map. What is made of either is a method's business.
 */
 
 mod cpu;
+#[cfg(feature = "train")]
+mod cpu_train;
 mod ops;
+#[cfg(feature = "train")]
+mod train_ops;
 
 pub mod efficientnet_lite;
 pub mod weights;

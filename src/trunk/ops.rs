@@ -93,18 +93,18 @@ impl CpuOps for Flex {
     }
 }
 
-fn contiguous(tensor: FloatTensor<Flex>) -> FloatTensor<Flex> {
+pub(super) fn contiguous(tensor: FloatTensor<Flex>) -> FloatTensor<Flex> {
     tensor.to_contiguous()
 }
 
 /// The values of a contiguous tensor; none for anything but single precision, which
 /// the trunk's own layers never hold.
-fn values(tensor: &FloatTensor<Flex>) -> &[f32] {
+pub(super) fn values(tensor: &FloatTensor<Flex>) -> &[f32] {
     tensor.as_slice::<f32>().unwrap_or_default()
 }
 
 /// A map with its values channels-last: copied only if it is not so already.
-fn channels_last(x: &FloatTensor<Flex>) -> (FloatTensor<Flex>, usize, Shape) {
+pub(super) fn channels_last(x: &FloatTensor<Flex>) -> (FloatTensor<Flex>, usize, Shape) {
     let x = contiguous(x.permute(&[0, 2, 3, 1]));
     let dims = x.layout().shape();
     let shape = Shape { height: dims[1], width: dims[2], channels: dims[3] };
@@ -112,7 +112,11 @@ fn channels_last(x: &FloatTensor<Flex>) -> (FloatTensor<Flex>, usize, Shape) {
     (x, batch, shape)
 }
 
-fn from_channels_last(values: Vec<f32>, batch: usize, shape: Shape) -> FloatTensor<Flex> {
+pub(super) fn from_channels_last(
+    values: Vec<f32>,
+    batch: usize,
+    shape: Shape,
+) -> FloatTensor<Flex> {
     let shape = [batch, shape.height, shape.width, shape.channels];
     FloatTensor::<Flex>::from_data(TensorData::new(values, shape)).permute(&[0, 3, 1, 2])
 }

@@ -13,7 +13,7 @@ use burn::prelude::*;
 use burn::tensor::DType;
 use burn_store::{
     ApplyError, FloatCastAdapter, HalfPrecisionAdapter, KeyRemapper, ModuleAdapter, ModuleSnapshot,
-    PyTorchToBurnAdapter, SafetensorsStore,
+    PyTorchToBurnAdapter, SafetensorsStore, SafetensorsStoreError,
 };
 
 use super::EfficientNetLite0;
@@ -109,11 +109,24 @@ pub fn rounded(
     device: &Device,
 ) -> Result<EfficientNetLite0, WeightsError> {
     let path = Path::new("the trunk in memory");
-    let failed = |error: burn_store::SafetensorsStoreError| unfit(path, error.to_string());
+    let failed = |error: SafetensorsStoreError| unfit(path, error.to_string());
     let mut store = SafetensorsStore::from_bytes(None).with_to_adapter(half_precision());
     trunk.save_into(&mut store).map_err(failed)?;
     let bytes = store.get_bytes().map_err(failed)?;
     fill(path, SafetensorsStore::from_bytes(Some(bytes)), device)
+}
+
+/// A hash of all weights as [`save`] writes them in half precision.
+///
+/// # Errors
+/// Only if memory runs out.
+pub fn fingerprint(trunk: &EfficientNetLite0) -> Result<blake3::Hash, WeightsError> {
+    let failed = |error: SafetensorsStoreError| unfit(Path::new("the trunk"), error.to_string());
+    // Without metadata, whose entries are in another order each time.
+    let store = SafetensorsStore::from_bytes(None).clear_metadata();
+    let mut store = store.with_to_adapter(half_precision());
+    trunk.save_into(&mut store).map_err(failed)?;
+    Ok(blake3::hash(&store.get_bytes().map_err(failed)?))
 }
 
 /// Half precision for convolutions; batch norms keep theirs.

@@ -1,0 +1,117 @@
+//! The whole way in one program, on pictures that it draws itself: train a model,
+//! measure it, index a folder, search it.
+//!
+//! `cargo run --release --example quickstart [FOLDER]` leaves everything in FOLDER
+//! (default: `quickstart`), so that the `barbule` program can go on from there.
+
+use std::error::Error;
+use std::f32::consts::TAU;
+use std::path::{Path, PathBuf};
+
+use ::image::{Rgb, RgbImage};
+use barbule::dataset::Dataset;
+use barbule::device::{Device, DeviceChoice};
+use barbule::image::{self, Limits};
+use barbule::index::{Index, Labels, Searcher, UpdateOptions, update};
+use barbule::method::Shallow;
+use barbule::model::Model;
+use barbule::task::Task;
+use barbule::train::{ShallowPlan, Split, evaluate, fit_shallow};
+
+/// Kinds of flowers: (name, petals, petal colour, colour of the centre). Neighbours
+/// differ in one thing only.
+const KINDS: [(&str, f32, [u8; 3], [u8; 3]); 6] = [
+    ("five-white-yellow", 5.0, [240, 240, 245], [240, 200, 40]),
+    ("five-white-purple", 5.0, [240, 240, 245], [110, 40, 130]),
+    ("eight-white-yellow", 8.0, [240, 240, 245], [240, 200, 40]),
+    ("five-pink-yellow", 5.0, [240, 120, 160], [240, 200, 40]),
+    ("eight-pink-yellow", 8.0, [240, 120, 160], [240, 200, 40]),
+    ("eight-pink-purple", 8.0, [240, 120, 160], [110, 40, 130]),
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = PathBuf::from(std::env::args().nth(1).unwrap_or("quickstart".to_owned()));
+    let (photos, file) = (folder.join("flowers"), folder.join("flowers.safetensors"));
+    for split in ["train", "test"] {
+        for (kind, (name, ..)) in KINDS.iter().enumerate() {
+            let folder = photos.join(split).join(name);
+            std::fs::create_dir_all(&folder)?;
+            for i in 0..20 {
+                let seed = (kind * 1000 + i * 2 + usize::from(split == "test")) as u32;
+                draw(kind, seed).save(folder.join(format!("{i:02}.png")))?;
+            }
+        }
+    }
+    println!("drew {} flowers of {} kinds in {}", 40 * KINDS.len(), KINDS.len(), photos.display());
+
+    // A real GPU if there is one, else all cores.
+    let device = Device::open(DeviceChoice::Auto, None)?;
+    let task = Task::unwatched();
+    let dataset = Dataset::open(&photos, None, 1)?;
+    let plan = ShallowPlan {
+        method: Shallow::LdaItq,
+        bits: 32,
+        seed: 1,
+        size: 160,
+        weights: None,
+        limits: Limits::default(),
+    };
+    fit_shallow(&plan, &dataset, &file, &device, &task)?;
+    let model = Model::open(&file, &device)?;
+    let figures = evaluate(&model, &dataset, Split::Test, true, &plan.limits, &task)?;
+    println!("mAP with {} bits:     {:.3}", plan.bits, figures.network.map);
+    if let Some(float) = figures.float {
+        println!("mAP with 1280 floats: {:.3}", float.map);
+    }
+
+    let path = folder.join("flowers.db");
+    let mut index = Index::open_or_create(&path, model.bits(), model.fingerprint())?;
+    let options = UpdateOptions { labels: Labels::Folder, limits: plan.limits };
+    update(&mut index, &model, &[photos.join("train")], &options, &task)?;
+    println!("indexed {} images in {}", index.len()?, path.display());
+
+    let query = photos.join("test/five-pink-yellow/03.png");
+    println!("\nnearest to {}:", query.display());
+    search(&index, &model, &query, &device)
+}
+
+fn search(
+    index: &Index,
+    model: &Model,
+    query: &Path,
+    device: &Device,
+) -> Result<(), Box<dyn Error>> {
+    let encoder = model.encoder();
+    let input = encoder.preprocess().apply(&image::open(query, &Limits::default())?);
+    let code = model.codes(&encoder.features(input)?)?;
+    for found in Searcher::new(index, device)?.search(index, &code, None, 5)? {
+        println!("  {} bits away: {}", found.distance, found.path);
+    }
+    Ok(())
+}
+
+/// A flower on grass, at a random place, size and angle.
+fn draw(kind: usize, seed: u32) -> RgbImage {
+    let (_, petals, petal, centre) = KINDS[kind];
+    let mut state = seed.wrapping_mul(2_654_435_761) ^ 0x9e37_79b9;
+    let mut random = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        (state >> 8) as f32 / (1 << 24) as f32
+    };
+    let (x0, y0) = (90.0 + 60.0 * random(), 90.0 + 60.0 * random());
+    let (radius, angle, light) = (55.0 + 30.0 * random(), TAU * random(), 0.75 + 0.25 * random());
+    RgbImage::from_fn(240, 240, |x, y| {
+        let (dx, dy) = (x as f32 - x0, y as f32 - y0);
+        let (distance, direction) = (dx.hypot(dy) / radius, dy.atan2(dx) + angle);
+        let edge = 0.55 + 0.45 * (direction * petals / 2.0).cos().abs();
+        let noise = 14.0 * random();
+        let colour = match distance {
+            d if d < 0.25 => centre.map(f32::from),
+            d if d < edge => petal.map(|c| f32::from(c) * (0.8 + 0.2 * d / edge)),
+            _ => [60.0 + noise, 110.0 + 2.0 * noise, 50.0 + noise],
+        };
+        Rgb(colour.map(|c| (c * light) as u8))
+    })
+}

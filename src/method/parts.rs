@@ -1,0 +1,182 @@
+/*!
+The network of ExchNet: attention that finds M parts on the stem's map, a local refine
+that all parts share, and a global one.
+
+After Cui, Jiang, Wei, Li and Yoshie, "ExchNet: A Unified Hashing Network for
+Large-Scale Fine-Grained Image Retrieval" (ECCV 2020). The inner shape of the attention
+(bottlenecks, widths, no softmax or sigmoid over the maps) follows re-implementations of
+the authors' group, not the paper's text.
+*/
+
+use burn::module::Module;
+use burn::prelude::*;
+use burn::tensor::activation::relu;
+
+use crate::trunk::EfficientNetLite0;
+use crate::trunk::efficientnet_lite::{ConvNorm, Refine, STEM_CHANNELS, Stem, pool};
+
+/// 1×1 down, 3×3, 1×1 up, and the input added: ReLU behind each.
+#[derive(Module, Debug)]
+pub struct Bottleneck {
+    /// 1×1 to the inner width.
+    pub down: ConvNorm,
+    /// 3×3 at the inner width.
+    pub middle: ConvNorm,
+    /// 1×1 back.
+    pub up: ConvNorm,
+}
+
+impl Bottleneck {
+    fn new(channels: usize, inner: usize, device: &Device) -> Self {
+        Self {
+            down: ConvNorm::new([channels, inner], 1, 1, 1, device),
+            middle: ConvNorm::new([inner, inner], 3, 1, 1, device),
+            up: ConvNorm::new([inner, channels], 1, 1, 1, device),
+        }
+    }
+
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let y = relu(self.down.forward(x.clone(), false));
+        let y = relu(self.middle.forward(y, false));
+        relu(self.up.forward(y, false) + x)
+    }
+
+    fn fold(self) -> Self {
+        Self { down: self.down.fold(), middle: self.middle.fold(), up: self.up.fold() }
+    }
+}
+
+/// From the stem's map to M attention maps of the same size, none negative.
+#[derive(Module, Debug)]
+pub struct Attention {
+    /// Three bottlenecks at shrinking widths.
+    pub blocks: Vec<Bottleneck>,
+    /// The 1×1 convolution behind each.
+    pub narrow: Vec<ConvNorm>,
+}
+
+impl Attention {
+    /// Attention for `parts` maps on a map of `channels`: widths C/4, C/16 and `parts`,
+    /// inner widths C/4, C/16 and C/64, never less than 32, 16 and 8.
+    fn new(channels: usize, parts: usize, device: &Device) -> Self {
+        let (first, second) = ((channels / 4).max(32), (channels / 16).max(16));
+        let widths = [(channels, first, first), (first, second, second)];
+        let last = (second, (channels / 64).max(8), parts);
+        let (mut blocks, mut narrow) = (Vec::new(), Vec::new());
+        for (width, inner, next) in widths.into_iter().chain([last]) {
+            blocks.push(Bottleneck::new(width, inner, device));
+            narrow.push(ConvNorm::new([width, next], 1, 1, 1, device));
+        }
+        Self { blocks, narrow }
+    }
+
+    /// `[batch, C, H, W]` to `[batch, M, H, W]`.
+    pub fn forward(&self, e: Tensor<4>) -> Tensor<4> {
+        let layers = self.blocks.iter().zip(&self.narrow);
+        relu(layers.fold(e, |x, (block, narrow)| narrow.forward(block.forward(x), false)))
+    }
+
+    fn fold(self) -> Self {
+        Self {
+            blocks: self.blocks.into_iter().map(Bottleneck::fold).collect(),
+            narrow: self.narrow.into_iter().map(ConvNorm::fold).collect(),
+        }
+    }
+}
+
+/// What finds and describes parts.
+#[derive(Module, Debug)]
+pub struct Parts {
+    /// Where the parts are.
+    pub attention: Attention,
+    /// Local feature refinement (LFR), shared by all parts.
+    pub local: Refine,
+}
+
+/// What an image's parts gave.
+pub struct PartFeatures {
+    /// Attention maps `[batch, M, H, W]`.
+    pub attention: Tensor<4>,
+    /// The refined maps of all parts `[batch · M, C', H', W']`, a batch's parts together.
+    pub maps: Tensor<4>,
+    /// Their means `[batch, M, C']`.
+    pub local: Tensor<3>,
+}
+
+impl Parts {
+    /// Parts whose local refinement starts as a copy of `refine`.
+    pub fn new(parts: usize, refine: Refine, device: &Device) -> Self {
+        Self { attention: Attention::new(STEM_CHANNELS, parts, device), local: refine }
+    }
+
+    /// `E ⊗ A^j` on every channel, refined: all parts in one batch.
+    pub fn forward(&self, e: Tensor<4>) -> PartFeatures {
+        let attention = self.attention.forward(e.clone());
+        let [batch, parts, height, width] = attention.dims();
+        let [_, channels, ..] = e.dims();
+        let attended = e.unsqueeze_dim::<5>(1) * attention.clone().unsqueeze_dim::<5>(2);
+        let maps = self.local.forward(attended.reshape([batch * parts, channels, height, width]));
+        let pooled = pool(maps.clone());
+        let [_, width] = pooled.dims();
+        PartFeatures { attention, maps, local: pooled.reshape([batch, parts, width]) }
+    }
+
+    /// For inference: norms folded.
+    pub fn fold(self) -> Self {
+        Self { attention: self.attention.fold(), local: self.local.fold() }
+    }
+}
+
+/// What gives an image's features: the global ones, and those of parts if there are any.
+#[derive(Module, Debug)]
+pub struct Extractor {
+    /// Up to stride 16.
+    pub stem: Stem,
+    /// Global feature refinement (GFR): the trunk's own refine.
+    pub refine: Refine,
+    /// Attention and local refinement.
+    pub parts: Option<Parts>,
+}
+
+impl From<EfficientNetLite0> for Extractor {
+    /// A trunk alone: pooled features.
+    fn from(trunk: EfficientNetLite0) -> Self {
+        Self { stem: trunk.stem, refine: trunk.refine, parts: None }
+    }
+}
+
+impl Extractor {
+    /// A network with random weights, to be filled from a file; 0 parts for none.
+    pub fn new(parts: usize, device: &Device) -> Self {
+        let EfficientNetLite0 { stem, refine } = EfficientNetLite0::new(device);
+        let found = (parts > 0).then(|| Parts::new(parts, refine.clone(), device));
+        Self { stem, refine, parts: found }
+    }
+
+    /// `[batch, 3, S, S]` to `[batch, features]`: those of the parts in order, then the
+    /// global ones.
+    pub fn features(&self, x: Tensor<4>) -> Tensor<2> {
+        self.features_of_map(self.stem.forward(x))
+    }
+
+    /// The same from the stem's map.
+    pub fn features_of_map(&self, e: Tensor<4>) -> Tensor<2> {
+        let global = pool(self.refine.forward(e.clone()));
+        match &self.parts {
+            Some(parts) => {
+                let local = parts.forward(e).local.flatten::<2>(1, 2);
+                Tensor::cat(vec![local, global], 1)
+            }
+            None => global,
+        }
+    }
+
+    /// For inference: norms folded.
+    pub fn fold(self) -> Self {
+        Self {
+            stem: self.stem.fold(),
+            refine: self.refine.fold(),
+            parts: self.parts.map(Parts::fold),
+        }
+    }
+}

@@ -1,0 +1,280 @@
+/*!
+The stem's features of all training images, computed once: an epoch then never decodes
+an image, and a step never runs the stem.
+
+One file of half-precision numbers, `[views, images, channels, height, width]`, behind
+a header that says what it was made of and which images could be read. It is written beside its place and renamed when
+it is whole, so a killed run leaves nothing that is believed. Safe to delete.
+*/
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use ::image::RgbImage;
+use ::image::imageops;
+use burn::tensor::{Tensor, TensorData};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use memmap2::Mmap;
+use rand::RngExt;
+use rayon::prelude::*;
+
+use super::draw::{Purpose, generator};
+use super::{TrainError, Unreadable};
+use crate::dataset::Sample;
+use crate::device::Device;
+use crate::encoder::EncodeError;
+use crate::file;
+use crate::image::{self, Limits, Preprocess};
+use crate::task::Task;
+use crate::trunk::efficientnet_lite::{STEM_CHANNELS, Stem};
+
+/// Marks the file, and its version.
+const MAGIC: &[u8; 8] = b"BRBSTEM1";
+/// Bytes before the list of images: magic, key, and the number of images.
+const HEADER: usize = 8 + 32 + 8;
+/// Images per pass through the stem.
+const BATCH: usize = 32;
+
+/// How the views of an image are made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Views {
+    /// How many; the first is the plain one, as in evaluation.
+    pub count: usize,
+    /// Seed of the others.
+    pub seed: u64,
+    /// The least share of the image's area that a view shows.
+    pub least_area: f32,
+}
+
+/// The features of all views of all readable images.
+#[derive(Debug)]
+pub struct StemCache {
+    map: Mmap,
+    /// Whether it was there already.
+    pub reused: bool,
+    /// Positions of its images among the samples, ascending.
+    pub kept: Vec<usize>,
+    side: usize,
+}
+
+impl StemCache {
+    /// Images in it.
+    pub fn images(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Height and width of a map.
+    pub fn side(&self) -> usize {
+        self.side
+    }
+
+    /// Values of one map.
+    pub fn len_of_map(&self) -> usize {
+        STEM_CHANNELS * self.side * self.side
+    }
+
+    /// Appends one view of one image, `[channels, side, side]`, to `out`.
+    pub fn read_into(&self, view: usize, image: usize, out: &mut Vec<f32>) {
+        let len = self.len_of_map();
+        let before = HEADER + self.images() * 4;
+        let at = before + (view * self.images() + image) * len * 2;
+        let bytes = self.map.get(at..at + len * 2).unwrap_or_default();
+        let halves = bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]));
+        out.extend(halves.map(f16::to_f32));
+    }
+}
+
+/// What the cache is made from.
+pub struct Source<'a> {
+    /// The stem, norms folded, on `device`.
+    pub stem: &'a Stem,
+    /// Tells the stem's weights from others.
+    pub weights: blake3::Hash,
+    /// How images are prepared.
+    pub preprocess: &'a Preprocess,
+    /// Which views.
+    pub views: &'a Views,
+    /// The images.
+    pub samples: &'a [Sample],
+    /// Which images are refused.
+    pub limits: &'a Limits,
+    /// Where to compute.
+    pub device: &'a Device,
+}
+
+impl Source<'_> {
+    /// Opens the cache in `folder`, or makes it and gives the images that it had to
+    /// leave out.
+    ///
+    /// # Errors
+    /// When the folder cannot be written, the device fails or the work is stopped.
+    pub fn open(
+        &self,
+        folder: &Path,
+        task: &Task<'_>,
+    ) -> Result<(StemCache, Vec<Unreadable>), TrainError> {
+        let key = self.key();
+        let path = folder.join(format!("{}.stem", &key.to_hex()[..32]));
+        if let Some(cache) = self.existing(&path, &key) {
+            return Ok((cache, Vec::new()));
+        }
+        let (kept, unreadable) = self.readable();
+        if let (true, Some(first)) = (kept.is_empty(), unreadable.first()) {
+            let (count, first) = (self.samples.len(), first.error.to_string());
+            return Err(TrainError::NoImages { split: "training", count, first });
+        }
+        let failed = |error: io::Error| TrainError::Cache { path: path.clone(), error };
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let mut error = None;
+        let written = file::write_whole(&path, |out| {
+            self.fill(out, &key, &kept, task).or_else(|problem| match problem {
+                TrainError::Cache { error, .. } => Err(error),
+                other => {
+                    error = Some(other);
+                    Err(io::Error::other("stopped"))
+                }
+            })
+        });
+        match (error, written) {
+            (Some(error), _) => return Err(error),
+            (None, written) => written.map_err(failed)?,
+        }
+        let mut cache = self
+            .existing(&path, &key)
+            .ok_or_else(|| failed(io::Error::other("it was written but cannot be read back")))?;
+        cache.reused = false;
+        Ok((cache, unreadable))
+    }
+
+    fn side(&self) -> usize {
+        self.preprocess.size().div_ceil(16) as usize
+    }
+
+    /// Which images decode: asked first, because the header names them.
+    fn readable(&self) -> (Vec<usize>, Vec<Unreadable>) {
+        let tried: Vec<_> = self
+            .samples
+            .par_iter()
+            .map(|sample| image::open(&sample.path, self.limits).map(drop))
+            .collect();
+        let (mut kept, mut unreadable) = (Vec::new(), Vec::new());
+        for (position, result) in tried.into_iter().enumerate() {
+            match result {
+                Ok(()) => kept.push(position),
+                Err(error) => {
+                    let path = self.samples[position].path.clone();
+                    unreadable.push(Unreadable { path, error });
+                }
+            }
+        }
+        (kept, unreadable)
+    }
+
+    /// Everything that the numbers depend on.
+    fn key(&self) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.weights.as_bytes());
+        let Views { count, seed, least_area } = self.views;
+        let settings = format!("{:?} {count} {seed} {least_area}", self.preprocess);
+        hasher.update(settings.as_bytes());
+        for Sample { path, .. } in self.samples {
+            hasher.update(path.to_string_lossy().as_bytes());
+            if let Ok(meta) = std::fs::metadata(path) {
+                hasher.update(&meta.len().to_le_bytes());
+                hasher.update(format!("{:?}", meta.modified().ok()).as_bytes());
+            }
+        }
+        hasher.finalize()
+    }
+
+    fn existing(&self, path: &Path, key: &blake3::Hash) -> Option<StemCache> {
+        let file = File::open(path).ok()?;
+        // SAFETY: the file is only ever replaced by renaming, never changed in place, by
+        // this program; whoever truncates it from outside breaks their own run.
+        let map = unsafe { Mmap::map(&file) }.ok()?;
+        if map.get(..8) != Some(MAGIC) || map.get(8..40) != Some(key.as_bytes()) {
+            return None;
+        }
+        let images = u64::from_le_bytes(map.get(40..48)?.try_into().ok()?);
+        let images = usize::try_from(images).ok().filter(|n| *n <= self.samples.len())?;
+        let list = map.get(HEADER..HEADER + images * 4)?.chunks_exact(4);
+        let kept = list.map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize);
+        let kept: Vec<usize> = kept.collect();
+        let side = self.side();
+        let numbers = self.views.count * images * STEM_CHANNELS * side * side;
+        let whole = map.len() == HEADER + images * 4 + numbers * 2;
+        let listed = kept.iter().all(|position| *position < self.samples.len());
+        (whole && listed).then_some(StemCache { map, reused: true, kept, side })
+    }
+
+    fn fill(
+        &self,
+        out: &mut dyn Write,
+        key: &blake3::Hash,
+        kept: &[usize],
+        task: &Task<'_>,
+    ) -> Result<(), TrainError> {
+        let failed = |error| TrainError::Cache { path: PathBuf::new(), error };
+        out.write_all(MAGIC).map_err(failed)?;
+        out.write_all(key.as_bytes()).map_err(failed)?;
+        out.write_all(&(kept.len() as u64).to_le_bytes()).map_err(failed)?;
+        for position in kept {
+            out.write_all(&(*position as u32).to_le_bytes()).map_err(failed)?;
+        }
+        let total = self.views.count * kept.len();
+        let mut done = 0;
+        for view in 0..self.views.count {
+            for batch in kept.chunks(BATCH) {
+                task.step(done, total).map_err(EncodeError::from)?;
+                let values = self.maps(view, batch)?;
+                let mut halves = vec![f16::ZERO; values.len()];
+                halves.convert_from_f32_slice(&values);
+                let bytes: Vec<u8> = halves.iter().flat_map(|h| h.to_le_bytes()).collect();
+                out.write_all(&bytes).map_err(failed)?;
+                done += batch.len();
+            }
+        }
+        task.step(done, total).map_err(EncodeError::from)?;
+        Ok(())
+    }
+
+    /// The stem's maps of one view of some images.
+    fn maps(&self, view: usize, batch: &[usize]) -> Result<Vec<f32>, TrainError> {
+        let device_failed = |reason: String| {
+            TrainError::Encode(EncodeError::Device { device: self.device.to_string(), reason })
+        };
+        let inputs: Vec<Vec<f32>> = batch
+            .par_iter()
+            .map(|position| {
+                let image = image::open(&self.samples[*position].path, self.limits)?;
+                Ok(self.preprocess.apply(&self.view(&image, view, *position)))
+            })
+            .collect::<Result<_, image::ImageError>>()
+            .map_err(|error| TrainError::Vanished { error })?;
+        let size = self.preprocess.size() as usize;
+        let data = TensorData::new(inputs.concat(), [batch.len(), 3, size, size]);
+        let maps = self.stem.forward(Tensor::from_data(data, &self.device.burn()));
+        let data = maps.try_into_data().map_err(|error| device_failed(format!("{error:?}")))?;
+        data.try_into_vec::<f32>().map_err(|error| device_failed(format!("{error:?}")))
+    }
+
+    /// The first view is the image itself; the others show a random part of it, half of
+    /// them mirrored.
+    fn view(&self, image: &RgbImage, view: usize, position: usize) -> RgbImage {
+        if view == 0 {
+            return image.clone();
+        }
+        let mut rng = generator(self.views.seed, Purpose::Crop, view, position);
+        let (width, height) = (image.width() as f32, image.height() as f32);
+        let area = width * height * rng.random_range(self.views.least_area..=1.0);
+        let ratio = rng.random_range(0.75f32.ln()..=(4.0f32 / 3.0).ln()).exp();
+        let w = (area * ratio).sqrt().clamp(1.0, width);
+        let h = (area / ratio).sqrt().clamp(1.0, height);
+        let x = rng.random_range(0.0..=width - w);
+        let y = rng.random_range(0.0..=height - h);
+        let part = imageops::crop_imm(image, x as u32, y as u32, w as u32, h as u32).to_image();
+        if rng.random_bool(0.5) { imageops::flip_horizontal(&part) } else { part }
+    }
+}
