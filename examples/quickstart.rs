@@ -8,6 +8,7 @@ use std::error::Error;
 use std::f32::consts::TAU;
 use std::path::{Path, PathBuf};
 
+use ::image::{Rgb, RgbImage};
 use barbule::dataset::Dataset;
 use barbule::device::{Device, DeviceChoice};
 use barbule::image::{self, Limits};
@@ -16,7 +17,6 @@ use barbule::method::Shallow;
 use barbule::model::Model;
 use barbule::task::Task;
 use barbule::train::{ShallowPlan, Split, evaluate, fit_shallow};
-use ::image::{Rgb, RgbImage};
 
 /// Kinds of flowers: (name, petals, petal colour, colour of the centre). Neighbours
 /// differ in one thing only.

@@ -12,8 +12,8 @@ use rayon::prelude::*;
 
 use crate::device::Device;
 use crate::image::{self, ImageError, Limits, Preprocess};
-use crate::task::{Stopped, Task};
 use crate::method::parts::Extractor;
+use crate::task::{Stopped, Task};
 
 /// Images per forward pass: enough to keep all cores busy, little enough that the
 /// widest maps of all of them (5 MiB each at 224²) do not matter.

@@ -1,8 +1,9 @@
 /*!
-Files that are there whole or not at all.
+Files that are written whole or not at all, and read whole or refused.
 */
 
-use std::io::{self, BufWriter, Write};
+use std::fs;
+use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
 use tempfile::{Builder, NamedTempFile};
@@ -36,11 +37,33 @@ pub(crate) fn check_writable(path: &Path) -> io::Result<()> {
     beside(path).map(drop)
 }
 
+/// Reads a file of at most `limit` bytes.
+///
+/// # Errors
+/// When it cannot be read, is larger, or is a folder, a pipe or a device: opening one
+/// of these could wait for ever.
+pub(crate) fn read_whole(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        let reason = format!("it has more than {limit} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+    }
+    Ok(bytes)
+}
+
 fn beside(path: &Path) -> io::Result<NamedTempFile> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
+    if !folder.is_dir() {
+        let reason = format!("there is no folder {}", folder.display());
+        return Err(io::Error::new(io::ErrorKind::NotFound, reason));
+    }
     let mut builder = Builder::new();
     builder.prefix(".barbule-");
     // Temporary files are private by default, and the file keeps its mode when renamed.
@@ -68,5 +91,16 @@ mod tests {
         assert!(check_writable(folder.path()).is_err());
         assert!(check_writable(&folder.path().join("no/such")).is_err());
         assert!(check_writable(&path).is_ok());
+    }
+
+    #[test]
+    fn only_files_within_the_limit_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        std::fs::write(&path, b"four").unwrap();
+        assert_eq!(read_whole(&path, 4).unwrap(), b"four");
+        assert_eq!(read_whole(&path, 3).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert!(read_whole(folder.path(), 4).is_err());
+        assert!(read_whole(&folder.path().join("y"), 4).is_err());
     }
 }

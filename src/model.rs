@@ -7,7 +7,6 @@ under the key `barbule`.
 */
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -17,15 +16,15 @@ use burn::tensor::{DType, TensorData};
 use burn_store::{FloatCastAdapter, ModuleSnapshot, SafetensorsStore};
 use serde::{Deserialize, Serialize};
 
-use crate::code::{BinaryCodes, CodeError};
+use crate::code::BinaryCodes;
 use crate::device::Device as BarbuleDevice;
 use crate::encoder::{EncodeError, Encoder};
 use crate::file;
 use crate::image::Preprocess;
 use crate::method::parts::Extractor;
 use crate::method::{Features, HashError, LinearHash};
-use crate::trunk::weights::half_precision;
 use crate::trunk::TrunkKind;
+use crate::trunk::weights::{fill_whole, half_precision};
 
 /// Version of the model file that this program writes, and the newest it reads.
 pub const FORMAT: u32 = 1;
@@ -40,7 +39,7 @@ const MAX_BYTES: u64 = 4 << 30;
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// The file could not be read.
-    #[error("cannot read the model {}: {error}", path.display())]
+    #[error("cannot read the model {}: {error}; name a model file", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -61,7 +60,7 @@ pub enum ModelError {
         /// The file.
         path: PathBuf,
         /// Its format version.
-        found: u32,
+        found: u64,
     },
     /// The file could not be written.
     #[error("cannot write the model {}: {reason}; choose another --out", path.display())]
@@ -74,9 +73,6 @@ pub enum ModelError {
     /// The hash and the trunk do not fit together.
     #[error(transparent)]
     Hash(#[from] HashError),
-    /// The bit length is impossible.
-    #[error(transparent)]
-    Code(#[from] CodeError),
     /// The device failed.
     #[error(transparent)]
     Encode(#[from] EncodeError),
@@ -133,8 +129,11 @@ impl Card {
 }
 
 /// The hash as a module, so that it is stored like the trunk.
+///
+/// Not called `Linear`: by that name Burn's adapter for half precision takes it for one
+/// of its own layers, and rounds what is to stay in single precision.
 #[derive(Module, Debug)]
-struct Linear {
+struct HashWeights {
     /// `[features]`.
     mean: Param<Tensor<1>>,
     /// `[features, bits]`.
@@ -147,7 +146,7 @@ struct Linear {
 #[derive(Module, Debug)]
 struct Network {
     trunk: Extractor,
-    hash: Linear,
+    hash: HashWeights,
 }
 
 /// A trained model, opened on a device.
@@ -173,21 +172,22 @@ impl Model {
         let features = card.features();
         let mut network = Network {
             trunk: Extractor::new(card.parts, &burn),
-            hash: Linear {
+            hash: HashWeights {
                 mean: Param::from_tensor(Tensor::zeros([features], &burn)),
                 projection: Param::from_tensor(Tensor::zeros([features, card.bits], &burn)),
                 bias: Param::from_tensor(Tensor::zeros([card.bits], &burn)),
             },
         };
         let store = SafetensorsStore::from_bytes(Some(bytes));
-        let mut store = store.with_from_adapter(FloatCastAdapter::to(DType::F32));
-        network.load_from(&mut store).map_err(|error| unfit(error.to_string()))?;
+        let store = store.with_from_adapter(FloatCastAdapter::to(DType::F32));
+        fill_whole(&mut network, store).map_err(unfit)?;
         let values =
             |data: TensorData| data.try_into_vec::<f32>().map_err(|e| unfit(format!("{e:?}")));
         let mean = values(network.hash.mean.val().into_data())?;
         let projection = values(network.hash.projection.val().into_data())?;
         let bias = values(network.hash.bias.val().into_data())?;
-        let hash = LinearHash::new(mean, projection)?.with_bias(bias)?;
+        let hash = LinearHash::new(mean, projection).and_then(|hash| hash.with_bias(bias));
+        let hash = hash.map_err(|error| unfit(error.to_string()))?;
         let encoder = Encoder::new(network.trunk, card.preprocess.clone(), device.clone());
         Ok(Self { card, encoder, hash, fingerprint })
     }
@@ -240,14 +240,18 @@ pub fn write(
     let device = network.stem.entry.weight.device();
     let mean = TensorData::new(hash.mean().to_vec(), [hash.dim()]);
     let projection = TensorData::new(hash.projection().to_vec(), [hash.dim(), hash.bits()]);
-    let hash = Linear {
+    let hash = HashWeights {
         mean: Param::from_tensor(Tensor::from_data(mean, &device)),
         projection: Param::from_tensor(Tensor::from_data(projection, &device)),
         bias: Param::from_tensor(Tensor::from_data(hash.bias(), &device)),
     };
-    let card = serde_json::to_string(card).map_err(|error| failed(error.to_string()))?;
-    let mut store =
-        SafetensorsStore::from_bytes(None).metadata(CARD, card).with_to_adapter(half_precision());
+    // Times differ from run to run, and the same training is to give the same file.
+    let mut card = card.clone();
+    card.figures.retain(|name, _| !name.starts_with("seconds"));
+    let card = serde_json::to_string(&card).map_err(|error| failed(error.to_string()))?;
+    // The card alone: several entries would be written in another order each time.
+    let store = SafetensorsStore::from_bytes(None).clear_metadata().metadata(CARD, card);
+    let mut store = store.with_to_adapter(half_precision());
     let network = Network { trunk: network, hash };
     network.save_into(&mut store).map_err(|error| failed(error.to_string()))?;
     let bytes = store.get_bytes().map_err(|error| failed(error.to_string()))?;
@@ -265,13 +269,8 @@ pub fn check_writable(path: &Path) -> Result<(), ModelError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
-    let failed = |error| ModelError::Read { path: path.to_owned(), error };
-    let meta = fs::metadata(path).map_err(failed)?;
-    if !meta.is_file() || meta.len() > MAX_BYTES {
-        let reason = "it is no file, or larger than any model".to_owned();
-        return Err(ModelError::Unfit { path: path.to_owned(), reason });
-    }
-    fs::read(path).map_err(failed)
+    file::read_whole(path, MAX_BYTES)
+        .map_err(|error| ModelError::Read { path: path.to_owned(), error })
 }
 
 fn read_card(path: &Path, bytes: &[u8]) -> Result<Card, ModelError> {
@@ -284,17 +283,17 @@ fn read_card(path: &Path, bytes: &[u8]) -> Result<Card, ModelError> {
     // The version is looked at first: a later card may have other fields.
     #[derive(Deserialize)]
     struct Version {
-        format: u32,
+        format: u64,
     }
     let damaged = |error: serde_json::Error| unfit(format!("its card is damaged ({error})"));
     let Version { format } = serde_json::from_str(text).map_err(damaged)?;
-    if format > FORMAT {
+    if format > u64::from(FORMAT) {
         return Err(ModelError::Newer { path: path.to_owned(), found: format });
     }
     let card: Card = serde_json::from_str(text).map_err(damaged)?;
     if card.parts > MAX_PARTS {
         return Err(unfit(format!("its card names {} parts, more than {MAX_PARTS}", card.parts)));
     }
-    BinaryCodes::new(card.bits)?;
+    BinaryCodes::new(card.bits).map_err(|error| unfit(error.to_string()))?;
     Ok(card)
 }

@@ -101,13 +101,13 @@ impl Context {
     /// A remark on stderr.
     pub fn say(&self, text: impl Display) {
         if !self.quiet {
-            eprintln!("{text}");
+            remark(format_args!("{text}"));
         }
     }
 
     /// A remark on stderr that is shown even with `-q`.
     pub fn warn(&self, text: impl Display) {
-        eprintln!("warning: {text}");
+        remark(format_args!("warning: {text}"));
     }
 
     /// Names images that were left out; how many.
@@ -163,6 +163,12 @@ impl Context {
     pub fn print_json(&self, document: &impl serde::Serialize) -> Result<()> {
         self.print(serde_json::to_string_pretty(document)?)
     }
+}
+
+/// Writes a line to stderr. Nobody may be there to read it (`barbule … 2>&1 | head`),
+/// which must not stop the work as it would with `eprintln!`.
+pub fn remark(text: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
 /// The index that is used when none is named: in the platform's data folder.

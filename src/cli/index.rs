@@ -69,9 +69,12 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let (images, seconds) = (index.len()?, begun.elapsed().as_secs_f64());
     let skipped = report.skipped.len();
     if context.json {
-        let list = report.skipped.iter().map(|s| json!({ "path": s.path, "reason": s.reason }));
+        let list = report
+            .skipped
+            .iter()
+            .map(|s| json!({ "path": s.path.display().to_string(), "reason": s.reason }));
         context.print_json(&json!({
-            "index": path, "bits": model.bits(), "images": images,
+            "index": path.display().to_string(), "bits": model.bits(), "images": images,
             "found": report.found, "added": report.added, "copied": report.copied,
             "changed": report.changed, "unchanged": report.unchanged,
             "skipped": list.collect::<Vec<_>>(), "seconds": seconds,

@@ -20,6 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub use context::remark;
 pub(crate) use context::{Context, Global};
 
 /// Finds images of the same fine-grained kind among images that all look alike.

@@ -45,7 +45,9 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     weights::save(&trunk, out, *half)?;
     let bytes = std::fs::metadata(out)?.len();
     if context.json {
-        context.print_json(&serde_json::json!({ "file": out, "bytes": bytes, "half": half }))?;
+        context.print_json(
+            &serde_json::json!({ "file": out.display().to_string(), "bytes": bytes, "half": half }),
+        )?;
     } else {
         context.print(format_args!("{}: {bytes} bytes", out.display()))?;
     }

@@ -66,8 +66,11 @@ pub enum IndexError {
         /// Beginning of the given model's fingerprint.
         model: String,
     },
-    /// The database failed: disk full, file locked, no permission, damaged.
-    #[error("{}: {error}; the last finished batch is kept", path.display())]
+    /// The database failed: disk full, file locked, no permission.
+    #[error(
+        "cannot use the index {}: {error}; check its folder, the room on its disk and who else writes to it (what was finished before is kept)",
+        path.display()
+    )]
     Database {
         /// The file.
         path: PathBuf,
@@ -171,7 +174,7 @@ impl Searcher {
         // A stored code is at distance 0 of itself; others at 0 may have smaller ids.
         let first = own.iter().map(|id| (*id, 0, true));
         let rest = hits.filter(|(id, _)| !own.contains(id)).map(|(id, d)| (id, d, false));
-        let mut found = Vec::with_capacity(k);
+        let mut found = Vec::new();
         for (rank, (id, distance, same)) in (1..).zip(first.chain(rest)).take(k) {
             let ImageRow { path, label, .. } = index.image(id)?;
             found.push(Found { rank, path, distance, id, label, same });

@@ -9,7 +9,7 @@ use std::time::UNIX_EPOCH;
 use walkdir::{DirEntry, WalkDir};
 
 use super::store::Stamp;
-use super::{IndexError, stored_path};
+use super::{IndexError, Skipped, stored_path};
 use crate::image::is_image_path;
 
 /// Where labels come from.
@@ -34,6 +34,8 @@ impl Labels {
         let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
         let folder = std::path::absolute(path).map_err(|error| failed(error.to_string()))?;
         let folder = folder.parent().unwrap_or(Path::new("/"));
+        // Spreadsheets and Windows editors put a byte order mark in front.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let mut table = HashMap::new();
         for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
             // A path may have commas, a label has none.
@@ -76,7 +78,7 @@ pub(super) struct Candidate {
 /// # Errors
 /// When `folder` itself cannot be read. Folders below it that cannot be read are
 /// given with their reasons.
-pub(super) fn scan(folder: &Path) -> Result<(Vec<Candidate>, Vec<(PathBuf, String)>), IndexError> {
+pub(super) fn scan(folder: &Path) -> Result<(Vec<Candidate>, Vec<Skipped>), IndexError> {
     let failed = |reason: String| IndexError::Folder { path: folder.to_owned(), reason };
     let meta = std::fs::metadata(folder).map_err(|error| failed(error.to_string()))?;
     if !meta.is_dir() {
@@ -92,7 +94,7 @@ pub(super) fn scan(folder: &Path) -> Result<(Vec<Candidate>, Vec<(PathBuf, Strin
             Ok(entry) => entry,
             Err(error) => {
                 let path = error.path().unwrap_or(folder).to_owned();
-                unreadable.push((path, error.to_string()));
+                unreadable.push(Skipped { path, reason: error.to_string() });
                 continue;
             }
         };
@@ -108,7 +110,10 @@ pub(super) fn scan(folder: &Path) -> Result<(Vec<Candidate>, Vec<(PathBuf, Strin
                 found.push(Candidate { path: entry.into_path(), stamp });
             }
             Ok(_) => {}
-            Err(error) => unreadable.push((entry.into_path(), error.to_string())),
+            Err(error) => {
+                let reason = format!("{}: {error}", entry.path().display());
+                unreadable.push(Skipped { path: entry.into_path(), reason });
+            }
         }
     }
     Ok((found, unreadable))

@@ -2,10 +2,13 @@
 The SQLite file: schema, opening, and every statement that touches it.
 */
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+use rusqlite::{
+    Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params,
+};
 
 use super::{FORMAT, IndexError};
 use crate::code::BinaryCodes;
@@ -75,7 +78,8 @@ pub(super) struct NewImage<'a> {
 }
 
 impl Index {
-    /// Opens an index for searching; nothing is ever written.
+    /// Opens an index for searching; nothing is ever written. Whatever others write
+    /// meanwhile, it stays as it was when it was opened.
     ///
     /// # Errors
     /// When there is none, or it is not one of ours or of a later version.
@@ -84,8 +88,28 @@ impl Index {
             return Err(IndexError::Missing(path.to_owned()));
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags);
+        let opened = Self::open_to_read(path, path, flags);
+        // Even reading in WAL mode takes a file beside the index. Where none can be made
+        // and none is left over, nobody writes: it can be read as it stands.
+        match (&opened, unchanging(path)) {
+            (Err(IndexError::Database { .. }), Some(uri)) => {
+                Self::open_to_read(path, &uri, flags | OpenFlags::SQLITE_OPEN_URI).or(opened)
+            }
+            _ => opened,
+        }
+    }
+
+    /// Opens `name`, which leads to the index at `path`.
+    fn open_to_read(
+        path: &Path,
+        name: impl AsRef<Path>,
+        flags: OpenFlags,
+    ) -> Result<Self, IndexError> {
+        let connection = Connection::open_with_flags(name, flags);
         let connection = connection.map_err(|error| failed(path, error))?;
+        connection.busy_timeout(PATIENCE).map_err(|error| failed(path, error))?;
+        // One transaction from here on, so that ids, codes and paths fit together.
+        connection.execute_batch("BEGIN").map_err(|error| failed(path, error))?;
         Self::check(connection, path)
     }
 
@@ -94,13 +118,19 @@ impl Index {
     /// # Errors
     /// As [`Index::open`], and when it belongs to another model or cannot be written.
     pub fn open_or_create(path: &Path, bits: usize, model: &str) -> Result<Self, IndexError> {
-        let fresh = !path.exists();
-        let connection = Connection::open(path).map_err(|error| failed(path, error))?;
-        let index = if fresh {
-            Self::create(connection, path, bits, model).map_err(|error| failed(path, error))?
-        } else {
-            Self::check(connection, path)?
-        };
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        // Absolute, because SQLite keeps a name like ":memory:" for itself.
+        let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let mut connection =
+            Connection::open_with_flags(file, flags).map_err(|error| failed(path, error))?;
+        connection.busy_timeout(PATIENCE).map_err(|error| failed(path, error))?;
+        // What is no database fails here, and again, with a better message, below.
+        if is_blank(&connection, path).unwrap_or(false) {
+            Self::create(&mut connection, bits, model).map_err(|error| failed(path, error))?;
+        }
+        let index = Self::check(connection, path)?;
         index.same_model(bits, model)?;
         Ok(index)
     }
@@ -123,15 +153,13 @@ impl Index {
         })
     }
 
-    fn create(
-        mut connection: Connection,
-        path: &Path,
-        bits: usize,
-        model: &str,
-    ) -> rusqlite::Result<Self> {
-        connection.busy_timeout(PATIENCE)?;
+    /// Writes the tables, unless another process was faster.
+    fn create(connection: &mut Connection, bits: usize, model: &str) -> rusqlite::Result<()> {
         connection.pragma_update(None, "journal_mode", "wal")?;
-        let transaction = connection.transaction()?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if tables(&transaction)? > 0 {
+            return Ok(());
+        }
         transaction.pragma_update(None, "application_id", APPLICATION)?;
         transaction.pragma_update(None, "user_version", FORMAT)?;
         transaction.execute_batch(SCHEMA)?;
@@ -141,27 +169,29 @@ impl Index {
         for (key, value) in meta {
             transaction.execute("INSERT INTO meta VALUES (?1, ?2)", params![key, value])?;
         }
-        transaction.commit()?;
-        Ok(Self { connection, path: path.to_owned(), bits, model: model.to_owned() })
+        transaction.commit()
     }
 
     fn check(connection: Connection, path: &Path) -> Result<Self, IndexError> {
         let unfit =
             |reason: &str| IndexError::Unfit { path: path.to_owned(), reason: reason.into() };
-        let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-        connection.busy_timeout(PATIENCE).map_err(|error| failed(path, error))?;
-        let application =
-            pragma("application_id").map_err(|error| match error.sqlite_error_code() {
-                Some(rusqlite::ErrorCode::NotADatabase) => unfit("it is no SQLite file"),
-                _ => failed(path, error),
-            })?;
+        let pragma = |name| pragma(&connection, name).map_err(|error| failed(path, error));
+        let application = pragma("application_id")?;
         if application != i64::from(APPLICATION) {
-            return Err(unfit("it was made by another program"));
+            let blank = is_blank(&connection, path).map_err(|error| failed(path, error))?;
+            return Err(unfit(match (blank, pragma("page_count")?) {
+                (true, _) => "it is empty; `barbule index` fills it",
+                (false, 0) => "it is no SQLite file",
+                (false, _) => "it was made by another program",
+            }));
         }
-        let version = pragma("user_version").map_err(|error| failed(path, error))?;
+        let version = pragma("user_version")?;
         if version > i64::from(FORMAT) {
             let found = u32::try_from(version).unwrap_or(u32::MAX);
             return Err(IndexError::Newer { path: path.to_owned(), found });
+        }
+        if version < 1 {
+            return Err(unfit("its version is damaged"));
         }
         let meta = |key: &str| {
             let sql = "SELECT value FROM meta WHERE key = ?1";
@@ -169,7 +199,7 @@ impl Index {
             value.map_err(|error| failed(path, error))
         };
         let bits = meta("bits")?.parse().map_err(|_| unfit("its bit length is damaged"))?;
-        BinaryCodes::new(bits)?;
+        BinaryCodes::new(bits).map_err(|_| unfit("its bit length is damaged"))?;
         let model = meta("model")?;
         Ok(Self { path: path.to_owned(), bits, model, connection })
     }
@@ -303,13 +333,24 @@ impl Index {
     ) -> Result<(), IndexError> {
         let bytes = self.bits.div_ceil(8);
         let applied = (|| {
-            let transaction = self.connection.transaction()?;
+            // Immediate: a transaction that begins with reading is refused at its first
+            // write if somebody else has written meanwhile.
+            let behavior = TransactionBehavior::Immediate;
+            let transaction = self.connection.transaction_with_behavior(behavior)?;
             for id in gone {
                 remove(&transaction, *id, bytes)?;
             }
             for (id, label) in relabelled {
                 transaction
                     .execute("UPDATE images SET label = ?2 WHERE id = ?1", params![id, label])?;
+            }
+            for image in new {
+                // Another process may have added the same file since it was looked for.
+                let sql = "SELECT id FROM images WHERE path = ?1";
+                let other = transaction.query_row(sql, [image.path], |row| row.get(0));
+                if let Some(id) = other.optional()? {
+                    remove(&transaction, id, bytes)?;
+                }
             }
             append(&transaction, new, bytes)?;
             transaction.commit()
@@ -322,11 +363,73 @@ impl Index {
     }
 }
 
+/// Tells a damaged file from trouble with a sound one.
 fn failed(path: &Path, error: rusqlite::Error) -> IndexError {
-    IndexError::Database { path: path.to_owned(), error }
+    use rusqlite::ErrorCode as Code;
+    let path = path.to_owned();
+    match error.sqlite_error_code() {
+        // No code at all: a value is of another type than ours are, or not there.
+        Some(Code::NotADatabase) => {
+            IndexError::Unfit { path, reason: "it is no SQLite file".to_owned() }
+        }
+        None | Some(Code::DatabaseCorrupt | Code::TypeMismatch | Code::Unknown) => {
+            let reason = format!("it is damaged ({error}); restore it from a copy or make it anew");
+            IndexError::Unfit { path, reason }
+        }
+        Some(_) => IndexError::Database { path, error },
+    }
 }
 
-fn unpack_ids(bytes: &[u8]) -> impl Iterator<Item = i64> + ExactSizeIterator + use<'_> {
+/// Whether there is no index at `path` yet: an empty file (opening makes one), or what a
+/// creation that was cut short leaves behind, a database that never had a table.
+fn is_blank(connection: &Connection, path: &Path) -> rusqlite::Result<bool> {
+    if std::fs::metadata(path).is_ok_and(|meta| meta.len() == 0) {
+        return Ok(true);
+    }
+    // SQLite takes a file of a few bytes for a database without pages, whatever they say.
+    let blank = pragma(connection, "page_count")? > 0
+        && pragma(connection, "application_id")? == 0
+        && pragma(connection, "schema_version")? == 0;
+    Ok(blank)
+}
+
+fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, name, |row| row.get(0))
+}
+
+/// How many tables and indexes a database has.
+fn tables(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+}
+
+/// The name by which SQLite reads an index without any other file, taking for granted
+/// that nobody changes it; `None` while somebody may.
+fn unchanging(path: &Path) -> Option<String> {
+    let path = path.canonicalize().ok()?;
+    let mut wal = path.clone().into_os_string();
+    wal.push("-wal");
+    if std::fs::metadata(wal).is_ok_and(|meta| meta.len() > 0) {
+        return None;
+    }
+    let text = path.to_str()?;
+    let text = if cfg!(windows) { text.replace('\\', "/") } else { text.to_owned() };
+    let mut uri = "file:".to_owned();
+    if !text.starts_with('/') {
+        uri.push('/');
+    }
+    for byte in text.bytes() {
+        match byte {
+            b'/' | b'-' | b'_' | b'.' | b':' => uri.push(byte.into()),
+            _ if byte.is_ascii_alphanumeric() => uri.push(byte.into()),
+            // Writing to a String cannot fail.
+            _ => drop(write!(uri, "%{byte:02x}")),
+        }
+    }
+    uri.push_str("?immutable=1");
+    Some(uri)
+}
+
+fn unpack_ids(bytes: &[u8]) -> impl ExactSizeIterator<Item = i64> + use<'_> {
     bytes
         .chunks_exact(8)
         .map(|b| i64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]))

@@ -113,9 +113,7 @@ fn plan(
         let folder = folder.canonicalize().map_err(failed)?;
         let (candidates, unreadable) = scan(&folder)?;
         let root = index.root(&stored_path(&folder))?;
-        report
-            .skipped
-            .extend(unreadable.into_iter().map(|(path, reason)| Skipped { path, reason }));
+        report.skipped.extend(unreadable);
         for candidate in candidates {
             let Some(stored) = candidate.path.to_str().map(str::to_owned) else {
                 let name = candidate.path.display();

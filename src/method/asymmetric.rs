@@ -49,10 +49,8 @@ impl Groups {
             of_image.push(group);
         }
         let share = |a: &[u32], b: &[u32]| a.iter().any(|label| b.binary_search(label).is_ok());
-        let similar = sets
-            .iter()
-            .map(|a| (0..sets.len()).filter(|b| share(a, sets[*b])).collect())
-            .collect();
+        let similar =
+            sets.iter().map(|a| (0..sets.len()).filter(|b| share(a, sets[*b])).collect()).collect();
         Self { of_image, sizes, similar }
     }
 
@@ -164,11 +162,7 @@ impl LearnedCodes {
             let c = self.bits as f64;
             (c * c * (similar + f64::from(r) * f64::from(r) * others)) as f32
         });
-        Summary {
-            gram: gram(&self.signs, self.bits),
-            targets,
-            constants: constants.collect(),
-        }
+        Summary { gram: gram(&self.signs, self.bits), targets, constants: constants.collect() }
     }
 
     /// One closed-form sweep over all bits (discrete cyclic coordinate descent).
@@ -280,9 +274,8 @@ mod tests {
         for seed in 0..6 {
             let case = case(seed, seed % 2 == 1);
             let pairs = case.sample.iter().flat_map(|a| (0..40).map(move |b| (*a, b)));
-            let (near, far): (Vec<_>, Vec<_>) = pairs.partition(|(a, b)| {
-                case.labels[*a].iter().any(|l| case.labels[*b].contains(l))
-            });
+            let (near, far): (Vec<_>, Vec<_>) = pairs
+                .partition(|(a, b)| case.labels[*a].iter().any(|l| case.labels[*b].contains(l)));
             assert!((case.r - near.len() as f32 / far.len() as f32).abs() < 1e-6);
         }
         let one = Groups::new(&[vec![3], vec![3]]);
@@ -300,15 +293,17 @@ mod tests {
                     a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
                 };
                 let plain: f64 = (0..40)
-                    .map(|n| (dot(f, case.codes.row(n)) - c as f64 * similarity(&case, *i, n)).powi(2))
+                    .map(|n| {
+                        (dot(f, case.codes.row(n)) - c as f64 * similarity(&case, *i, n)).powi(2)
+                    })
                     .sum();
                 let group = case.groups.of(*i);
                 let square: f64 = (0..c)
                     .map(|k| f64::from(f[k]) * dot(f, &summary.gram[k * c..(k + 1) * c]))
                     .sum();
                 let target = &summary.targets[group * c..(group + 1) * c];
-                let ours = square - 2.0 * c as f64 * dot(f, target)
-                    + f64::from(summary.constants[group]);
+                let ours =
+                    square - 2.0 * c as f64 * dot(f, target) + f64::from(summary.constants[group]);
                 assert!((plain - ours).abs() < 1e-3 * plain.abs(), "{plain} {ours}");
             }
         }
@@ -353,7 +348,8 @@ mod tests {
                 let mut sum = 0.0;
                 for (i, u) in case.sample.iter().zip(case.u.chunks_exact(c)) {
                     for n in 0..40 {
-                        let dot: f64 = u.iter().zip(codes.row(n)).map(|(a, b)| f64::from(a * b)).sum();
+                        let dot: f64 =
+                            u.iter().zip(codes.row(n)).map(|(a, b)| f64::from(a * b)).sum();
                         sum += (dot - c as f64 * similarity(&case, *i, n)).powi(2);
                     }
                 }

@@ -194,7 +194,8 @@ mod tests {
     #[test]
     fn exchange_replaces_what_is_not_kept() {
         let device = Device::flex();
-        let (local, anchors) = (Tensor::ones([2, 2, 3], &device), Tensor::zeros([2, 2, 3], &device));
+        let (local, anchors) =
+            (Tensor::ones([2, 2, 3], &device), Tensor::zeros([2, 2, 3], &device));
         let keep = Tensor::from_data(TensorData::from([[[1f32], [0.0]], [[0.0], [1.0]]]), &device);
         let mixed = exchange(local, anchors, keep).into_data().try_into_vec::<f32>().unwrap();
         assert_eq!(mixed, [1., 1., 1., 0., 0., 0., 0., 0., 0., 1., 1., 1.]);

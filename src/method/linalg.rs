@@ -11,7 +11,7 @@ use std::ops::Range;
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::{evd, householder, matmul, qr, svd};
-use faer::{Accum, Conj, Mat, MatRef, Par, Spec};
+use faer::{Accum, Auto, Conj, Mat, MatRef, Par, Spec};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -97,20 +97,26 @@ pub fn coordinates(features: Features<'_>, mean: &[f64], directions: MatRef<'_, 
 /// # Errors
 /// [`MethodError::NoConvergence`].
 pub fn symmetric_eigen(a: MatRef<'_, f64>) -> Result<(Vec<f64>, Mat<f64>), MethodError> {
+    // The library divides and conquers, which can fail on a matrix of nearly all zeros:
+    // few images, most features zero. Its plain QR iteration, slower otherwise, does not.
+    let mut plain = <evd::SelfAdjointEvdParams as Auto<f64>>::auto();
+    plain.recursion_threshold = a.nrows() + 1;
+    eigen(a, Spec::default()).or_else(|_| eigen(a, Spec::new(plain)))
+}
+
+fn eigen(
+    a: MatRef<'_, f64>,
+    spec: Spec<evd::SelfAdjointEvdParams, f64>,
+) -> Result<(Vec<f64>, Mat<f64>), MethodError> {
     let n = a.nrows();
     let (mut values, mut vectors) = (Diag::zeros(n), Mat::zeros(n, n));
     let vectors_too = evd::ComputeEigenvectors::Yes;
-    let need = evd::self_adjoint_evd_scratch::<f64>(n, vectors_too, Par::Seq, Spec::default());
+    let need = evd::self_adjoint_evd_scratch::<f64>(n, vectors_too, Par::Seq, spec);
     let mut memory = MemBuffer::new(need);
-    evd::self_adjoint_evd(
-        a,
-        values.as_mut(),
-        Some(vectors.as_mut()),
-        Par::Seq,
-        MemStack::new(&mut memory),
-        Spec::default(),
-    )
-    .map_err(|_| MethodError::NoConvergence)?;
+    let stack = MemStack::new(&mut memory);
+    let (into, out) = (values.as_mut(), Some(vectors.as_mut()));
+    evd::self_adjoint_evd(a, into, out, Par::Seq, stack, spec)
+        .map_err(|_| MethodError::NoConvergence)?;
     // The library gives them in rising order.
     let values = values.column_vector().iter().rev().copied().collect();
     Ok((values, vectors.as_ref().reverse_cols().to_owned()))
@@ -131,22 +137,25 @@ pub struct ThinSvd {
 /// # Errors
 /// [`MethodError::NoConvergence`].
 pub fn thin_svd(a: MatRef<'_, f64>) -> Result<ThinSvd, MethodError> {
+    // As for eigenvectors: the plain iteration where dividing and conquering fails.
+    let mut plain = <svd::SvdParams as Auto<f64>>::auto();
+    plain.recursion_threshold = a.nrows().max(a.ncols()) + 1;
+    thin_svd_with(a, Spec::default()).or_else(|_| thin_svd_with(a, Spec::new(plain)))
+}
+
+fn thin_svd_with(
+    a: MatRef<'_, f64>,
+    spec: Spec<svd::SvdParams, f64>,
+) -> Result<ThinSvd, MethodError> {
     let (m, n) = a.shape();
     let k = m.min(n);
     let (mut u, mut s, mut v) = (Mat::zeros(m, k), Diag::zeros(k), Mat::zeros(n, k));
     let thin = svd::ComputeSvdVectors::Thin;
-    let need = svd::svd_scratch::<f64>(m, n, thin, thin, Par::Seq, Spec::default());
+    let need = svd::svd_scratch::<f64>(m, n, thin, thin, Par::Seq, spec);
     let mut memory = MemBuffer::new(need);
-    svd::svd(
-        a,
-        s.as_mut(),
-        Some(u.as_mut()),
-        Some(v.as_mut()),
-        Par::Seq,
-        MemStack::new(&mut memory),
-        Spec::default(),
-    )
-    .map_err(|_| MethodError::NoConvergence)?;
+    let stack = MemStack::new(&mut memory);
+    svd::svd(a, s.as_mut(), Some(u.as_mut()), Some(v.as_mut()), Par::Seq, stack, spec)
+        .map_err(|_| MethodError::NoConvergence)?;
     Ok(ThinSvd { u, s: s.column_vector().iter().copied().collect(), v })
 }
 
@@ -256,6 +265,19 @@ mod tests {
         assert!(values.windows(2).all(|pair| pair[0] >= pair[1]));
         let scaled = Mat::from_fn(23, 23, |i, j| vectors[(i, j)] * values[j]);
         assert_close(&product(scaled.as_ref(), vectors.transpose()), &c);
+    }
+
+    #[test]
+    fn a_matrix_of_nearly_all_zeros_is_factored() {
+        // Ten images of which 26 features of 640 are not zero.
+        let x = random(640, 10, 3);
+        let x = Mat::from_fn(640, 10, |j, i| if j % 25 == 0 { x[(j, i)] } else { 0.0 });
+        let c = product(x.as_ref(), x.transpose());
+        let (values, vectors) = symmetric_eigen(c.as_ref()).unwrap();
+        let scaled = Mat::from_fn(640, 640, |i, j| vectors[(i, j)] * values[j]);
+        assert_close(&product(scaled.as_ref(), vectors.transpose()), &c);
+        assert!(values[10..].iter().all(|value| value.abs() < 1e-10));
+        assert!((thin_svd(c.as_ref()).unwrap().s[0] - values[0]).abs() < 1e-10);
     }
 
     #[test]

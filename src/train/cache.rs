@@ -143,9 +143,9 @@ impl Source<'_> {
             (Some(error), _) => return Err(error),
             (None, written) => written.map_err(failed)?,
         }
-        let mut cache = self.existing(&path, &key).ok_or_else(|| {
-            failed(io::Error::other("it was written but cannot be read back"))
-        })?;
+        let mut cache = self
+            .existing(&path, &key)
+            .ok_or_else(|| failed(io::Error::other("it was written but cannot be read back")))?;
         cache.reused = false;
         Ok((cache, unreadable))
     }

@@ -79,7 +79,9 @@ pub enum TrainError {
     #[error(transparent)]
     OneKind(#[from] OneKind),
     /// The loss is no number any more.
-    #[error("the loss was {loss} at step {step} with a learning rate of {rate:.1e}; try a smaller one with --lr")]
+    #[error(
+        "the loss was {loss} at step {step} with a learning rate of {rate:.1e}; try a smaller one with --lr"
+    )]
     NotFinite {
         /// The loss.
         loss: f32,

@@ -112,7 +112,11 @@ pub(super) fn channels_last(x: &FloatTensor<Flex>) -> (FloatTensor<Flex>, usize,
     (x, batch, shape)
 }
 
-pub(super) fn from_channels_last(values: Vec<f32>, batch: usize, shape: Shape) -> FloatTensor<Flex> {
+pub(super) fn from_channels_last(
+    values: Vec<f32>,
+    batch: usize,
+    shape: Shape,
+) -> FloatTensor<Flex> {
     let shape = [batch, shape.height, shape.width, shape.channels];
     FloatTensor::<Flex>::from_data(TensorData::new(values, shape)).permute(&[0, 3, 1, 2])
 }

@@ -328,7 +328,10 @@ mod tests {
                 assert_eq!(a.len(), b.len());
                 let scale = b.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
                 let worst = a.iter().zip(b).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
-                assert!(worst <= 1e-3 * scale, "{kernel} {stride}: value {i} off by {worst} of {scale}");
+                assert!(
+                    worst <= 1e-3 * scale,
+                    "{kernel} {stride}: value {i} off by {worst} of {scale}"
+                );
             }
         }
     }

@@ -6,12 +6,13 @@ batch norms in single (a variance can be too small for half precision). Other fi
 are converted once by [`import`].
 */
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use burn::prelude::*;
 use burn::tensor::DType;
 use burn_store::{
-    FloatCastAdapter, HalfPrecisionAdapter, KeyRemapper, ModuleAdapter, ModuleSnapshot,
+    ApplyError, FloatCastAdapter, HalfPrecisionAdapter, KeyRemapper, ModuleAdapter, ModuleSnapshot,
     PyTorchToBurnAdapter, SafetensorsStore, SafetensorsStoreError,
 };
 
@@ -22,11 +23,22 @@ use crate::file;
 /// EfficientNet-Lite0, ImageNet-1k, half precision, without the classifier (Apache-2.0).
 static EFFICIENTNET_LITE0: &[u8] = include_bytes!("../../assets/efficientnet-lite0.safetensors");
 
+/// A file of weights larger than this is not one of ours (bytes).
+const MAX_BYTES: u64 = 4 << 30;
+
 /// Why weights could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
+    /// The file could not be read.
+    #[error("cannot read the weights {}: {error}; name a .safetensors file", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
     /// The file is not a safetensors file, or not of this network.
-    #[error("{path} does not hold the weights of {network}: {reason}")]
+    #[error("{} does not hold the weights of {network}: {reason}", path.display())]
     Unfit {
         /// The file.
         path: PathBuf,
@@ -36,7 +48,7 @@ pub enum WeightsError {
         reason: String,
     },
     /// The file could not be written.
-    #[error("{path} could not be written: {reason}")]
+    #[error("{} could not be written: {reason}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
@@ -59,7 +71,7 @@ pub fn shipped(device: &Device) -> Result<EfficientNetLite0, WeightsError> {
 /// # Errors
 /// When the file cannot be read or is not one of this network.
 pub fn load(path: &Path, device: &Device) -> Result<EfficientNetLite0, WeightsError> {
-    fill(path, SafetensorsStore::from_file(path), device)
+    fill(path, read(path)?, device)
 }
 
 /// Weights from a `.safetensors` file with the names of the released EfficientNet-Lite
@@ -69,7 +81,7 @@ pub fn load(path: &Path, device: &Device) -> Result<EfficientNetLite0, WeightsEr
 /// When the file cannot be read or is not one of this network.
 pub fn import(path: &Path, device: &Device) -> Result<EfficientNetLite0, WeightsError> {
     let remapper = released_names().map_err(|reason| unfit(path, reason))?;
-    fill(path, SafetensorsStore::from_file(path).remap(remapper), device)
+    fill(path, read(path)?.remap(remapper), device)
 }
 
 /// Writes a trunk's weights, in half precision if asked for.
@@ -110,7 +122,9 @@ pub fn rounded(
 /// Only if memory runs out.
 pub fn fingerprint(trunk: &EfficientNetLite0) -> Result<blake3::Hash, WeightsError> {
     let failed = |error: SafetensorsStoreError| unfit(Path::new("the trunk"), error.to_string());
-    let mut store = SafetensorsStore::from_bytes(None).with_to_adapter(half_precision());
+    // Without metadata, whose entries are in another order each time.
+    let store = SafetensorsStore::from_bytes(None).clear_metadata();
+    let mut store = store.with_to_adapter(half_precision());
     trunk.save_into(&mut store).map_err(failed)?;
     Ok(blake3::hash(&store.get_bytes().map_err(failed)?))
 }
@@ -126,10 +140,37 @@ fn fill(
     device: &Device,
 ) -> Result<EfficientNetLite0, WeightsError> {
     let adapter = PyTorchToBurnAdapter.chain(FloatCastAdapter::to(DType::F32));
-    let mut store = store.with_from_adapter(adapter);
     let mut trunk = EfficientNetLite0::new(device);
-    trunk.load_from(&mut store).map_err(|error| unfit(path, error.to_string()))?;
+    fill_whole(&mut trunk, store.with_from_adapter(adapter)).map_err(|e| unfit(path, e))?;
     Ok(trunk)
+}
+
+/// The content of a file, not looked at yet.
+fn read(path: &Path) -> Result<SafetensorsStore, WeightsError> {
+    let bytes = file::read_whole(path, MAX_BYTES)
+        .map_err(|error| WeightsError::Read { path: path.to_owned(), error })?;
+    Ok(SafetensorsStore::from_bytes(Some(bytes)))
+}
+
+/// Fills every tensor of `module`, or says in half a sentence which one cannot be filled
+/// (the store's own report is a page).
+pub(crate) fn fill_whole(
+    module: &mut impl ModuleSnapshot,
+    store: SafetensorsStore,
+) -> Result<(), String> {
+    let mut store = store.validate(false).allow_partial(true);
+    let filled = module.load_from(&mut store).map_err(|error| error.to_string())?;
+    match (filled.errors.first(), filled.missing.first()) {
+        (None, None) => Ok(()),
+        (Some(ApplyError::ShapeMismatch { path, expected, found }), _) => {
+            Err(format!("{path} has the shape {found:?} instead of {expected:?}"))
+        }
+        (Some(ApplyError::DTypeMismatch { path, found, .. }), _) => {
+            Err(format!("{path} has numbers of the type {found:?} instead of floating point"))
+        }
+        (Some(error), _) => Err(error.to_string()),
+        (None, Some((name, _))) => Err(format!("there is no tensor {name} in it")),
+    }
 }
 
 fn unfit(path: &Path, reason: String) -> WeightsError {

@@ -1,0 +1,202 @@
+/*!
+Ranking is exact: every path gives what sorting all codes by (distance, id) gives.
+*/
+
+mod common;
+
+use std::sync::Arc;
+
+use barbule::code::{BinaryCodes, MAX_BITS};
+use barbule::device::Device;
+use barbule::rank::{Hit, RankError, Ranker};
+use proptest::prelude::*;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Codes per block of the GPU kernels.
+const BLOCK: usize = 4096;
+
+/// How alike the codes of a database are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Every bit by chance.
+    Random,
+    /// One of three codes each, so that nearly all distances are ties.
+    Few,
+    /// The same code throughout.
+    Equal,
+}
+
+fn codes(kind: Kind, bits: usize, count: usize, seed: u64) -> BinaryCodes {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let row = bits.div_ceil(64);
+    let last = u64::MAX >> (row * 64 - bits);
+    let fresh = |rng: &mut ChaCha8Rng| {
+        let mut words: Vec<u64> = (0..row).map(|_| rng.next_u64()).collect();
+        words[row - 1] &= last;
+        words
+    };
+    let prototypes: Vec<_> = (0..3).map(|_| fresh(&mut rng)).collect();
+    let mut words = Vec::with_capacity(count * row);
+    for _ in 0..count {
+        match kind {
+            Kind::Random => words.extend(fresh(&mut rng)),
+            Kind::Few => words.extend(&prototypes[rng.random_range(0..3)]),
+            Kind::Equal => words.extend(&prototypes[0]),
+        }
+    }
+    BinaryCodes::from_words(bits, words).unwrap()
+}
+
+/// The promise itself, in the plainest words.
+fn naive(codes: &BinaryCodes, queries: &BinaryCodes, k: usize) -> Vec<Vec<Hit>> {
+    let rank = |query: usize| {
+        let distance = |id: usize| BinaryCodes::distance(codes.row(id), queries.row(query));
+        let all = (0..codes.len()).map(|id| Hit { distance: distance(id), id: id as u32 });
+        let mut hits: Vec<Hit> = all.collect();
+        hits.sort_by_key(|hit| (hit.distance, hit.id));
+        hits.truncate(k);
+        hits
+    };
+    (0..queries.len()).map(rank).collect()
+}
+
+#[track_caller]
+fn check(device: &Device, codes: BinaryCodes, queries: &BinaryCodes, k: usize, limit: u64) {
+    let expected = naive(&codes, queries, k);
+    let (bits, count) = (codes.bits(), codes.len());
+    let ranker = Ranker::with_binding_limit(device, Arc::new(codes), limit).unwrap();
+    let found = ranker.top_k(queries, k).unwrap();
+    // Not assert_eq: the lists are long, and equal ones are the rule.
+    assert!(found == expected, "{count} codes of {bits} bits, k = {k}, on {device}");
+}
+
+fn kinds() -> impl Strategy<Value = Kind> {
+    prop_oneof![4 => Just(Kind::Random), 2 => Just(Kind::Few), 1 => Just(Kind::Equal)]
+}
+
+/// Any width, and often one next to a word's border or a width that people use.
+fn widths() -> impl Strategy<Value = usize> {
+    let usual = [1, 12, 31, 32, 33, 48, 63, 64, 65, 96, 127, 128, 129, 256, 1023, 1024];
+    prop_oneof![1usize..=MAX_BITS, prop::sample::select(usual.to_vec())]
+}
+
+/// k from none to more than there are: 0, 1, N − 1, N, N + 1 or anything.
+fn choose_k(count: usize, choice: usize, any: usize) -> usize {
+    match choice {
+        0 => 0,
+        1 => 1,
+        2 => count.saturating_sub(1),
+        3 => count,
+        4 => count + 1 + any,
+        _ => any % (count + 1),
+    }
+}
+
+/// Without a file of failed cases: the seed that a failure prints is enough.
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(cases(200))]
+    #[test]
+    fn cpu_ranks_as_sorting_does(
+        bits in widths(), kind in kinds(), count in 0usize..400, queries in 0usize..4,
+        choice in 0usize..7, any in 0usize..1000, seed: u64,
+    ) {
+        let database = codes(kind, bits, count, seed);
+        // The same seed: a query of few kinds is one of the database's.
+        let queries = codes(kind, bits, queries, if kind == Kind::Random { !seed } else { seed });
+        check(&Device::Cpu, database, &queries, choose_k(count, choice, any), u64::MAX);
+    }
+}
+
+#[test]
+fn cpu_parts_are_joined_in_order() {
+    // Parts have 16384 codes, so that these have one, just one, two and four of them.
+    for count in [16_383, 16_384, 16_385, 50_000] {
+        for (kind, bits) in [(Kind::Random, 12), (Kind::Few, 70), (Kind::Equal, 64)] {
+            for k in [1, 100, 16_385, count] {
+                let queries = codes(kind, bits, 2, 7);
+                check(&Device::Cpu, codes(kind, bits, count, 8), &queries, k, u64::MAX);
+            }
+        }
+    }
+}
+
+#[test]
+fn one_thread_ranks_as_many_do() {
+    let (database, queries) = (codes(Kind::Random, 48, 40_000, 1), codes(Kind::Random, 48, 3, 2));
+    let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    one.install(|| check(&Device::Cpu, database, &queries, 1000, u64::MAX));
+}
+
+#[test]
+fn mixed_lengths_are_an_error() {
+    let database = Arc::new(codes(Kind::Random, 64, 10, 1));
+    let ranker = Ranker::new(&Device::Cpu, database).unwrap();
+    // 63 and 64 bits fill the same words.
+    let error = ranker.top_k(&codes(Kind::Random, 63, 1, 1), 3).unwrap_err();
+    assert!(matches!(error, RankError::Bits { queries: 63, database: 64 }), "{error}");
+}
+
+/// A limit that holds `codes` codes of `bits` bits: the next is in another binding.
+fn limit(bits: usize, codes: usize) -> u64 {
+    (codes * bits.div_ceil(32) * 4) as u64
+}
+
+#[test]
+fn gpu_ranks_as_sorting_does() {
+    let Some(gpu) = common::gpu() else { return };
+    // Not a proptest! block: its cases would each look for the adapter again.
+    let mut runner = proptest::test_runner::TestRunner::new(cases(24));
+    let input = (widths(), kinds(), 0usize..9000, 0usize..4, 0usize..7, 0usize..9000, any::<u64>());
+    let run = runner.run(&input, |(bits, kind, count, queries, choice, any, seed)| {
+        let database = codes(kind, bits, count, seed);
+        let queries = codes(kind, bits, queries, if kind == Kind::Random { !seed } else { seed });
+        check(&gpu, database, &queries, choose_k(count, choice, any), u64::MAX);
+        Ok(())
+    });
+    run.unwrap();
+}
+
+#[test]
+fn gpu_blocks_and_bindings_are_joined_in_order() {
+    let Some(gpu) = common::gpu() else { return };
+    for count in [BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5] {
+        for (kind, bits) in [(Kind::Random, 33), (Kind::Few, 64), (Kind::Equal, 12)] {
+            let queries = codes(kind, bits, 3, 5);
+            // Everything in one binding, two blocks in each, one block in each.
+            for limit in [u64::MAX, limit(bits, 2 * BLOCK), limit(bits, BLOCK)] {
+                for k in [1, 10, BLOCK / 8] {
+                    check(&gpu, codes(kind, bits, count, 6), &queries, k, limit);
+                }
+            }
+            // More hits than a limited binding holds are the CPU's work; the same answer.
+            check(&gpu, codes(kind, bits, count, 6), &queries, count, limit(bits, BLOCK));
+            check(&gpu, codes(kind, bits, count, 6), &queries, count, u64::MAX);
+        }
+    }
+}
+
+#[test]
+fn gpu_ranks_many() {
+    let Some(gpu) = common::gpu() else { return };
+    let (database, queries) = (codes(Kind::Random, 48, 200_000, 3), codes(Kind::Random, 48, 7, 4));
+    check(&gpu, database.clone(), &queries, 100, u64::MAX);
+    check(&gpu, database, &queries, 5000, limit(48, 40_000));
+}
+
+#[test]
+fn gpu_refuses_mixed_lengths_and_takes_no_codes() {
+    let Some(gpu) = common::gpu() else { return };
+    let ranker = Ranker::new(&gpu, Arc::new(codes(Kind::Random, 64, 10, 1))).unwrap();
+    assert!(matches!(
+        ranker.top_k(&codes(Kind::Random, 128, 1, 1), 3),
+        Err(RankError::Bits { queries: 128, database: 64 })
+    ));
+    assert_eq!(ranker.top_k(&codes(Kind::Random, 64, 0, 1), 3).unwrap(), Vec::<Vec<Hit>>::new());
+    let empty = Ranker::new(&gpu, Arc::new(codes(Kind::Random, 64, 0, 1))).unwrap();
+    assert_eq!(empty.top_k(&codes(Kind::Random, 64, 2, 1), 3).unwrap(), vec![Vec::new(); 2]);
+}
