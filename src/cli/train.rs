@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use clap::{ValueEnum, ValueHint};
@@ -164,6 +165,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let dataset = Dataset::open(&args.data, args.layout, args.seed)?;
     dataset.warnings.iter().for_each(|warning| context.warn(warning));
     let device = context.device()?;
+    let begun = Instant::now();
     let card = match args.method {
         Method::Shallow(method) => shallow(context, &args, method, &dataset, &device)?,
         Method::Adsh => network(context, &args, LearnMethod::Adsh, &dataset, &device)?,
@@ -175,8 +177,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     if context.json {
         context.print_json(&card)?;
     } else {
-        let seconds = card.figures.iter().filter(|(name, _)| name.starts_with("seconds"));
-        let seconds: f64 = seconds.map(|(_, value)| value).sum();
+        let seconds = begun.elapsed().as_secs_f64();
         context.print(format_args!(
             "{}: {} with {} bits from {} images of {} classes in {seconds:.1} s",
             args.out.display(),
@@ -205,7 +206,7 @@ fn shallow(
         limits: context.limits,
     };
     let fit = |task: &Task<'_>| fit_shallow(&plan, dataset, &args.out, device, task);
-    let Fitted { card, unreadable } = context.with_progress("features", fit)?;
+    let Fitted { card, unreadable, .. } = context.with_progress("features", fit)?;
     context.warn_unreadable(&unreadable);
     Ok(card)
 }
@@ -264,7 +265,7 @@ fn network(
         };
         learn(&plan, dataset, &args.out, device, task, &mut report)
     };
-    let Learned { card, unreadable } = context.with_notes("training", train)?;
+    let Learned { card, unreadable, .. } = context.with_notes("training", train)?;
     if let Some(problem) = log.and_then(|log| log.problem) {
         context.warn(format_args!("the log is not complete: {problem}"));
     }

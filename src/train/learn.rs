@@ -238,7 +238,8 @@ pub fn learn(
         },
         seed: plan.seed,
         figures: figures.map(|(name, value)| (name.to_owned(), value)).into_iter().collect(),
-        licence: "trunk: Apache-2.0 (EfficientNet-Lite0); the rest: as its training data".to_owned(),
+        licence: "trunk: Apache-2.0 (EfficientNet-Lite0); the rest: as its training data"
+            .to_owned(),
     };
     let extractor = Extractor { stem: trunk.stem, refine: net.refine, parts: net.parts };
     model::write(out, &card, extractor, &hash)?;
@@ -270,4 +271,3 @@ fn hash_of(linear: &Linear) -> Result<LinearHash, TrainError> {
         None => hash,
     })
 }
-

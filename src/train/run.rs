@@ -330,7 +330,8 @@ impl<'a> Run<'a> {
         let (c, n) = (self.plan.bits, self.groups.images() as f32);
         let count = batch.images.len();
         let groups: Vec<usize> = batch.images.iter().map(|image| self.groups.of(*image)).collect();
-        let targets = groups.iter().flat_map(|g| summary.targets[g * c..(g + 1) * c].iter().copied());
+        let targets =
+            groups.iter().flat_map(|g| summary.targets[g * c..(g + 1) * c].iter().copied());
         let constant: f32 = groups.iter().map(|g| summary.constants[*g] / count as f32).sum();
         let tensor = |values: Vec<f32>, rows: usize| -> Tensor<2> {
             Tensor::from_data(TensorData::new(values, [rows, c]), &self.device)
@@ -342,7 +343,8 @@ impl<'a> Run<'a> {
         let mut loss = square - cross + constant;
         let gamma = self.plan.method.gamma();
         if gamma > 0.0 {
-            let codes = batch.images.iter().flat_map(|image| self.codes.row(*image).iter().copied());
+            let codes =
+                batch.images.iter().flat_map(|image| self.codes.row(*image).iter().copied());
             let apart = f - tensor(codes.collect(), count);
             loss = loss + (apart.clone() * apart).sum() * (gamma / count as f32);
         }
@@ -376,7 +378,8 @@ impl<'a> Run<'a> {
             return Ok(Vec::new());
         };
         let width = self.plan.method.parts() * POOLED;
-        let (mut sums, mut counts) = (vec![0.0f64; self.classes * width], vec![0usize; self.classes]);
+        let (mut sums, mut counts) =
+            (vec![0.0f64; self.classes * width], vec![0usize; self.classes]);
         let device = self.device.clone().inner();
         let images: Vec<usize> = (0..self.groups.images()).collect();
         for images in images.chunks(64) {
@@ -394,7 +397,9 @@ impl<'a> Run<'a> {
             }
         }
         let means = sums.chunks_exact(width).zip(&counts);
-        Ok(means.flat_map(|(sum, n)| sum.iter().map(move |s| (s / (*n).max(1) as f64) as f32)).collect())
+        Ok(means
+            .flat_map(|(sum, n)| sum.iter().map(move |s| (s / (*n).max(1) as f64) as f32))
+            .collect())
     }
 }
 
