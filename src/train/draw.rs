@@ -3,7 +3,9 @@ Random draws: each its own generator, keyed by what it is for, so that a draw do
 depend on what was drawn before it, on threads, or on where a run was resumed.
 */
 
-use rand::SeedableRng;
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{Tensor, TensorData};
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// What a draw is for.
@@ -21,6 +23,8 @@ pub enum Purpose {
     Crop = 5,
     /// Which parts are exchanged.
     Exchange = 6,
+    /// First weights of new layers.
+    Weights = 7,
 }
 
 /// The generator for one purpose at (`epoch`, `image`) of a run with this seed.
@@ -30,4 +34,39 @@ pub fn generator(seed: u64, purpose: Purpose, epoch: usize, image: usize) -> Cha
         hasher.update(&part.to_le_bytes());
     }
     ChaCha8Rng::from_seed(*hasher.finalize().as_bytes())
+}
+
+/// Draws the weights of new layers: uniform in ±√(3/fan-in) for convolutions
+/// `[output, input, k, k]` (He et al., without the gain of a rectifier), ±1/√fan-in for
+/// linear layers `[input, output]`. Norms stay as they are.
+///
+/// Burn would draw them from one generator for the whole process.
+pub fn new_weights<M: Module>(module: M, seed: u64) -> M {
+    module.map(&mut Drawer { seed, layers: 0 })
+}
+
+struct Drawer {
+    seed: u64,
+    layers: usize,
+}
+
+impl ModuleMapper for Drawer {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let shape = param.lazy_shape();
+        let dims: Vec<usize> = (0..D).map(|d| shape[d]).collect();
+        let bound = match dims[..] {
+            [input, _] => 1.0 / (input.max(1) as f32).sqrt(),
+            [_, input, height, width] => (3.0 / (input * height * width).max(1) as f32).sqrt(),
+            _ => return param,
+        };
+        let mut rng = generator(self.seed, Purpose::Weights, 0, self.layers);
+        self.layers += 1;
+        let count = dims.iter().product();
+        let values: Vec<f32> = (0..count).map(|_| rng.random_range(-bound..=bound)).collect();
+        let data = TensorData::new(values, dims);
+        param.map(|tensor| {
+            let drawn = Tensor::from_data(data, &tensor.device());
+            if tensor.is_require_grad() { drawn.require_grad() } else { drawn }
+        })
+    }
 }

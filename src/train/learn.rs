@@ -8,13 +8,14 @@ the learned codes of all images, and then sweeps those codes once in closed form
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::TensorData;
+use burn::tensor::{Tensor, TensorData};
 use serde::Serialize;
 
 use super::cache::{Source, StemCache, Views};
 use super::checkpoint::Checkpoint;
+use super::draw::new_weights;
 use super::run::{Net, Run};
 use super::{TrainError, Unreadable};
 use crate::dataset::Dataset;
@@ -168,7 +169,6 @@ pub fn learn(
     let kind = TrunkKind::EfficientNetLite0;
     let preprocess = kind.preprocess(plan.size)?;
     let burn = device.burn();
-    burn.seed(plan.seed);
     let trunk = match &plan.weights {
         Some(path) => weights::load(path, &burn)?,
         None => weights::shipped(&burn)?,
@@ -195,11 +195,15 @@ pub fn learn(
         // A clone would share its weights; a second reading does not.
         parts => {
             let local = weights::rounded(trunk.clone(), &burn)?.refine.train();
-            Some(Parts::new(parts, local, &training))
+            let mut parts = Parts::new(parts, local, &training);
+            parts.attention = new_weights(parts.attention, plan.seed);
+            Some(parts)
         }
     };
     let features = POOLED * (1 + plan.method.parts());
-    let linear = LinearConfig::new(features, plan.bits).init(&training);
+    let linear = LinearConfig::new(features, plan.bits).with_bias(false).init(&training);
+    let mut linear = new_weights(linear, plan.seed);
+    linear.bias = Some(Param::from_tensor(Tensor::zeros([plan.bits], &training)));
     let net = Net { refine, parts, linear };
     let mut run = Run::new(plan, &cache, &labels, training);
     let (path, key) = (checkpoint_path(out), run_key(plan, &cache));

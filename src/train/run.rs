@@ -227,7 +227,9 @@ impl<'a> Run<'a> {
 
     fn save(&self, net: &Net, path: &Path, run: &str) -> Result<(), TrainError> {
         let failed = |reason: String| TrainError::Checkpoint { path: path.to_owned(), reason };
-        let network = net.clone().into_record().into_bytes();
+        // A validation copy: running statistics that only this thread has seen so far
+        // are not in a record of the network itself.
+        let network = net.valid().into_record().into_bytes();
         let checkpoint = Checkpoint {
             run: run.to_owned(),
             position: self.at,
