@@ -318,7 +318,7 @@ mod tests {
                 .map(|n| case.codes.row(n).iter().map(|b| f64::from(*b)).collect())
                 .collect();
             for k in 0..c {
-                for n in 0..40 {
+                for (n, row) in plain.iter_mut().enumerate() {
                     let mut q = 0.0;
                     for (i, u) in case.sample.iter().zip(case.u.chunks_exact(c)) {
                         q += c as f64 * similarity(&case, *i, n) * f64::from(u[k]);
@@ -326,10 +326,10 @@ mod tests {
                             q += f64::from(gamma) * f64::from(u[k]);
                         }
                         for other in (0..c).filter(|other| *other != k) {
-                            q -= plain[n][other] * f64::from(u[other]) * f64::from(u[k]);
+                            q -= row[other] * f64::from(u[other]) * f64::from(u[k]);
                         }
                     }
-                    plain[n][k] = if q >= 0.0 { 1.0 } else { -1.0 };
+                    row[k] = if q >= 0.0 { 1.0 } else { -1.0 };
                 }
             }
             let mut ours = case.codes.clone();

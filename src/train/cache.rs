@@ -131,11 +131,11 @@ impl Source<'_> {
         std::fs::create_dir_all(folder).map_err(failed)?;
         let mut error = None;
         let written = file::write_whole(&path, |out| {
-            self.fill(out, &key, &kept, task).or_else(|problem| match problem {
-                TrainError::Cache { error, .. } => Err(error),
+            self.fill(out, &key, &kept, task).map_err(|problem| match problem {
+                TrainError::Cache { error, .. } => error,
                 other => {
                     error = Some(other);
-                    Err(io::Error::other("stopped"))
+                    io::Error::other("stopped")
                 }
             })
         });

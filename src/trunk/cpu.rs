@@ -356,12 +356,9 @@ mod tests {
     /// A convolution straight from its definition, channels-last, "same" padding.
     /// Weights `[output][ky][kx][input / groups]`.
     fn naive(
-        x: &[f32],
-        s: Shape,
-        w: &[f32],
-        b: &[f32],
-        k: usize,
-        stride: usize,
+        (x, s): (&[f32], Shape),
+        (w, b): (&[f32], &[f32]),
+        [k, stride]: [usize; 2],
         depthwise: bool,
         relu6: bool,
     ) -> (Vec<f32>, Shape) {
@@ -433,9 +430,9 @@ mod tests {
             let mut plain = Vec::new();
             for x in x.chunks_exact(s.len()) {
                 let first_stride = if strided { 2 } else { 1 };
-                let (a, sa) = naive(x, s, &w1, &b1, first_kernel, first_stride, false, true);
-                let (b, sb) = naive(&a, sa, &w2, &b2, kernel, stride, true, true);
-                let (mut c, sc) = naive(&b, sb, &w3, &b3, 1, 1, false, false);
+                let (a, sa) = naive((x, s), (&w1, &b1), [first_kernel, first_stride], false, true);
+                let (b, sb) = naive((&a, sa), (&w2, &b2), [kernel, stride], true, true);
+                let (mut c, sc) = naive((&b, sb), (&w3, &b3), [1, 1], false, false);
                 prop_assert_eq!(sc, block.output(s));
                 if skip { c.iter_mut().zip(x).for_each(|(c, x)| *c += x); }
                 plain.extend(c);
