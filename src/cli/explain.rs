@@ -1,0 +1,71 @@
+/*!
+`barbule explain`: where a model looks.
+*/
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::ValueHint;
+use serde_json::json;
+
+use super::Context;
+use crate::image;
+use crate::model::Model;
+
+/// Draw where a model looks: each part's attention over the image
+///
+/// Writes part-1.png, part-2.png, … and all.png, the image and all parts side by side.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: barbule explain bird.jpg --model birds.safetensors --out look/")]
+pub struct Args {
+    /// The image
+    #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]
+    image: PathBuf,
+    /// The model file; one that attends to parts (exchnet)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    model: PathBuf,
+    /// The folder for the pictures
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    out: PathBuf,
+}
+
+pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
+    let model = Model::open(&args.model, &context.device()?)?;
+    let picture = image::open(&args.image, &context.limits)?;
+    let attention = model.attention(&picture)?;
+    let parts = attention.maps.len();
+    std::fs::create_dir_all(&args.out)
+        .with_context(|| format!("cannot make the folder {}", args.out.display()))?;
+    let mut files = Vec::new();
+    let pictures =
+        (0..parts).map(|part| (format!("part-{}.png", part + 1), attention.overlay(part)));
+    for (name, picture) in pictures.chain([("all.png".to_owned(), attention.all())]) {
+        let path = args.out.join(name);
+        picture.save(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        files.push(path.display().to_string());
+    }
+    let greatest = |map: &Vec<f32>| map.iter().copied().fold(0f32, f32::max);
+    let pairs = (0..parts).flat_map(|a| (a + 1..parts).map(move |b| (a, b)));
+    let likeness: Vec<_> = pairs.map(|(a, b)| (a + 1, b + 1, attention.likeness(a, b))).collect();
+    if context.json {
+        context.print_json(&json!({
+            "image": args.image.display().to_string(),
+            "files": files,
+            "greatest": attention.maps.iter().map(greatest).collect::<Vec<_>>(),
+            "likeness": likeness.iter().map(|(a, b, c)| json!({ "parts": [a, b], "cosine": c })).collect::<Vec<_>>(),
+        }))?;
+    } else {
+        context.print(format_args!("{} pictures in {}", files.len(), args.out.display()))?;
+        for (a, b, cosine) in likeness {
+            context
+                .print(format_args!("parts {a} and {b} look alike by {cosine:.2} (1: the same)"))?;
+        }
+    }
+    for (part, map) in (1..).zip(&attention.maps) {
+        if greatest(map) == 0.0 {
+            context.warn(format_args!("part {part} looks at nothing in this image"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,119 @@
+/*!
+Where a model looks: its attention maps laid over the image.
+
+Knows maps and pixels only; a [`crate::model::Model`] gives the maps.
+*/
+
+use image::{Rgb, RgbImage};
+
+/// Attention maps of one image, and the part of the image that they cover.
+#[derive(Debug, Clone)]
+pub struct Attention {
+    /// What the network saw: the scaled and cropped image.
+    pub seen: RgbImage,
+    /// One map for each part, row after row; none negative.
+    pub maps: Vec<Vec<f32>>,
+    /// Width and height of a map.
+    pub side: usize,
+}
+
+impl Attention {
+    /// The image with one part's attention over it: what the part does not look at is
+    /// grey and dark, what it looks at most is in colour, with a warm tint.
+    ///
+    /// Each map is scaled by its own greatest value; a map of zeros shows all dark.
+    pub fn overlay(&self, part: usize) -> RgbImage {
+        let map = self.maps.get(part).map_or(&[][..], Vec::as_slice);
+        let greatest = map.iter().copied().fold(0f32, f32::max);
+        let (width, height) = self.seen.dimensions();
+        RgbImage::from_fn(width, height, |x, y| {
+            let at =
+                |value: u32, size: u32| (value as f32 + 0.5) / size as f32 * self.side as f32 - 0.5;
+            let share = match greatest > 0.0 {
+                true => interpolate(map, self.side, at(x, width), at(y, height)) / greatest,
+                false => 0.0,
+            };
+            blend(self.seen.get_pixel(x, y), share)
+        })
+    }
+
+    /// The image and all overlays side by side, a thin line between them.
+    pub fn all(&self) -> RgbImage {
+        let (width, height) = self.seen.dimensions();
+        let tiles = 1 + self.maps.len() as u32;
+        let mut sheet = RgbImage::from_pixel(tiles * (width + 4) - 4, height, Rgb([255; 3]));
+        let overlays = (0..self.maps.len()).map(|part| self.overlay(part));
+        for (tile, picture) in [self.seen.clone()].into_iter().chain(overlays).enumerate() {
+            let x = tile as i64 * i64::from(width + 4);
+            image::imageops::replace(&mut sheet, &picture, x, 0);
+        }
+        sheet
+    }
+
+    /// How alike two parts' maps are: the cosine of the maps, 0 to 1.
+    pub fn likeness(&self, a: usize, b: usize) -> f32 {
+        let (Some(a), Some(b)) = (self.maps.get(a), self.maps.get(b)) else { return 0.0 };
+        let dot = |a: &[f32], b: &[f32]| -> f32 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
+        let norm = (dot(a, a) * dot(b, b)).sqrt();
+        if norm > 0.0 { dot(a, b) / norm } else { 0.0 }
+    }
+}
+
+/// A map's value at a place between its cells, which repeat beyond the border.
+fn interpolate(map: &[f32], side: usize, x: f32, y: f32) -> f32 {
+    let last = side.saturating_sub(1);
+    let cell = |value: f32| (value.max(0.0) as usize).min(last);
+    let (x0, y0) = (cell(x.floor()), cell(y.floor()));
+    let (x1, y1) = ((x0 + 1).min(last), (y0 + 1).min(last));
+    let (fx, fy) = ((x - x0 as f32).clamp(0.0, 1.0), (y - y0 as f32).clamp(0.0, 1.0));
+    let value = |x: usize, y: usize| map.get(y * side + x).copied().unwrap_or(0.0);
+    let top = value(x0, y0) * (1.0 - fx) + value(x1, y0) * fx;
+    let bottom = value(x0, y1) * (1.0 - fx) + value(x1, y1) * fx;
+    top * (1.0 - fy) + bottom * fy
+}
+
+/// From dark grey at 0 to a warm full colour at 1.
+fn blend(pixel: &Rgb<u8>, share: f32) -> Rgb<u8> {
+    let share = share.clamp(0.0, 1.0);
+    let [r, g, b] = pixel.0.map(f32::from);
+    let grey = (0.299 * r + 0.587 * g + 0.114 * b) * 0.45;
+    let warm = [255.0, 120.0, 0.0];
+    let mixed = [r, g, b].into_iter().zip(warm).map(|(c, warm)| {
+        let lit = c * 0.75 + warm * 0.25;
+        (grey * (1.0 - share) + lit * share) as u8
+    });
+    let mut out = [0; 3];
+    out.iter_mut().zip(mixed).for_each(|(o, m)| *o = m);
+    Rgb(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attention() -> Attention {
+        let seen = RgbImage::from_pixel(40, 40, Rgb([200, 200, 200]));
+        let mut corner = vec![0.0; 16];
+        corner[0] = 3.0;
+        Attention { seen, maps: vec![corner, vec![0.0; 16], vec![1.0; 16]], side: 4 }
+    }
+
+    #[test]
+    fn attention_lights_up_where_the_map_is_high() {
+        let attention = attention();
+        let corner = attention.overlay(0);
+        assert!(corner.get_pixel(4, 4)[0] > 180);
+        assert!(corner.get_pixel(35, 35)[0] < 100);
+        let (dark, lit) = (attention.overlay(1), attention.overlay(2));
+        assert!(dark.pixels().all(|p| p[0] < 100) && lit.pixels().all(|p| p[0] > 180));
+        assert_eq!(attention.all().dimensions(), (4 * 44 - 4, 40));
+    }
+
+    #[test]
+    fn likeness_is_the_cosine() {
+        let attention = attention();
+        assert!((attention.likeness(0, 0) - 1.0).abs() < 1e-6);
+        assert!((attention.likeness(0, 2) - 0.25).abs() < 1e-6);
+        assert_eq!(attention.likeness(0, 1), 0.0);
+    }
+}
