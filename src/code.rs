@@ -176,6 +176,15 @@ impl BinaryCodes {
         Ok(())
     }
 
+    /// The codes at `rows`, in that order.
+    ///
+    /// # Panics
+    /// When a row is not below `len()`, as slices do.
+    pub fn select(&self, rows: &[usize]) -> Self {
+        let words = rows.iter().flat_map(|row| self.row(*row)).copied().collect();
+        Self { bits: self.bits, words }
+    }
+
     /// Bits per code.
     pub fn bits(&self) -> usize {
         self.bits

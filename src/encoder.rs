@@ -75,15 +75,33 @@ impl Encoder {
     /// # Errors
     /// When the device fails.
     pub fn features(&self, inputs: Vec<f32>) -> Result<Vec<f32>, EncodeError> {
-        let size = self.preprocess.size() as usize;
-        let count = inputs.len() / self.preprocess.values();
-        if count == 0 {
+        if inputs.len() < self.preprocess.values() {
             return Ok(Vec::new());
         }
+        self.read(self.extractor.features(self.tensor(inputs)))
+    }
+
+    /// Attention maps of prepared images, `[n, M, H, W]` in row order; `None` for a
+    /// network without parts.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn attention(&self, inputs: Vec<f32>) -> Result<Option<Vec<f32>>, EncodeError> {
+        let maps = self.extractor.attention(self.tensor(inputs));
+        maps.map(|maps| self.read(maps)).transpose()
+    }
+
+    /// Prepared images as `[n, 3, S, S]`.
+    fn tensor(&self, inputs: Vec<f32>) -> Tensor<4> {
+        let size = self.preprocess.size() as usize;
+        let count = inputs.len() / self.preprocess.values();
         let data = TensorData::new(inputs, [count, 3, size, size]);
-        let pooled = self.extractor.features(Tensor::from_data(data, &self.device.burn()));
+        Tensor::from_data(data, &self.device.burn())
+    }
+
+    fn read<const D: usize>(&self, tensor: Tensor<D>) -> Result<Vec<f32>, EncodeError> {
         let failed = |reason| EncodeError::Device { device: self.device.to_string(), reason };
-        let data = pooled.try_into_data().map_err(|error| failed(format!("{error:?}")))?;
+        let data = tensor.try_into_data().map_err(|error| failed(format!("{error:?}")))?;
         data.try_into_vec::<f32>().map_err(|error| failed(format!("{error:?}")))
     }
 

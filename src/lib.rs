@@ -14,6 +14,8 @@ pub mod engine;
 #[cfg(feature = "train")]
 pub mod eval;
 #[cfg(feature = "model")]
+pub mod explain;
+#[cfg(feature = "model")]
 mod file;
 #[cfg(feature = "model")]
 pub mod image;

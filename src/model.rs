@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ::image::RgbImage;
 use burn::module::{Module, Param};
 use burn::prelude::*;
 use burn::tensor::{DType, TensorData};
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::code::BinaryCodes;
 use crate::device::Device as BarbuleDevice;
 use crate::encoder::{EncodeError, Encoder};
+use crate::explain::Attention;
 use crate::file;
 use crate::image::Preprocess;
 use crate::method::parts::Extractor;
@@ -54,6 +56,9 @@ pub enum ModelError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The model does not attend to parts.
+    #[error("a model of {0} attends to no parts; train one with `barbule train exchnet`")]
+    NoParts(String),
     /// The file is of a later version.
     #[error("{} is a model of format {found}, this program reads up to {FORMAT}; install a newer barbule", path.display())]
     Newer {
@@ -87,6 +92,12 @@ pub struct DataCard {
     pub layout: String,
     /// Images trained on.
     pub images: usize,
+    /// BLAKE3 of their names in order, so that another training set is told apart.
+    #[serde(default)]
+    pub files: String,
+    /// Names of classes that were kept out of training.
+    #[serde(default)]
+    pub held_out: Vec<String>,
     /// Seed of the split, where the data set has none of its own.
     pub split_seed: Option<u64>,
 }
@@ -119,12 +130,27 @@ pub struct Card {
     pub figures: BTreeMap<String, f64>,
     /// Licence of the weights.
     pub licence: String,
+    /// The learned codes of the training images in order, as hexadecimal; none for
+    /// methods that learn only a network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learned: Option<String>,
 }
 
 impl Card {
     /// Length of the features that the hash sees.
     pub fn features(&self) -> usize {
         self.trunk.pooled() * (1 + self.parts)
+    }
+
+    /// The learned codes of the training images, if there are any and they are whole.
+    pub fn learned_codes(&self) -> Option<BinaryCodes> {
+        let digits = self.bits.div_ceil(8) * 2;
+        let mut codes = BinaryCodes::new(self.bits).ok()?;
+        for code in self.learned.as_ref()?.as_bytes().chunks(digits) {
+            let code = std::str::from_utf8(code).ok()?;
+            codes.extend(&BinaryCodes::from_hex(self.bits, code).ok()?).ok()?;
+        }
+        (codes.len() == self.data.images).then_some(codes)
     }
 }
 
@@ -220,6 +246,21 @@ impl Model {
     pub fn codes(&self, features: &[f32]) -> Result<BinaryCodes, ModelError> {
         let features = Features { dim: self.hash.dim(), values: features };
         Ok(self.hash.encode(&features)?)
+    }
+
+    /// Where the network looks in an image.
+    ///
+    /// # Errors
+    /// When the model has no parts or the device fails.
+    pub fn attention(&self, picture: &RgbImage) -> Result<Attention, ModelError> {
+        let preprocess = self.encoder.preprocess();
+        let values = self.encoder.attention(preprocess.apply(picture))?;
+        let values = values.ok_or_else(|| ModelError::NoParts(self.card.method.clone()))?;
+        let size = preprocess.size();
+        let side = size.div_ceil(16) as usize;
+        let maps = values.chunks_exact(side * side).map(<[f32]>::to_vec).collect();
+        let seen = RgbImage::from_raw(size, size, preprocess.crop(picture)).unwrap_or_default();
+        Ok(Attention { seen, maps, side })
     }
 }
 

@@ -10,13 +10,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use barbule::dataset::Dataset;
 use barbule::device::{Device, DeviceChoice};
+use barbule::encoder::Encoder;
 use barbule::image::Limits;
 use barbule::method::exchnet;
 use barbule::model::Model;
 use barbule::task::Task;
 use barbule::train::{
-    EpochReport, Init, LearnMethod, LearnPlan, Split, checkpoint_path, evaluate, learn,
+    EpochReport, Init, LearnMethod, LearnPlan, Split, Trained, checkpoint_path, evaluate, learn,
 };
+use barbule::trunk::{TrunkKind, weights};
 use common::TestEnv;
 
 /// Three outer iterations of two epochs on a few small pictures.
@@ -28,6 +30,7 @@ fn plan(method: LearnMethod, folder: &Path) -> LearnPlan {
         size: 64,
         views: 2,
         least_area: 0.5,
+        trained: Trained::Refine,
         init: Init::Class,
         outer: 3,
         epochs: 2,
@@ -79,6 +82,9 @@ fn training_lowers_the_loss_and_gives_a_model() {
         let task = Task::unwatched();
         let figures = evaluate(&model, &dataset, Split::Test, false, &limits, &task).unwrap();
         assert!(figures.network.map > 0.4, "chance is 0.25: {:?}", figures.network.map);
+        let learned = figures.learned.expect("the training images are the database");
+        assert!(learned.map > 0.4, "{:?}", learned.map);
+        assert!(figures.unseen.is_none());
     }
 }
 
@@ -130,4 +136,105 @@ fn what_cannot_be_resumed_is_an_error() {
     let error = learn(&plan, &dataset, &out, &Device::Cpu, &task, &mut |_| ()).unwrap_err();
     assert!(error.to_string().contains("learning rate"), "{error}");
     assert!(!out.exists());
+}
+
+#[test]
+fn a_head_alone_leaves_the_trunk_as_it_was() {
+    let env = TestEnv::new();
+    let (_, dataset) = data(&env);
+    for method in methods() {
+        let out = env.path("m.safetensors");
+        let plan = LearnPlan { trained: Trained::Head, ..plan(method, &env.path("")) };
+        let epochs = run(&plan, &dataset, &out, &Task::unwatched());
+        assert!(epochs[5].loss < epochs[0].loss, "{epochs:?}");
+        // The global features are those of the shipped trunk, to the bit.
+        let trunk = weights::shipped(&Device::Cpu.burn()).unwrap();
+        let preprocess = TrunkKind::EfficientNetLite0.preprocess(64).unwrap();
+        let shipped = Encoder::new(trunk.into(), preprocess, Device::Cpu);
+        let model = Model::open(&out, &Device::Cpu).unwrap();
+        let input: Vec<f32> = (0..3 * 64 * 64).map(|i| (i as f32 * 0.1).sin()).collect();
+        let ours = model.encoder().features(input.clone()).unwrap();
+        let theirs = shipped.features(input).unwrap();
+        assert_eq!(ours[ours.len() - theirs.len()..], theirs);
+    }
+}
+
+#[test]
+fn explain_draws_each_part() {
+    let env = TestEnv::with_birds(3, 6);
+    let small = ["--size", "64", "--outer", "1", "--epochs", "1", "--parts", "2"];
+    let mut train = vec!["train", "exchnet", "--data", "birds", "--bits", "16"];
+    train.extend(["--out", "x.safetensors", "--cache", "cache", "--log", "log.jsonl"]);
+    env.ok(&[&train[..], &small].concat());
+    let log = std::fs::read_to_string(env.path("log.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((lines.len(), &lines[0]["images"]), (1, &8.into()), "{log}");
+    let look = ["explain", "birds/class-0/0.png", "--out", "look", "--model"];
+    let report = env.json(&[&look[..], &["x.safetensors"]].concat());
+    assert_eq!(report["files"].as_array().unwrap().len(), 3);
+    let sizes = ["part-1.png", "part-2.png", "all.png"]
+        .map(|name| image::image_dimensions(env.path("look").join(name)).unwrap());
+    assert_eq!(sizes, [(64, 64), (64, 64), (3 * 68 - 4, 64)]);
+    let lsh = env.train("lsh", 12);
+    let error = env.fails(&[&look[..], &[lsh.as_str()]].concat());
+    assert!(error.contains("exchnet"), "{error}");
+}
+
+#[test]
+fn classes_held_out_are_measured_apart() {
+    let env = TestEnv::new();
+    let (folder, mut dataset) = data(&env);
+    let train = dataset.train.len();
+    dataset.hold_out(0.3, 1).unwrap();
+    assert_eq!(dataset.held_out.len(), 1);
+    assert_eq!(dataset.train.len(), train * 3 / 4);
+    let out = env.path("m.safetensors");
+    let plan = LearnPlan { outer: 1, ..plan(LearnMethod::Adsh, &env.path("")) };
+    run(&plan, &dataset, &out, &Task::unwatched());
+    let model = Model::open(&out, &Device::Cpu).unwrap();
+    assert_eq!(model.card().data.held_out, [dataset.classes[dataset.held_out[0] as usize].clone()]);
+    // A user measures on the whole data set.
+    let whole = Dataset::open(&folder, None, 1).unwrap();
+    let (limits, task) = (Limits::default(), Task::unwatched());
+    let figures = evaluate(&model, &whole, Split::Test, true, &limits, &task).unwrap();
+    let (known, unseen) = (figures.network, figures.unseen.unwrap());
+    assert_eq!(known.queries + unseen.queries, whole.test.len());
+    assert_eq!((known.database, unseen.database), (train * 3 / 4, train));
+    assert!(figures.learned.is_none() && figures.float_unseen.is_some());
+    for (share, classes) in [(0.0, 4), (1.0, 4), (f64::NAN, 4)] {
+        let mut dataset = Dataset::open(&folder, None, 1).unwrap();
+        assert_eq!(dataset.classes.len(), classes);
+        assert!(dataset.hold_out(share, 1).is_err());
+    }
+}
+
+#[test]
+fn three_steps_on_a_graphics_adapter_equal_three_on_the_cpu() {
+    let Some(gpu) = common::gpu() else { return };
+    let env = TestEnv::new();
+    let (_, dataset) = data(&env);
+    for method in methods() {
+        let mut found = Vec::new();
+        for device in [&Device::Cpu, &gpu] {
+            let out = env.path("m.safetensors");
+            let plan = LearnPlan {
+                outer: 1,
+                epochs: 1,
+                sample: Some(12),
+                batch: 4,
+                // AdamW's first steps are as large for a gradient of rounding noise as for
+                // any other; at a low rate they do not drown what is compared.
+                rate: 1e-5,
+                cache: env.path(&format!("cache-{}", device.is_cpu())),
+                ..plan(method, &env.path(""))
+            };
+            let mut loss = 0.0;
+            let task = Task::unwatched();
+            learn(&plan, &dataset, &out, device, &task, &mut |epoch| loss = epoch.loss).unwrap();
+            found.push(loss);
+        }
+        let [cpu, gpu] = found[..] else { panic!("two devices") };
+        assert!((cpu - gpu).abs() < 1e-3 * cpu.abs(), "{}: {cpu} and {gpu}", method.name());
+    }
 }

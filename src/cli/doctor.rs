@@ -151,11 +151,19 @@ fn features() -> Vec<&'static str> {
 
 fn versions() -> [(&'static str, String); 4] {
     [
-        ("burn", "0.22".to_owned()),
-        ("wgpu", "30".to_owned()),
+        ("burn", locked("burn")),
+        ("wgpu", locked("wgpu")),
         ("sqlite", rusqlite::version().to_owned()),
         ("target", format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)),
     ]
+}
+
+/// The version of a dependency that this program was built with.
+fn locked(package: &str) -> String {
+    let lock = include_str!("../../Cargo.lock");
+    let after = lock.split_once(&format!("name = \"{package}\"\nversion = \""));
+    let version = after.and_then(|(_, rest)| rest.split_once('"')).map(|(version, _)| version);
+    version.unwrap_or("unknown").to_owned()
 }
 
 /// Translates every ranking kernel to what the supported systems run.

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::Context;
 use crate::dataset::{Dataset, Layout};
-use crate::eval::{CurvePoint, Metrics, RecallAt};
+use crate::eval::Metrics;
 use crate::model::Model;
 use crate::task::Task;
 use crate::train::{Split, evaluate};
@@ -49,26 +49,18 @@ struct Report {
     bits: usize,
     split: &'static str,
     seed: u64,
-    queries: usize,
-    database: usize,
-    skipped_queries: usize,
     unreadable_images: usize,
-    /// With the codes of the network, ties in expectation.
-    map: f64,
-    /// With the learned codes of the database; no method here has any.
-    map_learned: Option<f64>,
-    /// The same figures for classes held out of training; none are.
-    unseen: Option<Box<Report>>,
-    p_at_1: f64,
-    p_at_10: f64,
-    p_at_100: f64,
-    p_radius_2: Option<f64>,
-    recall_at: Vec<RecallAt>,
-    curve: Vec<CurvePoint>,
     bytes_per_image: usize,
-    seconds: f64,
+    /// With the learned codes of the database, as papers print it.
+    map_learned: Option<f64>,
+    /// With the codes of the network, ties in expectation.
+    #[serde(flatten)]
+    network: Metrics,
+    /// Queries of classes held out of training, against the whole database.
+    unseen: Option<Metrics>,
     /// By cosine of the floating-point features, with `--float`.
     float: Option<Float>,
+    seconds: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -76,6 +68,7 @@ struct Float {
     bytes_per_image: usize,
     #[serde(flatten)]
     metrics: Metrics,
+    unseen: Option<Metrics>,
 }
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
@@ -88,40 +81,38 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     dataset.warnings.iter().for_each(|warning| context.warn(warning));
     let measure =
         |task: &Task<'_>| evaluate(&model, &dataset, args.split, args.float, &context.limits, task);
-    let evaluation = context.with_progress("features", measure)?;
-    let unreadable_images = context.warn_unreadable(&evaluation.unreadable);
-    let Metrics { queries, database, skipped_queries, map, p_at_1, p_at_10, p_at_100, .. } =
-        evaluation.network;
-    let float =
-        evaluation.float.map(|metrics| Float { bytes_per_image: card.features() * 4, metrics });
+    let found = context.with_progress("features", measure)?;
+    let unreadable_images = context.warn_unreadable(&found.unreadable);
+    let (bytes_per_image, unseen) = (card.features() * 4, found.float_unseen);
     let report = Report {
         method: card.method.clone(),
         trunk: card.trunk.to_string(),
         bits: card.bits,
         split: args.split.name(),
         seed: card.seed,
-        queries,
-        database,
-        skipped_queries,
         unreadable_images,
-        map,
-        map_learned: None,
-        unseen: None,
-        p_at_1,
-        p_at_10,
-        p_at_100,
-        p_radius_2: evaluation.network.p_radius_2,
-        recall_at: evaluation.network.recall_at,
-        curve: evaluation.network.curve,
         bytes_per_image: card.bits.div_ceil(8),
-        seconds: evaluation.seconds,
-        float,
+        map_learned: found.learned.map(|learned| learned.map),
+        network: found.network,
+        unseen: found.unseen,
+        float: found.float.map(|metrics| Float { bytes_per_image, metrics, unseen }),
+        seconds: found.seconds,
     };
     if context.json {
         context.print_json(&report)?;
-    } else {
-        context.print(table(&report))?;
+        return Ok(ExitCode::SUCCESS);
     }
+    context.print(table(&report))?;
+    if let Some(map) = report.map_learned {
+        context.print(format_args!(
+            "mAP {map:.4} with the learned codes as the database, as papers print it"
+        ))?;
+    }
+    let Metrics { queries, database, skipped_queries, .. } = report.network;
+    context.print(format_args!(
+        "{queries} {} queries ({skipped_queries} without a relevant image) against {database} images in {:.0} s",
+        report.split, report.seconds,
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -129,35 +120,34 @@ fn table(report: &Report) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["ranking", "bytes", "mAP", "P@1", "P@10", "P@100", "P(r≤2)"]);
-    let figure = |value: f64| format!("{value:.4}");
-    let dash = || "–".to_owned();
     let coded = format!("{} {} bits", report.method, report.bits);
-    table.add_row([
-        coded,
-        report.bytes_per_image.to_string(),
-        figure(report.map),
-        figure(report.p_at_1),
-        figure(report.p_at_10),
-        figure(report.p_at_100),
-        report.p_radius_2.map_or_else(dash, figure),
-    ]);
-    if let Some(Float { bytes_per_image, metrics }) = &report.float {
-        table.add_row([
-            "cosine of features".to_owned(),
-            bytes_per_image.to_string(),
-            figure(metrics.map),
-            figure(metrics.p_at_1),
-            figure(metrics.p_at_10),
-            figure(metrics.p_at_100),
-            dash(),
-        ]);
+    let bytes = report.bytes_per_image;
+    table.add_row(row(coded.clone(), bytes, &report.network));
+    if let Some(unseen) = &report.unseen {
+        table.add_row(row(format!("{coded}, unseen classes"), bytes, unseen));
+    }
+    if let Some(Float { bytes_per_image, metrics, unseen }) = &report.float {
+        let cosine = "cosine of features".to_owned();
+        table.add_row(row(cosine.clone(), *bytes_per_image, metrics));
+        if let Some(unseen) = unseen {
+            table.add_row(row(format!("{cosine}, unseen classes"), *bytes_per_image, unseen));
+        }
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    let Report { queries, database, skipped_queries, seconds, split, .. } = report;
-    table.add_row([format!(
-        "{queries} {split} queries ({skipped_queries} without a relevant image), {database} images, {seconds:.0} s"
-    )]);
     table
+}
+
+fn row(ranking: String, bytes: usize, metrics: &Metrics) -> [String; 7] {
+    let figure = |value: f64| format!("{value:.4}");
+    [
+        ranking,
+        bytes.to_string(),
+        figure(metrics.map),
+        figure(metrics.p_at_1),
+        figure(metrics.p_at_10),
+        figure(metrics.p_at_100),
+        metrics.p_radius_2.map_or_else(|| "–".to_owned(), figure),
+    ]
 }

@@ -10,6 +10,7 @@ mod context;
 mod doctor;
 mod encode;
 mod eval;
+mod explain;
 mod index;
 mod search;
 pub mod shaders;
@@ -46,6 +47,7 @@ enum Command {
     Train(train::Args),
     Eval(eval::Args),
     Encode(encode::Args),
+    Explain(explain::Args),
     Index(index::Args),
     Search(search::Args),
     Bench(bench::Args),
@@ -63,6 +65,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Train(args) => train::run(&context, args),
         Command::Eval(args) => eval::run(&context, &args),
         Command::Encode(args) => encode::run(&context, &args),
+        Command::Explain(args) => explain::run(&context, &args),
         Command::Index(args) => index::run(&context, &args),
         Command::Search(args) => search::run(&context, &args),
         Command::Bench(args) => bench::run(&context, &args),

@@ -21,7 +21,8 @@ use crate::method::exchnet;
 use crate::model::Card;
 use crate::task::Task;
 use crate::train::{
-    EpochReport, Fitted, Init, LearnMethod, LearnPlan, Learned, ShallowPlan, fit_shallow, learn,
+    EpochReport, Fitted, Init, LearnMethod, LearnPlan, Learned, ShallowPlan, Trained, fit_shallow,
+    learn,
 };
 
 /// Fit a model to labelled photos
@@ -61,6 +62,9 @@ pub struct Args {
     /// Trunk weights of your own instead of the shipped ones (see `barbule weights import`)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     weights: Option<PathBuf>,
+    /// Keep this share of the classes out of training, to measure on kinds never seen
+    #[arg(long, value_name = "SHARE")]
+    hold_out_classes: Option<f64>,
     #[command(flatten)]
     network: Network,
 }
@@ -69,6 +73,9 @@ pub struct Args {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Options of adsh and exchnet")]
 struct Network {
+    /// Which part of the network is trained
+    #[arg(long, default_value = "refine")]
+    train: Part,
     /// Stop after about this many images: the schedule is shortened as a whole
     #[arg(long, value_name = "N")]
     images: Option<usize>,
@@ -133,6 +140,14 @@ struct Network {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
+enum Part {
+    /// The last five blocks of the trunk, and what the method adds
+    Refine,
+    /// Only what the method adds: the hash, and for exchnet the attention
+    Head,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
 enum FirstCodes {
     /// One random code per class
     Class,
@@ -162,8 +177,14 @@ impl FromStr for Method {
 }
 
 pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
-    let dataset = Dataset::open(&args.data, args.layout, args.seed)?;
+    let mut dataset = Dataset::open(&args.data, args.layout, args.seed)?;
     dataset.warnings.iter().for_each(|warning| context.warn(warning));
+    if let Some(share) = args.hold_out_classes {
+        dataset.hold_out(share, args.seed)?;
+        let held_out = dataset.held_out.iter().filter_map(|l| dataset.classes.get(*l as usize));
+        let names: Vec<&str> = held_out.map(String::as_str).collect();
+        context.say(format_args!("held out of training: {}", names.join(", ")));
+    }
     let device = context.device()?;
     let begun = Instant::now();
     let card = match args.method {
@@ -230,6 +251,10 @@ fn network(
         size: args.size.unwrap_or(160),
         views: options.views.max(1),
         least_area: options.least_area.clamp(0.01, 1.0),
+        trained: match options.train {
+            Part::Refine => Trained::Refine,
+            Part::Head => Trained::Head,
+        },
         init: match options.init {
             FirstCodes::Class => Init::Class,
             FirstCodes::Random => Init::Random,

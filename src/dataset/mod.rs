@@ -82,6 +82,16 @@ pub enum DatasetError {
         /// The data set's folder.
         root: PathBuf,
     },
+    /// Classes cannot be held out as asked.
+    #[error(
+        "a share of {share} of {classes} classes cannot be held out; give a share above 0 and below 1, and three or more classes"
+    )]
+    HoldOut {
+        /// What was asked for.
+        share: f64,
+        /// How many classes there are.
+        classes: usize,
+    },
     /// All images are of one class, so there is nothing to tell apart.
     #[error("all images of {} are of one class, '{class}'; add a folder or list entries of a second class", root.display())]
     OneClass {
@@ -179,6 +189,8 @@ pub struct Dataset {
     pub split_seed: Option<u64>,
     /// What is odd about the data but no error, a sentence each.
     pub warnings: Vec<String>,
+    /// Labels of the classes that [`Dataset::hold_out`] took out of training, ascending.
+    pub held_out: Vec<u32>,
 }
 
 impl Dataset {
@@ -214,6 +226,38 @@ impl Dataset {
         paths.filter(|p| !p.is_file()).take(MISSING_SHOWN).cloned().collect()
     }
 
+    /// Takes a share of the classes out of `train` and `val`, so that a model can be
+    /// measured on kinds that it has never seen; which ones depends on `seed` and the
+    /// classes' names alone. At least one class is taken and two stay.
+    ///
+    /// # Errors
+    /// [`DatasetError::HoldOut`] when `share` is not above 0 and below 1, or there are
+    /// fewer than three classes.
+    pub fn hold_out(&mut self, share: f64, seed: u64) -> Result<(), DatasetError> {
+        let classes = self.classes.len();
+        if !(share > 0.0 && share < 1.0) || classes < 3 {
+            return Err(DatasetError::HoldOut { share, classes });
+        }
+        let key = |label: &u32| {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update(&seed.to_le_bytes());
+            hasher.update(self.classes[*label as usize].as_bytes());
+            *hasher.finalize().as_bytes()
+        };
+        let mut labels: Vec<u32> = (0..classes as u32).collect();
+        labels.sort_by_cached_key(key);
+        labels.truncate(((classes as f64 * share).round() as usize).clamp(1, classes - 2));
+        labels.sort_unstable();
+        let seen = |sample: &Sample| sample.labels.iter().all(|l| labels.binary_search(l).is_err());
+        self.train.retain(seen);
+        self.val.retain(seen);
+        if self.train.is_empty() {
+            return Err(DatasetError::NoImages { split: "train", root: self.root.clone() });
+        }
+        self.held_out = labels;
+        Ok(())
+    }
+
     /// All samples: train, then val, then test.
     pub fn samples(&self) -> impl Iterator<Item = &Sample> {
         self.train.iter().chain(&self.val).chain(&self.test)
@@ -221,8 +265,9 @@ impl Dataset {
 
     fn new(layout: Layout, root: &Path, classes: Vec<String>) -> Self {
         let (train, val, test) = (Vec::new(), Vec::new(), Vec::new());
-        let (split_seed, warnings) = (None, Vec::new());
-        Self { layout, root: root.into(), classes, train, val, test, split_seed, warnings }
+        let (split_seed, warnings, held_out) = (None, Vec::new(), Vec::new());
+        let root = root.into();
+        Self { layout, root, classes, train, val, test, split_seed, warnings, held_out }
     }
 
     fn check(&self) -> Result<(), DatasetError> {

@@ -171,6 +171,12 @@ impl Extractor {
         }
     }
 
+    /// Attention maps `[batch, M, H, W]` of `[batch, 3, S, S]`, if there are parts.
+    pub fn attention(&self, x: Tensor<4>) -> Option<Tensor<4>> {
+        let parts = self.parts.as_ref()?;
+        Some(parts.attention.forward(self.stem.forward(x)))
+    }
+
     /// For inference: norms folded.
     pub fn fold(self) -> Self {
         Self {

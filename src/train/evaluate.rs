@@ -5,7 +5,8 @@ Measuring a model on a labelled data set.
 use std::str::FromStr;
 use std::time::Instant;
 
-use super::{TrainError, Unreadable, split_features};
+use super::{TrainError, Unreadable, files_hash, split_features};
+use crate::code::BinaryCodes;
 use crate::dataset::{Dataset, Sample};
 use crate::eval::{self, Metrics};
 use crate::image::Limits;
@@ -55,14 +56,55 @@ impl FromStr for Split {
 /// The figures of a model.
 #[derive(Debug)]
 pub struct Evaluation {
-    /// With the codes that the network gives to both sides.
+    /// With the codes that the network gives to both sides. Where classes were held
+    /// out of training: only queries and images of the others.
     pub network: Metrics,
-    /// With the floating-point features instead of codes, by cosine, if asked for.
+    /// With the learned codes of the training images as the database; none where the
+    /// method has none, or was trained on other images.
+    pub learned: Option<Metrics>,
+    /// Queries of held-out classes against the whole database, with network codes.
+    pub unseen: Option<Metrics>,
+    /// As `network`, with the floating-point features instead of codes, by cosine, if
+    /// asked for.
     pub float: Option<Metrics>,
+    /// As `unseen`, by cosine.
+    pub float_unseen: Option<Metrics>,
     /// Images of either side that could not be read.
     pub unreadable: Vec<Unreadable>,
     /// Seconds for all of it.
     pub seconds: f64,
+}
+
+/// One side of an evaluation.
+struct Side {
+    dim: usize,
+    features: Vec<f32>,
+    codes: BinaryCodes,
+    labels: Vec<Vec<u32>>,
+}
+
+impl Side {
+    fn rows(&self, wanted: impl Fn(&[u32]) -> bool) -> Self {
+        let rows = 0..self.labels.len();
+        let rows: Vec<usize> = rows.filter(|row| wanted(&self.labels[*row])).collect();
+        let feature = |row: &usize| &self.features[row * self.dim..(row + 1) * self.dim];
+        Self {
+            dim: self.dim,
+            features: rows.iter().flat_map(feature).copied().collect(),
+            codes: self.codes.select(&rows),
+            labels: rows.iter().map(|row| self.labels[*row].clone()).collect(),
+        }
+    }
+
+    fn against(&self, database: &Self) -> Result<Metrics, TrainError> {
+        Ok(eval::evaluate(&self.codes, &self.labels, &database.codes, &database.labels)?)
+    }
+
+    fn by_cosine(&self, database: &Self) -> Result<Metrics, TrainError> {
+        let queries = Features { dim: self.dim, values: &self.features };
+        let images = Features { dim: database.dim, values: &database.features };
+        Ok(eval::evaluate_scores(queries, &self.labels, images, &database.labels)?)
+    }
 }
 
 /// Measures `model`: queries of `split` against the training images.
@@ -82,23 +124,63 @@ pub fn evaluate(
     if samples.is_empty() {
         return Err(TrainError::NoSplit(split.name()));
     }
-    let encoder = model.encoder();
-    // One run over both, so that there is one progress and one estimate.
+    // One run over both sides, so that there is one progress and one estimate.
     let all: Vec<Sample> = samples.iter().chain(&dataset.train).cloned().collect();
-    let total = split_features(encoder, "listed", &all, limits, task)?;
-    let lost = |samples: &[Sample]| {
-        let paths: std::collections::HashSet<_> = samples.iter().map(|s| &s.path).collect();
-        total.unreadable.iter().filter(|u| paths.contains(&u.path)).count()
-    };
-    let queries = samples.len() - lost(samples);
+    let found = split_features(model.encoder(), "listed", &all, limits, task)?;
     let dim = model.card().features();
-    let (q, d) = total.values.split_at(queries * dim);
-    let (q_labels, d_labels) = total.labels.split_at(queries);
-    let network = eval::evaluate(&model.codes(q)?, q_labels, &model.codes(d)?, d_labels)?;
-    let float = float.then(|| {
-        let (q, d) = (Features { dim, values: q }, Features { dim, values: d });
-        eval::evaluate_scores(q, q_labels, d, d_labels)
-    });
-    let (float, seconds) = (float.transpose()?, begun.elapsed().as_secs_f64());
-    Ok(Evaluation { network, float, unreadable: total.unreadable, seconds })
+    let queries = found.kept.iter().filter(|position| **position < samples.len()).count();
+    let side = |values: &[f32], labels: &[Vec<u32>]| -> Result<Side, TrainError> {
+        let codes = model.codes(values)?;
+        Ok(Side { dim, features: values.to_vec(), codes, labels: labels.to_vec() })
+    };
+    let (q, d) = found.values.split_at(queries * dim);
+    let (q_labels, d_labels) = found.labels.split_at(queries);
+    let (queries, database) = (side(q, q_labels)?, side(d, d_labels)?);
+
+    let held_out = held_out(model, dataset);
+    let known = |labels: &[u32]| labels.iter().all(|label| !held_out.contains(label));
+    let strange = |labels: &[u32]| !known(labels);
+    let (known_queries, known_database) = (queries.rows(known), database.rows(known));
+    let network = known_queries.against(&known_database)?;
+    let cosine = float.then(|| known_queries.by_cosine(&known_database)).transpose()?;
+    let (mut unseen, mut float_unseen) = (None, None);
+    if !held_out.is_empty() {
+        let new = queries.rows(strange);
+        if !new.labels.is_empty() {
+            unseen = Some(new.against(&database)?);
+            float_unseen = float.then(|| new.by_cosine(&database)).transpose()?;
+        }
+    }
+    let trained_on: Vec<&Sample> = found.kept[queries.labels.len()..]
+        .iter()
+        .map(|position| &all[*position])
+        .filter(|sample| known(&sample.labels))
+        .collect();
+    let learned = match model.card().learned_codes() {
+        // Where classes were held out, the training images are not the whole database,
+        // and the papers' protocol does not apply.
+        Some(codes)
+            if held_out.is_empty()
+                && model.card().data.files == files_hash(dataset, trained_on.into_iter()) =>
+        {
+            Some(Side { codes, ..known_database })
+        }
+        _ => None,
+    };
+    Ok(Evaluation {
+        network,
+        learned: learned.map(|learned| known_queries.against(&learned)).transpose()?,
+        unseen,
+        float: cosine,
+        float_unseen,
+        unreadable: found.unreadable,
+        seconds: begun.elapsed().as_secs_f64(),
+    })
+}
+
+/// Labels in `dataset` of the classes that the model's training left out.
+fn held_out(model: &Model, dataset: &Dataset) -> Vec<u32> {
+    let names = &model.card().data.held_out;
+    let labels = dataset.classes.iter().zip(0..);
+    labels.filter(|(class, _)| names.contains(class)).map(|(_, label)| label).collect()
 }

@@ -17,14 +17,14 @@ use super::cache::{Source, StemCache, Views};
 use super::checkpoint::Checkpoint;
 use super::draw::new_weights;
 use super::run::{Net, Run};
-use super::{TrainError, Unreadable};
+use super::{TrainError, Unreadable, data_card};
 use crate::dataset::Dataset;
 use crate::device::Device;
 use crate::image::Limits;
 use crate::method::LinearHash;
 use crate::method::exchnet;
 use crate::method::parts::{Extractor, Parts};
-use crate::model::{self, Card, DataCard};
+use crate::model::{self, Card};
 use crate::task::Task;
 use crate::trunk::efficientnet_lite::POOLED;
 use crate::trunk::{TrunkKind, weights};
@@ -72,6 +72,15 @@ pub enum Init {
     Class,
 }
 
+/// Which part of the network is trained; the stem never is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trained {
+    /// The refine part, and what a method adds.
+    Refine,
+    /// Only what a method adds: the hash, and for ExchNet the attention.
+    Head,
+}
+
 /// What to train and how.
 #[derive(Debug, Clone)]
 pub struct LearnPlan {
@@ -87,6 +96,8 @@ pub struct LearnPlan {
     pub views: usize,
     /// The least share of an image that a view shows.
     pub least_area: f32,
+    /// Which part is trained.
+    pub trained: Trained,
     /// First learned codes.
     pub init: Init,
     /// Outer iterations.
@@ -201,6 +212,13 @@ pub fn learn(
         }
     };
     let features = POOLED * (1 + plan.method.parts());
+    let (refine, parts) = match plan.trained {
+        Trained::Refine => (refine, parts),
+        Trained::Head => {
+            let frozen = |Parts { attention, local }| Parts { attention, local: local.freeze() };
+            (refine.freeze(), parts.map(frozen))
+        }
+    };
     let linear = LinearConfig::new(features, plan.bits).with_bias(false).init(&training);
     let mut linear = new_weights(linear, plan.seed);
     linear.bias = Some(Param::from_tensor(Tensor::zeros([plan.bits], &training)));
@@ -224,7 +242,6 @@ pub fn learn(
     let net = net.valid();
     let hash = hash_of(&net.linear)?;
     let figures = [("images_shown", run.at.shown as f64), ("outer", run.outer as f64)];
-    let name = dataset.root.file_name().map(|name| name.to_string_lossy().into_owned());
     let card = Card {
         format: model::FORMAT,
         program: env!("CARGO_PKG_VERSION").to_owned(),
@@ -234,16 +251,12 @@ pub fn learn(
         parts: plan.method.parts(),
         preprocess,
         classes: dataset.classes.clone(),
-        data: DataCard {
-            name: name.unwrap_or_default(),
-            layout: dataset.layout.to_string(),
-            images: labels.len(),
-            split_seed: dataset.split_seed,
-        },
+        data: data_card(dataset, &cache.kept),
         seed: plan.seed,
         figures: figures.map(|(name, value)| (name.to_owned(), value)).into_iter().collect(),
         licence: "trunk: Apache-2.0 (EfficientNet-Lite0); the rest: as its training data"
             .to_owned(),
+        learned: Some(run.learned()?),
     };
     let extractor = Extractor { stem: trunk.stem, refine: net.refine, parts: net.parts };
     model::write(out, &card, extractor, &hash)?;
@@ -255,9 +268,9 @@ pub fn learn(
 /// Everything that a run's results depend on, as far as it can differ between calls.
 fn run_key(plan: &LearnPlan, cache: &StemCache) -> String {
     let LearnPlan { method, bits, seed, init, outer, epochs, sample, batch, .. } = plan;
-    let LearnPlan { rate, weight_decay, images, .. } = plan;
+    let LearnPlan { rate, weight_decay, images, trained, .. } = plan;
     let text = format!(
-        "{} {method:?} {bits} {seed} {init:?} {outer} {epochs} {sample:?} {batch} {rate} {weight_decay} {images:?}",
+        "{} {method:?} {bits} {seed} {init:?} {outer} {epochs} {sample:?} {batch} {rate} {weight_decay} {images:?} {trained:?}",
         cache.key,
     );
     blake3::hash(text.as_bytes()).to_hex().to_string()

@@ -17,18 +17,20 @@ mod step;
 
 use std::path::PathBuf;
 
-use crate::dataset::Sample;
+use crate::dataset::{Dataset, Sample};
 use crate::encoder::{EncodeError, Encoder, FileFeatures};
 use crate::eval::EvalError;
 use crate::image::{ImageError, Limits, PreprocessError};
 use crate::method::MethodError;
 use crate::method::asymmetric::OneKind;
-use crate::model::ModelError;
+use crate::model::{DataCard, ModelError};
 use crate::task::Task;
 use crate::trunk::weights::WeightsError;
 
 pub use evaluate::{Evaluation, Split, evaluate};
-pub use learn::{EpochReport, Init, LearnMethod, LearnPlan, Learned, checkpoint_path, learn};
+pub use learn::{
+    EpochReport, Init, LearnMethod, LearnPlan, Learned, Trained, checkpoint_path, learn,
+};
 pub use shallow::{Fitted, ShallowPlan, fit_shallow};
 pub use step::{StepTimes, time_refine_step};
 
@@ -125,6 +127,8 @@ pub struct Unreadable {
 /// Features and labels of the images of a split that could be read.
 struct SplitFeatures {
     values: Vec<f32>,
+    /// Positions of the images among the samples.
+    kept: Vec<usize>,
     labels: Vec<Vec<u32>>,
     unreadable: Vec<Unreadable>,
 }
@@ -145,5 +149,32 @@ fn split_features(
     }
     let labels = kept.iter().map(|i| samples[*i].labels.clone()).collect();
     let name = |(i, error): (usize, ImageError)| Unreadable { path: paths[i].clone(), error };
-    Ok(SplitFeatures { values, labels, unreadable: failures.into_iter().map(name).collect() })
+    let unreadable = failures.into_iter().map(name).collect();
+    Ok(SplitFeatures { values, kept, labels, unreadable })
+}
+
+/// What a model's card says of its training data: `kept` are the positions of the
+/// training images that could be read.
+fn data_card(dataset: &Dataset, kept: &[usize]) -> DataCard {
+    let name = dataset.root.file_name().map(|name| name.to_string_lossy().into_owned());
+    let held_out = dataset.held_out.iter().filter_map(|l| dataset.classes.get(*l as usize));
+    DataCard {
+        name: name.unwrap_or_default(),
+        layout: dataset.layout.to_string(),
+        images: kept.len(),
+        files: files_hash(dataset, kept.iter().map(|i| &dataset.train[*i])),
+        held_out: held_out.cloned().collect(),
+        split_seed: dataset.split_seed,
+    }
+}
+
+/// BLAKE3 of the images' places below the data set's root, in order.
+fn files_hash<'a>(dataset: &Dataset, samples: impl Iterator<Item = &'a Sample>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for sample in samples {
+        let path = sample.path.strip_prefix(&dataset.root).unwrap_or(&sample.path);
+        hasher.update(path.to_string_lossy().as_bytes());
+        hasher.update(&[0]);
+    }
+    hasher.finalize().to_hex().to_string()
 }

@@ -22,10 +22,13 @@ use super::checkpoint::{Checkpoint, Position};
 use super::draw::{Purpose, generator};
 use super::learn::{EpochReport, Init, LearnMethod, LearnPlan};
 use super::optimiser::adamw;
+use crate::code::BinaryCodes;
 use crate::encoder::EncodeError;
+use crate::method::HashError;
 use crate::method::asymmetric::{Groups, LearnedCodes, Summary};
 use crate::method::exchnet;
 use crate::method::parts::Parts;
+use crate::model::ModelError;
 use crate::task::Task;
 use crate::trunk::efficientnet_lite::{POOLED, Refine, STEM_CHANNELS, pool};
 
@@ -223,6 +226,13 @@ impl<'a> Run<'a> {
             }
         }
         Ok(net)
+    }
+
+    /// The learned codes of all images as the card holds them.
+    pub fn learned(&self) -> Result<String, TrainError> {
+        let codes = BinaryCodes::from_signs(self.plan.bits, self.codes.signs());
+        let codes = codes.map_err(|error| ModelError::from(HashError::from(error)))?;
+        Ok((0..codes.len()).map(|row| codes.hex(row)).collect())
     }
 
     fn save(&self, net: &Net, path: &Path, run: &str) -> Result<(), TrainError> {

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::{TrainError, Unreadable, split_features};
+use super::{TrainError, Unreadable, data_card, split_features};
 use crate::dataset::Dataset;
 use crate::device::Device;
 use crate::encoder::Encoder;
 use crate::image::Limits;
 use crate::method::{Features, Shallow};
-use crate::model::{self, Card, DataCard};
+use crate::model::{self, Card};
 use crate::task::Task;
 use crate::trunk::{TrunkKind, weights};
 
@@ -77,7 +77,6 @@ pub fn fit_shallow(
         Shallow::LdaItq => dataset.classes.clone(),
         Shallow::Lsh | Shallow::Itq => Vec::new(),
     };
-    let name = dataset.root.file_name().map(|name| name.to_string_lossy().into_owned());
     let card = Card {
         format: model::FORMAT,
         program: env!("CARGO_PKG_VERSION").to_owned(),
@@ -87,18 +86,14 @@ pub fn fit_shallow(
         parts: 0,
         preprocess,
         classes,
-        data: DataCard {
-            name: name.unwrap_or_default(),
-            layout: dataset.layout.to_string(),
-            images: split.labels.len(),
-            split_seed: dataset.split_seed,
-        },
+        data: data_card(dataset, &split.kept),
         seed: plan.seed,
         figures: figures
             .map(|(name, value)| (name.to_owned(), value))
             .into_iter()
             .collect::<BTreeMap<_, _>>(),
         licence: "trunk: Apache-2.0 (EfficientNet-Lite0); hash: as its training data".to_owned(),
+        learned: None,
     };
     model::write(out, &card, trunk.into(), &hash)?;
     Ok(Fitted { card, unreadable: split.unreadable })
