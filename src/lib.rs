@@ -1,4 +1,17 @@
-//! Barbule
+/*!
+Fine-grained image retrieval: learned binary codes, ranked by Hamming distance.
+
+From the bottom up: [`code`] holds packed binary codes and [`rank`] finds the nearest of
+them, exactly, on a CPU or any graphics adapter that [`device`] opens. [`image`] decodes
+and prepares pictures, [`trunk`] and [`encoder`] turn them into features, and a
+[`model`] into codes. An [`index`] keeps the codes of folders of images in one file and
+searches them. With the feature `train`, [`train`] fits models to a [`dataset`] by a
+[`method`], and [`eval`] measures them.
+
+`examples/quickstart.rs` in the repository goes the whole way in a hundred lines. What
+takes long accepts a [`task::Task`], which reports progress and stops on request. The
+library prints nothing.
+*/
 #![warn(missing_docs)]
 
 #[cfg(feature = "cli")]
