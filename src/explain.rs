@@ -21,18 +21,20 @@ impl Attention {
     /// The image with one part's attention over it: what the part does not look at is
     /// grey and dark, what it looks at most is in colour, with a warm tint.
     ///
-    /// Each map is scaled by its own greatest value; a map of zeros shows all dark.
+    /// Each map is scaled from its own least to its own greatest value: it is where a map
+    /// is higher that tells parts apart, not how high. One that is the same everywhere
+    /// shows all dark.
     pub fn overlay(&self, part: usize) -> RgbImage {
         let map = self.maps.get(part).map_or(&[][..], Vec::as_slice);
-        let greatest = map.iter().copied().fold(0f32, f32::max);
+        let greatest = map.iter().copied().fold(f32::MIN, f32::max);
+        let least = map.iter().copied().fold(f32::MAX, f32::min);
         let (width, height) = self.seen.dimensions();
         RgbImage::from_fn(width, height, |x, y| {
             let at =
                 |value: u32, size: u32| (value as f32 + 0.5) / size as f32 * self.side as f32 - 0.5;
-            let share = match greatest > 0.0 {
-                true => interpolate(map, self.side, at(x, width), at(y, height)) / greatest,
-                false => 0.0,
-            };
+            let value = interpolate(map, self.side, at(x, width), at(y, height));
+            // A map that is the same everywhere says nothing about where.
+            let share = if greatest > least { (value - least) / (greatest - least) } else { 0.0 };
             blend(self.seen.get_pixel(x, y), share)
         })
     }
@@ -50,12 +52,18 @@ impl Attention {
         sheet
     }
 
-    /// How alike two parts' maps are: the cosine of the maps, 0 to 1.
+    /// How alike the places are that two parts look at: the correlation of their maps,
+    /// −1 to 1; 0 if one is the same everywhere.
     pub fn likeness(&self, a: usize, b: usize) -> f32 {
         let (Some(a), Some(b)) = (self.maps.get(a), self.maps.get(b)) else { return 0.0 };
+        let centred = |map: &[f32]| -> Vec<f32> {
+            let mean = map.iter().sum::<f32>() / map.len().max(1) as f32;
+            map.iter().map(|value| value - mean).collect()
+        };
         let dot = |a: &[f32], b: &[f32]| -> f32 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
-        let norm = (dot(a, a) * dot(b, b)).sqrt();
-        if norm > 0.0 { dot(a, b) / norm } else { 0.0 }
+        let (a, b) = (centred(a), centred(b));
+        let norm = (dot(&a, &a) * dot(&b, &b)).sqrt();
+        if norm > 0.0 { (dot(&a, &b) / norm).clamp(-1.0, 1.0) } else { 0.0 }
     }
 }
 
@@ -104,16 +112,21 @@ mod tests {
         let corner = attention.overlay(0);
         assert!(corner.get_pixel(4, 4)[0] > 180);
         assert!(corner.get_pixel(35, 35)[0] < 100);
-        let (dark, lit) = (attention.overlay(1), attention.overlay(2));
-        assert!(dark.pixels().all(|p| p[0] < 100) && lit.pixels().all(|p| p[0] > 180));
+        for flat in [1, 2] {
+            assert!(attention.overlay(flat).pixels().all(|p| p[0] < 100));
+        }
         assert_eq!(attention.all().dimensions(), (4 * 44 - 4, 40));
     }
 
     #[test]
-    fn likeness_is_the_cosine() {
-        let attention = attention();
+    fn likeness_is_the_correlation() {
+        let mut attention = attention();
         assert!((attention.likeness(0, 0) - 1.0).abs() < 1e-6);
-        assert!((attention.likeness(0, 2) - 0.25).abs() < 1e-6);
-        assert_eq!(attention.likeness(0, 1), 0.0);
+        assert_eq!((attention.likeness(0, 2), attention.likeness(0, 1)), (0.0, 0.0));
+        // The opposite, and the same on a higher level.
+        attention.maps[1] = attention.maps[0].iter().map(|v| 3.0 - v).collect();
+        attention.maps[2] = attention.maps[0].iter().map(|v| 7.0 + 2.0 * v).collect();
+        assert!((attention.likeness(0, 1) + 1.0).abs() < 1e-6);
+        assert!((attention.likeness(0, 2) - 1.0).abs() < 1e-6);
     }
 }

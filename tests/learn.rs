@@ -16,7 +16,8 @@ use barbule::method::exchnet;
 use barbule::model::Model;
 use barbule::task::Task;
 use barbule::train::{
-    EpochReport, Init, LearnMethod, LearnPlan, Split, Trained, checkpoint_path, evaluate, learn,
+    EpochReport, LearnMethod, LearnPlan, Outlook, Recipe, Split, Trained, Watcher, checkpoint_path,
+    evaluate, learn,
 };
 use barbule::trunk::{TrunkKind, weights};
 use common::TestEnv;
@@ -24,27 +25,18 @@ use common::TestEnv;
 /// Three outer iterations of two epochs on a few small pictures.
 fn plan(method: LearnMethod, folder: &Path) -> LearnPlan {
     LearnPlan {
-        method,
         bits: 16,
         seed: 5,
         size: 64,
-        views: 2,
         least_area: 0.5,
-        trained: Trained::Refine,
-        init: Init::Class,
         outer: 3,
-        epochs: 2,
-        sample: None,
         batch: 8,
-        rate: 1e-3,
-        weight_decay: 1e-4,
-        images: None,
-        weights: None,
-        cache: folder.join("cache"),
-        limits: Limits::default(),
-        resume: false,
+        ..LearnPlan::new(Recipe::Quick, method, Trained::Refine, folder.join("cache"))
     }
 }
+
+/// Nobody looks at the epochs.
+fn unseen(_: &EpochReport) {}
 
 fn methods() -> [LearnMethod; 2] {
     // An early exchange, so that anchors are part of what is resumed.
@@ -62,7 +54,8 @@ fn data(env: &TestEnv) -> (PathBuf, Dataset) {
 fn run(plan: &LearnPlan, dataset: &Dataset, out: &Path, task: &Task<'_>) -> Vec<EpochReport> {
     let mut epochs = Vec::new();
     let device = Device::open(DeviceChoice::Cpu, None).unwrap();
-    learn(plan, dataset, out, &device, task, &mut |epoch| epochs.push(epoch.clone())).unwrap();
+    learn(plan, dataset, out, &device, task, &mut |epoch: &EpochReport| epochs.push(epoch.clone()))
+        .unwrap();
     epochs
 }
 
@@ -92,21 +85,33 @@ fn training_lowers_the_loss_and_gives_a_model() {
 fn a_stopped_and_resumed_run_equals_an_uninterrupted_one() {
     let env = TestEnv::new();
     let (_, dataset) = data(&env);
-    for method in methods() {
+    let refine = methods().map(|method| plan(method, &env.path("")));
+    // The other optimiser and schedule, images decoded anew, updates of two passes.
+    let full = LearnPlan {
+        bits: 16,
+        seed: 5,
+        size: 64,
+        outer: 2,
+        epochs: 1,
+        batch: 4,
+        accumulate: 2,
+        ..LearnPlan::new(Recipe::Paper, LearnMethod::Adsh, Trained::Full, env.path("cache"))
+    };
+    for mut plan in refine.into_iter().chain([full]) {
         let (whole, parts) = (env.path("whole.safetensors"), env.path("parts.safetensors"));
-        let mut plan = plan(method, &env.path(""));
         run(&plan, &dataset, &whole, &Task::unwatched());
-        // Stops after every five steps: within epochs, between them, in every iteration.
+        // Stops after every few steps: within epochs, between them, in every iteration.
+        let after = if plan.trained == Trained::Full { 1 } else { 4 };
         let mut stops = 0;
         loop {
             let (stop, steps) = (AtomicBool::new(false), AtomicUsize::new(0));
             let count = |_, _| {
-                if steps.fetch_add(1, Ordering::Relaxed) == 4 {
+                if steps.fetch_add(1, Ordering::Relaxed) == after {
                     stop.store(true, Ordering::Relaxed);
                 }
             };
             let task = Task::new(&count, &stop);
-            match learn(&plan, &dataset, &parts, &Device::Cpu, &task, &mut |_| ()) {
+            match learn(&plan, &dataset, &parts, &Device::Cpu, &task, &mut unseen) {
                 Ok(_) => break,
                 Err(error) => assert!(error.to_string().contains("stopped"), "{error}"),
             }
@@ -116,7 +121,7 @@ fn a_stopped_and_resumed_run_equals_an_uninterrupted_one() {
         }
         assert!(stops >= 2, "stopped {stops} times");
         let [whole, parts] = [whole, parts].map(|path| std::fs::read(path).unwrap());
-        assert!(whole == parts, "{} differs after {stops} stops", method.name());
+        assert!(whole == parts, "{:?} differs after {stops} stops", plan.method);
     }
 }
 
@@ -127,15 +132,88 @@ fn what_cannot_be_resumed_is_an_error() {
     let out = env.path("m.safetensors");
     let mut plan = LearnPlan { resume: true, ..plan(LearnMethod::Adsh, &env.path("")) };
     let task = Task::unwatched();
-    let error = learn(&plan, &dataset, &out, &Device::Cpu, &task, &mut |_| ()).unwrap_err();
+    let error = learn(&plan, &dataset, &out, &Device::Cpu, &task, &mut unseen).unwrap_err();
     assert!(error.to_string().contains("--resume"), "{error}");
     std::fs::write(checkpoint_path(&out), b"BRBCKPT1 no").unwrap();
-    assert!(learn(&plan, &dataset, &out, &Device::Cpu, &task, &mut |_| ()).is_err());
+    assert!(learn(&plan, &dataset, &out, &Device::Cpu, &task, &mut unseen).is_err());
     plan.resume = false;
     plan.rate = f64::NAN;
-    let error = learn(&plan, &dataset, &out, &Device::Cpu, &task, &mut |_| ()).unwrap_err();
+    let error = learn(&plan, &dataset, &out, &Device::Cpu, &task, &mut unseen).unwrap_err();
     assert!(error.to_string().contains("learning rate"), "{error}");
     assert!(!out.exists());
+}
+
+#[test]
+fn training_all_of_it_changes_the_stem() {
+    let env = TestEnv::new();
+    let (_, dataset) = data(&env);
+    for method in methods() {
+        let out = env.path("m.safetensors");
+        let plan = LearnPlan { trained: Trained::Full, ..plan(method, &env.path("")) };
+        let epochs = run(&plan, &dataset, &out, &Task::unwatched());
+        assert!(epochs[5].loss < epochs[0].loss, "{epochs:?}");
+        let stem = |bytes: &[u8]| {
+            let tensors = safetensors::SafeTensors::deserialize(bytes).unwrap();
+            let entry = tensors.names().into_iter().find(|n| n.contains("stem.entry.weight"));
+            tensors.tensor(entry.unwrap()).unwrap().data().to_vec()
+        };
+        let full = stem(&std::fs::read(&out).unwrap());
+        let frozen = LearnPlan { trained: Trained::Refine, ..plan };
+        run(&frozen, &dataset, &out, &Task::unwatched());
+        assert!(full != stem(&std::fs::read(&out).unwrap()));
+    }
+}
+
+#[test]
+fn several_passes_make_one_update() {
+    let env = TestEnv::new();
+    let (_, dataset) = data(&env);
+    // Frozen norms do not see the batch, so that passes of any size add up to the same.
+    let of = |batch, accumulate| {
+        let plan = LearnPlan { trained: Trained::Head, ..plan(LearnMethod::Adsh, &env.path("")) };
+        let plan = LearnPlan { batch, accumulate, ..plan };
+        run(&plan, &dataset, &env.path("m.safetensors"), &Task::unwatched())
+    };
+    for (one, two) in of(8, 1).iter().zip(of(4, 2)) {
+        assert!((one.loss - two.loss).abs() < 1e-4 * one.loss, "{one:?} {two:?}");
+    }
+}
+
+#[test]
+fn minutes_become_images_once() {
+    #[derive(Default)]
+    struct Seen(Vec<Outlook>, usize);
+    impl Watcher for Seen {
+        fn begins(&mut self, outlook: &Outlook) {
+            self.0.push(outlook.clone());
+        }
+        fn epoch(&mut self, _: &EpochReport) {
+            self.1 += 1;
+        }
+    }
+    let env = TestEnv::new();
+    let (_, dataset) = data(&env);
+    let out = env.path("m.safetensors");
+    let mut plan = plan(LearnMethod::Adsh, &env.path(""));
+    // So little that only the least run is left: one iteration of two epochs.
+    plan.minutes = Some(1e-9);
+    let (stop, mut seen) = (AtomicBool::new(false), Seen::default());
+    let stop_soon = |done, total| {
+        // Past the stem's features, in the training itself.
+        if total == 24 && done > 0 {
+            stop.store(true, Ordering::Relaxed);
+        }
+    };
+    let task = Task::new(&stop_soon, &stop);
+    assert!(learn(&plan, &dataset, &out, &Device::Cpu, &task, &mut seen).is_err());
+    plan.resume = true;
+    let task = Task::unwatched();
+    let learned = learn(&plan, &dataset, &out, &Device::Cpu, &task, &mut seen).unwrap();
+    let Seen(outlooks, epochs) = seen;
+    assert_eq!(outlooks.iter().map(|o| o.images).collect::<Vec<_>>(), [24, 24]);
+    assert!(outlooks[0].seconds_per_image.is_some() && outlooks[0].memory > 0);
+    assert_eq!(outlooks[1].seconds_per_image, None, "the checkpoint knows the extent");
+    assert_eq!((epochs, learned.images), (2, 24));
 }
 
 #[test]
@@ -231,10 +309,49 @@ fn three_steps_on_a_graphics_adapter_equal_three_on_the_cpu() {
             };
             let mut loss = 0.0;
             let task = Task::unwatched();
-            learn(&plan, &dataset, &out, device, &task, &mut |epoch| loss = epoch.loss).unwrap();
+            learn(&plan, &dataset, &out, device, &task, &mut |epoch: &EpochReport| {
+                loss = epoch.loss
+            })
+            .unwrap();
             found.push(loss);
         }
         let [cpu, gpu] = found[..] else { panic!("two devices") };
         assert!((cpu - gpu).abs() < 1e-3 * cpu.abs(), "{}: {cpu} and {gpu}", method.name());
     }
+}
+
+#[test]
+fn codes_and_maps_of_a_graphics_adapter_are_those_of_the_cpu() {
+    let Some(gpu) = common::gpu() else { return };
+    let env = TestEnv::new();
+    let (_, dataset) = data(&env);
+    let out = env.path("m.safetensors");
+    let plan = LearnPlan { bits: 64, outer: 1, ..plan(methods()[1], &env.path("")) };
+    run(&plan, &dataset, &out, &Task::unwatched());
+    let models = [&Device::Cpu, &gpu].map(|device| Model::open(&out, device).unwrap());
+
+    let (limits, task) = (Limits::default(), Task::unwatched());
+    let figures = models
+        .each_ref()
+        .map(|model| evaluate(model, &dataset, Split::Test, false, &limits, &task).unwrap());
+    let [cpu, other] = figures.map(|figures| figures.network);
+    assert!((cpu.map - other.map).abs() < 0.02, "{} and {}", cpu.map, other.map);
+
+    let path = &dataset.train[0].path;
+    let files: Vec<PathBuf> = dataset.train.iter().map(|s| s.path.clone()).collect();
+    let codes = models.each_ref().map(|model| {
+        let features = model.encoder().features_of_files(&files, &limits, &task).unwrap();
+        model.codes(&features.values).unwrap()
+    });
+    let bits = codes[0].len() * 64;
+    let words = codes[0].words().iter().zip(codes[1].words());
+    let different: u32 = words.map(|(a, b)| (a ^ b).count_ones()).sum();
+    assert!(different as usize * 1000 <= bits, "{different} of {bits} bits");
+
+    let image = barbule::image::open(path, &limits).unwrap();
+    let [cpu, other] = models.map(|model| model.attention(&image).unwrap());
+    let (cpu, other) = (cpu.maps.concat(), other.maps.concat());
+    let most = cpu.iter().fold(0f32, |m, v| m.max(v.abs()));
+    let worst = cpu.iter().zip(&other).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+    assert!(most > 0.0 && worst < 1e-3 * most, "off by {worst} of {most}");
 }

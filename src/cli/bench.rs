@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::{Subcommand, ValueHint};
@@ -12,10 +12,11 @@ use serde_json::json;
 use walkdir::WalkDir;
 
 use super::Context;
+use super::train::{Network, NetworkMethod};
 use crate::encoder::Encoder;
 use crate::image::is_image_path;
 use crate::task::Task;
-use crate::train::{StepTimes, time_refine_step};
+use crate::train::{LearnPlan, StepTimes, time_training};
 use crate::trunk::{TrunkKind, weights};
 
 /// Measure this machine
@@ -43,18 +44,22 @@ enum Command {
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         images: Option<PathBuf>,
     },
-    /// Seconds per training step of the refine part of the shipped trunk
-    #[command(after_help = "Example: barbule bench train --device cpu --size 160 --batch 32")]
+    /// Images per second of a training step, and where its time goes
+    #[command(
+        after_help = "Example: barbule bench train exchnet --device cpu --size 160 --batch 32"
+    )]
     Train {
-        /// Width and height of the images, in pixels
-        #[arg(long, default_value_t = 160, value_name = "PIXELS")]
-        size: u32,
-        /// Images per step
-        #[arg(long, default_value_t = 32, value_name = "N")]
-        batch: usize,
+        /// adsh or exchnet
+        #[arg(default_value = "exchnet")]
+        method: NetworkMethod,
+        /// Width and height of the trunk's input, in pixels [default: that of the recipe]
+        #[arg(long, value_name = "PIXELS")]
+        size: Option<u32>,
         /// Steps before the one that is timed
-        #[arg(long, default_value_t = 2, value_name = "N")]
+        #[arg(long, default_value_t = 3, value_name = "N")]
         warm_up: usize,
+        #[command(flatten)]
+        network: Box<Network>,
     },
 }
 
@@ -63,8 +68,8 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         Command::Encode { size, batch, repeats, images } => {
             encode(context, *size, (*batch).max(1), (*repeats).max(1), images.as_ref())?;
         }
-        Command::Train { size, batch, warm_up } => {
-            train(context, *size, (*batch).max(1), *warm_up)?;
+        Command::Train { method, size, warm_up, network } => {
+            train(context, &network.plan(*method, *size)?, *warm_up)?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -139,29 +144,43 @@ fn encode(
     }
 }
 
-fn train(context: &Context, size: u32, batch: usize, warm_up: usize) -> Result<()> {
+fn train(context: &Context, plan: &LearnPlan, warm_up: usize) -> Result<()> {
     let device = context.device()?;
-    TrunkKind::EfficientNetLite0.preprocess(size)?;
-    let times = time_refine_step(&device, size, batch, warm_up)?;
-    let StepTimes { forward, backward, update } = times;
-    let total = (forward + backward + update).as_secs_f64();
-    let ms = |seconds: f64| seconds * 1e3;
+    let times = context.with_progress("steps", |_| time_training(plan, &device, warm_up))?;
+    let per_image = times.total() / times.images as f64;
+    let StepTimes { data, stem, attention, refine, loss, backward, update, .. } = times;
+    let parts = [
+        ("data", data),
+        ("stem", stem),
+        ("attention", attention),
+        ("refine", refine),
+        ("loss", loss),
+        ("backward", backward),
+        ("update", update),
+    ];
+    let (method, trained) = (plan.method.name(), format!("{:?}", plan.trained).to_lowercase());
+    let ms = |part: Duration| part.as_secs_f64() * 1e3 / times.images as f64;
     if context.json {
+        let parts: serde_json::Map<_, _> =
+            parts.iter().map(|(name, part)| ((*name).to_owned(), json!(ms(*part)))).collect();
         return context.print_json(&json!({
-            "part": "refine", "size": size, "batch": batch, "device": device.to_string(),
-            "threads": rayon::current_num_threads(),
-            "forward_ms": ms(forward.as_secs_f64()), "backward_ms": ms(backward.as_secs_f64()),
-            "update_ms": ms(update.as_secs_f64()), "ms_per_image": ms(total) / batch as f64,
-            "images_per_second": batch as f64 / total,
+            "method": method, "trained": trained, "size": plan.size, "batch": plan.batch,
+            "accumulate": plan.accumulate, "device": device.to_string(),
+            "threads": rayon::current_num_threads(), "ms_per_image": per_image * 1e3,
+            "images_per_second": 1.0 / per_image, "parts_ms_per_image": parts,
         }));
     }
-    context.print(format_args!("refine at {size}×{size}, batch {batch}, {device}"))?;
     context.print(format_args!(
-        "forward {:.1} ms, backward {:.1} ms, update {:.1} ms: {:.2} ms per image, {:.1} images/s",
-        ms(forward.as_secs_f64()),
-        ms(backward.as_secs_f64()),
-        ms(update.as_secs_f64()),
-        ms(total) / batch as f64,
-        batch as f64 / total,
+        "{method}, {trained} trained, {0}×{0}, batch {1}, {device}",
+        plan.size, plan.batch
+    ))?;
+    for (name, part) in parts {
+        context.print(format_args!("{name:<10} {:>8.2} ms per image", ms(part)))?;
+    }
+    context.print(format_args!(
+        "{:<10} {:>8.2} ms per image   {:.1} images/s",
+        "all",
+        per_image * 1e3,
+        1.0 / per_image
     ))
 }

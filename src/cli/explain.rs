@@ -46,20 +46,27 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         files.push(path.display().to_string());
     }
     let greatest = |map: &Vec<f32>| map.iter().copied().fold(0f32, f32::max);
+    let least = |map: &Vec<f32>| map.iter().copied().fold(f32::MAX, f32::min);
     let pairs = (0..parts).flat_map(|a| (a + 1..parts).map(move |b| (a, b)));
     let likeness: Vec<_> = pairs.map(|(a, b)| (a + 1, b + 1, attention.likeness(a, b))).collect();
     if context.json {
         context.print_json(&json!({
             "image": args.image.display().to_string(),
             "files": files,
+            "least": attention.maps.iter().map(least).collect::<Vec<_>>(),
             "greatest": attention.maps.iter().map(greatest).collect::<Vec<_>>(),
-            "likeness": likeness.iter().map(|(a, b, c)| json!({ "parts": [a, b], "cosine": c })).collect::<Vec<_>>(),
+            "likeness": likeness.iter().map(|(a, b, c)| json!({ "parts": [a, b], "correlation": c })).collect::<Vec<_>>(),
         }))?;
     } else {
         context.print(format_args!("{} pictures in {}", files.len(), args.out.display()))?;
-        for (a, b, cosine) in likeness {
-            context
-                .print(format_args!("parts {a} and {b} look alike by {cosine:.2} (1: the same)"))?;
+        for (part, map) in (1..).zip(&attention.maps) {
+            let (least, greatest) = (least(map), greatest(map));
+            context.print(format_args!("part {part} weighs places by {least:.2} to {greatest:.2}"))?;
+        }
+        for (a, b, likeness) in likeness {
+            context.print(format_args!(
+                "parts {a} and {b}: correlation {likeness:.2} (1: they look at the same places)"
+            ))?;
         }
     }
     for (part, map) in (1..).zip(&attention.maps) {

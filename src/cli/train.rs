@@ -21,8 +21,8 @@ use crate::method::exchnet;
 use crate::model::Card;
 use crate::task::Task;
 use crate::train::{
-    EpochReport, Fitted, Init, LearnMethod, LearnPlan, Learned, ShallowPlan, Trained, fit_shallow,
-    learn,
+    EpochReport, Fitted, Init, LearnMethod, LearnPlan, Learned, Optimiser, Outlook, Recipe,
+    Schedule, ShallowPlan, Trained, Watcher, fit_shallow, learn,
 };
 
 /// Fit a model to labelled photos
@@ -56,7 +56,8 @@ pub struct Args {
     /// Seed of every random draw, and of the split if the data have none
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Width and height of the trunk's input, in pixels [default: 224, for networks 160]
+    /// Width and height of the trunk's input, in pixels [default: 224; networks by the quick
+    /// recipe 160]
     #[arg(long, value_name = "PIXELS")]
     size: Option<u32>,
     /// Trunk weights of your own instead of the shipped ones (see `barbule weights import`)
@@ -69,43 +70,65 @@ pub struct Args {
     network: Network,
 }
 
-/// Options of adsh and exchnet.
+/// Options of adsh and exchnet. Where a default differs between recipes, it is said.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Options of adsh and exchnet")]
-struct Network {
+pub struct Network {
     /// Which part of the network is trained
     #[arg(long, default_value = "refine")]
     train: Part,
+    /// The defaults of the options below [default: quick; paper with --train full]
+    #[arg(long)]
+    recipe: Option<RecipeName>,
     /// Stop after about this many images: the schedule is shortened as a whole
     #[arg(long, value_name = "N")]
     images: Option<usize>,
+    /// Stop after about this many minutes, turned into images by timing a few steps
+    #[arg(long, value_name = "MIN", value_parser = minutes)]
+    minutes: Option<f64>,
     /// Outer iterations: a sample is trained on, then all codes are updated
-    #[arg(long, default_value_t = 16, value_name = "N")]
-    outer: usize,
-    /// Epochs over the sample in each outer iteration
-    #[arg(long, default_value_t = 2, value_name = "N")]
-    epochs: usize,
-    /// Images in a sample [default: half of them]
-    #[arg(long, value_name = "N")]
+    /// [default: 16; paper 40]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    outer: Option<usize>,
+    /// Epochs over the sample in each outer iteration [default: 2; paper 30]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    epochs: Option<usize>,
+    /// Images in a sample [default: half of them; paper 2000]
+    #[arg(long, value_name = "N", value_parser = positive)]
     sample: Option<usize>,
-    /// Images per step
-    #[arg(long, default_value_t = 32, value_name = "N")]
-    batch: usize,
-    /// Learning rate of new layers, half of it for pretrained ones; falls to 0 by a cosine
-    #[arg(long, default_value_t = 1e-3, value_name = "RATE")]
-    lr: f64,
-    /// Weight decay
-    #[arg(long, default_value_t = 1e-4, value_name = "W")]
-    weight_decay: f32,
-    /// Cached views of each image: the plain one and random parts of it
-    #[arg(long, default_value_t = 2, value_name = "N")]
-    views: usize,
+    /// Images per pass through the network [default: 32; paper 16]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    batch: Option<usize>,
+    /// Passes per update: as a larger batch, in the memory of a smaller one
+    #[arg(long, default_value = "1", value_name = "N", value_parser = positive)]
+    accumulate: usize,
+    /// How weights follow gradients [default: adamw; paper sgd]
+    #[arg(long)]
+    optimiser: Option<OptimiserName>,
+    /// How the learning rate falls: to 0 by a cosine, or to a tenth after 7/8 of the run
+    /// [default: cosine; paper step]
+    #[arg(long)]
+    schedule: Option<ScheduleName>,
+    /// Learning rate of new layers at the start [default: 1e-3; paper 1e-4]
+    #[arg(long, value_name = "RATE")]
+    lr: Option<f64>,
+    /// Learning rate of pretrained layers, as a share of that [default: 0.5; paper 1]
+    #[arg(long, value_name = "SHARE")]
+    lr_pretrained: Option<f64>,
+    /// Weight decay [default: 1e-4]
+    #[arg(long, value_name = "W")]
+    weight_decay: Option<f32>,
+    /// Cached views of each image: the plain one and random parts of it [default: 2]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    views: Option<usize>,
     /// The least share of an image's area that a random view shows
-    #[arg(long, default_value_t = 0.4, value_name = "SHARE")]
-    least_area: f32,
+    /// [default: 0.4; paper 0.08]
+    #[arg(long, value_name = "SHARE")]
+    least_area: Option<f32>,
     /// First learned codes: one per class, or random as published
-    #[arg(long, default_value = "class")]
-    init: FirstCodes,
+    /// [default: class; paper random]
+    #[arg(long)]
+    init: Option<FirstCodes>,
     /// Folder for the stem's features, which are computed once; safe to delete
     /// [default: the platform's cache folder]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -116,9 +139,13 @@ struct Network {
     /// Write a JSON line per epoch to this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     log: Option<PathBuf>,
-    /// exchnet: parts
-    #[arg(long, default_value_t = 3, value_name = "M")]
-    parts: usize,
+    /// exchnet: parts [default: 3; paper 4]
+    #[arg(long, value_name = "M", value_parser = parts)]
+    parts: Option<usize>,
+    /// exchnet: the scale of the attention's last norm at first, around 1 less it: 1 is a
+    /// norm's usual start, with 0 every map is 1 everywhere
+    #[arg(long, default_value_t = 0.1, value_name = "GAIN")]
+    attention_gain: f32,
     /// exchnet: weight of the spatial diversity of parts
     #[arg(long, default_value_t = 1.0, value_name = "W")]
     spatial: f32,
@@ -140,11 +167,38 @@ struct Network {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Part {
+pub enum Part {
+    /// All of it; every image is decoded anew each time
+    Full,
     /// The last five blocks of the trunk, and what the method adds
     Refine,
     /// Only what the method adds: the hash, and for exchnet the attention
     Head,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum RecipeName {
+    /// For small budgets: 16 outer iterations of 2 epochs, AdamW, a cosine, 160 pixels
+    Quick,
+    /// As the published runs: 40 iterations of 30 epochs, SGD, a step, 224 pixels
+    Paper,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OptimiserName {
+    /// Adam with decoupled weight decay
+    #[value(name = "adamw")]
+    AdamW,
+    /// Stochastic gradient descent with momentum 0.9
+    Sgd,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ScheduleName {
+    /// To 0 along a cosine
+    Cosine,
+    /// To a tenth after seven eighths of the run
+    Step,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -155,10 +209,36 @@ enum FirstCodes {
     Random,
 }
 
+/// A number of at least 1 on the command line.
+fn positive(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "not a whole number above 0".to_owned())
+}
+
+/// A number of parts on the command line.
+fn parts(text: &str) -> Result<usize, String> {
+    let parts = text.parse().ok().filter(|n| (1..=16).contains(n));
+    parts.ok_or_else(|| "not a whole number from 1 to 16".to_owned())
+}
+
+/// A time on the command line.
+fn minutes(text: &str) -> Result<f64, String> {
+    let minutes = text.parse::<f64>().ok().filter(|m| m.is_finite() && *m > 0.0);
+    minutes.ok_or_else(|| "not a number of minutes".to_owned())
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Method {
     Shallow(Shallow),
+    Network(NetworkMethod),
+}
+
+/// A method that trains a network.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum NetworkMethod {
+    /// The asymmetric skeleton alone
     Adsh,
+    /// With parts
+    #[value(name = "exchnet")]
     ExchNet,
 }
 
@@ -167,8 +247,8 @@ impl FromStr for Method {
 
     fn from_str(name: &str) -> Result<Self, String> {
         match name {
-            "adsh" => Ok(Self::Adsh),
-            "exchnet" => Ok(Self::ExchNet),
+            "adsh" => Ok(Self::Network(NetworkMethod::Adsh)),
+            "exchnet" => Ok(Self::Network(NetworkMethod::ExchNet)),
             _ => name.parse().map(Self::Shallow).map_err(|_| {
                 format!("'{name}' is no method; choose lsh, itq, lda-itq, adsh or exchnet")
             }),
@@ -189,11 +269,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let begun = Instant::now();
     let card = match args.method {
         Method::Shallow(method) => shallow(context, &args, method, &dataset, &device)?,
-        Method::Adsh => network(context, &args, LearnMethod::Adsh, &dataset, &device)?,
-        Method::ExchNet => {
-            let method = LearnMethod::ExchNet(args.network.exchnet());
-            network(context, &args, method, &dataset, &device)?
-        }
+        Method::Network(method) => network(context, &args, method, &dataset, &device)?,
     };
     if context.json {
         context.print_json(&card)?;
@@ -205,7 +281,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
             card.method,
             card.bits,
             card.data.images,
-            dataset.classes.len(),
+            dataset.classes.len() - dataset.held_out.len(),
         ))?;
     }
     Ok(ExitCode::SUCCESS)
@@ -235,73 +311,146 @@ fn shallow(
 fn network(
     context: &Context,
     args: &Args,
-    method: LearnMethod,
+    method: NetworkMethod,
     dataset: &Dataset,
     device: &Device,
 ) -> Result<Card> {
     let options = &args.network;
-    let cache = match &options.cache {
-        Some(folder) => folder.clone(),
-        None => default_cache()?,
-    };
     let plan = LearnPlan {
-        method,
         bits: args.bits,
         seed: args.seed,
-        size: args.size.unwrap_or(160),
-        views: options.views.max(1),
-        least_area: options.least_area.clamp(0.01, 1.0),
-        trained: match options.train {
-            Part::Refine => Trained::Refine,
-            Part::Head => Trained::Head,
-        },
-        init: match options.init {
-            FirstCodes::Class => Init::Class,
-            FirstCodes::Random => Init::Random,
-        },
-        outer: options.outer.max(1),
-        epochs: options.epochs.max(1),
-        sample: options.sample,
-        batch: options.batch.max(1),
-        rate: options.lr,
-        weight_decay: options.weight_decay,
-        images: options.images,
         weights: args.weights.clone(),
-        cache,
         limits: context.limits,
-        resume: options.resume,
+        ..options.plan(method, args.size)?
     };
-    let mut log = options.log.as_deref().map(Log::create).transpose()?;
+    let log = options.log.as_deref().map(create_log).transpose()?;
+    let mut problem = None;
     let train = |task: &Task<'_>, note: &dyn Fn(String)| {
-        let mut report = |epoch: &EpochReport| {
-            note(format!(
-                "outer {}/{} epoch {} loss {:.3} rate {:.1e}{} {:.0} images/s",
-                epoch.outer,
-                plan.outer,
-                epoch.epoch,
-                epoch.loss,
-                epoch.rate,
-                if epoch.exchange { " exchange" } else { "" },
-                epoch.images as f64 / epoch.seconds,
-            ));
-            if let Some(log) = &mut log {
-                log.write(epoch);
-            }
-        };
-        learn(&plan, dataset, &args.out, device, task, &mut report)
+        let mut followed = Followed { note, log, problem: &mut problem };
+        learn(&plan, dataset, &args.out, device, task, &mut followed)
     };
-    let Learned { card, unreadable, .. } = context.with_notes("training", train)?;
-    if let Some(problem) = log.and_then(|log| log.problem) {
+    let Learned { card, unreadable, time, images } = context.with_notes("training", train)?;
+    if let Some(problem) = problem {
         context.warn(format_args!("the log is not complete: {problem}"));
     }
     context.warn_unreadable(&unreadable);
+    let seconds = time.as_secs_f64();
+    context.say(format_args!(
+        "{images} images shown in {seconds:.0} s: {:.1} images/s",
+        images as f64 / seconds.max(1e-9)
+    ));
     Ok(card)
 }
 
+fn create_log(path: &Path) -> Result<File> {
+    File::create(path).with_context(|| format!("cannot write the log {}", path.display()))
+}
+
+/// A training as the terminal and the log see it.
+struct Followed<'a> {
+    note: &'a dyn Fn(String),
+    log: Option<File>,
+    /// Why the log is not complete. A full disk must not end a training.
+    problem: &'a mut Option<std::io::Error>,
+}
+
+impl Watcher for Followed<'_> {
+    fn begins(&mut self, outlook: &Outlook) {
+        let Outlook { images, outer, epochs, memory, seconds_per_image } = outlook;
+        let pace = seconds_per_image.map(|s| format!(" at {:.0} ms each", s * 1e3));
+        (self.note)(format!(
+            "{images} images in {outer} outer iterations of {epochs} epochs{}, about {:.1} GiB of memory",
+            pace.unwrap_or_default(),
+            *memory as f64 / (1u64 << 30) as f64,
+        ));
+    }
+
+    fn epoch(&mut self, epoch: &EpochReport) {
+        (self.note)(format!(
+            "outer {}/{} epoch {} loss {:.3} rate {:.1e}{} {:.0} images/s",
+            epoch.outer,
+            epoch.of,
+            epoch.epoch,
+            epoch.loss,
+            epoch.rate,
+            if epoch.exchange { " exchange" } else { "" },
+            epoch.images as f64 / epoch.seconds,
+        ));
+        if let Some(log) = &mut self.log {
+            let line = serde_json::to_string(epoch).unwrap_or_default();
+            if let Err(error) = writeln!(log, "{line}") {
+                self.problem.get_or_insert(error);
+            }
+        }
+    }
+}
+
 impl Network {
-    fn exchnet(&self) -> exchnet::Options {
+    /// The plan of a recipe with what was given instead.
+    ///
+    /// # Errors
+    /// When this user has no cache folder and none is named.
+    pub fn plan(&self, method: NetworkMethod, size: Option<u32>) -> Result<LearnPlan> {
+        let cache = match &self.cache {
+            Some(folder) => folder.clone(),
+            None => default_cache()?,
+        };
+        let trained = match self.train {
+            Part::Full => Trained::Full,
+            Part::Refine => Trained::Refine,
+            Part::Head => Trained::Head,
+        };
+        let recipe = match (self.recipe, self.train) {
+            (Some(RecipeName::Quick), _) | (None, Part::Refine | Part::Head) => Recipe::Quick,
+            (Some(RecipeName::Paper), _) | (None, Part::Full) => Recipe::Paper,
+        };
+        let method = match method {
+            NetworkMethod::Adsh => LearnMethod::Adsh,
+            NetworkMethod::ExchNet => LearnMethod::ExchNet(self.exchnet(recipe)),
+        };
+        let plan = LearnPlan::new(recipe, method, trained, cache);
+        Ok(LearnPlan {
+            size: size.unwrap_or(plan.size),
+            views: self.views.unwrap_or(plan.views),
+            least_area: self.least_area.unwrap_or(plan.least_area).clamp(0.01, 1.0),
+            init: match self.init {
+                Some(FirstCodes::Class) => Init::Class,
+                Some(FirstCodes::Random) => Init::Random,
+                None => plan.init,
+            },
+            outer: self.outer.unwrap_or(plan.outer),
+            epochs: self.epochs.unwrap_or(plan.epochs),
+            sample: self.sample.or(plan.sample),
+            batch: self.batch.unwrap_or(plan.batch),
+            accumulate: self.accumulate,
+            optimiser: match self.optimiser {
+                Some(OptimiserName::AdamW) => Optimiser::AdamW,
+                Some(OptimiserName::Sgd) => Optimiser::Sgd,
+                None => plan.optimiser,
+            },
+            schedule: match self.schedule {
+                Some(ScheduleName::Cosine) => Schedule::Cosine,
+                Some(ScheduleName::Step) => Schedule::Step,
+                None => plan.schedule,
+            },
+            rate: self.lr.unwrap_or(plan.rate),
+            pretrained: self.lr_pretrained.unwrap_or(plan.pretrained),
+            weight_decay: self.weight_decay.unwrap_or(plan.weight_decay),
+            images: self.images,
+            minutes: self.minutes,
+            resume: self.resume,
+            ..plan
+        })
+    }
+
+    fn exchnet(&self, recipe: Recipe) -> exchnet::Options {
+        let published = match recipe {
+            Recipe::Quick => 3,
+            Recipe::Paper => 4,
+        };
         exchnet::Options {
-            parts: self.parts.clamp(1, 16),
+            parts: self.parts.unwrap_or(published),
+            attention_gain: self.attention_gain,
             spatial_weight: self.spatial,
             spatial: match self.spatial_sum {
                 true => exchnet::Spatial::Sum,
@@ -315,27 +464,7 @@ impl Network {
     }
 }
 
-/// The file with a JSON line per epoch. A full disk must not end a training.
-struct Log {
-    file: File,
-    problem: Option<std::io::Error>,
-}
-
-impl Log {
-    fn create(path: &Path) -> Result<Self> {
-        let file = File::create(path)
-            .with_context(|| format!("cannot write the log {}", path.display()))?;
-        Ok(Self { file, problem: None })
-    }
-
-    fn write(&mut self, epoch: &EpochReport) {
-        let line = serde_json::to_string(epoch).unwrap_or_default();
-        if let Err(error) = writeln!(self.file, "{line}") {
-            self.problem.get_or_insert(error);
-        }
-    }
-}
-
+/// The folder with the stem's features, if none is named.
 fn default_cache() -> Result<PathBuf> {
     let folders = directories::ProjectDirs::from("", "", "barbule")
         .context("this user has no cache folder; name one with --cache")?;

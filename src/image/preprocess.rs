@@ -156,7 +156,32 @@ impl Preprocess {
     /// When `out` does not have [`Preprocess::values`] numbers, as `copy_from_slice` does.
     pub fn apply_into(&self, image: &RgbImage, out: &mut [f32]) {
         assert_eq!(out.len(), self.values(), "room for one image");
-        let crop = self.crop(image);
+        self.normalise(&self.crop(image), out);
+    }
+
+    /// The input for all of one image, stretched to a square: for training on parts of
+    /// images that were chosen before.
+    ///
+    /// An image without pixels counts as black.
+    pub fn stretch(&self, image: &RgbImage) -> Vec<f32> {
+        let mut square = vec![0; self.values()];
+        // As in `crop`, only an image without pixels fails.
+        let _ = self.resample_all(image, &mut square);
+        let mut out = vec![0.0; self.values()];
+        self.normalise(&square, &mut out);
+        out
+    }
+
+    fn resample_all(&self, image: &RgbImage, square: &mut [u8]) -> Option<()> {
+        let (width, height) = image.dimensions();
+        let source = ImageRef::new(width, height, image.as_raw(), PixelType::U8x3).ok()?;
+        let mut target =
+            Image::from_slice_u8(self.size, self.size, square, PixelType::U8x3).ok()?;
+        Resizer::new().resize(&source, &mut target, &self.options()).ok()
+    }
+
+    /// From bytes pixel by pixel to numbers channel by channel.
+    fn normalise(&self, crop: &[u8], out: &mut [f32]) {
         for (c, plane) in out.chunks_exact_mut(self.plane()).enumerate() {
             let (mean, std) = (self.mean[c], self.std[c]);
             for (value, pixel) in plane.iter_mut().zip(crop.chunks_exact(3)) {

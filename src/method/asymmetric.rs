@@ -14,6 +14,7 @@ share a label.
 
 use std::collections::HashMap;
 
+use burn::prelude::*;
 use rayon::prelude::*;
 
 /// Training images grouped by their label sets, and which groups are similar.
@@ -203,6 +204,66 @@ pub struct Summary {
     pub targets: Vec<f32>,
     /// For each group `c²·Σ_n S_n²`.
     pub constants: Vec<f32>,
+}
+
+/// The loss of one mini-batch of images, to be computed from its real-valued codes.
+#[derive(Debug, Clone)]
+pub struct BatchLoss {
+    /// `BᵀB`, c×c.
+    gram: Tensor<2>,
+    /// The row of [`Summary::targets`] of each image, `[batch, c]`.
+    targets: Tensor<2>,
+    /// The mean of [`Summary::constants`] of the images.
+    constant: f32,
+    /// The images' learned codes and γ, where that is not 0.
+    pull: Option<(Tensor<2>, f32)>,
+    /// N.
+    images: f32,
+}
+
+impl BatchLoss {
+    /// What the loss of `batch`, numbers of training images, needs.
+    pub fn new(
+        codes: &LearnedCodes,
+        summary: &Summary,
+        groups: &Groups,
+        batch: &[usize],
+        gamma: f32,
+        device: &Device,
+    ) -> Self {
+        let (c, count) = (codes.bits(), batch.len());
+        let tensor = |values: Vec<f32>, rows: usize| -> Tensor<2> {
+            Tensor::from_data(TensorData::new(values, [rows, c]), device)
+        };
+        let targets = batch.iter().flat_map(|image| {
+            let group = groups.of(*image);
+            summary.targets[group * c..(group + 1) * c].iter().copied()
+        });
+        let constants = batch.iter().map(|image| summary.constants[groups.of(*image)]);
+        let own = batch.iter().flat_map(|image| codes.row(*image).iter().copied());
+        Self {
+            gram: tensor(summary.gram.clone(), c),
+            targets: tensor(targets.collect(), count),
+            constant: constants.map(|value| value / count as f32).sum(),
+            pull: (gamma != 0.0).then(|| (tensor(own.collect(), count), gamma)),
+            images: groups.images() as f32,
+        }
+    }
+
+    /// `(12/c)·Σ_i Σ_n (f_i·b_n − c·S_in)² / (|batch|·N)`, and with γ the pull to the
+    /// learned codes `γ·(12/c)·‖F − B‖² / (|batch|·N)`; `f` is `[batch, c]`.
+    pub fn of(&self, f: Tensor<2>) -> Tensor<1> {
+        let [count, c] = f.dims();
+        let count = count as f32;
+        let square = (f.clone().matmul(self.gram.clone()) * f.clone()).sum() / count;
+        let cross = (f.clone() * self.targets.clone()).sum() * (2.0 * c as f32 / count);
+        let mut loss = square - cross + self.constant;
+        if let Some((codes, gamma)) = &self.pull {
+            let apart = f - codes.clone();
+            loss = loss + (apart.clone() * apart).sum() * (*gamma / count);
+        }
+        loss * (12.0 / (c as f32 * self.images))
+    }
 }
 
 /// `rowsᵀ·rows`, c×c.

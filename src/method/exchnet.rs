@@ -31,6 +31,12 @@ pub enum Spatial {
 pub struct Options {
     /// Parts, M.
     pub parts: usize,
+    /// The scale of the last norm of the attention at first, around 1 less it.
+    ///
+    /// 1, a norm's usual start, hides half of each image from every part: the pretrained
+    /// weights behind it see maps they do not know, and unlearn. Maps close to 1 keep them
+    /// in use, while parts still differ enough to grow apart.
+    pub attention_gain: f32,
     /// Weight of the spatial diversity.
     pub spatial_weight: f32,
     /// Its input.
@@ -50,6 +56,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             parts: 3,
+            attention_gain: 0.1,
             spatial_weight: 1.0,
             spatial: Spatial::Mean,
             channel_weight: 1.0,
@@ -115,13 +122,38 @@ fn mean_distance(shares: Tensor<3>) -> Option<Tensor<1>> {
     Some(sum / (2f32.sqrt() * pairs.count() as f32))
 }
 
-/// Equation 8: a part whose `keep` is 0 is replaced by its class's anchor.
-///
-/// `local` and `anchors` are `[batch, M, C']` (each image's own anchors), `keep` is
-/// `[batch, M, 1]` of ones and zeros.
-pub fn exchange(local: Tensor<3>, anchors: Tensor<3>, keep: Tensor<3>) -> Tensor<3> {
+/// Which parts of a batch are replaced, and by what.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    /// `[batch, M, 1]`: 1 keeps an image's own part, 0 replaces it.
+    pub keep: Tensor<3>,
+    /// The anchors of each image's class, `[batch, M, C']`.
+    pub anchors: Tensor<3>,
+}
+
+/// Equation 8: a part that is not kept is replaced by its class's anchor;
+/// `local` is `[batch, M, C']`.
+pub fn exchange(local: Tensor<3>, Exchange { keep, anchors }: Exchange) -> Tensor<3> {
     let replaced = keep.clone().neg() + 1.0;
     local * keep + anchors * replaced
+}
+
+/// The local features that are hashed in training, `[batch, M, C']`, and what is added
+/// to the loss: the diversities, and the pull to the anchors where it has a weight.
+pub fn terms(
+    features: PartFeatures,
+    exchanged: Option<Exchange>,
+    options: &Options,
+) -> (Tensor<3>, Tensor<1>) {
+    let extra = diversity(&features, options);
+    let Some(exchanged) = exchanged else { return (features.local, extra) };
+    let anchors = exchanged.anchors.clone();
+    let local = exchange(features.local, exchanged);
+    if options.pull <= 0.0 {
+        return (local, extra);
+    }
+    let apart = local.clone() - anchors;
+    (local, extra + (apart.clone() * apart).mean() * options.pull)
 }
 
 #[cfg(test)]
@@ -197,7 +229,8 @@ mod tests {
         let (local, anchors) =
             (Tensor::ones([2, 2, 3], &device), Tensor::zeros([2, 2, 3], &device));
         let keep = Tensor::from_data(TensorData::from([[[1f32], [0.0]], [[0.0], [1.0]]]), &device);
-        let mixed = exchange(local, anchors, keep).into_data().try_into_vec::<f32>().unwrap();
+        let mixed =
+            exchange(local, Exchange { keep, anchors }).into_data().try_into_vec::<f32>().unwrap();
         assert_eq!(mixed, [1., 1., 1., 0., 0., 0., 0., 0., 0., 1., 1., 1.]);
     }
 }

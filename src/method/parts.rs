@@ -8,7 +8,7 @@ Large-Scale Fine-Grained Image Retrieval" (ECCV 2020). The inner shape of the at
 the authors' group, not the paper's text.
 */
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::prelude::*;
 use burn::tensor::activation::relu;
 
@@ -109,9 +109,26 @@ impl Parts {
         Self { attention: Attention::new(STEM_CHANNELS, parts, device), local: refine }
     }
 
-    /// `E ⊗ A^j` on every channel, refined: all parts in one batch.
+    /// Attention, and what it finds.
     pub fn forward(&self, e: Tensor<4>) -> PartFeatures {
         let attention = self.attention.forward(e.clone());
+        self.refine(e, attention)
+    }
+
+    /// Lets the last norm of the attention begin with the scale `gain` around `1 − gain`:
+    /// 1 is a norm's usual start, with 0 every map is 1 everywhere.
+    pub fn begin_with(&mut self, gain: f32) {
+        let norm = self.attention.narrow.last_mut().and_then(|narrow| narrow.norm.as_mut());
+        let Some(norm) = norm else { return };
+        let set = |param: Param<Tensor<1>>, value: f32| {
+            param.map(|tensor| tensor.full_like(value).set_require_grad(tensor.is_require_grad()))
+        };
+        norm.gamma = set(norm.gamma.clone(), gain);
+        norm.beta = set(norm.beta.clone(), 1.0 - gain);
+    }
+
+    /// `E ⊗ A^j` on every channel, refined: all parts in one batch.
+    pub fn refine(&self, e: Tensor<4>, attention: Tensor<4>) -> PartFeatures {
         let [batch, parts, height, width] = attention.dims();
         let [_, channels, ..] = e.dims();
         let attended = e.unsqueeze_dim::<5>(1) * attention.clone().unsqueeze_dim::<5>(2);

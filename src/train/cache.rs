@@ -3,8 +3,9 @@ The stem's features of all training images, computed once: an epoch then never d
 an image, and a step never runs the stem.
 
 One file of half-precision numbers, `[views, images, channels, height, width]`, behind
-a header that says what it was made of and which images could be read. It is written beside its place and renamed when
-it is whole, so a killed run leaves nothing that is believed. Safe to delete.
+a header that says what it was made of and which images could be read. It is written
+beside its place and renamed when it is whole, so a killed run leaves nothing that is
+believed. Safe to delete.
 */
 
 use std::fs::File;
@@ -12,15 +13,14 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use ::image::RgbImage;
-use ::image::imageops;
 use burn::tensor::{Tensor, TensorData};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use memmap2::Mmap;
-use rand::RngExt;
 use rayon::prelude::*;
 
 use super::draw::{Purpose, generator};
+use super::images::random_part;
 use super::{TrainError, Unreadable};
 use crate::dataset::Sample;
 use crate::device::Device;
@@ -57,8 +57,6 @@ pub struct StemCache {
     /// Positions of its images among the samples, ascending.
     pub kept: Vec<usize>,
     side: usize,
-    /// Tells caches of other images, weights or views apart.
-    pub key: blake3::Hash,
 }
 
 impl StemCache {
@@ -122,11 +120,7 @@ impl Source<'_> {
         if let Some(cache) = self.existing(&path, &key) {
             return Ok((cache, Vec::new()));
         }
-        let (kept, unreadable) = self.readable();
-        if let (true, Some(first)) = (kept.is_empty(), unreadable.first()) {
-            let (count, first) = (self.samples.len(), first.error.to_string());
-            return Err(TrainError::NoImages { split: "training", count, first });
-        }
+        let (kept, unreadable) = self.readable()?;
         let failed = |error: io::Error| TrainError::Cache { path: path.clone(), error };
         std::fs::create_dir_all(folder).map_err(failed)?;
         let mut error = None;
@@ -154,8 +148,11 @@ impl Source<'_> {
         self.preprocess.size().div_ceil(16) as usize
     }
 
-    /// Which images decode: asked first, because the header names them.
-    fn readable(&self) -> (Vec<usize>, Vec<Unreadable>) {
+    /// Positions of the images that decode, and the others.
+    ///
+    /// # Errors
+    /// When none does.
+    pub fn readable(&self) -> Result<(Vec<usize>, Vec<Unreadable>), TrainError> {
         let tried: Vec<_> = self
             .samples
             .par_iter()
@@ -171,11 +168,15 @@ impl Source<'_> {
                 }
             }
         }
-        (kept, unreadable)
+        if let (true, Some(first)) = (kept.is_empty(), unreadable.first()) {
+            let (count, first) = (self.samples.len(), first.error.to_string());
+            return Err(TrainError::NoImages { split: "training", count, first });
+        }
+        Ok((kept, unreadable))
     }
 
     /// Everything that the numbers depend on.
-    fn key(&self) -> blake3::Hash {
+    pub fn key(&self) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new();
         hasher.update(self.weights.as_bytes());
         let Views { count, seed, least_area } = self.views;
@@ -208,7 +209,7 @@ impl Source<'_> {
         let numbers = self.views.count * images * STEM_CHANNELS * side * side;
         let whole = map.len() == HEADER + images * 4 + numbers * 2;
         let listed = kept.iter().all(|position| *position < self.samples.len());
-        (whole && listed).then_some(StemCache { map, reused: true, kept, side, key: *key })
+        (whole && listed).then_some(StemCache { map, reused: true, kept, side })
     }
 
     fn fill(
@@ -269,14 +270,6 @@ impl Source<'_> {
             return image.clone();
         }
         let mut rng = generator(self.views.seed, Purpose::Crop, view, position);
-        let (width, height) = (image.width() as f32, image.height() as f32);
-        let area = width * height * rng.random_range(self.views.least_area..=1.0);
-        let ratio = rng.random_range(0.75f32.ln()..=(4.0f32 / 3.0).ln()).exp();
-        let w = (area * ratio).sqrt().clamp(1.0, width);
-        let h = (area / ratio).sqrt().clamp(1.0, height);
-        let x = rng.random_range(0.0..=width - w);
-        let y = rng.random_range(0.0..=height - h);
-        let part = imageops::crop_imm(image, x as u32, y as u32, w as u32, h as u32).to_image();
-        if rng.random_bool(0.5) { imageops::flip_horizontal(&part) } else { part }
+        random_part(image, self.views.least_area, &mut rng)
     }
 }

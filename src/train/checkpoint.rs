@@ -2,7 +2,7 @@
 Where a training run stands, on disk: enough to go on as if it had never stopped.
 
 One file: magic, the length of a JSON header, the header, and the sections that it
-lists. Networks and optimisers are Burn's own records, which keep parameter ids.
+lists. Network and optimiser are Burn's own records, which keep parameter ids.
 */
 
 use std::io;
@@ -10,10 +10,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::plan::Length;
 use crate::file;
 
 /// Marks the file, and its version.
-const MAGIC: &[u8; 8] = b"BRBCKPT1";
+const MAGIC: &[u8; 8] = b"BRBCKPT2";
 /// A header is never longer (bytes).
 const MAX_HEADER: usize = 1 << 20;
 
@@ -24,9 +25,9 @@ pub struct Position {
     pub outer: usize,
     /// Epochs finished in the present one.
     pub epoch: usize,
-    /// Mini-batches finished in the present epoch.
+    /// Updates finished in the present epoch.
     pub batch: usize,
-    /// Steps finished since the start.
+    /// Updates finished since the start.
     pub step: usize,
     /// Images shown since the start.
     pub shown: usize,
@@ -41,6 +42,8 @@ pub struct Position {
 pub struct Checkpoint {
     /// Tells runs with other settings, data or weights apart.
     pub run: String,
+    /// Its extent: a budget in minutes is turned into images only once.
+    pub length: Length,
     /// How far it has come.
     pub position: Position,
     /// The learned codes B of all images, as ±1.
@@ -51,17 +54,18 @@ pub struct Checkpoint {
     pub anchors: Option<Vec<f32>>,
     /// The network's record.
     pub network: Vec<u8>,
-    /// The optimisers' records.
-    pub optimisers: Vec<Vec<u8>>,
+    /// The optimiser's record.
+    pub optimiser: Vec<u8>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Header {
     run: String,
+    length: Length,
     position: Position,
     anchors: bool,
-    /// Lengths in bytes of codes, U, anchors, network and each optimiser.
-    sections: Vec<usize>,
+    /// Lengths in bytes of codes, U, anchors, network and optimiser.
+    sections: [usize; 5],
 }
 
 impl Checkpoint {
@@ -72,14 +76,14 @@ impl Checkpoint {
     pub fn save(&self, path: &Path) -> io::Result<()> {
         let anchors = self.anchors.as_deref().unwrap_or_default();
         let numbers = [&self.codes[..], &self.u, anchors].map(bytemuck::cast_slice::<f32, u8>);
-        let records = self.optimisers.iter().map(Vec::as_slice);
-        let sections: Vec<&[u8]> =
-            numbers.into_iter().chain([self.network.as_slice()]).chain(records).collect();
+        let [codes, u, anchors] = numbers;
+        let sections = [codes, u, anchors, &self.network, &self.optimiser];
         let header = serde_json::to_vec(&Header {
             run: self.run.clone(),
+            length: self.length,
             position: self.position,
             anchors: self.anchors.is_some(),
-            sections: sections.iter().map(|section| section.len()).collect(),
+            sections: sections.map(<[u8]>::len),
         })?;
         file::write_whole(path, |out| {
             out.write_all(MAGIC)?;
@@ -106,27 +110,23 @@ impl Checkpoint {
         let len = usize::try_from(u64::from_le_bytes(len.try_into().ok()?)).ok()?;
         let (header, mut rest) = rest.split_at_checked(len.min(MAX_HEADER))?;
         let header: Header = serde_json::from_slice(header).ok()?;
-        let mut sections = Vec::new();
-        for len in &header.sections {
-            let (section, behind) = rest.split_at_checked(*len)?;
-            sections.push(section.to_vec());
+        let mut sections = [const { Vec::new() }; 5];
+        for (section, len) in sections.iter_mut().zip(header.sections) {
+            let (bytes, behind) = rest.split_at_checked(len)?;
+            *section = bytes.to_vec();
             rest = behind;
         }
-        if !rest.is_empty() || sections.len() < 4 {
-            return None;
-        }
-        let optimisers = sections.split_off(4);
-        let mut sections = sections.into_iter();
-        let (codes, u) = (numbers(&sections.next()?)?, numbers(&sections.next()?)?);
-        let anchors = numbers(&sections.next()?)?;
-        Some(Self {
+        let [codes, u, anchors, network, optimiser] = sections;
+        let anchors = numbers(&anchors)?;
+        rest.is_empty().then_some(Self {
             run: header.run,
+            length: header.length,
             position: header.position,
-            codes,
-            u,
+            codes: numbers(&codes)?,
+            u: numbers(&u)?,
             anchors: header.anchors.then_some(anchors),
-            network: sections.next()?,
-            optimisers,
+            network,
+            optimiser,
         })
     }
 }
@@ -142,12 +142,13 @@ mod tests {
     fn checkpoint() -> Checkpoint {
         Checkpoint {
             run: "x".into(),
+            length: Length { outer: 4, epochs: 2, sample: 3 },
             position: Position { outer: 3, loss: 1.5, ..Position::default() },
             codes: vec![1.0, -1.0],
             u: vec![0.25; 3],
             anchors: Some(Vec::new()),
             network: vec![1, 2, 3],
-            optimisers: vec![vec![4], Vec::new(), vec![5, 6]],
+            optimiser: vec![4, 5],
         }
     }
 

@@ -6,129 +6,40 @@ the learned codes of all images, and then sweeps those codes once in closed form
 */
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use burn::module::{Module, Param};
-use burn::nn::{Linear, LinearConfig};
-use burn::tensor::{Tensor, TensorData};
+use burn::module::Module;
+use burn::nn::Linear;
 use serde::Serialize;
 
-use super::cache::{Source, StemCache, Views};
+use super::cache::{Source, Views};
 use super::checkpoint::Checkpoint;
-use super::draw::new_weights;
-use super::run::{Net, Run};
-use super::{TrainError, Unreadable, data_card};
+use super::images::Images;
+use super::memory;
+use super::net::{Net, read};
+use super::plan::{LearnPlan, Trained};
+use super::run::Run;
+use super::{TrainError, Unreadable, data_card, open_trunk};
 use crate::dataset::Dataset;
 use crate::device::Device;
-use crate::image::Limits;
 use crate::method::LinearHash;
-use crate::method::exchnet;
-use crate::method::parts::{Extractor, Parts};
+use crate::method::parts::Extractor;
 use crate::model::{self, Card};
 use crate::task::Task;
-use crate::trunk::efficientnet_lite::POOLED;
-use crate::trunk::{TrunkKind, weights};
+use crate::trunk::{EfficientNetLite0, TrunkKind, weights};
 
-/// A method that trains a network.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum LearnMethod {
-    /// Asymmetric deep supervised hashing.
-    Adsh,
-    /// ExchNet with its options.
-    ExchNet(exchnet::Options),
-}
-
-impl LearnMethod {
-    /// The name on the command line.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Adsh => "adsh",
-            Self::ExchNet(_) => "exchnet",
-        }
-    }
-
-    /// Weight of the pull of a sampled image's code to its learned code.
-    pub(super) fn gamma(&self) -> f32 {
-        match self {
-            Self::Adsh => 200.0,
-            Self::ExchNet(_) => 0.0,
-        }
-    }
-
-    pub(super) fn parts(&self) -> usize {
-        match self {
-            Self::Adsh => 0,
-            Self::ExchNet(options) => options.parts,
-        }
-    }
-}
-
-/// What the learned codes are at first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Init {
-    /// Random signs for each image, as published.
-    Random,
-    /// One random code for each class.
-    Class,
-}
-
-/// Which part of the network is trained; the stem never is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trained {
-    /// The refine part, and what a method adds.
-    Refine,
-    /// Only what a method adds: the hash, and for ExchNet the attention.
-    Head,
-}
-
-/// What to train and how.
-#[derive(Debug, Clone)]
-pub struct LearnPlan {
-    /// The method.
-    pub method: LearnMethod,
-    /// Bits per code.
-    pub bits: usize,
-    /// Seed of every draw.
-    pub seed: u64,
-    /// Width and height of the trunk's input, in pixels.
-    pub size: u32,
-    /// Cached views of each image.
-    pub views: usize,
-    /// The least share of an image that a view shows.
-    pub least_area: f32,
-    /// Which part is trained.
-    pub trained: Trained,
-    /// First learned codes.
-    pub init: Init,
-    /// Outer iterations.
-    pub outer: usize,
-    /// Epochs over the sample in each.
-    pub epochs: usize,
-    /// Images in a sample; all of them if there are fewer.
-    pub sample: Option<usize>,
-    /// Images per step.
-    pub batch: usize,
-    /// Learning rate of new layers at the start; half of it for the pretrained ones.
-    pub rate: f64,
-    /// AdamW's weight decay.
-    pub weight_decay: f32,
-    /// Stop after about this many images were shown: the schedule is shortened as a whole.
-    pub images: Option<usize>,
-    /// A trunk file instead of the shipped weights.
-    pub weights: Option<PathBuf>,
-    /// Where the stem's features are kept.
-    pub cache: PathBuf,
-    /// Which images are refused.
-    pub limits: Limits,
-    /// Go on from the checkpoint of a run that was stopped.
-    pub resume: bool,
-}
+/// Steps that are timed to turn minutes into images; the last one counts.
+const TIMED: usize = 3;
+/// The share of the time that steps get: sweeps, anchors and checkpoints take the rest.
+const STEPPING: f64 = 0.95;
 
 /// What one epoch gave: a line of the log.
 #[derive(Debug, Clone, Serialize)]
 pub struct EpochReport {
     /// Outer iteration, from 1.
     pub outer: usize,
+    /// Outer iterations of the whole run.
+    pub of: usize,
     /// Epoch within it, from 1.
     pub epoch: usize,
     /// Mean loss.
@@ -143,6 +54,36 @@ pub struct EpochReport {
     pub exchange: bool,
 }
 
+/// What is known before the first step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outlook {
+    /// Images that will be shown.
+    pub images: usize,
+    /// Outer iterations.
+    pub outer: usize,
+    /// Epochs in each.
+    pub epochs: usize,
+    /// About how much memory training takes, in bytes.
+    pub memory: u64,
+    /// Seconds per image of the steps that were timed, where minutes were asked for.
+    pub seconds_per_image: Option<f64>,
+}
+
+/// What watches a training: it is told what will be done, and every epoch. A closure is
+/// told the epochs.
+pub trait Watcher {
+    /// Before the first step.
+    fn begins(&mut self, _: &Outlook) {}
+    /// After each epoch.
+    fn epoch(&mut self, report: &EpochReport);
+}
+
+impl<F: FnMut(&EpochReport)> Watcher for F {
+    fn epoch(&mut self, report: &EpochReport) {
+        self(report);
+    }
+}
+
 /// What was trained and written.
 #[derive(Debug)]
 pub struct Learned {
@@ -152,6 +93,8 @@ pub struct Learned {
     pub unreadable: Vec<Unreadable>,
     /// Time spent training, the stem's features not included.
     pub time: Duration,
+    /// Images shown, before an interruption too.
+    pub images: usize,
 }
 
 /// Where a run that writes `out` keeps its checkpoint.
@@ -163,28 +106,26 @@ pub fn checkpoint_path(out: &Path) -> PathBuf {
 
 /// Trains `plan` on the training split and writes the model to `out`.
 ///
-/// `report` gets every epoch; progress counts images shown.
+/// Progress counts images shown, after those whose stem's features are computed.
 ///
 /// # Errors
 /// When the images, the weights, the device or the file make trouble, the loss is no
-/// number any more, or the work is stopped; `out` is as before then.
+/// number any more, memory will not do, or the work is stopped; `out` is as before then.
 pub fn learn(
     plan: &LearnPlan,
     dataset: &Dataset,
     out: &Path,
     device: &Device,
     task: &Task<'_>,
-    report: &mut dyn FnMut(&EpochReport),
+    watcher: &mut dyn Watcher,
 ) -> Result<Learned, TrainError> {
+    let begun = Instant::now();
     model::check_writable(out)?;
     let kind = TrunkKind::EfficientNetLite0;
     let preprocess = kind.preprocess(plan.size)?;
-    let burn = device.burn();
-    let trunk = match &plan.weights {
-        Some(path) => weights::load(path, &burn)?,
-        None => weights::shipped(&burn)?,
-    };
-    let trunk = weights::rounded(trunk, &burn)?;
+    let needed = memory::estimate(plan, device);
+    memory::check(needed, plan, device)?;
+    let trunk = open_trunk(plan.weights.as_deref(), device)?;
     let views = Views { count: plan.views, seed: plan.seed, least_area: plan.least_area };
     let source = Source {
         stem: &trunk.stem.clone().fold(),
@@ -195,53 +136,44 @@ pub fn learn(
         limits: &plan.limits,
         device,
     };
-    let (cache, unreadable) = source.open(&plan.cache, task)?;
+    let path = checkpoint_path(out);
+    let key = run_key(plan, &source.key());
+    let saved = plan.resume.then(|| open_checkpoint(&path, &key)).transpose()?;
+    let (images, kept, unreadable) = open_images(plan, dataset, &source, task)?;
     let labels: Vec<Vec<u32>> =
-        cache.kept.iter().map(|position| dataset.train[*position].labels.clone()).collect();
+        kept.iter().map(|position| dataset.train[*position].labels.clone()).collect();
 
-    let training = burn.clone().autodiff();
-    let refine = trunk.refine.clone().train();
-    let parts = match plan.method.parts() {
-        0 => None,
-        // A clone would share its weights; a second reading does not.
-        parts => {
-            let local = weights::rounded(trunk.clone(), &burn)?.refine.train();
-            let mut parts = Parts::new(parts, local, &training);
-            parts.attention = new_weights(parts.attention, plan.seed);
-            Some(parts)
+    let (length, seconds_per_image) = match (&saved, plan.minutes) {
+        (Some(saved), _) => (saved.length, None),
+        (None, None) => (plan.length(labels.len(), plan.images), None),
+        (None, Some(minutes)) => {
+            let pace = pace(plan, &images, &labels, &trunk, device)?;
+            let left = minutes * 60.0 - begun.elapsed().as_secs_f64();
+            let shown = (left.max(0.0) * STEPPING / pace) as usize;
+            let budget = plan.images.map_or(shown, |images| images.min(shown));
+            (plan.length(labels.len(), Some(budget)), Some(pace))
         }
     };
-    let features = POOLED * (1 + plan.method.parts());
-    let (refine, parts) = match plan.trained {
-        Trained::Refine => (refine, parts),
-        Trained::Head => {
-            let frozen = |Parts { attention, local }| Parts { attention, local: local.freeze() };
-            (refine.freeze(), parts.map(frozen))
-        }
-    };
-    let linear = LinearConfig::new(features, plan.bits).with_bias(false).init(&training);
-    let mut linear = new_weights(linear, plan.seed);
-    linear.bias = Some(Param::from_tensor(Tensor::zeros([plan.bits], &training)));
-    let net = Net { refine, parts, linear };
-    let mut run = Run::new(plan, &cache, &labels, training);
-    let (path, key) = (checkpoint_path(out), run_key(plan, &cache));
-    let net = match plan.resume {
-        true => {
-            let failed = |reason: String| TrainError::Resume { path: path.clone(), reason };
-            let saved = Checkpoint::load(&path).map_err(|error| failed(error.to_string()))?;
-            if saved.run != key {
-                return Err(failed("it was made with other options or data".to_owned()));
-            }
-            run.resume(net, saved).map_err(failed)?
-        }
-        false => net,
-    };
-    let net = run.train(net, &path, &key, task, report)?;
+    watcher.begins(&Outlook {
+        images: length.images(),
+        outer: length.outer,
+        epochs: length.epochs,
+        memory: needed,
+        seconds_per_image,
+    });
+    let net = Net::new(plan, &trunk, &device.burn())?;
+    let mut run = Run::new(plan, &images, &labels, length, &net, device)?;
+    let mut net = net;
+    if let Some(saved) = saved {
+        let failed = |reason| TrainError::Resume { path: path.clone(), reason };
+        (run, net) = run.resume(net, saved).map_err(failed)?;
+    }
+    let trained = run.train(net, &path, &key, task, &mut |report| watcher.epoch(report));
+    let net = trained.map_err(|error| memory::advise(error, plan))?.valid();
     let time = Duration::from_secs_f64(run.at.seconds);
 
-    let net = net.valid();
-    let hash = hash_of(&net.linear)?;
-    let figures = [("images_shown", run.at.shown as f64), ("outer", run.outer as f64)];
+    let hash = hash_of(&net.linear, device)?;
+    let figures = [("images_shown", run.at.shown as f64), ("outer", length.outer as f64)];
     let card = Card {
         format: model::FORMAT,
         program: env!("CARGO_PKG_VERSION").to_owned(),
@@ -249,42 +181,87 @@ pub fn learn(
         bits: plan.bits,
         trunk: kind,
         parts: plan.method.parts(),
-        preprocess,
+        preprocess: preprocess.clone(),
         classes: dataset.classes.clone(),
-        data: data_card(dataset, &cache.kept),
+        data: data_card(dataset, &kept),
         seed: plan.seed,
         figures: figures.map(|(name, value)| (name.to_owned(), value)).into_iter().collect(),
         licence: "trunk: Apache-2.0 (EfficientNet-Lite0); the rest: as its training data"
             .to_owned(),
         learned: Some(run.learned()?),
     };
-    let extractor = Extractor { stem: trunk.stem, refine: net.refine, parts: net.parts };
+    let stem = net.stem.unwrap_or(trunk.stem);
+    let extractor = Extractor { stem, refine: net.refine, parts: net.parts };
     model::write(out, &card, extractor, &hash)?;
     // The model is there: nothing is left to go on with. A checkpoint that stays is no harm.
     let _ = std::fs::remove_file(&path);
-    Ok(Learned { card, unreadable, time })
+    Ok(Learned { card, unreadable, time, images: run.at.shown })
+}
+
+/// The images as the plan takes them, their positions in the training split, and those
+/// that cannot be read.
+pub(super) fn open_images<'a>(
+    plan: &LearnPlan,
+    dataset: &'a Dataset,
+    source: &'a Source<'_>,
+    task: &Task<'_>,
+) -> Result<(Images<'a>, Vec<usize>, Vec<Unreadable>), TrainError> {
+    if plan.trained != Trained::Full {
+        let (cache, unreadable) = source.open(&plan.cache, task)?;
+        let kept = cache.kept.clone();
+        return Ok((Images::Cached(cache), kept, unreadable));
+    }
+    let (kept, unreadable) = source.readable()?;
+    let samples = kept.iter().map(|position| &dataset.train[*position]).collect();
+    Ok((Images::Files { samples, preprocess: source.preprocess }, kept, unreadable))
+}
+
+/// Seconds per image, from a few steps of a network that is thrown away.
+fn pace(
+    plan: &LearnPlan,
+    images: &Images<'_>,
+    labels: &[Vec<u32>],
+    trunk: &EfficientNetLite0,
+    device: &Device,
+) -> Result<f64, TrainError> {
+    let length = plan.length(labels.len(), None);
+    let net = Net::new(plan, trunk, &device.burn())?;
+    let mut run = Run::new(plan, images, labels, length, &net, device)?;
+    let (seconds, _) = run.pace(net, TIMED).map_err(|error| memory::advise(error, plan))?;
+    Ok(seconds)
+}
+
+fn open_checkpoint(path: &Path, key: &str) -> Result<Checkpoint, TrainError> {
+    let failed = |reason: String| TrainError::Resume { path: path.to_owned(), reason };
+    let saved = Checkpoint::load(path).map_err(|error| failed(error.to_string()))?;
+    match saved.run == key {
+        true => Ok(saved),
+        false => Err(failed("it was made with other options or data".to_owned())),
+    }
 }
 
 /// Everything that a run's results depend on, as far as it can differ between calls.
-fn run_key(plan: &LearnPlan, cache: &StemCache) -> String {
-    let LearnPlan { method, bits, seed, init, outer, epochs, sample, batch, .. } = plan;
-    let LearnPlan { rate, weight_decay, images, trained, .. } = plan;
+///
+/// Not how an update is divided into passes: who runs out of memory may go on with
+/// smaller ones.
+fn run_key(plan: &LearnPlan, data: &blake3::Hash) -> String {
+    let LearnPlan { method, bits, seed, init, outer, epochs, sample, .. } = plan;
+    let LearnPlan { optimiser, schedule, rate, pretrained, weight_decay, .. } = plan;
+    let LearnPlan { trained, images, minutes, .. } = plan;
+    let update = plan.batch * plan.accumulate;
     let text = format!(
-        "{} {method:?} {bits} {seed} {init:?} {outer} {epochs} {sample:?} {batch} {rate} {weight_decay} {images:?} {trained:?}",
-        cache.key,
+        "{data} {method:?} {bits} {seed} {init:?} {outer} {epochs} {sample:?} {update} \
+         {optimiser:?} {schedule:?} {rate} {pretrained} {weight_decay} {trained:?} {images:?} \
+         {minutes:?}"
     );
     blake3::hash(text.as_bytes()).to_hex().to_string()
 }
 
 /// The linear layer as a hash.
-fn hash_of(linear: &Linear) -> Result<LinearHash, TrainError> {
+fn hash_of(linear: &Linear, device: &Device) -> Result<LinearHash, TrainError> {
     let [features, _] = linear.weight.dims();
-    let values = |data: TensorData| data.try_into_vec::<f32>().unwrap_or_default();
-    let projection = values(linear.weight.val().into_data());
-    let bias = linear.bias.as_ref().map(|bias| values(bias.val().into_data()));
-    let hash = LinearHash::new(vec![0.0; features], projection).map_err(model::ModelError::from)?;
-    Ok(match bias {
-        Some(bias) => hash.with_bias(bias).map_err(model::ModelError::from)?,
-        None => hash,
-    })
+    let hash = LinearHash::new(vec![0.0; features], read(device, linear.weight.val())?);
+    let hash = hash.map_err(model::ModelError::from)?;
+    let Some(bias) = &linear.bias else { return Ok(hash) };
+    Ok(hash.with_bias(read(device, bias.val())?).map_err(model::ModelError::from)?)
 }

@@ -9,15 +9,22 @@ mod cache;
 mod checkpoint;
 mod draw;
 mod evaluate;
+mod images;
 mod learn;
+mod memory;
+mod net;
 mod optimiser;
+#[cfg(test)]
+mod plain;
+mod plan;
 mod run;
 mod shallow;
-mod step;
+mod timing;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::dataset::{Dataset, Sample};
+use crate::device::Device;
 use crate::encoder::{EncodeError, Encoder, FileFeatures};
 use crate::eval::EvalError;
 use crate::image::{ImageError, Limits, PreprocessError};
@@ -26,13 +33,13 @@ use crate::method::asymmetric::OneKind;
 use crate::model::{DataCard, ModelError};
 use crate::task::Task;
 use crate::trunk::weights::WeightsError;
+use crate::trunk::{EfficientNetLite0, weights};
 
 pub use evaluate::{Evaluation, Split, evaluate};
-pub use learn::{
-    EpochReport, Init, LearnMethod, LearnPlan, Learned, Trained, checkpoint_path, learn,
-};
+pub use learn::{EpochReport, Learned, Outlook, Watcher, checkpoint_path, learn};
+pub use plan::{Init, LearnMethod, LearnPlan, Optimiser, Recipe, Schedule, Trained};
 pub use shallow::{Fitted, ShallowPlan, fit_shallow};
-pub use step::{StepTimes, time_refine_step};
+pub use timing::{StepTimes, time_training};
 
 /// Why a model could not be fitted or measured.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +99,32 @@ pub enum TrainError {
         /// The learning rate of new layers.
         rate: f64,
     },
+    /// The learning rate is impossible.
+    #[error("{0}; give --lr between 0 and 1")]
+    Rate(String),
+    /// This machine is too small.
+    #[error(
+        "training needs about {needed:.1} GiB of memory and this machine has {here:.1}; try {way}"
+    )]
+    Memory {
+        /// GiB needed.
+        needed: f64,
+        /// GiB there are.
+        here: f64,
+        /// Options that need less.
+        way: String,
+    },
+    /// The graphics adapter is too small.
+    #[error("{device} ran out of memory; go on with --resume {way}, or close other programs")]
+    OutOfMemory {
+        /// The device.
+        device: String,
+        /// Options that need less.
+        way: String,
+    },
+    /// Files for a measurement could not be written.
+    #[error("cannot write a temporary file: {0}; set TMPDIR to a folder with some space")]
+    Temporary(std::io::Error),
     /// The data set has no such split.
     #[error("the data set has no {0} split; choose another --split")]
     NoSplit(&'static str),
@@ -122,6 +155,17 @@ pub struct Unreadable {
     pub path: PathBuf,
     /// Why.
     pub error: ImageError,
+}
+
+/// The trunk in a file or the shipped one, in the half precision that a model file
+/// holds: what is fitted to it is fitted to what will be read back.
+fn open_trunk(file: Option<&Path>, device: &Device) -> Result<EfficientNetLite0, TrainError> {
+    let burn = device.burn();
+    let trunk = match file {
+        Some(path) => weights::load(path, &burn)?,
+        None => weights::shipped(&burn)?,
+    };
+    Ok(weights::rounded(trunk, &burn)?)
 }
 
 /// Features and labels of the images of a split that could be read.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::{TrainError, Unreadable, data_card, split_features};
+use super::{TrainError, Unreadable, data_card, open_trunk, split_features};
 use crate::dataset::Dataset;
 use crate::device::Device;
 use crate::encoder::Encoder;
@@ -14,7 +14,7 @@ use crate::image::Limits;
 use crate::method::{Features, Shallow};
 use crate::model::{self, Card};
 use crate::task::Task;
-use crate::trunk::{TrunkKind, weights};
+use crate::trunk::TrunkKind;
 
 /// What to fit.
 #[derive(Debug, Clone)]
@@ -57,13 +57,7 @@ pub fn fit_shallow(
     model::check_writable(out)?;
     let kind = TrunkKind::EfficientNetLite0;
     let preprocess = kind.preprocess(plan.size)?;
-    let burn = device.burn();
-    let trunk = match &plan.weights {
-        Some(path) => weights::load(path, &burn)?,
-        None => weights::shipped(&burn)?,
-    };
-    // The model file holds half precision: fit to what will be read back.
-    let trunk = weights::rounded(trunk, &burn)?;
+    let trunk = open_trunk(plan.weights.as_deref(), device)?;
     let encoder = Encoder::new(trunk.clone().into(), preprocess.clone(), device.clone());
     let begun = Instant::now();
     let split = split_features(&encoder, "training", &dataset.train, &plan.limits, task)?;

@@ -14,8 +14,10 @@ that it shares with its neighbours), so one large image keeps all cores busy, to
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Arch, Simd};
 use rayon::prelude::*;
+
+use super::cpu_channels::{AllChannels, ByChannels, load, store};
 
 /// How many bytes a band's widened rows may take, so that they stay in a core's
 /// second-level cache.
@@ -153,7 +155,7 @@ impl Block<'_> {
             }
         }
         second.resize(rows * output.width * wide.channels, 0.0);
-        Arch::new().dispatch(Depthwise {
+        Arch::new().dispatch(AllChannels(Depthwise {
             x: first,
             first_row: from,
             input: wide,
@@ -165,7 +167,7 @@ impl Block<'_> {
             out: second,
             row,
             out_width: output.width,
-        });
+        }));
         for (i, out) in out.chunks_exact_mut(output.channels).enumerate() {
             out.copy_from_slice(self.project_bias);
             if self.skip {
@@ -215,11 +217,34 @@ fn product(
         let how = if bias.is_some() { Accum::Replace } else { Accum::Add };
         matmul(target, how, x, weight, 1.0, Par::Seq);
         if let Some(bias) = bias {
-            Arch::new().dispatch(|| {
-                for row in out.chunks_exact_mut(width) {
-                    row.iter_mut().zip(bias).for_each(|(v, b)| *v = (*v + b).clamp(0.0, 6.0));
-                }
-            });
+            Arch::new().dispatch(AllChannels(BiasRelu6 { bias, out }));
+        }
+    }
+}
+
+/// Adds a bias to every row and keeps the result in 0 to 6.
+struct BiasRelu6<'a> {
+    bias: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl ByChannels for BiasRelu6<'_> {
+    fn channels(&self) -> usize {
+        self.bias.len()
+    }
+
+    #[inline(always)]
+    fn block<S: Simd, const N: usize>(&mut self, simd: S, from: usize) {
+        let (channels, block) = (self.bias.len(), from..from + N * S::F32_LANES);
+        let (zero, six) = (simd.splat_f32s(0.0), simd.splat_f32s(6.0));
+        let bias = load::<S, N>(&self.bias[block.clone()], zero);
+        for row in self.out.chunks_exact_mut(channels) {
+            let mut values = load::<S, N>(&row[block.clone()], zero);
+            for i in 0..N {
+                let sum = simd.add_f32s(values[i], bias[i]);
+                values[i] = simd.max_f32s(zero, simd.min_f32s(six, sum));
+            }
+            store::<S, N>(&mut row[block.clone()], values);
         }
     }
 }
@@ -273,32 +298,14 @@ pub(super) struct Depthwise<'a> {
     pub out_width: usize,
 }
 
-impl WithSimd for Depthwise<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        let channels = self.input.channels;
-        let mut from = 0;
-        while channels - from >= 4 * S::F32_LANES {
-            self.channel_block::<S, 4>(simd, from);
-            from += 4 * S::F32_LANES;
-        }
-        while channels - from >= S::F32_LANES {
-            self.channel_block::<S, 1>(simd, from);
-            from += S::F32_LANES;
-        }
-        for channel in from..channels {
-            self.channel_block::<pulp::Scalar, 1>(pulp::Scalar, channel);
-        }
+impl ByChannels for Depthwise<'_> {
+    fn channels(&self) -> usize {
+        self.input.channels
     }
-}
 
-impl Depthwise<'_> {
-    /// All positions of the `N` registers of channels from `from` on: their weights
-    /// stay in the first-level cache.
+    /// All positions: the block's weights stay in the first-level cache.
     #[inline(always)]
-    fn channel_block<S: Simd, const N: usize>(&mut self, simd: S, from: usize) {
+    fn block<S: Simd, const N: usize>(&mut self, simd: S, from: usize) {
         let (channels, width) = (self.input.channels, self.input.width);
         let block = N * S::F32_LANES;
         let (_, pad_y) = same_padding(self.input.height, self.kernel, self.stride);
@@ -337,15 +344,6 @@ impl Depthwise<'_> {
             }
         }
     }
-}
-
-/// `N` registers from a slice that holds just as many values.
-#[inline(always)]
-fn load<S: Simd, const N: usize>(values: &[f32], zero: S::f32s) -> [S::f32s; N] {
-    let (registers, _) = S::as_simd_f32s(values);
-    let mut loaded = [zero; N];
-    loaded.iter_mut().zip(registers).for_each(|(l, r)| *l = *r);
-    loaded
 }
 
 #[cfg(test)]

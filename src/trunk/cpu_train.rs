@@ -1,5 +1,5 @@
 /*!
-Training's share of the CPU work: convolutions and batch norms with their gradients.
+Training's share of the CPU work: convolutions with their gradients.
 
 As in `cpu.rs`, everything is channels-last slices. A map of `positions` rows and
 `channels` columns is `[batch · height · width, channels]`. Every sum is taken over
@@ -12,13 +12,12 @@ use faer::{Accum, MatMut, MatRef, Par};
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::cpu::{Depthwise, Shape, TILE, same_padding};
+use super::cpu::{Depthwise, Shape, TILE};
+use super::cpu_channels::AllChannels;
+use super::cpu_depthwise::{InputGrad, WeightGrad};
 
 /// Into how many parts a sum over positions or images is split.
-const PARTS: usize = 16;
-/// Channels that a depthwise gradient works on at a time: enough that the loop over
-/// them outweighs what surrounds it, few enough that a map's share stays in cache.
-const LANES: usize = 256;
+pub(super) const PARTS: usize = 16;
 
 /// `y = x · wᵀ`: `x` has rows of `input` values, `w` is `[output, input]`.
 pub(super) fn pointwise(x: &[f32], w: &[f32], input: usize) -> Vec<f32> {
@@ -81,32 +80,6 @@ impl Geometry {
             ..self.input
         }
     }
-
-    /// Calls `tap(input position, output position, tap)` for every product in the
-    /// convolution of one image, in a fixed order.
-    #[inline(always)]
-    fn for_taps(&self, mut tap: impl FnMut(usize, usize, usize)) {
-        let (input, output) = (self.input, self.output());
-        let (_, pad_y) = same_padding(input.height, self.kernel, self.stride);
-        let (_, pad_x) = same_padding(input.width, self.kernel, self.stride);
-        for oy in 0..output.height {
-            for ky in 0..self.kernel {
-                let iy = (oy * self.stride + ky).wrapping_sub(pad_y);
-                if iy >= input.height {
-                    continue;
-                }
-                for ox in 0..output.width {
-                    for kx in 0..self.kernel {
-                        let ix = (ox * self.stride + kx).wrapping_sub(pad_x);
-                        if ix < input.width {
-                            let position = oy * output.width + ox;
-                            tap(iy * input.width + ix, position, ky * self.kernel + kx);
-                        }
-                    }
-                }
-            }
-        }
-    }
 }
 
 /// A depthwise convolution of whole images, weights `[kernel, kernel, channels]`.
@@ -116,7 +89,7 @@ pub(super) fn depthwise(x: &[f32], w: &[f32], g: Geometry) -> Vec<f32> {
     let bias = vec![0.0; g.input.channels];
     let images = x.par_chunks_exact(image).zip(out.par_chunks_exact_mut(output.len()));
     images.for_each(|(x, out)| {
-        Arch::new().dispatch(Depthwise {
+        Arch::new().dispatch(AllChannels(Depthwise {
             x,
             first_row: 0,
             input: g.input,
@@ -128,30 +101,18 @@ pub(super) fn depthwise(x: &[f32], w: &[f32], g: Geometry) -> Vec<f32> {
             out,
             row: 0,
             out_width: output.width,
-        });
+        }));
     });
     out
 }
 
 /// The gradient of [`depthwise`] for `x`.
 pub(super) fn depthwise_x_grad(dy: &[f32], w: &[f32], g: Geometry) -> Vec<f32> {
-    let (image, output, channels) = (g.input.len(), g.output().len(), g.input.channels);
+    let (image, output) = (g.input.len(), g.output().len());
     let mut dx = vec![0.0; dy.len() / output.max(1) * image];
     let images = dy.par_chunks_exact(output).zip(dx.par_chunks_exact_mut(image));
     images.for_each(|(dy, dx)| {
-        Arch::new().dispatch(|| {
-            for from in (0..channels).step_by(LANES) {
-                let lanes = LANES.min(channels - from);
-                g.for_taps(|i, o, t| {
-                    let dx = &mut dx[i * channels + from..][..lanes];
-                    let dy = &dy[o * channels + from..][..lanes];
-                    let w = &w[t * channels + from..][..lanes];
-                    for ((dx, dy), w) in dx.iter_mut().zip(dy).zip(w) {
-                        *dx += dy * w;
-                    }
-                });
-            }
-        });
+        Arch::new().dispatch(AllChannels(InputGrad { dy, weight: w, geometry: g, dx }));
     });
     dx
 }
@@ -166,19 +127,8 @@ pub(super) fn depthwise_w_grad(x: &[f32], dy: &[f32], g: Geometry) -> Vec<f32> {
         .map(|(x, dy)| {
             let mut dw = vec![0.0; g.kernel * g.kernel * channels];
             for (x, dy) in x.chunks_exact(image).zip(dy.chunks_exact(output)) {
-                Arch::new().dispatch(|| {
-                    for from in (0..channels).step_by(LANES) {
-                        let lanes = LANES.min(channels - from);
-                        g.for_taps(|i, o, t| {
-                            let dw = &mut dw[t * channels + from..][..lanes];
-                            let dy = &dy[o * channels + from..][..lanes];
-                            let x = &x[i * channels + from..][..lanes];
-                            for ((dw, dy), x) in dw.iter_mut().zip(dy).zip(x) {
-                                *dw += dy * x;
-                            }
-                        });
-                    }
-                });
+                let work = WeightGrad { x, dy, geometry: g, dw: &mut dw };
+                Arch::new().dispatch(AllChannels(work));
             }
             dw
         })
@@ -186,157 +136,8 @@ pub(super) fn depthwise_w_grad(x: &[f32], dy: &[f32], g: Geometry) -> Vec<f32> {
     sum_in_order(parts, g.kernel * g.kernel * channels)
 }
 
-/// What batch norm computed and its gradient needs again.
-#[derive(Debug, Clone)]
-pub(super) struct Normed {
-    /// `[positions, channels]`.
-    pub out: Vec<f32>,
-    /// Of each channel over the batch.
-    pub mean: Vec<f32>,
-    /// Biased, of each channel over the batch.
-    pub variance: Vec<f32>,
-}
-
-/// Batch norm with the batch's own statistics and, if asked for, ReLU6 behind it.
-pub(super) fn norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, relu6: bool) -> Normed {
-    let channels = gamma.len();
-    let positions = (x.len() / channels) as f32;
-    let [sum] = reduce(x, channels, |[sum], row| {
-        sum.iter_mut().zip(row).for_each(|(s, x)| *s += x);
-    });
-    let mean: Vec<f32> = sum.iter().map(|s| s / positions).collect();
-    // A second pass: the difference of two large sums would lose small variances.
-    let [squares] = reduce(x, channels, |[sum], row| {
-        for ((s, x), m) in sum.iter_mut().zip(row).zip(&mean) {
-            *s += (x - m) * (x - m);
-        }
-    });
-    let variance: Vec<f32> = squares.iter().map(|s| s / positions).collect();
-    let (scale, shift) = affine(gamma, beta, &mean, &variance, epsilon);
-    let mut out = vec![0.0; x.len()];
-    out.par_chunks_mut(TILE * channels).zip(x.par_chunks(TILE * channels)).for_each(|(out, x)| {
-        Arch::new().dispatch(|| {
-            for (out, x) in out.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-                for (((o, x), a), b) in out.iter_mut().zip(x).zip(&scale).zip(&shift) {
-                    let value = x * a + b;
-                    *o = if relu6 { value.clamp(0.0, 6.0) } else { value };
-                }
-            }
-        });
-    });
-    Normed { out, mean, variance }
-}
-
-/// The gradients of [`norm`]: for `x`, γ and β.
-///
-/// With x̂ = (x − μ)/√(σ²+ε) and d the incoming gradient where ReLU6 lets it through:
-/// `dβ = Σd`, `dγ = Σd·x̂`, `dx = γ/√(σ²+ε) · (d − (dβ + x̂·dγ)/n)`.
-#[allow(clippy::too_many_arguments)]
-pub(super) fn norm_grad(
-    dy: &[f32],
-    x: &[f32],
-    gamma: &[f32],
-    beta: &[f32],
-    mean: &[f32],
-    variance: &[f32],
-    epsilon: f32,
-    relu6: bool,
-) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
-    let channels = gamma.len();
-    let positions = (x.len() / channels) as f32;
-    let (scale, shift) = affine(gamma, beta, mean, variance, epsilon);
-    let inverse: Vec<f32> = variance.iter().map(|v| 1.0 / (v + epsilon).sqrt()).collect();
-    // All of one length known to the compiler, so that the loops below are vectors.
-    let (mean, inverse) = (&mean[..channels], &inverse[..channels]);
-    let (scale, shift) = (&scale[..channels], &shift[..channels]);
-    // Without ReLU6 everything passes.
-    let (least, most) = if relu6 { (0.0, 6.0) } else { (f32::NEG_INFINITY, f32::INFINITY) };
-    let passed = |dy: f32, value: f32| {
-        // The borders themselves still pass a gradient, as with Burn's clamp.
-        if value >= least && value <= most { dy } else { 0.0 }
-    };
-    let rows = TILE * channels;
-    let parts: Vec<[Vec<f32>; 2]> = dy
-        .par_chunks(part_rows(x.len() / channels) * channels)
-        .zip(x.par_chunks(part_rows(x.len() / channels) * channels))
-        .map(|(dy, x)| {
-            let (mut sum, mut product) = (vec![0.0f32; channels], vec![0.0f32; channels]);
-            Arch::new().dispatch(|| {
-                let (sum, product) = (&mut sum[..channels], &mut product[..channels]);
-                for (dy, x) in dy.chunks_exact(channels).zip(x.chunks_exact(channels)) {
-                    let (dy, x) = (&dy[..channels], &x[..channels]);
-                    for c in 0..channels {
-                        let d = passed(dy[c], x[c] * scale[c] + shift[c]);
-                        sum[c] += d;
-                        product[c] += d * (x[c] - mean[c]) * inverse[c];
-                    }
-                }
-            });
-            [sum, product]
-        })
-        .collect();
-    let (sums, products) = parts.into_iter().map(|[s, p]| (s, p)).unzip();
-    let (d_beta, d_gamma) = (sum_in_order(sums, channels), sum_in_order(products, channels));
-    let of_beta: Vec<f32> = d_beta.iter().map(|d| d / positions).collect();
-    let of_gamma: Vec<f32> = d_gamma.iter().map(|d| d / positions).collect();
-    let (of_beta, of_gamma) = (&of_beta[..channels], &of_gamma[..channels]);
-    let mut dx = vec![0.0; x.len()];
-    let chunks = dx.par_chunks_mut(rows).zip(dy.par_chunks(rows)).zip(x.par_chunks(rows));
-    chunks.for_each(|((dx, dy), x)| {
-        Arch::new().dispatch(|| {
-            let rows = dy.chunks_exact(channels).zip(x.chunks_exact(channels));
-            for (dx, (dy, x)) in dx.chunks_exact_mut(channels).zip(rows) {
-                let (dx, dy, x) = (&mut dx[..channels], &dy[..channels], &x[..channels]);
-                for c in 0..channels {
-                    let d = passed(dy[c], x[c] * scale[c] + shift[c]);
-                    let normed = (x[c] - mean[c]) * inverse[c];
-                    dx[c] = scale[c] * (d - of_beta[c] - normed * of_gamma[c]);
-                }
-            }
-        });
-    });
-    (dx, d_gamma, d_beta)
-}
-
-/// Batch norm as `scale · x + shift`.
-fn affine(
-    gamma: &[f32],
-    beta: &[f32],
-    mean: &[f32],
-    variance: &[f32],
-    epsilon: f32,
-) -> (Vec<f32>, Vec<f32>) {
-    let scale = gamma.iter().zip(variance).map(|(g, v)| g / (v + epsilon).sqrt());
-    let scale: Vec<f32> = scale.collect();
-    let shift = beta.iter().zip(mean).zip(&scale).map(|((b, m), s)| b - m * s).collect();
-    (scale, shift)
-}
-
-/// Rows of each part of a sum over `positions`.
-fn part_rows(positions: usize) -> usize {
-    positions.div_ceil(PARTS).max(1)
-}
-
-/// Sums of something over all rows, one per channel.
-fn reduce<const N: usize>(
-    x: &[f32],
-    channels: usize,
-    add: impl Fn(&mut [Vec<f32>; N], &[f32]) + Sync,
-) -> [Vec<f32>; N] {
-    let parts: Vec<[Vec<f32>; N]> = x
-        .par_chunks(part_rows(x.len() / channels) * channels)
-        .map(|x| {
-            let mut sums = std::array::from_fn(|_| vec![0.0; channels]);
-            Arch::new().dispatch(|| x.chunks_exact(channels).for_each(|row| add(&mut sums, row)));
-            sums
-        })
-        .collect();
-    std::array::from_fn(|i| {
-        sum_in_order(parts.iter().map(|part| part[i].clone()).collect(), channels)
-    })
-}
-
-fn sum_in_order(parts: Vec<Vec<f32>>, len: usize) -> Vec<f32> {
+/// The sum of vectors of `len` values, one after the other.
+pub(super) fn sum_in_order(parts: Vec<Vec<f32>>, len: usize) -> Vec<f32> {
     let mut sum = vec![0.0; len];
     for part in parts {
         sum.iter_mut().zip(part).for_each(|(s, p)| *s += p);

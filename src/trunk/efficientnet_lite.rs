@@ -299,6 +299,26 @@ impl EfficientNetLite0 {
     }
 }
 
+/// Numbers that the layers of the stem and of refine give for one image of `size`
+/// pixels, a convolution and its norm counted each: what training keeps.
+#[cfg(feature = "train")]
+pub(crate) fn activations(size: usize) -> [usize; 2] {
+    let mut side = size.div_ceil(2);
+    let mut kept = [2 * ENTRY * side * side, 0];
+    let (mut input, mut block) = (ENTRY, 0);
+    for (repeats, _, stride, expansion, output) in STAGES {
+        for repeat in 0..repeats {
+            let wide = if expansion == 1 { 0 } else { input * expansion * side * side };
+            side = if repeat == 0 { side.div_ceil(stride) } else { side };
+            let narrow = (input * expansion + output) * side * side;
+            kept[usize::from(block >= STEM_BLOCKS)] += 2 * (wide + narrow);
+            (input, block) = (output, block + 1);
+        }
+    }
+    kept[1] += 2 * POOLED * side * side;
+    kept
+}
+
 /// Global average pooling: `[batch, channels, H, W]` to `[batch, channels]`.
 pub fn pool(x: Tensor<4>) -> Tensor<2> {
     x.mean_dims(&[2, 3]).flatten(1, 3)

@@ -6,6 +6,11 @@ refine gives the last map. What is made of either is a method's business.
 */
 
 mod cpu;
+mod cpu_channels;
+#[cfg(feature = "train")]
+mod cpu_depthwise;
+#[cfg(feature = "train")]
+mod cpu_norm;
 #[cfg(feature = "train")]
 mod cpu_train;
 mod ops;

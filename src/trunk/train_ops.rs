@@ -17,6 +17,7 @@ use burn::nn::BatchNorm;
 use burn::prelude::*;
 
 use super::cpu::Shape;
+use super::cpu_norm::{self, Seen};
 use super::cpu_train::{self, Geometry};
 use super::ops::{channels_last, contiguous, from_channels_last, values};
 
@@ -72,7 +73,7 @@ impl CpuTrainOps for Flex {
     ) -> (Tensor_, Tensor_, Tensor_) {
         let (x, batch, shape) = channels_last(&x);
         let (gamma, beta) = (contiguous(gamma), contiguous(beta));
-        let normed = cpu_train::norm(values(&x), values(&gamma), values(&beta), epsilon, relu6);
+        let normed = cpu_norm::norm(values(&x), values(&gamma), values(&beta), epsilon, relu6);
         let out = from_channels_last(normed.out, batch, shape);
         (out, vector(normed.mean), vector(normed.variance))
     }
@@ -165,24 +166,23 @@ impl Backward<Flex, 3> for Norm {
         let state = ops.state;
         let (x, batch, shape) = channels_last(&state.x);
         let (gamma, beta) = (contiguous(state.gamma), contiguous(state.beta));
-        let (dx, d_gamma, d_beta) = cpu_train::norm_grad(
-            values(&dy),
-            values(&x),
-            values(&gamma),
-            values(&beta),
-            values(&state.mean),
-            values(&state.variance),
-            state.epsilon,
-            state.relu6,
-        );
+        let seen = Seen {
+            gamma: values(&gamma),
+            beta: values(&beta),
+            mean: values(&state.mean),
+            variance: values(&state.variance),
+            epsilon: state.epsilon,
+            relu6: state.relu6,
+        };
+        let grads_of = seen.grads(values(&dy), values(&x));
         if let Some(node) = of_x {
-            grads.register::<Flex>(node.id, from_channels_last(dx, batch, shape));
+            grads.register::<Flex>(node.id, from_channels_last(grads_of.x, batch, shape));
         }
         if let Some(node) = of_gamma {
-            grads.register::<Flex>(node.id, vector(d_gamma));
+            grads.register::<Flex>(node.id, vector(grads_of.gamma));
         }
         if let Some(node) = of_beta {
-            grads.register::<Flex>(node.id, vector(d_beta));
+            grads.register::<Flex>(node.id, vector(grads_of.beta));
         }
     }
 }
@@ -316,11 +316,17 @@ mod tests {
     #[test]
     fn gradients_equal_burns() {
         let device = Device::flex().autodiff();
-        for (kernel, stride, size, output) in
-            [(3, 1, 7, 24), (5, 1, 5, 13), (5, 2, 10, 40), (3, 2, 9, 24), (5, 2, 3, 7)]
-        {
+        for (kernel, stride, size, output, expansion) in [
+            (3, 1, 7, 24, 3),
+            (5, 1, 5, 13, 4),
+            (5, 2, 10, 40, 3),
+            (3, 2, 9, 24, 4),
+            (5, 2, 3, 7, 3),
+            (5, 1, 1, 7, 1),
+        ] {
             device.seed(7);
-            let block = Block::new_test([24, output], kernel, stride, 3, &device);
+            // 96 channels are a block of four registers and two single ones.
+            let block = Block::new_test([24, output], kernel, stride, expansion, &device);
             let x = Tensor::<4>::random([3, 24, size, size], Distribution::Default, &device);
             let theirs = run(&block.clone(), &x, false);
             let ours = run(&block.clone(), &x, true);

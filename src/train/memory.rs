@@ -1,0 +1,140 @@
+/*!
+How much memory a training will take, said before it starts.
+
+What a step keeps for its backward pass outgrows everything else: the result of every
+convolution and of every norm behind one, for every pass of every image.
+*/
+
+use super::TrainError;
+use super::plan::{LearnPlan, Optimiser, Trained};
+use crate::device::Device;
+use crate::encoder::EncodeError;
+use crate::trunk::efficientnet_lite::{POOLED, activations};
+
+/// Bytes of a number.
+const NUMBER: u64 = 4;
+/// What the process takes besides (bytes): code, buffers, images that are made ready.
+const BASE: u64 = 300 << 20;
+/// Numbers in the stem and in the refine part.
+const WEIGHTS: [u64; 2] = [380_000, 3_000_000];
+
+/// About how many bytes training takes, on the CPU or on a graphics adapter.
+///
+/// On the CPU a convolution keeps its input and a norm its own, gradients take half as
+/// much again while they pass. Burn's operations on a graphics adapter, where a norm is
+/// several, keep about three times as much.
+pub(super) fn estimate(plan: &LearnPlan, device: &Device) -> u64 {
+    let [stem, refine] = activations(plan.size as usize).map(|n| n as u64);
+    let parts = plan.method.parts() as u64;
+    let stem = if plan.trained == Trained::Full { stem } else { 0 };
+    let passes = match plan.trained {
+        // The gradient of attention passes through the frozen parts, none through GFR.
+        Trained::Head => parts,
+        Trained::Full | Trained::Refine => parts + 1,
+    };
+    let per_image = stem + refine * passes;
+    let factor = if device.is_cpu() { 3 } else { 9 };
+    let kept = per_image * plan.batch as u64 * NUMBER * factor / 2;
+    let copies = match plan.optimiser {
+        Optimiser::AdamW => 4,
+        Optimiser::Sgd => 3,
+    };
+    let branches = 1 + u64::from(parts > 0);
+    let linear = POOLED as u64 * (1 + parts) * plan.bits as u64;
+    let weights = (WEIGHTS[0] + WEIGHTS[1] * branches + linear) * NUMBER * copies;
+    BASE + kept + weights
+}
+
+/// Refuses what cannot fit into this machine's memory.
+///
+/// A graphics adapter does not say how much it has; there the driver will.
+///
+/// # Errors
+/// [`TrainError::Memory`] when there is not enough.
+pub(super) fn check(needed: u64, plan: &LearnPlan, device: &Device) -> Result<(), TrainError> {
+    if !device.is_cpu() {
+        return Ok(());
+    }
+    let mut system = sysinfo::System::new();
+    system.refresh_memory();
+    let here = match system.cgroup_limits() {
+        Some(limits) => limits.total_memory.min(system.total_memory()),
+        None => system.total_memory(),
+    };
+    // A system that does not say counts as large enough.
+    if here == 0 || needed <= here {
+        return Ok(());
+    }
+    Err(TrainError::Memory { needed: gibibytes(needed), here: gibibytes(here), way: way(plan) })
+}
+
+/// Bytes as GiB.
+pub(super) fn gibibytes(bytes: u64) -> f64 {
+    bytes as f64 / (1u64 << 30) as f64
+}
+
+/// An error as it is, unless it says that a device ran out of memory.
+pub(super) fn advise(error: TrainError, plan: &LearnPlan) -> TrainError {
+    let TrainError::Encode(EncodeError::Device { device, reason }) = &error else { return error };
+    let text = reason.to_lowercase();
+    let signs = ["outofmemory", "out-of-memory", "out of memory", "buffertoobig"];
+    match signs.iter().any(|sign| text.contains(sign)) {
+        true => TrainError::OutOfMemory { device: device.clone(), way: way(plan) },
+        false => error,
+    }
+}
+
+/// How to take less memory.
+fn way(plan: &LearnPlan) -> String {
+    if plan.batch > 1 {
+        let batch = plan.batch.div_ceil(2);
+        let accumulate = (plan.batch * plan.accumulate).div_ceil(batch);
+        format!("--batch {batch} --accumulate {accumulate}")
+    } else {
+        format!("--size {}", (plan.size / 2).max(32))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method::exchnet;
+    use crate::train::plan::{LearnMethod, Recipe};
+
+    fn plan(trained: Trained) -> LearnPlan {
+        let method = LearnMethod::ExchNet(exchnet::Options::default());
+        LearnPlan::new(Recipe::Quick, method, trained, "".into())
+    }
+
+    #[test]
+    fn more_training_takes_more_memory() {
+        let of = |trained| estimate(&plan(trained), &Device::Cpu);
+        assert!(of(Trained::Head) < of(Trained::Refine));
+        assert!(of(Trained::Refine) < of(Trained::Full));
+        let larger = LearnPlan { batch: 64, ..plan(Trained::Refine) };
+        assert!(estimate(&larger, &Device::Cpu) > of(Trained::Refine));
+    }
+
+    #[test]
+    fn too_much_is_refused_with_a_way_out() {
+        let plan = LearnPlan { batch: 32, accumulate: 2, ..plan(Trained::Full) };
+        assert!(check(1 << 20, &plan, &Device::Cpu).is_ok());
+        let error = check(u64::MAX, &plan, &Device::Cpu).unwrap_err().to_string();
+        assert!(error.contains("--batch 16 --accumulate 4"), "{error}");
+    }
+
+    #[test]
+    fn an_adapter_out_of_memory_is_told_from_other_failures() {
+        let failed = |reason: &str| {
+            let (device, reason) = ("a card".to_owned(), reason.to_owned());
+            TrainError::Encode(EncodeError::Device { device, reason })
+        };
+        let plan = plan(Trained::Refine);
+        let error = advise(failed("Server(OutOfMemory { reason: 3 })"), &plan).to_string();
+        assert!(error.contains("--resume --batch 16 --accumulate 2"), "{error}");
+        let error = advise(failed("device lost"), &plan);
+        assert!(matches!(error, TrainError::Encode(_)));
+        let last = LearnPlan { batch: 1, ..plan };
+        assert!(way(&last).contains("--size 80"));
+    }
+}

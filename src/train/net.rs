@@ -1,0 +1,247 @@
+/*!
+What is trained, and one step of it: forward, loss, backward, update.
+*/
+
+use std::time::{Duration, Instant};
+
+use burn::module::{Module, Param, ParamGroup};
+use burn::nn::{Linear, LinearConfig};
+use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::tensor::{Device as BurnDevice, Tensor, TensorData};
+
+use super::TrainError;
+use super::draw::new_weights;
+use super::plan::{LearnMethod, LearnPlan, Trained};
+use crate::device::Device;
+use crate::encoder::EncodeError;
+use crate::method::asymmetric::BatchLoss;
+use crate::method::exchnet;
+use crate::method::parts::Parts;
+use crate::trunk::efficientnet_lite::{POOLED, Refine, Stem, pool};
+use crate::trunk::{EfficientNetLite0, weights};
+
+/// What is trained.
+#[derive(Module, Debug)]
+pub(super) struct Net {
+    /// There if it is trained; else the network begins at the stem's map.
+    pub stem: Option<Stem>,
+    pub refine: Refine,
+    pub parts: Option<Parts>,
+    pub linear: Linear,
+}
+
+impl Net {
+    /// The network of a plan on pretrained weights; new layers are drawn from the seed.
+    ///
+    /// # Errors
+    /// When the weights cannot be copied.
+    pub fn new(
+        plan: &LearnPlan,
+        trunk: &EfficientNetLite0,
+        device: &BurnDevice,
+    ) -> Result<Self, TrainError> {
+        // A clone would share its weights and running statistics; a second reading does not.
+        let copy = || weights::rounded(trunk.clone(), device);
+        let training = device.clone().autodiff();
+        let EfficientNetLite0 { stem, refine } = copy()?.train();
+        let stem = (plan.trained == Trained::Full).then_some(stem);
+        let parts = match plan.method {
+            LearnMethod::Adsh => None,
+            LearnMethod::ExchNet(options) => {
+                let mut parts = Parts::new(options.parts, copy()?.refine.train(), &training);
+                parts.attention = new_weights(parts.attention, plan.seed);
+                parts.begin_with(options.attention_gain);
+                Some(parts)
+            }
+        };
+        let (refine, parts) = match plan.trained {
+            Trained::Full | Trained::Refine => (refine, parts),
+            Trained::Head => {
+                let frozen =
+                    |Parts { attention, local }| Parts { attention, local: local.freeze() };
+                (refine.freeze(), parts.map(frozen))
+            }
+        };
+        let features = POOLED * (1 + plan.method.parts());
+        let linear = LinearConfig::new(features, plan.bits).with_bias(false).init(&training);
+        let mut linear = new_weights(linear, plan.seed);
+        linear.bias = Some(Param::from_tensor(Tensor::zeros([plan.bits], &training)));
+        Ok(Self { stem, refine, parts, linear })
+    }
+
+    /// The layers that were pretrained.
+    pub fn pretrained(&self) -> ParamGroup {
+        let stem = ParamGroup::ids_from_module(self.stem.clone());
+        let refine = stem.fuse(&ParamGroup::ids_from_module(self.refine.clone()));
+        match &self.parts {
+            Some(parts) => refine.fuse(&ParamGroup::ids_from_module(parts.local.clone())),
+            None => refine,
+        }
+    }
+
+    /// The batch's codes before their signs, `[batch, c]`, and what the method adds to
+    /// the loss.
+    pub fn forward(
+        &self,
+        input: &Input,
+        method: &LearnMethod,
+        laps: &mut Laps,
+    ) -> Result<(Tensor<2>, Option<Tensor<1>>), TrainError> {
+        let e = match &self.stem {
+            Some(stem) => stem.forward(input.values.clone()),
+            None => input.values.clone(),
+        };
+        laps.end(Lap::Stem)?;
+        let (mut features, mut extra) = (Vec::new(), None);
+        if let (Some(parts), LearnMethod::ExchNet(options)) = (&self.parts, method) {
+            let attention = parts.attention.forward(e.clone());
+            laps.end(Lap::Attention)?;
+            let found = parts.refine(e.clone(), attention);
+            laps.end(Lap::Refine)?;
+            let (local, more) = exchnet::terms(found, input.exchange.clone(), options);
+            features.push(local.flatten(1, 2));
+            extra = Some(more);
+            laps.end(Lap::Loss)?;
+        }
+        features.push(pool(self.refine.forward(e)));
+        laps.end(Lap::Refine)?;
+        let codes = self.linear.forward(Tensor::cat(features, 1)).tanh();
+        Ok((codes, extra))
+    }
+}
+
+/// What one pass through the network takes.
+#[derive(Clone)]
+pub(super) struct Input {
+    /// `[batch, 3, S, S]`, or the stem's maps `[batch, 112, ⌈S/16⌉, ⌈S/16⌉]`.
+    pub values: Tensor<4>,
+    /// ExchNet's exchange of parts, where it has begun.
+    pub exchange: Option<exchnet::Exchange>,
+}
+
+/// One pass and its part of the loss: with `accumulate` several make an update.
+pub(super) struct Pass {
+    pub input: Input,
+    pub loss: BatchLoss,
+    /// Its images over those of the update.
+    pub share: f32,
+}
+
+/// What a step gave besides the updated network.
+pub(super) struct StepResult {
+    /// Mean loss of the step's images.
+    pub loss: f32,
+    /// Codes of the images before their signs, pass by pass, `[images, c]`.
+    pub codes: Vec<f32>,
+    /// Gradients, until they are used.
+    pub gradients: GradientsParams,
+}
+
+/// Loss, codes and gradients of the passes of one update.
+///
+/// # Errors
+/// When the device fails.
+pub(super) fn gradients(
+    net: &Net,
+    passes: impl IntoIterator<Item = Pass>,
+    method: &LearnMethod,
+    laps: &mut Laps,
+) -> Result<StepResult, TrainError> {
+    let mut sum = GradientsAccumulator::new();
+    let (mut total, mut all_codes) = (0.0, Vec::new());
+    for pass in passes {
+        let (codes, extra) = net.forward(&pass.input, method, laps)?;
+        let mut loss = pass.loss.of(codes.clone());
+        if let Some(extra) = extra {
+            loss = loss + extra;
+        }
+        let loss = loss * pass.share;
+        total += read(&laps.device, loss.clone().inner())?.first().copied().unwrap_or(f32::NAN);
+        all_codes.extend(read(&laps.device, codes.inner())?);
+        laps.end(Lap::Loss)?;
+        if !total.is_finite() {
+            break;
+        }
+        sum.accumulate(net, GradientsParams::from_grads(loss.backward(), net));
+        laps.end(Lap::Backward)?;
+    }
+    Ok(StepResult { loss: total, codes: all_codes, gradients: sum.grads() })
+}
+
+/// The values of a tensor in row order.
+///
+/// # Errors
+/// When the device fails.
+pub(super) fn read<const D: usize>(
+    device: &Device,
+    tensor: Tensor<D>,
+) -> Result<Vec<f32>, TrainError> {
+    let failed = |reason: String| device_failed(device, reason);
+    let data: TensorData = tensor.try_into_data().map_err(|error| failed(format!("{error:?}")))?;
+    data.try_into_vec::<f32>().map_err(|error| failed(format!("{error:?}")))
+}
+
+fn device_failed(device: &Device, reason: String) -> TrainError {
+    TrainError::Encode(EncodeError::Device { device: device.to_string(), reason })
+}
+
+/// Parts of a step whose time is told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lap {
+    /// Waiting for a mini-batch, and moving it to the device.
+    Data,
+    /// The stem forward.
+    Stem,
+    /// The attention forward.
+    Attention,
+    /// All refine passes forward.
+    Refine,
+    /// The loss forward, the linear layer included.
+    Loss,
+    /// All backward passes.
+    Backward,
+    /// The optimiser.
+    Update,
+}
+
+/// A stopwatch for the parts of a step.
+#[derive(Clone)]
+pub(super) struct Laps {
+    pub device: Device,
+    /// Whether it runs: it has to wait for the device after each part.
+    running: bool,
+    last: Instant,
+    pub times: [Duration; 7],
+}
+
+impl Laps {
+    /// A stopwatch that stands still and costs nothing.
+    pub fn off(device: &Device) -> Self {
+        Self {
+            device: device.clone(),
+            running: false,
+            last: Instant::now(),
+            times: [Duration::ZERO; 7],
+        }
+    }
+
+    /// A running one.
+    pub fn on(device: &Device) -> Self {
+        Self { running: true, ..Self::off(device) }
+    }
+
+    /// Counts the time since the last call to `lap`.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn end(&mut self, lap: Lap) -> Result<(), TrainError> {
+        if self.running {
+            let synced = self.device.burn().sync();
+            synced.map_err(|error| device_failed(&self.device, format!("{error:?}")))?;
+            let now = Instant::now();
+            self.times[lap as usize] += now - self.last;
+            self.last = now;
+        }
+        Ok(())
+    }
+}

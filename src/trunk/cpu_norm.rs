@@ -1,0 +1,299 @@
+/*!
+Batch norm in training with its gradient, and the ReLU6 behind it, on the CPU.
+
+Maps are slices of rows of `channels` values. Sums are taken over parts whose borders
+depend on the shape alone, in a fixed order.
+*/
+
+use pulp::{Arch, Simd};
+use rayon::prelude::*;
+
+use super::cpu::TILE;
+use super::cpu_channels::{AllChannels, ByChannels, load, store};
+use super::cpu_train::{PARTS, sum_in_order};
+
+/// What batch norm computed and its gradient needs again.
+#[derive(Debug, Clone)]
+pub(super) struct Normed {
+    /// `[positions, channels]`.
+    pub out: Vec<f32>,
+    /// Of each channel over the batch.
+    pub mean: Vec<f32>,
+    /// Biased, of each channel over the batch.
+    pub variance: Vec<f32>,
+}
+
+/// A batch norm whose batch has been seen.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen<'a> {
+    pub gamma: &'a [f32],
+    pub beta: &'a [f32],
+    pub mean: &'a [f32],
+    pub variance: &'a [f32],
+    pub epsilon: f32,
+    /// Whether ReLU6 follows.
+    pub relu6: bool,
+}
+
+/// The gradients of a norm.
+pub(super) struct NormGrads {
+    /// Of its input.
+    pub x: Vec<f32>,
+    pub gamma: Vec<f32>,
+    pub beta: Vec<f32>,
+}
+
+/// Batch norm with the batch's own statistics and, if asked for, ReLU6 behind it.
+pub(super) fn norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, relu6: bool) -> Normed {
+    let channels = gamma.len();
+    let positions = (x.len() / channels) as f32;
+    let per_part = part_rows(x.len() / channels) * channels;
+    let reduce = |mean: &[f32]| -> Vec<f32> {
+        let parts = x.par_chunks(per_part).map(|x| {
+            let mut sums = vec![0.0; channels];
+            let work = Squares { x, mean, first: mean.is_empty(), sums: &mut sums };
+            Arch::new().dispatch(AllChannels(work));
+            sums
+        });
+        let sums = sum_in_order(parts.collect(), channels);
+        sums.into_iter().map(|sum| sum / positions).collect()
+    };
+    let mean = reduce(&[]);
+    // A second pass: the difference of two large sums would lose small variances.
+    let variance = reduce(&mean);
+    let seen = Seen { gamma, beta, mean: &mean, variance: &variance, epsilon, relu6 };
+    let (scale, shift) = seen.affine();
+    let mut out = vec![0.0; x.len()];
+    let rows = TILE * channels;
+    out.par_chunks_mut(rows).zip(x.par_chunks(rows)).for_each(|(out, x)| {
+        let work = Affine { x, scale: &scale, shift: &shift, range: seen.range(), out };
+        Arch::new().dispatch(AllChannels(work));
+    });
+    Normed { out, mean, variance }
+}
+
+impl Seen<'_> {
+    /// Batch norm as `scale · x + shift`.
+    fn affine(&self) -> (Vec<f32>, Vec<f32>) {
+        let scale = self.gamma.iter().zip(self.variance);
+        let scale: Vec<f32> = scale.map(|(g, v)| g / (v + self.epsilon).sqrt()).collect();
+        let shift = self.beta.iter().zip(self.mean).zip(&scale);
+        let shift = shift.map(|((b, m), s)| b - m * s).collect();
+        (scale, shift)
+    }
+
+    /// Least and largest result.
+    fn range(&self) -> (f32, f32) {
+        if self.relu6 { (0.0, 6.0) } else { (f32::NEG_INFINITY, f32::INFINITY) }
+    }
+
+    /// The gradients of [`norm`] for the gradient `dy` of its result.
+    ///
+    /// With x̂ = (x − μ)/√(σ²+ε) and d the incoming gradient where ReLU6 lets it through
+    /// (its borders included, as with Burn's clamp): `dβ = Σd`, `dγ = Σd·x̂`,
+    /// `dx = γ/√(σ²+ε) · (d − (dβ + x̂·dγ)/n)`.
+    pub fn grads(&self, dy: &[f32], x: &[f32]) -> NormGrads {
+        let channels = self.gamma.len();
+        let positions = (x.len() / channels) as f32;
+        let (scale, shift) = self.affine();
+        let passed = Passed { scale: &scale, shift: &shift, mean: self.mean, range: self.range() };
+        let per_part = part_rows(x.len() / channels) * channels;
+        let parts = dy.par_chunks(per_part).zip(x.par_chunks(per_part)).map(|(dy, x)| {
+            let (mut sums, mut products) = (vec![0.0; channels], vec![0.0; channels]);
+            let (s, p) = (&mut sums[..], &mut products[..]);
+            Arch::new().dispatch(AllChannels(GradSums { dy, x, passed, sums: s, products: p }));
+            (sums, products)
+        });
+        let (sums, products): (Vec<_>, Vec<_>) = parts.collect::<Vec<_>>().into_iter().unzip();
+        let beta = sum_in_order(sums, channels);
+        let inverse = |v: &f32| 1.0 / (v + self.epsilon).sqrt();
+        let gamma = sum_in_order(products, channels).into_iter().zip(self.variance);
+        let gamma: Vec<f32> = gamma.map(|(product, v)| product * inverse(v)).collect();
+        let of_beta: Vec<f32> = beta.iter().map(|d| d / positions).collect();
+        // x̂·dγ/n as (x − μ) times this.
+        let of_gamma = gamma.iter().zip(self.variance).map(|(d, v)| d * inverse(v) / positions);
+        let of_gamma: Vec<f32> = of_gamma.collect();
+        let mut dx = vec![0.0; x.len()];
+        let rows = TILE * channels;
+        let chunks = dx.par_chunks_mut(rows).zip(dy.par_chunks(rows)).zip(x.par_chunks(rows));
+        chunks.for_each(|((dx, dy), x)| {
+            let (of_beta, of_gamma) = (&of_beta[..], &of_gamma[..]);
+            Arch::new().dispatch(AllChannels(GradInput { dy, x, passed, of_beta, of_gamma, dx }));
+        });
+        NormGrads { x: dx, gamma, beta }
+    }
+}
+
+/// Rows of each part of a sum over `positions`.
+fn part_rows(positions: usize) -> usize {
+    positions.div_ceil(PARTS).max(1)
+}
+
+/// Sums of the values (`first`), or of the squares of their distances from a mean.
+struct Squares<'a> {
+    x: &'a [f32],
+    mean: &'a [f32],
+    first: bool,
+    sums: &'a mut [f32],
+}
+
+impl ByChannels for Squares<'_> {
+    fn channels(&self) -> usize {
+        self.sums.len()
+    }
+
+    #[inline(always)]
+    fn block<S: Simd, const N: usize>(&mut self, simd: S, from: usize) {
+        let (channels, block) = (self.sums.len(), from..from + N * S::F32_LANES);
+        let zero = simd.splat_f32s(0.0);
+        let mut sum = [zero; N];
+        if self.first {
+            for row in self.x.chunks_exact(channels) {
+                let x = load::<S, N>(&row[block.clone()], zero);
+                for i in 0..N {
+                    sum[i] = simd.add_f32s(sum[i], x[i]);
+                }
+            }
+        } else {
+            let mean = load::<S, N>(&self.mean[block.clone()], zero);
+            for row in self.x.chunks_exact(channels) {
+                let x = load::<S, N>(&row[block.clone()], zero);
+                for i in 0..N {
+                    let apart = simd.sub_f32s(x[i], mean[i]);
+                    sum[i] = simd.mul_add_e_f32s(apart, apart, sum[i]);
+                }
+            }
+        }
+        store::<S, N>(&mut self.sums[block], sum);
+    }
+}
+
+/// `scale · x + shift`, kept within a range.
+struct Affine<'a> {
+    x: &'a [f32],
+    scale: &'a [f32],
+    shift: &'a [f32],
+    range: (f32, f32),
+    out: &'a mut [f32],
+}
+
+impl ByChannels for Affine<'_> {
+    fn channels(&self) -> usize {
+        self.scale.len()
+    }
+
+    #[inline(always)]
+    fn block<S: Simd, const N: usize>(&mut self, simd: S, from: usize) {
+        let (channels, block) = (self.scale.len(), from..from + N * S::F32_LANES);
+        let zero = simd.splat_f32s(0.0);
+        let (least, most) = (simd.splat_f32s(self.range.0), simd.splat_f32s(self.range.1));
+        let scale = load::<S, N>(&self.scale[block.clone()], zero);
+        let shift = load::<S, N>(&self.shift[block.clone()], zero);
+        let rows = self.out.chunks_exact_mut(channels).zip(self.x.chunks_exact(channels));
+        for (out, x) in rows {
+            let mut x = load::<S, N>(&x[block.clone()], zero);
+            for i in 0..N {
+                let value = simd.mul_add_e_f32s(x[i], scale[i], shift[i]);
+                x[i] = simd.max_f32s(least, simd.min_f32s(most, value));
+            }
+            store::<S, N>(&mut out[block.clone()], x);
+        }
+    }
+}
+
+/// Which gradients ReLU6 lets through.
+#[derive(Clone, Copy)]
+struct Passed<'a> {
+    scale: &'a [f32],
+    shift: &'a [f32],
+    mean: &'a [f32],
+    range: (f32, f32),
+}
+
+/// Σd and Σd·(x − μ).
+struct GradSums<'a> {
+    dy: &'a [f32],
+    x: &'a [f32],
+    passed: Passed<'a>,
+    sums: &'a mut [f32],
+    products: &'a mut [f32],
+}
+
+impl ByChannels for GradSums<'_> {
+    fn channels(&self) -> usize {
+        self.sums.len()
+    }
+
+    #[inline(always)]
+    fn block<S: Simd, const N: usize>(&mut self, simd: S, from: usize) {
+        let (channels, block) = (self.sums.len(), from..from + N * S::F32_LANES);
+        let zero = simd.splat_f32s(0.0);
+        let (least, most) = self.passed.range;
+        let (least, most) = (simd.splat_f32s(least), simd.splat_f32s(most));
+        let [scale, shift, mean] = [self.passed.scale, self.passed.shift, self.passed.mean]
+            .map(|values| load::<S, N>(&values[block.clone()], zero));
+        let (mut sum, mut product) = ([zero; N], [zero; N]);
+        let rows = self.dy.chunks_exact(channels).zip(self.x.chunks_exact(channels));
+        for (dy, x) in rows {
+            let dy = load::<S, N>(&dy[block.clone()], zero);
+            let x = load::<S, N>(&x[block.clone()], zero);
+            for i in 0..N {
+                let value = simd.mul_add_e_f32s(x[i], scale[i], shift[i]);
+                let inside = simd.and_m32s(
+                    simd.greater_than_or_equal_f32s(value, least),
+                    simd.less_than_or_equal_f32s(value, most),
+                );
+                let d = simd.select_f32s(inside, dy[i], zero);
+                sum[i] = simd.add_f32s(sum[i], d);
+                product[i] = simd.mul_add_e_f32s(d, simd.sub_f32s(x[i], mean[i]), product[i]);
+            }
+        }
+        store::<S, N>(&mut self.sums[block.clone()], sum);
+        store::<S, N>(&mut self.products[block], product);
+    }
+}
+
+/// The gradient for the input, once the sums are known.
+struct GradInput<'a> {
+    dy: &'a [f32],
+    x: &'a [f32],
+    passed: Passed<'a>,
+    of_beta: &'a [f32],
+    of_gamma: &'a [f32],
+    dx: &'a mut [f32],
+}
+
+impl ByChannels for GradInput<'_> {
+    fn channels(&self) -> usize {
+        self.of_beta.len()
+    }
+
+    #[inline(always)]
+    fn block<S: Simd, const N: usize>(&mut self, simd: S, from: usize) {
+        let (channels, block) = (self.of_beta.len(), from..from + N * S::F32_LANES);
+        let zero = simd.splat_f32s(0.0);
+        let (least, most) = self.passed.range;
+        let (least, most) = (simd.splat_f32s(least), simd.splat_f32s(most));
+        let Passed { scale, shift, mean, .. } = self.passed;
+        let [scale, shift, mean, of_beta, of_gamma] =
+            [scale, shift, mean, self.of_beta, self.of_gamma]
+                .map(|values| load::<S, N>(&values[block.clone()], zero));
+        let rows = self.dy.chunks_exact(channels).zip(self.x.chunks_exact(channels));
+        for (dx, (dy, x)) in self.dx.chunks_exact_mut(channels).zip(rows) {
+            let dy = load::<S, N>(&dy[block.clone()], zero);
+            let mut x = load::<S, N>(&x[block.clone()], zero);
+            for i in 0..N {
+                let value = simd.mul_add_e_f32s(x[i], scale[i], shift[i]);
+                let inside = simd.and_m32s(
+                    simd.greater_than_or_equal_f32s(value, least),
+                    simd.less_than_or_equal_f32s(value, most),
+                );
+                let d = simd.sub_f32s(simd.select_f32s(inside, dy[i], zero), of_beta[i]);
+                let apart = simd.sub_f32s(x[i], mean[i]);
+                let d = simd.sub_f32s(d, simd.mul_f32s(apart, of_gamma[i]));
+                x[i] = simd.mul_f32s(scale[i], d);
+            }
+            store::<S, N>(&mut dx[block.clone()], x);
+        }
+    }
+}
