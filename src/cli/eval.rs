@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::Context;
 use crate::dataset::{Dataset, Layout};
 use crate::eval::Metrics;
+use crate::eval::pointing::Pointing;
 use crate::model::Model;
 use crate::task::Task;
 use crate::train::{Split, evaluate};
@@ -60,6 +61,8 @@ struct Report {
     unseen: Option<Metrics>,
     /// By cosine of the floating-point features, with `--float`.
     float: Option<Float>,
+    /// Attention against the parts that tell classes apart, where both are known.
+    pointing: Option<Pointing>,
     seconds: f64,
 }
 
@@ -96,6 +99,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         network: found.network,
         unseen: found.unseen,
         float: found.float.map(|metrics| Float { bytes_per_image, metrics, unseen }),
+        pointing: found.pointing,
         seconds: found.seconds,
     };
     if context.json {
@@ -106,6 +110,14 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     if let Some(map) = report.map_learned {
         context.print(format_args!(
             "mAP {map:.4} with the learned codes as the database, as papers print it"
+        ))?;
+    }
+    if let Some(Pointing { images, share, chance }) = report.pointing {
+        context.print(format_args!(
+            "attention is strongest on a telling part in {:.1} % of {images} images, {:.1} times chance ({:.1} %)",
+            share * 100.0,
+            share / chance.max(f64::MIN_POSITIVE),
+            chance * 100.0,
         ))?;
     }
     let Metrics { queries, database, skipped_queries, .. } = report.network;

@@ -61,7 +61,8 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         context.print(format_args!("{} pictures in {}", files.len(), args.out.display()))?;
         for (part, map) in (1..).zip(&attention.maps) {
             let (least, greatest) = (least(map), greatest(map));
-            context.print(format_args!("part {part} weighs places by {least:.2} to {greatest:.2}"))?;
+            context
+                .print(format_args!("part {part} weighs places by {least:.2} to {greatest:.2}"))?;
         }
         for (a, b, likeness) in likeness {
             context.print(format_args!(

@@ -5,8 +5,10 @@ Arguments are resolved once, here and in each command's `run`; the library below
 receives values. Only this module prints: results to stdout, all else to stderr.
 */
 
+mod aviary;
 mod bench;
 mod context;
+mod demo;
 mod doctor;
 mod encode;
 mod eval;
@@ -43,6 +45,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Args),
     Doctor(doctor::Args),
     Train(train::Args),
     Eval(eval::Args),
@@ -50,6 +53,7 @@ enum Command {
     Explain(explain::Args),
     Index(index::Args),
     Search(search::Args),
+    Aviary(aviary::Args),
     Bench(bench::Args),
     Weights(weights::Args),
 }
@@ -61,6 +65,7 @@ enum Command {
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let context = Context::new(cli.global)?;
     match cli.command {
+        Command::Demo(args) => demo::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args),
         Command::Train(args) => train::run(&context, args),
         Command::Eval(args) => eval::run(&context, &args),
@@ -68,6 +73,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => explain::run(&context, &args),
         Command::Index(args) => index::run(&context, &args),
         Command::Search(args) => search::run(&context, &args),
+        Command::Aviary(args) => aviary::run(&context, &args),
         Command::Bench(args) => bench::run(&context, &args),
         Command::Weights(args) => weights::run(&context, &args),
     }

@@ -112,7 +112,8 @@ pub struct Network {
     /// Learning rate of new layers at the start [default: 1e-3; paper 1e-4]
     #[arg(long, value_name = "RATE")]
     lr: Option<f64>,
-    /// Learning rate of pretrained layers, as a share of that [default: 0.5; paper 1]
+    /// Learning rate of pretrained layers, as a share of that
+    /// [default: adsh 0.5, exchnet 1; paper 1]
     #[arg(long, value_name = "SHARE")]
     lr_pretrained: Option<f64>,
     /// Weight decay [default: 1e-4]

@@ -5,9 +5,12 @@ One file per layout on disk; all give the same [`Dataset`] of labelled splits. T
 module reads lists and folder names, never an image.
 */
 
+#[cfg(feature = "train")]
+pub mod aviary;
 mod cub;
 mod folder;
 mod grocery;
+mod parts;
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
@@ -17,6 +20,8 @@ use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+pub use parts::{Area, TellingParts};
 
 /// How many paths [`Dataset::missing_files`] gives at most.
 pub const MISSING_SHOWN: usize = 20;

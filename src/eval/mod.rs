@@ -7,6 +7,7 @@ come from, which images may be queries, or what a split is.
 */
 
 pub mod metrics;
+pub mod pointing;
 
 use std::collections::HashMap;
 

@@ -199,6 +199,15 @@ impl Preprocess {
         crop
     }
 
+    /// Where a place of the input lies in an image of `width` × `height` pixels: `x` and
+    /// `y` are from 0 to 1 across and down the input, the result is in pixels.
+    pub fn origin(&self, x: f64, y: f64, width: u32, height: u32) -> (f64, f64) {
+        let short = width.min(height).max(1);
+        let (left, across) = self.span(width, short);
+        let (top, down) = self.span(height, short);
+        (left + x * across, top + y * down)
+    }
+
     /// Scales only the part of the image that the crop shows. The filters still see the
     /// pixels around it, so this equals scaling all and then cropping, and an image of
     /// 1 × 100000 pixels never becomes 256 × 25600000.

@@ -233,4 +233,23 @@ mod tests {
             exchange(local, Exchange { keep, anchors }).into_data().try_into_vec::<f32>().unwrap();
         assert_eq!(mixed, [1., 1., 1., 0., 0., 0., 0., 0., 0., 1., 1., 1.]);
     }
+
+    #[test]
+    fn what_keeps_every_part_changes_nothing() {
+        let device = Device::flex();
+        let maps = Tensor::<4>::random([6, 4, 2, 2], Distribution::Default, &device);
+        let found = features(maps, 3);
+        let (keep, anchors) =
+            (Tensor::ones([2, 3, 1], &device), Tensor::full([2, 3, 4], 9.0, &device));
+        let options = Options { pull: 0.5, ..Options::default() };
+        let values = |local: Tensor<3>| local.into_data().try_into_vec::<f32>().unwrap();
+        let own = values(found.local.clone());
+        let exchanged = Some(Exchange { keep, anchors });
+        let (with, pulled) = terms(found.clone(), exchanged, &options);
+        let (without, extra) = terms(found, None, &options);
+        assert_eq!((values(with), values(without)), (own.clone(), own.clone()));
+        // The pull is the mean square distance to the anchors, by its weight.
+        let apart = own.iter().map(|v| (v - 9.0) * (v - 9.0)).sum::<f32>() / own.len() as f32;
+        assert!((value(pulled) - value(extra) - 0.5 * apart).abs() < 1e-3);
+    }
 }

@@ -94,6 +94,7 @@ pub struct Parts {
 }
 
 /// What an image's parts gave.
+#[derive(Debug, Clone)]
 pub struct PartFeatures {
     /// Attention maps `[batch, M, H, W]`.
     pub attention: Tensor<4>,

@@ -7,9 +7,11 @@ use std::time::Instant;
 
 use super::{TrainError, Unreadable, files_hash, split_features};
 use crate::code::BinaryCodes;
-use crate::dataset::{Dataset, Sample};
+use crate::dataset::{Dataset, Sample, TellingParts};
+use crate::encoder::EncodeError;
+use crate::eval::pointing::{Pointing, look};
 use crate::eval::{self, Metrics};
-use crate::image::Limits;
+use crate::image::{self, Limits};
 use crate::method::Features;
 use crate::model::Model;
 use crate::task::Task;
@@ -69,6 +71,9 @@ pub struct Evaluation {
     pub float: Option<Metrics>,
     /// As `unseen`, by cosine.
     pub float_unseen: Option<Metrics>,
+    /// How often the strongest attention lies on what tells the query's class apart, where
+    /// the model has attention and the data set knows.
+    pub pointing: Option<Pointing>,
     /// Images of either side that could not be read.
     pub unreadable: Vec<Unreadable>,
     /// Seconds for all of it.
@@ -173,9 +178,40 @@ pub fn evaluate(
         unseen,
         float: cosine,
         float_unseen,
+        pointing: pointing(model, dataset, samples, limits, task)?,
         unreadable: found.unreadable,
         seconds: begun.elapsed().as_secs_f64(),
     })
+}
+
+/// The pointing score of the queries.
+fn pointing(
+    model: &Model,
+    dataset: &Dataset,
+    queries: &[Sample],
+    limits: &Limits,
+    task: &Task<'_>,
+) -> Result<Option<Pointing>, TrainError> {
+    if model.card().parts == 0 {
+        return Ok(None);
+    }
+    let Some(telling) = TellingParts::read(dataset)? else { return Ok(None) };
+    let preprocess = model.encoder().preprocess();
+    let known: Vec<&Sample> =
+        queries.iter().filter(|sample| !telling.of(&sample.path).is_empty()).collect();
+    let mut looks = Vec::with_capacity(known.len());
+    for (done, sample) in known.iter().enumerate() {
+        task.step(done, known.len()).map_err(EncodeError::from)?;
+        // What cannot be read was named when its features were asked for.
+        let Ok(picture) = image::open(&sample.path, limits) else { continue };
+        let attention = model.attention(&picture)?;
+        let (width, height) = picture.dimensions();
+        looks.push(look(&attention.maps, attention.side, |x, y| {
+            let (x, y) = preprocess.origin(x, y, width, height);
+            telling.of(&sample.path).iter().any(|area| area.holds(x, y))
+        }));
+    }
+    Ok(Pointing::of(&looks))
 }
 
 /// Labels in `dataset` of the classes that the model's training left out.

@@ -125,6 +125,9 @@ pub enum TrainError {
     /// Files for a measurement could not be written.
     #[error("cannot write a temporary file: {0}; set TMPDIR to a folder with some space")]
     Temporary(std::io::Error),
+    /// A list of the data set is malformed.
+    #[error(transparent)]
+    Dataset(#[from] crate::dataset::DatasetError),
     /// The data set has no such split.
     #[error("the data set has no {0} split; choose another --split")]
     NoSplit(&'static str),

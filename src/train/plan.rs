@@ -169,7 +169,11 @@ impl LearnPlan {
             optimiser: Optimiser::AdamW,
             schedule: Schedule::Cosine,
             rate: 1e-3,
-            pretrained: 0.5,
+            // Chosen on Grocery's validation split for each method.
+            pretrained: match method {
+                LearnMethod::Adsh => 0.5,
+                LearnMethod::ExchNet(_) => 1.0,
+            },
             weight_decay: 1e-4,
             images: None,
             minutes: None,

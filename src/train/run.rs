@@ -87,8 +87,7 @@ impl<'a> Run<'a> {
         device: &'a Device,
     ) -> Result<Self, TrainError> {
         let groups = Groups::new(labels);
-        let updates = length.updates(plan.batch * plan.accumulate);
-        let schedule = schedule(plan, updates, net.pretrained()).map_err(TrainError::Rate)?;
+        let schedule = rates(plan, length, net).map_err(TrainError::Rate)?;
         Ok(Self {
             plan,
             images,
@@ -125,7 +124,9 @@ impl<'a> Run<'a> {
         self.optimiser = optimiser.map_err(|error| format!("{error:?}"))?;
         self.codes = LearnedCodes::new(bits, saved.codes);
         (self.u, self.anchors, self.at) = (saved.u, saved.anchors, saved.position);
-        // Burn's schedules have no other state than how often they were asked.
+        // The record brought the ids that weights had then, and rates go by ids. Burn's
+        // schedules have no other state than how often they were asked.
+        self.schedule = rates(self.plan, self.length, &net)?;
         (0..self.at.step).for_each(|_| drop(self.schedule.step()));
         Ok((self, net))
     }
@@ -334,8 +335,7 @@ impl<'a> Run<'a> {
         let mut keep = Vec::with_capacity(count * parts);
         let mut own = Vec::with_capacity(count * parts * POOLED);
         for image in images {
-            let mut rng = generator(self.plan.seed, Purpose::Exchange, epoch, *image);
-            keep.extend((0..parts).map(|_| if rng.random_bool(0.5) { 1.0f32 } else { 0.0 }));
+            keep.extend(kept_parts(self.plan.seed, epoch, *image, parts));
             own.extend(mean_of_rows(anchors, parts * POOLED, &self.labels[*image]));
         }
         let device = self.device.burn().autodiff();
@@ -400,6 +400,11 @@ impl<'a> Run<'a> {
     }
 }
 
+/// The learning rates of a run of `length` for the layers of `net`.
+fn rates(plan: &LearnPlan, length: Length, net: &Net) -> Result<ModuleLrScheduler, String> {
+    schedule(plan, length.updates(plan.batch * plan.accumulate), net.pretrained())
+}
+
 /// The batch of some rows of the sample.
 fn load(
     plan: &LearnPlan,
@@ -411,6 +416,12 @@ fn load(
     let numbers: Vec<usize> = rows.iter().map(|row| sample[*row]).collect();
     let values = images.shown(plan, &numbers, epoch)?;
     Ok(Batch { values, images: numbers, rows: rows.to_vec() })
+}
+
+/// ξ of equation 8 for each part of an image: 1 keeps it, 0 replaces it.
+fn kept_parts(seed: u64, epoch: usize, image: usize, parts: usize) -> impl Iterator<Item = f32> {
+    let mut rng = generator(seed, Purpose::Exchange, epoch, image);
+    (0..parts).map(move |_| if rng.random_bool(0.5) { 1.0 } else { 0.0 })
 }
 
 /// First learned codes, as the plan wants them.
@@ -436,4 +447,26 @@ fn mean_of_rows(table: &[f32], width: usize, rows: &[u32]) -> Vec<f32> {
     }
     mean.iter_mut().for_each(|m| *m /= rows.len().max(1) as f32);
     mean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn about_half_of_all_parts_are_exchanged() {
+        let kept = |epoch| -> Vec<f32> {
+            (0..2000).flat_map(|image| kept_parts(7, epoch, image, 3)).collect()
+        };
+        let share = kept(4).iter().sum::<f32>() / 6000.0;
+        assert!((share - 0.5).abs() < 0.03, "{share}");
+        assert!(kept(4) != kept(5), "other ones in each epoch");
+    }
+
+    #[test]
+    fn the_mean_of_rows_is_that_of_an_images_labels() {
+        let table = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        assert_eq!(mean_of_rows(&table, 2, &[0, 2]), [3.0, 4.0]);
+        assert_eq!(mean_of_rows(&table, 2, &[1]), [3.0, 4.0]);
+    }
 }

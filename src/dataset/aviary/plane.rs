@@ -1,0 +1,85 @@
+/*! Points of the plane, and the little arithmetic that drawing needs. */
+
+use std::ops::{Add, Mul, Sub};
+
+/// A point or a direction; y grows downwards, as in a picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct At {
+    pub x: f32,
+    pub y: f32,
+}
+
+/// Short for building a point.
+pub const fn at(x: f32, y: f32) -> At {
+    At { x, y }
+}
+
+impl At {
+    /// The length of the direction.
+    pub fn length(self) -> f32 {
+        self.x.hypot(self.y)
+    }
+
+    /// The same direction with length one; a null direction points right.
+    pub fn unit(self) -> Self {
+        let length = self.length();
+        if length < 1e-6 { at(1.0, 0.0) } else { self * (1.0 / length) }
+    }
+
+    /// The direction turned by a quarter.
+    pub fn across(self) -> Self {
+        at(-self.y, self.x)
+    }
+
+    /// The point `share` of the way to `other`.
+    pub fn towards(self, other: Self, share: f32) -> Self {
+        self + (other - self) * share
+    }
+
+    /// The scalar product.
+    pub fn dot(self, other: Self) -> f32 {
+        self.x * other.x + self.y * other.y
+    }
+
+    /// The point turned by `angle` radians about `pivot`.
+    pub fn turned(self, pivot: Self, angle: f32) -> Self {
+        let (sine, cosine) = angle.sin_cos();
+        let arm = self - pivot;
+        pivot + at(arm.x * cosine - arm.y * sine, arm.x * sine + arm.y * cosine)
+    }
+}
+
+impl Add for At {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        at(self.x + other.x, self.y + other.y)
+    }
+}
+
+impl Sub for At {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        at(self.x - other.x, self.y - other.y)
+    }
+}
+
+impl Mul<f32> for At {
+    type Output = Self;
+    fn mul(self, factor: f32) -> Self {
+        at(self.x * factor, self.y * factor)
+    }
+}
+
+/// Rises smoothly from 0 at `low` to 1 at `high`.
+pub fn ramp(low: f32, high: f32, value: f32) -> f32 {
+    let share = ((value - low) / (high - low)).clamp(0.0, 1.0);
+    share * share * (3.0 - 2.0 * share)
+}
+
+/// The smallest upright rectangle around some points: its two corners.
+pub fn bounds(points: &[At]) -> (At, At) {
+    let first = points.first().copied().unwrap_or_default();
+    points.iter().fold((first, first), |(low, high), p| {
+        (at(low.x.min(p.x), low.y.min(p.y)), at(high.x.max(p.x), high.y.max(p.y)))
+    })
+}
