@@ -47,7 +47,7 @@ pub struct Cli {
 enum Command {
     Demo(demo::Args),
     Doctor(doctor::Args),
-    Train(train::Args),
+    Train(Box<train::Args>),
     Eval(eval::Args),
     Encode(encode::Args),
     Explain(explain::Args),
@@ -67,7 +67,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Demo(args) => demo::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args),
-        Command::Train(args) => train::run(&context, args),
+        Command::Train(args) => train::run(&context, *args),
         Command::Eval(args) => eval::run(&context, &args),
         Command::Encode(args) => encode::run(&context, &args),
         Command::Explain(args) => explain::run(&context, &args),

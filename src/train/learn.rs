@@ -22,12 +22,16 @@ use super::run::Run;
 use super::{TrainError, Unreadable, data_card, open_trunk};
 use crate::dataset::Dataset;
 use crate::device::Device;
+use crate::image::Preprocess;
 use crate::method::LinearHash;
 use crate::method::parts::Extractor;
 use crate::model::{self, Card};
 use crate::task::Task;
+use crate::trunk::efficientnet_lite::Stem;
 use crate::trunk::{EfficientNetLite0, TrunkKind, weights};
 
+/// The trunk that networks stand on.
+const TRUNK: TrunkKind = TrunkKind::EfficientNetLite0;
 /// Steps that are timed to turn minutes into images; the last one counts.
 const TIMED: usize = 3;
 /// The share of the time that steps get: sweeps, anchors and checkpoints take the rest.
@@ -121,21 +125,10 @@ pub fn learn(
 ) -> Result<Learned, TrainError> {
     let begun = Instant::now();
     model::check_writable(out)?;
-    let kind = TrunkKind::EfficientNetLite0;
-    let preprocess = kind.preprocess(plan.size)?;
     let needed = memory::estimate(plan, device);
     memory::check(needed, plan, device)?;
-    let trunk = open_trunk(plan.weights.as_deref(), device)?;
-    let views = Views { count: plan.views, seed: plan.seed, least_area: plan.least_area };
-    let source = Source {
-        stem: &trunk.stem.clone().fold(),
-        weights: weights::fingerprint(&trunk)?,
-        preprocess: &preprocess,
-        views: &views,
-        samples: &dataset.train,
-        limits: &plan.limits,
-        device,
-    };
+    let prepared = Prepared::new(plan, device)?;
+    let source = prepared.source(plan, dataset, device);
     let path = checkpoint_path(out);
     let key = run_key(plan, &source.key());
     let saved = plan.resume.then(|| open_checkpoint(&path, &key)).transpose()?;
@@ -147,7 +140,7 @@ pub fn learn(
         (Some(saved), _) => (saved.length, None),
         (None, None) => (plan.length(labels.len(), plan.images), None),
         (None, Some(minutes)) => {
-            let pace = pace(plan, &images, &labels, &trunk, device)?;
+            let pace = pace(plan, &images, &labels, &prepared.trunk, device)?;
             let left = minutes * 60.0 - begun.elapsed().as_secs_f64();
             let shown = (left.max(0.0) * STEPPING / pace) as usize;
             let budget = plan.images.map_or(shown, |images| images.min(shown));
@@ -161,7 +154,7 @@ pub fn learn(
         memory: needed,
         seconds_per_image,
     });
-    let net = Net::new(plan, &trunk, &device.burn())?;
+    let net = Net::new(plan, &prepared.trunk, &device.burn())?;
     let mut run = Run::new(plan, &images, &labels, length, &net, device)?;
     let mut net = net;
     if let Some(saved) = saved {
@@ -179,9 +172,9 @@ pub fn learn(
         program: env!("CARGO_PKG_VERSION").to_owned(),
         method: plan.method.name().to_owned(),
         bits: plan.bits,
-        trunk: kind,
+        trunk: TRUNK,
         parts: plan.method.parts(),
-        preprocess: preprocess.clone(),
+        preprocess: prepared.preprocess.clone(),
         classes: dataset.classes.clone(),
         data: data_card(dataset, &kept),
         seed: plan.seed,
@@ -190,12 +183,59 @@ pub fn learn(
             .to_owned(),
         learned: Some(run.learned()?),
     };
-    let stem = net.stem.unwrap_or(trunk.stem);
+    let stem = net.stem.unwrap_or_else(|| prepared.trunk.stem.clone());
     let extractor = Extractor { stem, refine: net.refine, parts: net.parts };
     model::write(out, &card, extractor, &hash)?;
     // The model is there: nothing is left to go on with. A checkpoint that stays is no harm.
     let _ = std::fs::remove_file(&path);
     Ok(Learned { card, unreadable, time, images: run.at.shown })
+}
+
+/// What the training images pass through before they are learned from.
+pub(super) struct Prepared {
+    /// The pretrained trunk.
+    pub trunk: EfficientNetLite0,
+    /// Its stem, norms folded.
+    stem: Stem,
+    weights: blake3::Hash,
+    preprocess: Preprocess,
+    views: Views,
+}
+
+impl Prepared {
+    /// Opens the plan's trunk.
+    ///
+    /// # Errors
+    /// When the weights or the input size are unusable.
+    pub fn new(plan: &LearnPlan, device: &Device) -> Result<Self, TrainError> {
+        let preprocess = TRUNK.preprocess(plan.size)?;
+        let trunk = open_trunk(plan.weights.as_deref(), device)?;
+        Ok(Self {
+            stem: trunk.stem.clone().fold(),
+            weights: weights::fingerprint(&trunk)?,
+            trunk,
+            preprocess,
+            views: Views { count: plan.views, seed: plan.seed, least_area: plan.least_area },
+        })
+    }
+
+    /// Where the images of a data set come from.
+    pub fn source<'a>(
+        &'a self,
+        plan: &'a LearnPlan,
+        dataset: &'a Dataset,
+        device: &'a Device,
+    ) -> Source<'a> {
+        Source {
+            stem: &self.stem,
+            weights: self.weights,
+            preprocess: &self.preprocess,
+            views: &self.views,
+            samples: &dataset.train,
+            limits: &plan.limits,
+            device,
+        }
+    }
 }
 
 /// The images as the plan takes them, their positions in the training split, and those

@@ -166,6 +166,9 @@ fn hellinger(a: &[f64], b: &[f64]) -> f64 {
     (square / 2.0).sqrt()
 }
 
+/// Whether a part is kept, and the anchor that replaces it if not.
+type Replaceable = (bool, Vec<f64>);
+
 /// What a step is computed from, besides the weights.
 struct Case {
     e: Map,
@@ -175,7 +178,7 @@ struct Case {
     codes: Vec<Vec<f64>>,
     ratio: f64,
     /// For each image of the batch and part: whether it is kept, and its anchor.
-    exchange: Option<Vec<Vec<(bool, Vec<f64>)>>>,
+    exchange: Option<Vec<[Replaceable; PARTS]>>,
     gamma: f64,
 }
 
@@ -338,7 +341,7 @@ fn compare(method: LearnMethod, with_exchange: bool) {
         ratio: f64::from(ratio),
         exchange: with_exchange.then(|| {
             let part = |k: usize| (keep[k] > 0.0, doubles(&anchors[k * POOLED..(k + 1) * POOLED]));
-            (0..BATCH).map(|n| (0..PARTS).map(|p| part(n * PARTS + p)).collect()).collect()
+            (0..BATCH).map(|n| std::array::from_fn(|p| part(n * PARTS + p))).collect()
         }),
         gamma: f64::from(gamma),
     };

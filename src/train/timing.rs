@@ -7,17 +7,15 @@ use std::time::Duration;
 use image::{Rgb, RgbImage};
 use rand::RngExt;
 
-use super::cache::{Source, Views};
 use super::draw::{Purpose, generator};
-use super::learn::open_images;
+use super::learn::{Prepared, open_images};
 use super::net::{Lap, Net};
 use super::plan::LearnPlan;
 use super::run::Run;
-use super::{TrainError, memory, open_trunk};
+use super::{TrainError, memory};
 use crate::dataset::{Dataset, Layout};
 use crate::device::Device;
 use crate::task::Task;
-use crate::trunk::{TrunkKind, weights};
 
 /// Classes of the drawn images.
 const CLASSES: usize = 4;
@@ -78,29 +76,19 @@ pub fn time_training(
     }
     let found = Dataset::open(&data, Some(Layout::Folder), plan.seed);
     let dataset = found.map_err(|error| TrainError::Temporary(std::io::Error::other(error)))?;
-    let preprocess = TrunkKind::EfficientNetLite0.preprocess(plan.size)?;
     let plan = LearnPlan {
         sample: Some(images),
         cache: folder.path().join("cache"),
         resume: false,
         ..plan.clone()
     };
-    let trunk = open_trunk(plan.weights.as_deref(), device)?;
-    let views = Views { count: plan.views, seed: plan.seed, least_area: plan.least_area };
-    let source = Source {
-        stem: &trunk.stem.clone().fold(),
-        weights: weights::fingerprint(&trunk)?,
-        preprocess: &preprocess,
-        views: &views,
-        samples: &dataset.train,
-        limits: &plan.limits,
-        device,
-    };
+    let prepared = Prepared::new(&plan, device)?;
+    let source = prepared.source(&plan, &dataset, device);
     let (images, kept, _) = open_images(&plan, &dataset, &source, &Task::unwatched())?;
     let labels: Vec<Vec<u32>> =
         kept.iter().map(|position| dataset.train[*position].labels.clone()).collect();
     let length = plan.length(labels.len(), None);
-    let net = Net::new(&plan, &trunk, &device.burn())?;
+    let net = Net::new(&plan, &prepared.trunk, &device.burn())?;
     let mut run = Run::new(&plan, &images, &labels, length, &net, device)?;
     let (_, laps) = run.pace(net, warm_up + 1).map_err(|error| memory::advise(error, &plan))?;
     let of = |lap: Lap| laps.times[lap as usize];

@@ -5,6 +5,8 @@ Maps are slices of rows of `channels` values. Sums are taken over parts whose bo
 depend on the shape alone, in a fixed order.
 */
 
+use std::ops::Range;
+
 use pulp::{Arch, Simd};
 use rayon::prelude::*;
 
@@ -210,6 +212,35 @@ struct Passed<'a> {
     range: (f32, f32),
 }
 
+impl Passed<'_> {
+    /// Scale, shift and mean of a block of channels.
+    #[inline(always)]
+    fn load<S: Simd, const N: usize>(&self, block: Range<usize>, zero: S::f32s) -> Block<S, N> {
+        [self.scale, self.shift, self.mean].map(|values| load::<S, N>(&values[block.clone()], zero))
+    }
+
+    /// `dy` where the norm's result `x · scale + shift` lies inside the range, else 0.
+    #[inline(always)]
+    fn gradient<S: Simd>(
+        &self,
+        simd: S,
+        dy: S::f32s,
+        x: S::f32s,
+        [scale, shift]: [S::f32s; 2],
+    ) -> S::f32s {
+        let (least, most) = (simd.splat_f32s(self.range.0), simd.splat_f32s(self.range.1));
+        let value = simd.mul_add_e_f32s(x, scale, shift);
+        let inside = simd.and_m32s(
+            simd.greater_than_or_equal_f32s(value, least),
+            simd.less_than_or_equal_f32s(value, most),
+        );
+        simd.select_f32s(inside, dy, simd.splat_f32s(0.0))
+    }
+}
+
+/// Three vectors over `N` registers of channels.
+type Block<S, const N: usize> = [[<S as Simd>::f32s; N]; 3];
+
 /// Σd and Σd·(x − μ).
 struct GradSums<'a> {
     dy: &'a [f32],
@@ -228,22 +259,14 @@ impl ByChannels for GradSums<'_> {
     fn block<S: Simd, const N: usize>(&mut self, simd: S, from: usize) {
         let (channels, block) = (self.sums.len(), from..from + N * S::F32_LANES);
         let zero = simd.splat_f32s(0.0);
-        let (least, most) = self.passed.range;
-        let (least, most) = (simd.splat_f32s(least), simd.splat_f32s(most));
-        let [scale, shift, mean] = [self.passed.scale, self.passed.shift, self.passed.mean]
-            .map(|values| load::<S, N>(&values[block.clone()], zero));
+        let [scale, shift, mean] = self.passed.load::<S, N>(block.clone(), zero);
         let (mut sum, mut product) = ([zero; N], [zero; N]);
         let rows = self.dy.chunks_exact(channels).zip(self.x.chunks_exact(channels));
         for (dy, x) in rows {
             let dy = load::<S, N>(&dy[block.clone()], zero);
             let x = load::<S, N>(&x[block.clone()], zero);
             for i in 0..N {
-                let value = simd.mul_add_e_f32s(x[i], scale[i], shift[i]);
-                let inside = simd.and_m32s(
-                    simd.greater_than_or_equal_f32s(value, least),
-                    simd.less_than_or_equal_f32s(value, most),
-                );
-                let d = simd.select_f32s(inside, dy[i], zero);
+                let d = self.passed.gradient(simd, dy[i], x[i], [scale[i], shift[i]]);
                 sum[i] = simd.add_f32s(sum[i], d);
                 product[i] = simd.mul_add_e_f32s(d, simd.sub_f32s(x[i], mean[i]), product[i]);
             }
@@ -272,23 +295,16 @@ impl ByChannels for GradInput<'_> {
     fn block<S: Simd, const N: usize>(&mut self, simd: S, from: usize) {
         let (channels, block) = (self.of_beta.len(), from..from + N * S::F32_LANES);
         let zero = simd.splat_f32s(0.0);
-        let (least, most) = self.passed.range;
-        let (least, most) = (simd.splat_f32s(least), simd.splat_f32s(most));
-        let Passed { scale, shift, mean, .. } = self.passed;
-        let [scale, shift, mean, of_beta, of_gamma] =
-            [scale, shift, mean, self.of_beta, self.of_gamma]
-                .map(|values| load::<S, N>(&values[block.clone()], zero));
+        let [scale, shift, mean] = self.passed.load::<S, N>(block.clone(), zero);
+        let [of_beta, of_gamma] =
+            [self.of_beta, self.of_gamma].map(|values| load::<S, N>(&values[block.clone()], zero));
         let rows = self.dy.chunks_exact(channels).zip(self.x.chunks_exact(channels));
         for (dx, (dy, x)) in self.dx.chunks_exact_mut(channels).zip(rows) {
             let dy = load::<S, N>(&dy[block.clone()], zero);
             let mut x = load::<S, N>(&x[block.clone()], zero);
             for i in 0..N {
-                let value = simd.mul_add_e_f32s(x[i], scale[i], shift[i]);
-                let inside = simd.and_m32s(
-                    simd.greater_than_or_equal_f32s(value, least),
-                    simd.less_than_or_equal_f32s(value, most),
-                );
-                let d = simd.sub_f32s(simd.select_f32s(inside, dy[i], zero), of_beta[i]);
+                let d = self.passed.gradient(simd, dy[i], x[i], [scale[i], shift[i]]);
+                let d = simd.sub_f32s(d, of_beta[i]);
                 let apart = simd.sub_f32s(x[i], mean[i]);
                 let d = simd.sub_f32s(d, simd.mul_f32s(apart, of_gamma[i]));
                 x[i] = simd.mul_f32s(scale[i], d);
