@@ -531,3 +531,31 @@ fn a_full_disk_is_a_failure() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).starts_with("error: cannot write to stdout"), "{}", stderr(&output));
 }
+
+#[test]
+fn packagers_get_completions_and_manual_pages() {
+    let env = TestEnv::new();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = env.ok(&["completions", shell]);
+        assert!(script.contains("barbule") && script.contains("index"), "{shell}");
+    }
+    env.ok(&["man", "pages"]);
+    let page = std::fs::read_to_string(env.path("pages/barbule-train.1")).unwrap();
+    assert!(page.contains("exchnet") && page.contains("hold\\-out\\-classes"), "{page}");
+}
+
+#[test]
+fn every_command_shows_an_example() {
+    let env = TestEnv::new();
+    let help = env.ok(&["--help"]);
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands = commands.take_while(|line| !line.is_empty());
+    let names: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(names.contains(&"train") && names.len() > 12, "{names:?}");
+    for name in names.into_iter().filter(|name| !["help", "bench", "weights"].contains(name)) {
+        assert!(env.ok(&[name, "--help"]).contains("Example: barbule"), "{name}");
+    }
+    for nested in [["bench", "train"], ["bench", "encode"], ["weights", "import"]] {
+        assert!(env.ok(&[&nested[..], &["--help"]].concat()).contains("Example: barbule"));
+    }
+}

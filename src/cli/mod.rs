@@ -7,6 +7,7 @@ receives values. Only this module prints: results to stdout, all else to stderr.
 
 mod aviary;
 mod bench;
+mod completions;
 mod context;
 mod demo;
 mod doctor;
@@ -55,6 +56,8 @@ enum Command {
     Search(search::Args),
     Aviary(aviary::Args),
     Bench(bench::Args),
+    Completions(completions::Args),
+    Man(completions::ManArgs),
     Weights(weights::Args),
 }
 
@@ -74,6 +77,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Index(args) => index::run(&context, &args),
         Command::Search(args) => search::run(&context, &args),
         Command::Aviary(args) => aviary::run(&context, &args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => completions::man(&context, &args),
         Command::Bench(args) => bench::run(&context, &args),
         Command::Weights(args) => weights::run(&context, &args),
     }

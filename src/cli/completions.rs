@@ -1,0 +1,50 @@
+/*!
+`barbule completions` and `barbule man`: what packagers need.
+*/
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{CommandFactory, ValueHint};
+use clap_complete::Shell;
+
+use super::{Cli, Context};
+
+/// Print the completions of a shell
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example: barbule completions bash > /etc/bash_completion.d/barbule\n         \
+                  barbule completions zsh > ~/.zfunc/_barbule"
+)]
+pub struct Args {
+    /// The shell
+    shell: Shell,
+}
+
+pub fn run(args: &Args) -> Result<ExitCode> {
+    // Into memory first: the generator panics on a pipe that was closed.
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "barbule", &mut script);
+    io::stdout().lock().write_all(&script).context("cannot write to stdout")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Write a manual page for each command
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: barbule man /usr/local/share/man/man1")]
+pub struct ManArgs {
+    /// The folder for the pages
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    folder: PathBuf,
+}
+
+pub fn man(context: &Context, args: &ManArgs) -> Result<ExitCode> {
+    let failed = || format!("cannot write manual pages to {}", args.folder.display());
+    fs::create_dir_all(&args.folder).with_context(failed)?;
+    clap_mangen::generate_to(Cli::command(), &args.folder).with_context(failed)?;
+    context.print(format_args!("manual pages are in {}", args.folder.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
