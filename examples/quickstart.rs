@@ -48,14 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let device = Device::open(DeviceChoice::Auto, None)?;
     let task = Task::unwatched();
     let dataset = Dataset::open(&photos, None, 1)?;
-    let plan = ShallowPlan {
-        method: Shallow::LdaItq,
-        bits: 32,
-        seed: 1,
-        size: 160,
-        weights: None,
-        limits: Limits::default(),
-    };
+    let plan = ShallowPlan { size: 160, ..ShallowPlan::new(Shallow::LdaItq, 32) };
     fit_shallow(&plan, &dataset, &file, &device, &task)?;
     let model = Model::open(&file, &device)?;
     let figures = evaluate(&model, &dataset, Split::Test, true, &plan.limits, &task)?;

@@ -4,6 +4,9 @@ A trained model: one file with a trunk, a hash and a card that says what they ar
 The file is a `.safetensors` file: the trunk's weights (convolutions in half
 precision), the hash in single precision, and the card as JSON in the metadata
 under the key `barbule`.
+
+A file may leave the trunk out and name the shipped one by its hash: so does the general
+model, which ships inside the program.
 */
 
 use std::collections::{BTreeMap, HashMap};
@@ -25,13 +28,17 @@ use crate::file;
 use crate::image::Preprocess;
 use crate::method::parts::Extractor;
 use crate::method::{Features, HashError, LinearHash};
-use crate::trunk::TrunkKind;
-use crate::trunk::weights::{fill_whole, half_precision};
+use crate::trunk::weights::{self, fill_whole, half_precision};
+use crate::trunk::{EfficientNetLite0, TrunkKind};
 
 /// Version of the model file that this program writes, and the newest it reads.
 pub const FORMAT: u32 = 1;
 /// The metadata key of the card.
 const CARD: &str = "barbule";
+/// The model for photos that nobody has trained on; see `assets/README.md`.
+const GENERAL: &[u8] = include_bytes!("../assets/general-256.safetensors");
+/// What stands for the path of the general model in messages.
+const GENERAL_NAME: &str = "the built-in general model";
 /// More parts than any network has.
 const MAX_PARTS: usize = 64;
 /// A model file larger than this is not a model (bytes).
@@ -130,6 +137,9 @@ pub struct Card {
     pub figures: BTreeMap<String, f64>,
     /// Licence of the weights.
     pub licence: String,
+    /// BLAKE3 of the shipped trunk, where the file holds the hash alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_trunk: Option<String>,
     /// The learned codes of the training images in order, as hexadecimal; none for
     /// methods that learn only a network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -168,7 +178,42 @@ struct HashWeights {
     bias: Param<Tensor<1>>,
 }
 
-/// All that is in the file.
+impl HashWeights {
+    fn zeros(features: usize, bits: usize, device: &Device) -> Self {
+        Self {
+            mean: Param::from_tensor(Tensor::zeros([features], device)),
+            projection: Param::from_tensor(Tensor::zeros([features, bits], device)),
+            bias: Param::from_tensor(Tensor::zeros([bits], device)),
+        }
+    }
+
+    fn new(hash: &LinearHash, device: &Device) -> Self {
+        let mean = TensorData::new(hash.mean().to_vec(), [hash.dim()]);
+        let projection = TensorData::new(hash.projection().to_vec(), [hash.dim(), hash.bits()]);
+        Self {
+            mean: Param::from_tensor(Tensor::from_data(mean, device)),
+            projection: Param::from_tensor(Tensor::from_data(projection, device)),
+            bias: Param::from_tensor(Tensor::from_data(hash.bias(), device)),
+        }
+    }
+
+    fn hash(self) -> Result<LinearHash, String> {
+        let values = |data: TensorData| data.try_into_vec::<f32>().map_err(|e| format!("{e:?}"));
+        let mean = values(self.mean.val().into_data())?;
+        let projection = values(self.projection.val().into_data())?;
+        let bias = values(self.bias.val().into_data())?;
+        let hash = LinearHash::new(mean, projection).and_then(|hash| hash.with_bias(bias));
+        hash.map_err(|error| error.to_string())
+    }
+}
+
+/// All that is in the file of a model that shares the shipped trunk.
+#[derive(Module, Debug)]
+struct HashAlone {
+    hash: HashWeights,
+}
+
+/// All that is in any other file.
 #[derive(Module, Debug)]
 struct Network {
     trunk: Extractor,
@@ -190,31 +235,45 @@ impl Model {
     /// # Errors
     /// When the file cannot be read, is not a model, or is of a later version.
     pub fn open(path: &Path, device: &BarbuleDevice) -> Result<Self, ModelError> {
-        let bytes = read(path)?;
+        Self::from_bytes(path, read(path)?, device)
+    }
+
+    /// The model that ships with Barbule: 256 bits for photos of any kind.
+    ///
+    /// # Errors
+    /// Only if the program itself is damaged.
+    pub fn general(device: &BarbuleDevice) -> Result<Self, ModelError> {
+        Self::from_bytes(Path::new(GENERAL_NAME), GENERAL.to_vec(), device)
+    }
+
+    /// The fingerprint of the model that [`Model::general`] opens.
+    pub fn general_fingerprint() -> String {
+        fingerprint(GENERAL)
+    }
+
+    fn from_bytes(path: &Path, bytes: Vec<u8>, device: &BarbuleDevice) -> Result<Self, ModelError> {
         let unfit = |reason: String| ModelError::Unfit { path: path.to_owned(), reason };
         let card = read_card(path, &bytes)?;
-        let fingerprint = blake3::hash(&bytes).to_hex().to_string();
+        let fingerprint = fingerprint(&bytes);
         let burn = device.burn();
-        let features = card.features();
-        let mut network = Network {
-            trunk: Extractor::new(card.parts, &burn),
-            hash: HashWeights {
-                mean: Param::from_tensor(Tensor::zeros([features], &burn)),
-                projection: Param::from_tensor(Tensor::zeros([features, card.bits], &burn)),
-                bias: Param::from_tensor(Tensor::zeros([card.bits], &burn)),
-            },
-        };
+        let hash = HashWeights::zeros(card.features(), card.bits, &burn);
         let store = SafetensorsStore::from_bytes(Some(bytes));
         let store = store.with_from_adapter(FloatCastAdapter::to(DType::F32));
-        fill_whole(&mut network, store).map_err(unfit)?;
-        let values =
-            |data: TensorData| data.try_into_vec::<f32>().map_err(|e| unfit(format!("{e:?}")));
-        let mean = values(network.hash.mean.val().into_data())?;
-        let projection = values(network.hash.projection.val().into_data())?;
-        let bias = values(network.hash.bias.val().into_data())?;
-        let hash = LinearHash::new(mean, projection).and_then(|hash| hash.with_bias(bias));
-        let hash = hash.map_err(|error| unfit(error.to_string()))?;
-        let encoder = Encoder::new(network.trunk, card.preprocess.clone(), device.clone());
+        let (trunk, hash) = match &card.shared_trunk {
+            Some(expected) => {
+                let trunk = shipped(expected, &burn).map_err(unfit)?;
+                let mut alone = HashAlone { hash };
+                fill_whole(&mut alone, store).map_err(unfit)?;
+                (trunk.into(), alone.hash)
+            }
+            None => {
+                let mut network = Network { trunk: Extractor::new(card.parts, &burn), hash };
+                fill_whole(&mut network, store).map_err(unfit)?;
+                (network.trunk, network.hash)
+            }
+        };
+        let hash = hash.hash().map_err(unfit)?;
+        let encoder = Encoder::new(trunk, card.preprocess.clone(), device.clone());
         Ok(Self { card, encoder, hash, fingerprint })
     }
 
@@ -264,6 +323,20 @@ impl Model {
     }
 }
 
+/// The shipped trunk, if it is the one of this hash.
+fn shipped(expected: &str, device: &Device) -> Result<EfficientNetLite0, String> {
+    let trunk = weights::shipped(device).map_err(|error| error.to_string())?;
+    let found = weights::fingerprint(&trunk).map_err(|error| error.to_string())?;
+    match found.to_hex().as_str() == expected {
+        true => Ok(trunk),
+        false => Err("it shares a trunk that does not ship with this program".to_owned()),
+    }
+}
+
+fn fingerprint(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
+}
+
 /// Writes a model: everything or nothing.
 ///
 /// # Errors
@@ -274,27 +347,48 @@ pub fn write(
     network: Extractor,
     hash: &LinearHash,
 ) -> Result<(), ModelError> {
+    let device = network.stem.entry.weight.device();
+    let card = Card { shared_trunk: None, ..card.clone() };
+    let network = Network { trunk: network, hash: HashWeights::new(hash, &device) };
+    write_module(path, card, hash, &network)
+}
+
+/// Writes a model of pooled features without its trunk, which is the shipped one:
+/// everything or nothing.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_sharing_trunk(
+    path: &Path,
+    card: &Card,
+    hash: &LinearHash,
+    device: &BarbuleDevice,
+) -> Result<(), ModelError> {
+    let burn = device.burn();
+    let failed = |reason: String| ModelError::Write { path: path.to_owned(), reason };
+    let trunk = weights::shipped(&burn).map_err(|error| failed(error.to_string()))?;
+    let trunk = weights::fingerprint(&trunk).map_err(|error| failed(error.to_string()))?;
+    let card = Card { shared_trunk: Some(trunk.to_hex().to_string()), ..card.clone() };
+    write_module(path, card, hash, &HashAlone { hash: HashWeights::new(hash, &burn) })
+}
+
+fn write_module(
+    path: &Path,
+    mut card: Card,
+    hash: &LinearHash,
+    module: &impl ModuleSnapshot,
+) -> Result<(), ModelError> {
     let failed = |reason: String| ModelError::Write { path: path.to_owned(), reason };
     if (hash.dim(), hash.bits()) != (card.features(), card.bits) {
         return Err(failed("the hash does not belong to the card".to_owned()));
     }
-    let device = network.stem.entry.weight.device();
-    let mean = TensorData::new(hash.mean().to_vec(), [hash.dim()]);
-    let projection = TensorData::new(hash.projection().to_vec(), [hash.dim(), hash.bits()]);
-    let hash = HashWeights {
-        mean: Param::from_tensor(Tensor::from_data(mean, &device)),
-        projection: Param::from_tensor(Tensor::from_data(projection, &device)),
-        bias: Param::from_tensor(Tensor::from_data(hash.bias(), &device)),
-    };
     // Times differ from run to run, and the same training is to give the same file.
-    let mut card = card.clone();
     card.figures.retain(|name, _| !name.starts_with("seconds"));
     let card = serde_json::to_string(&card).map_err(|error| failed(error.to_string()))?;
     // The card alone: several entries would be written in another order each time.
     let store = SafetensorsStore::from_bytes(None).clear_metadata().metadata(CARD, card);
     let mut store = store.with_to_adapter(half_precision());
-    let network = Network { trunk: network, hash };
-    network.save_into(&mut store).map_err(|error| failed(error.to_string()))?;
+    module.save_into(&mut store).map_err(|error| failed(error.to_string()))?;
     let bytes = store.get_bytes().map_err(|error| failed(error.to_string()))?;
     file::write_whole(path, |out| out.write_all(&bytes)).map_err(|error| failed(error.to_string()))
 }
@@ -332,6 +426,9 @@ fn read_card(path: &Path, bytes: &[u8]) -> Result<Card, ModelError> {
         return Err(ModelError::Newer { path: path.to_owned(), found: format });
     }
     let card: Card = serde_json::from_str(text).map_err(damaged)?;
+    if card.shared_trunk.is_some() && card.parts > 0 {
+        return Err(unfit("its card names parts, which the trunk it shares has not".to_owned()));
+    }
     if card.parts > MAX_PARTS {
         return Err(unfit(format!("its card names {} parts, more than {MAX_PARTS}", card.parts)));
     }

@@ -110,6 +110,58 @@ fn codes_are_printed_in_every_form() {
 }
 
 #[test]
+fn without_a_model_the_general_one_is_used_and_said_once() {
+    let env = TestEnv::with_birds(3, 4);
+    let said = |args: &[&str]| {
+        let output = env.run(args);
+        assert!(output.status.success(), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        said.matches("general model").count()
+    };
+    assert_eq!(said(&["index", "birds", "--index", "i.db"]), 1);
+    assert_eq!(said(&["index", "birds", "--index", "i.db", "-q"]), 0);
+    // Indexed images need no model at all.
+    assert_eq!(said(&["search", "birds/class-1/2.png", "--index", "i.db"]), 0);
+    env.write("new.png", png(1, 9));
+    env.write("newer.png", png(2, 9));
+    assert_eq!(said(&["search", "new.png", "newer.png", "--index", "i.db"]), 1);
+    let answer = env.json(&["search", "new.png", "--index", "i.db", "-k", "12"]);
+    assert_eq!((&answer["bits"], names(&answer).len()), (&256.into(), 12));
+
+    // Its codes are those of `encode`, and of no other model.
+    let code = env.ok(&["encode", "new.png"]);
+    let code = code.split_whitespace().next().unwrap();
+    let by_code = env.json(&["search", "--code", code, "--index", "i.db", "-k", "12"]);
+    assert_eq!(names(&by_code), names(&answer));
+    let model = env.train("lda-itq", 48);
+    let said = env.fails(&["index", "birds", "--index", "i.db", "--model", &model]);
+    assert!(said.contains("another model") && said.contains("256 bits"), "{said}");
+}
+
+#[test]
+fn a_folder_of_photos_without_classes_can_be_fitted_to() {
+    let env = TestEnv::with_birds(3, 4);
+    env.write("birds/loose.png", png(1, 7));
+    let train = |method, more: &[&'static str]| {
+        let args = ["train", method, "--data", "birds", "--layout", "photos", "--size", "32"];
+        [&args[..], &["--bits", "16", "--out", "m.safetensors"], more].concat()
+    };
+    assert!(env.ok(&train("itq", &["--share-trunk"])).contains("from 13 images in"));
+    // The trunk is not in the file.
+    let size = fs::metadata(env.path("m.safetensors")).unwrap().len();
+    assert!(size < 200_000, "{size}");
+    env.ok(&["index", "birds", "--model", "m.safetensors", "--index", "i.db"]);
+    let said =
+        env.fails(&["eval", "--model", "m.safetensors", "--data", "birds", "--layout", "photos"]);
+    assert!(said.contains("no test split"), "{said}");
+    for method in ["lda-itq", "adsh"] {
+        let said = env.fails(&train(method, &[]));
+        assert!(said.contains("0 different label(s)"), "{said}");
+    }
+    assert!(env.fails(&train("adsh", &["--share-trunk"])).contains("--share-trunk"));
+}
+
+#[test]
 fn an_index_is_kept_up_to_date_and_searched() {
     let env = TestEnv::with_birds(3, 4);
     let model = env.train("lda-itq", 48);
@@ -379,7 +431,7 @@ fn wrong_usage_is_explained_with_status_2() {
         assert!(said.contains("'--bits <BITS>'"), "{said}");
     }
     let said = env.misused(&["train", "magic", "--data", "d", "--out", "m"]);
-    assert!(said.contains("'magic'") && said.contains("lsh, itq, lda-itq"), "{said}");
+    assert!(said.contains("'magic'") && said.contains("lsh, whitened-lsh, itq, lda-itq"), "{said}");
     assert!(env.misused(&train(&["--device", "cuda"])).contains("'cuda' is not one of auto, gpu"));
     assert!(env.misused(&train(&["--layout", "zip"])).contains("grocery, folder, cub"));
     assert!(env.misused(&["search"]).contains("required"));

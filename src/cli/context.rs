@@ -5,7 +5,7 @@ and how to print.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,6 +16,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::device::{Device, DeviceChoice};
 use crate::image::Limits;
+use crate::model::Model;
 use crate::task::Task;
 use crate::train::Unreadable;
 
@@ -91,6 +92,15 @@ impl Context {
         let device = Device::open(self.device, self.adapter.as_deref())?;
         self.say(format_args!("computing on {device}"));
         Ok(device)
+    }
+
+    /// Opens the model in `file`, or else the built-in general one, which is said.
+    pub fn model(&self, file: Option<&Path>, device: &Device) -> Result<Model> {
+        if let Some(file) = file {
+            return Ok(Model::open(file, device)?);
+        }
+        self.say("using the built-in general model, of 256 bits (--model names one of your own)");
+        Ok(Model::general(device)?)
     }
 
     /// The choice and the adapter as they were given.

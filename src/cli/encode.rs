@@ -10,7 +10,6 @@ use clap::{ValueEnum, ValueHint};
 use serde::Serialize;
 
 use super::Context;
-use crate::model::Model;
 use crate::task::Task;
 
 /// Print the code of each image
@@ -20,9 +19,9 @@ pub struct Args {
     /// The images
     #[arg(required = true, value_name = "IMAGE", value_hint = ValueHint::FilePath)]
     images: Vec<PathBuf>,
-    /// The model file
+    /// The model file [default: the built-in general model]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    model: PathBuf,
+    model: Option<PathBuf>,
     /// How codes are printed
     #[arg(long, default_value = "hex")]
     format: Format,
@@ -49,7 +48,7 @@ struct Encoded<'a> {
 }
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
-    let model = Model::open(&args.model, &context.device()?)?;
+    let model = context.model(args.model.as_deref(), &context.device()?)?;
     let encode =
         |task: &Task<'_>| model.encoder().features_of_files(&args.images, &context.limits, task);
     let features = context.with_progress("encoding", encode)?;

@@ -13,7 +13,6 @@ use serde_json::json;
 use super::Context;
 use super::context::default_index;
 use crate::index::{Index, Labels, UpdateOptions, update};
-use crate::model::Model;
 use crate::task::Task;
 
 /// Add the images of folders to an index, or bring it up to date
@@ -21,7 +20,8 @@ use crate::task::Task;
 /// Only new and changed files are encoded. Every batch is written at once: stopping
 /// loses at most one, and the next run goes on.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: barbule index ~/Pictures --model birds.safetensors")]
+#[command(after_help = "Example: barbule index ~/Pictures\n         \
+                  barbule index ~/birds --model birds.safetensors --index birds.db")]
 pub struct Args {
     /// The folders; sub-folders are included, hidden ones are not
     #[arg(required = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -29,9 +29,9 @@ pub struct Args {
     /// The index file [default: barbule.db in the platform's data folder]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     index: Option<PathBuf>,
-    /// The model file
+    /// The model file [default: the built-in general model]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    model: PathBuf,
+    model: Option<PathBuf>,
     /// Labels: `folder` for the name of each image's folder, or a file of PATH,LABEL lines
     #[arg(long, value_name = "folder|FILE.csv")]
     labels: Option<String>,
@@ -54,7 +54,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     if let Some(wrong) = args.folders.iter().find(|folder| !folder.is_dir()) {
         bail!("{} is not a folder; name the folders that hold your images", wrong.display());
     }
-    let model = Model::open(&args.model, &context.device()?)?;
+    let model = context.model(args.model.as_deref(), &context.device()?)?;
     if let Some(folder) = path.parent().filter(|_| args.index.is_none()) {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;

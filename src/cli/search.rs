@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::ValueHint;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::Context;
 use super::context::default_index;
 use crate::code::BinaryCodes;
+use crate::device::Device;
 use crate::image;
 use crate::index::{Found, Index, Searcher};
 use crate::model::Model;
@@ -22,10 +23,9 @@ use crate::model::Model;
 /// Hits come in the order of their Hamming distance; those at the same distance in
 /// the order in which they were indexed. An image that is itself indexed comes first.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Example: barbule search bird.jpg --model birds.safetensors -k 10\n         \
-                        barbule search --code 0f3a5577c2d1 -k 10"
-)]
+#[command(after_help = "Example: barbule search cat.jpg -k 10\n         \
+                        barbule search bird.jpg --model birds.safetensors --index birds.db\n         \
+                        barbule search --code 0f3a5577c2d1 --index birds.db")]
 pub struct Args {
     /// The images to look for; each is a query of its own
     #[arg(required_unless_present = "code", value_name = "IMAGE", value_hint = ValueHint::FilePath)]
@@ -39,7 +39,8 @@ pub struct Args {
     /// The index file [default: barbule.db in the platform's data folder]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     index: Option<PathBuf>,
-    /// The model file; needed only for images that are not indexed
+    /// The model that the index was made with; needed only for images that are not indexed
+    /// [default: the built-in general model]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     model: Option<PathBuf>,
 }
@@ -84,9 +85,9 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     };
     let index = Index::open(&path)?;
     let device = context.device()?;
-    let model = args.model.as_deref().map(|model| Model::open(model, &device)).transpose()?;
-    if let Some(model) = &model {
-        index.same_model(model.bits(), model.fingerprint())?;
+    let mut model = OpenOnce { context, device: &device, index: &index, args, model: None };
+    if args.model.is_some() {
+        model.get()?;
     }
     let queries = match &args.code {
         Some(code) => {
@@ -96,7 +97,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         None => args
             .images
             .iter()
-            .map(|image| query(context, &index, model.as_ref(), image))
+            .map(|image| query(context, &index, &mut model, image))
             .collect::<Result<_>>()?,
     };
     let searcher = Searcher::new(&index, &device)?;
@@ -125,20 +126,50 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The model, opened when it is first needed: an indexed image needs none.
+struct OpenOnce<'a> {
+    context: &'a Context,
+    device: &'a Device,
+    index: &'a Index,
+    args: &'a Args,
+    model: Option<Model>,
+}
+
+impl OpenOnce<'_> {
+    /// Whether it is a model that only the user can name.
+    fn unnamed(&self) -> bool {
+        self.args.model.is_none() && self.index.model() != Model::general_fingerprint()
+    }
+
+    fn get(&mut self) -> Result<&Model> {
+        let model = match self.model.take() {
+            Some(model) => model,
+            None => {
+                let file = self.args.model.as_deref();
+                let model = self.context.model(file, self.device)?;
+                self.index.same_model(model.bits(), model.fingerprint())?;
+                model
+            }
+        };
+        Ok(self.model.insert(model))
+    }
+}
+
 /// The code of an image: the stored one if its content is indexed.
-fn query(context: &Context, index: &Index, model: Option<&Model>, path: &Path) -> Result<Query> {
+fn query(context: &Context, index: &Index, model: &mut OpenOnce<'_>, path: &Path) -> Result<Query> {
     let name = path.display().to_string();
     let bytes = image::read(path)?;
     let content = blake3::hash(&bytes);
     if let Some(id) = index.with_content(&content)?.first() {
         return Ok(Query { name, code: index.code(*id)?, content: Some(content) });
     }
-    let model = model.with_context(|| {
-        format!(
-            "{name} is not indexed, so its code has to be computed: name the model with --model"
-        )
-    })?;
+    if model.unnamed() {
+        bail!(
+            "{name} is not indexed, so its code has to be computed: name the model of this index with --model"
+        );
+    }
     let decoded = image::decode(&bytes, &context.limits).with_context(|| name.clone())?;
+    let model = model.get()?;
     let features = model.encoder().features(model.encoder().preprocess().apply(&decoded))?;
     Ok(Query { name, code: model.codes(&features)?, content: None })
 }

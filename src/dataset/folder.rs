@@ -4,6 +4,9 @@ A folder per class: the folder's name is the class, everything below it an examp
 With folders `train`, `test` and perhaps `val` (or `valid`, `validation`) above the
 classes, these are the splits. Without, one fifth of each class becomes the test split
 by the seed. Hidden files and folders do not count.
+
+Or photos without classes, for methods that need none: every image below the folder is
+one to learn from.
 */
 
 use std::collections::BTreeSet;
@@ -25,6 +28,43 @@ pub(super) fn read(root: &Path, seed: u64) -> Result<Dataset, DatasetError> {
         Some(splits) => read_splits(root, &splits),
         None => read_classes(root, top, seed),
     }
+}
+
+/// Reads all images below `root` as training images without labels.
+pub(super) fn read_photos(root: &Path) -> Result<Dataset, DatasetError> {
+    let mut images = Vec::new();
+    walk(root, root, "", &mut images)?;
+    let mut dataset = Dataset::new(Layout::Photos, root, Vec::new());
+    let sample = |image: Image| Sample { path: image.path, labels: Vec::new() };
+    dataset.train = images.into_iter().map(sample).collect();
+    Ok(dataset)
+}
+
+/// Adds the images below `folder` in byte order of their places below `top`.
+fn walk(
+    top: &Path,
+    folder: &Path,
+    class: &str,
+    images: &mut Vec<Image>,
+) -> Result<(), DatasetError> {
+    let start = images.len();
+    // Links are followed: collections are often assembled from them.
+    for entry in WalkDir::new(folder).follow_links(true).into_iter().filter_entry(visible) {
+        let entry = match entry {
+            Ok(entry) => entry,
+            // A link to nothing: editors leave such as locks.
+            Err(error) if leads_nowhere(&error) => continue,
+            Err(error) => {
+                let path = error.path().unwrap_or(folder).to_path_buf();
+                return Err(DatasetError::Read { path, error: error.into() });
+            }
+        };
+        if entry.file_type().is_file() && is_image_path(entry.path()) {
+            images.push(Image::new(top, class, entry));
+        }
+    }
+    images[start..].sort_by(|a, b| a.key.cmp(&b.key));
+    Ok(())
 }
 
 /// The split folders of `root`: train, test and, where there is one, validation. `None`
@@ -111,6 +151,12 @@ struct Image {
 }
 
 impl Image {
+    fn new(top: &Path, class: &str, entry: DirEntry) -> Self {
+        let place = entry.path().strip_prefix(top).unwrap_or(entry.path());
+        let parts: Vec<_> = place.iter().map(|part| part.as_encoded_bytes()).collect();
+        Self { class: class.into(), key: parts.join(&b'/'), path: entry.into_path() }
+    }
+
     fn sample(&self, classes: &[String]) -> Sample {
         // Every image's class is among the classes; they were collected from the images.
         let at = classes.partition_point(|class| class < &self.class);
@@ -151,34 +197,9 @@ impl Level {
     fn images(&self) -> Result<Vec<Image>, DatasetError> {
         let mut images = Vec::new();
         for class in &self.folders {
-            let start = images.len();
-            // Links are followed: collections are often assembled from them.
-            let walk = WalkDir::new(self.path.join(class)).follow_links(true).into_iter();
-            for entry in walk.filter_entry(visible) {
-                let entry = match entry {
-                    Ok(entry) => entry,
-                    // A link to nothing: editors leave such as locks.
-                    Err(error) if leads_nowhere(&error) => continue,
-                    Err(error) => return Err(self.unreadable(error)),
-                };
-                if entry.file_type().is_file() && is_image_path(entry.path()) {
-                    images.push(self.image(class, entry));
-                }
-            }
-            images[start..].sort_by(|a, b| a.key.cmp(&b.key));
+            walk(&self.path, &self.path.join(class), class, &mut images)?;
         }
         Ok(images)
-    }
-
-    fn image(&self, class: &str, entry: DirEntry) -> Image {
-        let place = entry.path().strip_prefix(&self.path).unwrap_or(entry.path());
-        let parts: Vec<_> = place.iter().map(|part| part.as_encoded_bytes()).collect();
-        Image { class: class.into(), key: parts.join(&b'/'), path: entry.into_path() }
-    }
-
-    fn unreadable(&self, error: walkdir::Error) -> DatasetError {
-        let path = error.path().unwrap_or(&self.path).to_path_buf();
-        DatasetError::Read { path, error: error.into() }
     }
 
     fn warn(&self, classes: &[String], warnings: &mut Vec<String>) {
@@ -217,6 +238,19 @@ mod tests {
 
     fn open(root: &Path, seed: u64) -> Dataset {
         Dataset::open(root, None, seed).unwrap()
+    }
+
+    #[test]
+    fn photos_need_no_classes() {
+        let folder = tempfile::tempdir().unwrap();
+        make(folder.path(), &["b.jpg", "a/2.png", "a/x/1.webp", ".h/3.jpg", ".4.jpg", "n.txt"]);
+        let data = Dataset::open(folder.path(), Some(Layout::Photos), 1).unwrap();
+        assert_eq!(names(&data, &data.train), ["a/2.png", "a/x/1.webp", "b.jpg"]);
+        assert!(data.train.iter().all(|sample| sample.labels.is_empty()));
+        assert!(data.classes.is_empty() && data.test.is_empty());
+        let empty = tempfile::tempdir().unwrap();
+        let error = Dataset::open(empty.path(), Some(Layout::Photos), 1).unwrap_err();
+        assert!(error.to_string().contains("no image "), "{error}");
     }
 
     fn make(root: &Path, files: &[&str]) {

@@ -80,13 +80,16 @@ pub enum DatasetError {
     #[error("the folder name {} is not Unicode; rename it", .0.display())]
     Name(PathBuf),
     /// A split that is needed has no images.
-    #[error("the {split} split of {} has no images ({}); add some", root.display(), crate::image::IMAGE_EXTENSIONS.join(", "))]
+    #[error("the {split} split of {} has no images ({}); add some in a folder for each class, or name --layout photos for a method that needs no classes", root.display(), crate::image::IMAGE_EXTENSIONS.join(", "))]
     NoImages {
         /// "train" or "test".
         split: &'static str,
         /// The data set's folder.
         root: PathBuf,
     },
+    /// A folder of unlabelled photos has none.
+    #[error("there is no image ({}) in {}; name the folder that holds your photos", crate::image::IMAGE_EXTENSIONS.join(", "), .0.display())]
+    NoPhotos(PathBuf),
     /// Classes cannot be held out as asked.
     #[error(
         "a share of {share} of {classes} classes cannot be held out; give a share above 0 and below 1, and three or more classes"
@@ -117,11 +120,13 @@ pub enum Layout {
     Folder,
     /// CUB-200-2011: `images.txt` and its companions, and `images/`.
     Cub,
+    /// Images without labels, in any folders: for methods that need no labels.
+    Photos,
 }
 
 impl Layout {
     /// The names of all layouts, for messages.
-    pub const NAMES: &str = "grocery, folder, cub";
+    pub const NAMES: &str = "grocery, folder, cub, photos";
 
     /// The layout of the data set in `root`: by its lists, or else `folder`.
     ///
@@ -149,6 +154,7 @@ impl fmt::Display for Layout {
             Self::Grocery => "grocery",
             Self::Folder => "folder",
             Self::Cub => "cub",
+            Self::Photos => "photos",
         })
     }
 }
@@ -161,6 +167,7 @@ impl FromStr for Layout {
             "grocery" => Ok(Self::Grocery),
             "folder" => Ok(Self::Folder),
             "cub" => Ok(Self::Cub),
+            "photos" => Ok(Self::Photos),
             _ => Err(DatasetError::Layout(text.into())),
         }
     }
@@ -171,7 +178,8 @@ impl FromStr for Layout {
 pub struct Sample {
     /// The file: the data set's root joined with its place in there.
     pub path: PathBuf,
-    /// Indexes into [`Dataset::classes`], ascending, at least one.
+    /// Indexes into [`Dataset::classes`], ascending, at least one but in
+    /// [`Layout::Photos`].
     pub labels: Vec<u32>,
 }
 
@@ -217,6 +225,7 @@ impl Dataset {
             Layout::Grocery => grocery::read(root)?,
             Layout::Folder => folder::read(root, split_seed)?,
             Layout::Cub => cub::read(root)?,
+            Layout::Photos => folder::read_photos(root)?,
         };
         dataset.check()?;
         dataset.warn();
@@ -283,6 +292,10 @@ impl Dataset {
         if let (1, Some(only)) = (used.len(), used.first()) {
             let class = self.classes.get(*only as usize).cloned().unwrap_or_default();
             return Err(DatasetError::OneClass { root: self.root.clone(), class });
+        }
+        if self.layout == Layout::Photos {
+            let none = || DatasetError::NoPhotos(self.root.clone());
+            return self.train.first().map(|_| ()).ok_or_else(none);
         }
         if self.train.is_empty() || self.test.is_empty() {
             return Err(DatasetError::NoImages { split, root: self.root.clone() });

@@ -31,7 +31,7 @@ pub const FORMAT: u32 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
     /// There is no such index.
-    #[error("there is no index at {}; make one with `barbule index DIR --model M`", .0.display())]
+    #[error("there is no index at {}; make one with `barbule index DIR`", .0.display())]
     Missing(PathBuf),
     /// The file is not an index.
     #[error("{} is not a Barbule index: {reason}", path.display())]
@@ -51,7 +51,7 @@ pub enum IndexError {
     },
     /// The index was made with another model.
     #[error(
-        "{} was made with another model ({index_bits} bits, {index_model}, not {model_bits} bits, {model}); use that model, or another --index",
+        "{} was made with another model ({index_bits} bits, {index_model}, not {model_bits} bits, {model}); name that model with --model, or another --index",
         path.display()
     )]
     OtherModel {

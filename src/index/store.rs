@@ -209,6 +209,11 @@ impl Index {
         &self.path
     }
 
+    /// Fingerprint of the model that gave the codes.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
     /// Bits per code.
     pub fn bits(&self) -> usize {
         self.bits

@@ -31,7 +31,7 @@ pub fn fit(features: Features<'_>, bits: usize, seed: u64) -> Result<LinearHash,
 }
 
 /// `bits` unit directions in `dim` dimensions: d×c, orthogonal in runs of `dim`.
-fn random_directions(dim: usize, bits: usize, rng: &mut ChaCha8Rng) -> Mat<f64> {
+pub(super) fn random_directions(dim: usize, bits: usize, rng: &mut ChaCha8Rng) -> Mat<f64> {
     let mut directions = Mat::zeros(dim, bits);
     for start in (0..bits).step_by(dim) {
         let cols = dim.min(bits - start);

@@ -24,6 +24,8 @@ pub mod lda;
 mod linalg;
 #[cfg(feature = "train")]
 pub mod lsh;
+#[cfg(feature = "train")]
+pub mod whitened;
 
 pub use linear::{FeatureError, Features, HashError, LinearHash};
 #[cfg(feature = "train")]

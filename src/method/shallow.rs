@@ -8,14 +8,14 @@ use std::str::FromStr;
 
 use faer::MatRef;
 
-use super::{FeatureError, Features, HashError, LinearHash, itq, lda, lsh};
+use super::{FeatureError, Features, HashError, LinearHash, itq, lda, lsh, whitened};
 use crate::code::{BinaryCodes, CodeError};
 
 /// Why a method could not be fitted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MethodError {
     /// No shallow method has this name.
-    #[error("'{0}' is no shallow method; choose one of lsh, itq, lda-itq")]
+    #[error("'{0}' is no shallow method; choose one of lsh, whitened-lsh, itq, lda-itq")]
     Name(String),
     /// Fewer images than the method can learn from.
     #[error("{found} training images were given, but at least {least} are needed")]
@@ -67,6 +67,8 @@ pub enum MethodError {
 pub enum Shallow {
     /// Random rotation: [`lsh`].
     Lsh,
+    /// Random rotation of whitened features: [`whitened`].
+    WhitenedLsh,
     /// Principal directions and a learned rotation, without labels: [`itq`].
     Itq,
     /// Discriminant directions and a learned rotation: [`lda`].
@@ -75,7 +77,12 @@ pub enum Shallow {
 
 impl Shallow {
     /// Every shallow method, the simplest first.
-    pub const ALL: [Self; 3] = [Self::Lsh, Self::Itq, Self::LdaItq];
+    pub const ALL: [Self; 4] = [Self::Lsh, Self::WhitenedLsh, Self::Itq, Self::LdaItq];
+
+    /// Whether the method looks at labels.
+    pub fn needs_labels(self) -> bool {
+        self == Self::LdaItq
+    }
 
     /// Fits the method to N images of d features.
     ///
@@ -95,6 +102,7 @@ impl Shallow {
     ) -> Result<LinearHash, MethodError> {
         match self {
             Self::Lsh => lsh::fit(features, bits, seed),
+            Self::WhitenedLsh => whitened::fit(features, bits, seed),
             Self::Itq => itq::fit(features, bits, seed),
             Self::LdaItq => lda::fit(features, labels, bits, lda::SHRINKAGE, seed),
         }
@@ -105,6 +113,7 @@ impl fmt::Display for Shallow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Lsh => "lsh",
+            Self::WhitenedLsh => "whitened-lsh",
             Self::Itq => "itq",
             Self::LdaItq => "lda-itq",
         })
@@ -213,7 +222,7 @@ pub(crate) mod tests {
     fn labels_help_and_learning_does_not_hurt() {
         for bits in [8, 24] {
             let mean = |method| (0..5).map(|seed| map(method, bits, seed)).sum::<f64>() / 5.0;
-            let [lsh, itq, lda] = Shallow::ALL.map(mean);
+            let [lsh, _, itq, lda] = Shallow::ALL.map(mean);
             assert!(itq >= lsh - 0.01, "{bits} bits: ITQ {itq}, LSH {lsh}");
             assert!(lda > itq + 0.1, "{bits} bits: LDA+ITQ {lda}, ITQ {itq}");
         }

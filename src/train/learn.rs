@@ -23,8 +23,8 @@ use super::{TrainError, Unreadable, data_card, open_trunk};
 use crate::dataset::Dataset;
 use crate::device::Device;
 use crate::image::Preprocess;
-use crate::method::LinearHash;
 use crate::method::parts::Extractor;
+use crate::method::{LinearHash, MethodError};
 use crate::model::{self, Card};
 use crate::task::Task;
 use crate::trunk::efficientnet_lite::Stem;
@@ -125,6 +125,9 @@ pub fn learn(
 ) -> Result<Learned, TrainError> {
     let begun = Instant::now();
     model::check_writable(out)?;
+    if dataset.classes.len() < 2 {
+        return Err(MethodError::Classes(dataset.classes.len()).into());
+    }
     let needed = memory::estimate(plan, device);
     memory::check(needed, plan, device)?;
     let prepared = Prepared::new(plan, device)?;
@@ -181,6 +184,7 @@ pub fn learn(
         figures: figures.map(|(name, value)| (name.to_owned(), value)).into_iter().collect(),
         licence: "trunk: Apache-2.0 (EfficientNet-Lite0); the rest: as its training data"
             .to_owned(),
+        shared_trunk: None,
         learned: Some(run.learned()?),
     };
     let stem = net.stem.unwrap_or_else(|| prepared.trunk.stem.clone());

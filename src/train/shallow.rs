@@ -11,7 +11,7 @@ use crate::dataset::Dataset;
 use crate::device::Device;
 use crate::encoder::Encoder;
 use crate::image::Limits;
-use crate::method::{Features, Shallow};
+use crate::method::{Features, MethodError, Shallow};
 use crate::model::{self, Card};
 use crate::task::Task;
 use crate::trunk::TrunkKind;
@@ -29,8 +29,20 @@ pub struct ShallowPlan {
     pub size: u32,
     /// A trunk file instead of the shipped weights.
     pub weights: Option<PathBuf>,
+    /// Leave the trunk, which must be the shipped one, out of the file.
+    pub share_trunk: bool,
+    /// What the card says of the hash's licence; none for that of the training data.
+    pub licence: Option<String>,
     /// Which images are refused.
     pub limits: Limits,
+}
+
+impl ShallowPlan {
+    /// `method` at `bits` with seed 1, the shipped trunk at 224² and the usual limits.
+    pub fn new(method: Shallow, bits: usize) -> Self {
+        let (weights, licence, limits) = (None, None, Limits::default());
+        Self { method, bits, seed: 1, size: 224, weights, share_trunk: false, licence, limits }
+    }
 }
 
 /// What was fitted and written.
@@ -55,6 +67,9 @@ pub fn fit_shallow(
     task: &Task<'_>,
 ) -> Result<Fitted, TrainError> {
     model::check_writable(out)?;
+    if plan.method.needs_labels() && dataset.classes.len() < 2 {
+        return Err(MethodError::Classes(dataset.classes.len()).into());
+    }
     let kind = TrunkKind::EfficientNetLite0;
     let preprocess = kind.preprocess(plan.size)?;
     let trunk = open_trunk(plan.weights.as_deref(), device)?;
@@ -67,10 +82,7 @@ pub fn fit_shallow(
     let hash = plan.method.fit(features, &split.labels, plan.bits, plan.seed)?;
     let seconds_fit = begun.elapsed().as_secs_f64();
     let figures = [("seconds_features", seconds_features), ("seconds_fit", seconds_fit)];
-    let classes = match plan.method {
-        Shallow::LdaItq => dataset.classes.clone(),
-        Shallow::Lsh | Shallow::Itq => Vec::new(),
-    };
+    let classes = if plan.method.needs_labels() { dataset.classes.clone() } else { Vec::new() };
     let card = Card {
         format: model::FORMAT,
         program: env!("CARGO_PKG_VERSION").to_owned(),
@@ -86,9 +98,16 @@ pub fn fit_shallow(
             .map(|(name, value)| (name.to_owned(), value))
             .into_iter()
             .collect::<BTreeMap<_, _>>(),
-        licence: "trunk: Apache-2.0 (EfficientNet-Lite0); hash: as its training data".to_owned(),
+        licence: format!(
+            "trunk: Apache-2.0 (EfficientNet-Lite0); hash: {}",
+            plan.licence.as_deref().unwrap_or("as its training data")
+        ),
+        shared_trunk: None,
         learned: None,
     };
-    model::write(out, &card, trunk.into(), &hash)?;
+    match plan.share_trunk {
+        true => model::write_sharing_trunk(out, &card, &hash, device)?,
+        false => model::write(out, &card, trunk.into(), &hash)?,
+    }
     Ok(Fitted { card, unreadable: split.unreadable })
 }

@@ -100,12 +100,10 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let mut rows = Vec::new();
     rows.push(demo.row("lsh", &dataset, |out, task| {
         let plan = ShallowPlan {
-            method: Shallow::Lsh,
-            bits: BITS,
             seed: args.seed,
             size: SIZE,
-            weights: None,
             limits: context.limits,
+            ..ShallowPlan::new(Shallow::Lsh, BITS)
         };
         Ok(fit_shallow(&plan, &dataset, out, &demo.device, task).map(drop)?)
     })?);
