@@ -74,9 +74,7 @@ fn search(
     query: &Path,
     device: &Device,
 ) -> Result<(), Box<dyn Error>> {
-    let encoder = model.encoder();
-    let input = encoder.preprocess().apply(&image::open(query, &Limits::default())?);
-    let code = model.codes(&encoder.features(input)?)?;
+    let code = model.encode(&image::open(query, &Limits::default())?)?;
     for found in Searcher::new(index, device)?.search(index, &code, None, 5)? {
         println!("  {} bits away: {}", found.distance, found.path);
     }

@@ -1,16 +1,97 @@
 /*!
 Fine-grained image retrieval: learned binary codes, ranked by Hamming distance.
 
-From the bottom up: [`code`] holds packed binary codes and [`rank`] finds the nearest of
-them, exactly, on a CPU or any graphics adapter that [`device`] opens. [`image`] decodes
-and prepares pictures, [`trunk`] and [`encoder`] turn them into features, and a
-[`model`] into codes. An [`index`] keeps the codes of folders of images in one file and
-searches them. With the feature `train`, [`train`] fits models to a [`dataset`] by a
-[`method`], and [`eval`] measures them.
+A *model* turns an image into a code of 1 to 1024 bits such that images of the same
+fine-grained kind (a bird species, an apple variety) differ in few of them. An *index*
+keeps the codes of folders of images in one file. A *search* finds the codes nearest to
+another, exactly, in the order of (distance, id), the same on every device.
 
-`examples/quickstart.rs` in the repository goes the whole way in a hundred lines. What
-takes long accepts a [`task::Task`], which reports progress and stops on request. The
-library prints nothing.
+# In an app
+
+Index a folder of photos and find those most like another one. Nothing has to be trained
+or downloaded: [`Model::general`](model::Model::general) ships inside the library.
+
+```
+# #[cfg(feature = "model")]
+# fn main() -> Result<(), Box<dyn std::error::Error>> {
+use barbule::device::{Device, DeviceChoice};
+use barbule::index::{Index, Searcher, UpdateOptions, update};
+use barbule::{image, model::Model, task::Task};
+# let folder = tempfile::tempdir()?;
+# let (photos, database) = (folder.path().join("photos"), folder.path().join("photos.db"));
+# std::fs::create_dir(&photos)?;
+# for (name, colour) in [("red.png", [200, 30, 20]), ("blue.png", [20, 40, 190])] {
+#     ::image::RgbImage::from_fn(64, 64, |x, y| ::image::Rgb(colour.map(|c| c + ((x * y) % 50) as u8)))
+#         .save(photos.join(name))?;
+# }
+# let cat = photos.join("red.png");
+
+// `Auto` is the best real GPU, else all cores of the CPU.
+let device = Device::open(DeviceChoice::Cpu, None)?;
+let model = Model::general(&device)?;
+let mut index = Index::open_or_create(&database, model.bits(), model.fingerprint())?;
+update(&mut index, &model, &[photos], &UpdateOptions::default(), &Task::unwatched())?;
+
+let code = model.encode(&image::open(&cat, &image::Limits::default())?)?;
+for hit in Searcher::new(&index, &device)?.search(&index, &code, None, 10)? {
+    println!("{} bits away: {}", hit.distance, hit.path);
+}
+# assert_eq!(index.len()?, 2);
+# Ok(())
+# }
+# #[cfg(not(feature = "model"))]
+# fn main() {}
+```
+
+An update looks at new and changed files only, and what a batch found is kept if the next
+one is cut short. A [`Searcher`](index::Searcher) holds the codes in memory (or on the
+graphics adapter): keep it for many searches.
+
+# Just the ranking
+
+[`rank`] and [`code`] need no features at all; bring codes of your own.
+
+```
+use std::sync::Arc;
+use barbule::code::BinaryCodes;
+use barbule::device::{Device, DeviceChoice};
+use barbule::rank::Ranker;
+
+let database = BinaryCodes::from_hex(16, "00ff")?;
+let mut codes = database.clone();
+codes.extend(&BinaryCodes::from_hex(16, "0f0f")?)?;
+codes.extend(&BinaryCodes::from_hex(16, "00fe")?)?;
+let ranker = Ranker::new(&Device::open(DeviceChoice::Cpu, None)?, Arc::new(codes))?;
+let hits = ranker.top_k(&database, 2)?;
+assert_eq!([hits[0][0].id, hits[0][1].id], [0, 2]);
+assert_eq!(hits[0][1].distance, 1);
+# Ok::<(), Box<dyn std::error::Error>>(())
+```
+
+# Training
+
+With the feature `train`, [`train`] fits models to a [`dataset`]
+by a [`method`], and [`eval`] measures them;
+`examples/quickstart.rs` goes the whole way in a hundred lines. [`method::Shallow`] is
+seconds of linear algebra, [`train::learn`] trains a network (ADSH, ExchNet).
+
+# Finding one's way
+
+From the bottom up: [`code`] holds packed binary codes and [`rank`] finds the nearest of
+them on what [`device`] opens. [`image`] decodes and prepares pictures, [`trunk`] and
+[`encoder`] turn them into features, and a [`model`] into codes; [`explain`] draws where
+it looks. [`index`] keeps codes on disk. What takes long accepts a [`task::Task`], which
+reports progress and stops on request. The library prints nothing, and no input makes it
+panic: what can go wrong is an error that says what to do.
+
+| feature | adds | default |
+|---|---|---|
+| (none) | [`code`], [`rank`], [`device`] | |
+| `model` | models, images, indexes: what an app ships | with `train` |
+| `train` | training and evaluation | yes |
+| `cli` | the `barbule` program | yes |
+| `engine` | formats of other programs | yes |
+| `tuned` | kernel tuning and fusion, for real GPUs | |
 */
 #![warn(missing_docs)]
 
@@ -45,3 +126,8 @@ pub mod task;
 pub mod train;
 #[cfg(feature = "model")]
 pub mod trunk;
+
+// Compiles the README's example.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -307,6 +307,15 @@ impl Model {
         Ok(self.hash.encode(&features)?)
     }
 
+    /// The code of one image.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn encode(&self, picture: &RgbImage) -> Result<BinaryCodes, ModelError> {
+        let input = self.encoder.preprocess().apply(picture);
+        self.codes(&self.encoder.features(input)?)
+    }
+
     /// Where the network looks in an image.
     ///
     /// # Errors
@@ -357,7 +366,7 @@ pub fn write(
 /// everything or nothing.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_sharing_trunk(
     path: &Path,
     card: &Card,

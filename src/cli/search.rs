@@ -170,8 +170,7 @@ fn query(context: &Context, index: &Index, model: &mut OpenOnce<'_>, path: &Path
     }
     let decoded = image::decode(&bytes, &context.limits).with_context(|| name.clone())?;
     let model = model.get()?;
-    let features = model.encoder().features(model.encoder().preprocess().apply(&decoded))?;
-    Ok(Query { name, code: model.codes(&features)?, content: None })
+    Ok(Query { name, code: model.encode(&decoded)?, content: None })
 }
 
 fn table(answer: &Answer) -> Table {

@@ -4,6 +4,7 @@
 
 mod page;
 mod scan;
+mod sheet;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -90,6 +91,19 @@ struct Search {
     found: Vec<Found>,
 }
 
+impl Search {
+    /// What was found but the query itself: file, whether it is of the query's species,
+    /// distance.
+    fn neighbours(&self) -> impl Iterator<Item = (&Path, bool, u32)> {
+        let own = page::species(&self.query.path);
+        let others = self.found.iter().filter(|found| !found.same);
+        others.map(move |found| {
+            let path = Path::new(&found.path);
+            (path, page::species(path) == own, found.distance)
+        })
+    }
+}
+
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let begun = Instant::now();
     let device = context.device()?;
@@ -134,6 +148,9 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let path = args.out.join("report.html");
     let html = page::render(&report).context("cannot draw the report")?;
     fs::write(&path, html).with_context(|| format!("cannot write {}", path.display()))?;
+    let sheet = sheet::sheet(&searches).context("cannot draw the searches")?;
+    let sheet_path = args.out.join("look-alikes.jpg");
+    sheet.save(&sheet_path).with_context(|| format!("cannot write {}", sheet_path.display()))?;
     let seconds = begun.elapsed().as_secs_f64();
     if context.json {
         context.print_json(&json!({
@@ -147,6 +164,14 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         context.print(format_args!(
             "{:<8} mAP {:.3} on known species, {:.3} on unseen ones ({:.0} s)",
             row.method, row.known, row.unseen, row.seconds
+        ))?;
+    }
+    if let Some(pointing) = pointing {
+        context.print(format_args!(
+            "exchnet looks at the part that tells a species apart in {:.0} % of {} pictures; by chance {:.0} %",
+            pointing.share * 100.0,
+            pointing.images,
+            pointing.chance * 100.0
         ))?;
     }
     context.print(format_args!("open {} in a browser ({seconds:.0} s)", path.display()))?;

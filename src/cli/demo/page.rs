@@ -17,7 +17,6 @@ use super::{Row, Search};
 use crate::dataset::aviary::Aviary;
 use crate::eval::pointing::Pointing;
 use crate::image::{self, Limits};
-use crate::index::Found;
 
 /// Width and height of a bird in the report, in pixels.
 const THUMBNAIL: u32 = 144;
@@ -144,28 +143,28 @@ pub fn render(report: &Report<'_>) -> Result<String> {
 }
 
 const NEXT: &str = "\
+# index any folders, and search them with a photo: nothing to train
+barbule index ~/Pictures
+barbule search photo.jpg -k 10
+
 # photos in one folder per kind: train, then measure
 barbule train lda-itq --data my-photos/ --bits 64 --out mine.safetensors
 barbule train exchnet --data my-photos/ --bits 64 --out parts.safetensors
 barbule eval --model parts.safetensors --data my-photos/
 
-# index any folders, and search them with a photo
-barbule index ~/Pictures --model mine.safetensors
-barbule search photo.jpg --model mine.safetensors -k 10
-
-# where does it look?
+# search with a model of your own, and see where it looks
+barbule index my-photos/ --model parts.safetensors --index mine.db
+barbule search photo.jpg --model parts.safetensors --index mine.db
 barbule explain photo.jpg --model parts.safetensors --out look/";
 
 fn search(search: &Search) -> Result<Markup> {
     let own = species(&search.query.path);
-    let neighbours: Vec<&Found> = search.found.iter().filter(|found| !found.same).collect();
     let mut hits = Vec::new();
-    for found in neighbours {
-        let path = Path::new(&found.path);
-        hits.push((species(path), thumbnail(path)?, found.distance));
+    for (path, right, distance) in search.neighbours() {
+        hits.push((species(path), thumbnail(path)?, right, distance));
     }
     let picture = thumbnail(&search.query.path)?;
-    let right = hits.iter().filter(|(name, ..)| *name == own).count();
+    let right = hits.iter().filter(|(_, _, right, _)| *right).count();
     Ok(html! {
         div class="card row" {
             div class="query" {
@@ -179,11 +178,10 @@ fn search(search: &Search) -> Result<Markup> {
                 }
             }
             div class="hits" {
-                @for (name, picture, distance) in &hits {
-                    @let right = *name == own;
-                    div class=(if right { "hit right" } else { "hit" }) title=(name) {
+                @for (name, picture, right, distance) in &hits {
+                    div class=(if *right { "hit right" } else { "hit" }) title=(name) {
                         img src=(picture) alt=(name);
-                        div class="note" { (if right { "✓" } else { "✗" }) " " (distance) }
+                        div class="note" { (if *right { "✓" } else { "✗" }) " " (distance) }
                     }
                 }
             }
@@ -278,7 +276,7 @@ fn percent(share: f64) -> String {
 }
 
 /// The species of a picture, from its folder: `017.Rusty_Reedling`.
-fn species(path: &Path) -> String {
+pub fn species(path: &Path) -> String {
     let folder = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
     folder.split_once('.').map_or(&*folder, |(_, name)| name).replace('_', " ")
 }
