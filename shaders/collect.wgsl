@@ -5,7 +5,7 @@
 // [query][block]; 6 hits [query][k] = (distance, id).
 // Reads the codes of only those blocks that hold a hit, twice; writes 8 bytes a hit.
 
-@group(0) @binding(3) var<storage, read> cuts: array<vec2<u32>>;
+@group(0) @binding(3) var<storage, read> cuts: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read> counts: array<vec2<u32>>;
 @group(0) @binding(5) var<storage, read> offsets: array<vec2<u32>>;
 @group(0) @binding(6) var<storage, read_write> hits: array<vec2<u32>>;
@@ -32,7 +32,7 @@ fn main(
     let end = select(begin, min(begin + PER_THREAD, pass_.codes), wanted);
     var mine = vec2<u32>(0u, 0u);
     for (var code = begin; code < end; code++) {
-        let distance = distance_of(code, query);
+        let distance = counted_distance(code, query);
         mine += vec2<u32>(u32(distance < cut.x), u32(distance == cut.x));
     }
     sums[thread] = mine;
@@ -45,7 +45,7 @@ fn main(
         place += sums[other];
     }
     for (var code = begin; code < end; code++) {
-        let distance = distance_of(code, query);
+        let distance = counted_distance(code, query);
         let hit = vec2<u32>(distance, pass_.first_id + code);
         if distance < cut.x {
             hits[query * pass_.k + place.x] = hit;

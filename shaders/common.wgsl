@@ -10,9 +10,10 @@ struct Pass {
     first_block: u32,    // number of the segment's first block
     segment_blocks: u32, // blocks in this segment
     blocks: u32,         // blocks in the whole database
-    levels: u32,         // distances there are: bits + 1
+    levels: u32,         // distances that count: 0 to levels - 1
     k: u32,              // hits wanted, at most the database's size
     queries: u32,        // queries in this batch
+    filtered: u32,       // whether `allowed` says which codes count
 }
 
 // 32-bit words per code, padding bits clear.
@@ -26,6 +27,9 @@ const PER_THREAD: u32 = 16u;
 @group(0) @binding(1) var<storage, read> codes: array<u32>;
 @group(0) @binding(2) var<storage, read> queries: array<u32>;
 
+// A bit for each code of the database: whether it counts. Bound, but not read, when all do.
+@group(0) @binding(7) var<storage, read> allowed: array<u32>;
+
 // Hamming distance of code `code` of the segment and query `query` of the batch.
 fn distance_of(code: u32, query: u32) -> u32 {
     var sum = 0u;
@@ -33,4 +37,15 @@ fn distance_of(code: u32, query: u32) -> u32 {
         sum += countOneBits(codes[code * WORDS + w] ^ queries[query * WORDS + w]);
     }
     return sum;
+}
+
+// As distance_of, or a distance that does not count for a code that does not.
+fn counted_distance(code: u32, query: u32) -> u32 {
+    if pass_.filtered != 0u {
+        let id = pass_.first_id + code;
+        if (allowed[id / 32u] >> (id % 32u) & 1u) == 0u {
+            return 0xffffffffu;
+        }
+    }
+    return distance_of(code, query);
 }

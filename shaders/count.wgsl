@@ -1,9 +1,9 @@
 // How many codes of each block lie nearer than a query's cut, and how many at it.
 //
 // Bindings: 0-2 as in common.wgsl; 3 cuts [query]; 4 counts [query][block] = (nearer, at the cut).
-// Reads a code once per query (4·WORDS bytes), writes 8 bytes per block and query.
+// Reads a code once per query (4·WORDS bytes, and a bit where codes are filtered), writes 8 bytes per block and query.
 
-@group(0) @binding(3) var<storage, read> cuts: array<vec2<u32>>;
+@group(0) @binding(3) var<storage, read> cuts: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read_write> counts: array<vec2<u32>>;
 
 var<workgroup> nearer: atomic<u32>;
@@ -23,7 +23,7 @@ fn main(
         for (var i = 0u; i < PER_THREAD; i++) {
             let code = (block * PER_THREAD + i) * THREADS + thread;
             if code < pass_.codes {
-                let distance = distance_of(code, query);
+                let distance = counted_distance(code, query);
                 mine += vec2<u32>(u32(distance < cut), u32(distance == cut));
             }
         }

@@ -1,11 +1,12 @@
-// Where each query's top k ends: the distance of its k-th nearest code, and how
-// many codes lie strictly nearer.
+// Where each query's top k ends: the distance of its k-th nearest code (or the largest
+// that counts, if there are fewer), how many codes lie strictly nearer, and how many are
+// found in all.
 //
-// Bindings: 0 the pass; 3 histograms [query][level]; 4 cuts [query] = (distance, nearer).
-// Reads 4·levels bytes and writes 8 per query; one invocation a query.
+// Bindings: 0 the pass; 3 histograms [query][level]; 4 cuts [query] = (distance, nearer, found, 0).
+// Reads 4·levels bytes and writes 16 per query; one invocation a query.
 
 @group(0) @binding(3) var<storage, read> histograms: array<u32>;
-@group(0) @binding(4) var<storage, read_write> cuts: array<vec2<u32>>;
+@group(0) @binding(4) var<storage, read_write> cuts: array<vec4<u32>>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -24,5 +25,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         nearer += count;
         level += 1u;
     }
-    cuts[query] = vec2<u32>(level, nearer);
+    let at_cut = min(histograms[query * pass_.levels + level], pass_.k - nearer);
+    cuts[query] = vec4<u32>(level, nearer, nearer + at_cut, 0u);
 }

@@ -1,7 +1,7 @@
 // How many codes of a segment lie at each distance from each query.
 //
 // Bindings: 0-2 as in common.wgsl; 3 histograms [query][level], added to.
-// Reads a code once per query (4·WORDS bytes); writes `levels` counters per
+// Reads a code once per query (4·WORDS bytes, and a bit where codes are filtered); writes `levels` counters per
 // workgroup, that is 1/4096 counter per code, level and query. No distance is
 // written out. Limits: 1024 bits, 2³²−1 codes.
 
@@ -25,7 +25,10 @@ fn main(
         for (var i = 0u; i < PER_THREAD; i++) {
             let code = (block * PER_THREAD + i) * THREADS + thread;
             if code < pass_.codes {
-                atomicAdd(&local[distance_of(code, query)], 1u);
+                let distance = counted_distance(code, query);
+                if distance < pass_.levels {
+                    atomicAdd(&local[distance], 1u);
+                }
             }
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use barbule::code::{BinaryCodes, MAX_BITS};
 use barbule::device::Device;
-use barbule::rank::{Hit, RankError, Ranker};
+use barbule::rank::{Hit, IdSet, RankError, Ranker, Search};
 use proptest::prelude::*;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -71,6 +71,53 @@ fn check(device: &Device, codes: BinaryCodes, queries: &BinaryCodes, k: usize, l
     assert!(found == expected, "{count} codes of {bits} bits, k = {k}, on {device}");
 }
 
+/// The promise for any search.
+fn sought(codes: &BinaryCodes, queries: &BinaryCodes, search: &Search<'_>) -> Vec<Vec<Hit>> {
+    let mut all = naive(codes, queries, codes.len());
+    for hits in &mut all {
+        hits.retain(|hit| search.allowed.is_none_or(|allowed| allowed.contains(hit.id)));
+        hits.retain(|hit| search.radius.is_none_or(|radius| hit.distance <= radius));
+        hits.truncate(search.k.unwrap_or(usize::MAX));
+    }
+    all
+}
+
+/// A third of the codes, some more removed, within every kind of radius.
+#[track_caller]
+fn check_searches(device: &Device, codes: &BinaryCodes, queries: &BinaryCodes, limit: u64) {
+    let len = codes.len();
+    let allowed = IdSet::of(len, (0..len as u32).filter(|id| id % 3 == 1));
+    let removed = |id: &u32| id % 7 == 1 || *id == 0;
+    let left = IdSet::of(len, (0..len as u32).filter(|id| !removed(id)));
+    let mut ranker = Ranker::with_binding_limit(device, Arc::new(codes.clone()), limit).unwrap();
+    let bits = codes.bits() as u32;
+    let mut searches = Vec::new();
+    for radius in [None, Some(0), Some(bits / 3), Some(bits / 2), Some(bits), Some(u32::MAX)] {
+        for k in [None, Some(0), Some(1), Some(50), Some(len + 1)] {
+            searches.push(Search { k, radius, allowed: None });
+            searches.push(Search { k, radius, allowed: Some(&allowed) });
+        }
+    }
+    for with_removed in [false, true] {
+        if with_removed {
+            ranker.remove((0..len as u32 + 5).filter(removed));
+        }
+        for search in &searches {
+            let both = search.allowed.map_or(left.clone(), |allowed| allowed.and(&left));
+            let expected = match with_removed {
+                true => sought(codes, queries, &search.among(&both)),
+                false => sought(codes, queries, search),
+            };
+            let found = ranker.search(queries, search).unwrap();
+            let (k, radius) = (search.k, search.radius);
+            assert!(found == expected, "{len} codes of {bits} bits, k {k:?}, radius {radius:?}");
+        }
+    }
+    let other = IdSet::all(len + 1);
+    let error = ranker.search(queries, &Search::nearest(1).among(&other)).unwrap_err();
+    assert!(matches!(error, RankError::Allowed { .. }), "{error}");
+}
+
 fn kinds() -> impl Strategy<Value = Kind> {
     prop_oneof![4 => Just(Kind::Random), 2 => Just(Kind::Few), 1 => Just(Kind::Equal)]
 }
@@ -110,6 +157,29 @@ proptest! {
         let queries = codes(kind, bits, queries, if kind == Kind::Random { !seed } else { seed });
         check(&Device::Cpu, database, &queries, choose_k(count, choice, any), u64::MAX);
     }
+}
+
+#[test]
+fn cpu_filters_within_a_radius() {
+    for (kind, bits, count) in
+        [(Kind::Random, 48, 1000), (Kind::Few, 200, 333), (Kind::Equal, 5, 64)]
+    {
+        let (database, queries) = (codes(kind, bits, count, 1), codes(kind, bits, 3, 1));
+        check_searches(&Device::Cpu, &database, &queries, u64::MAX);
+    }
+}
+
+#[test]
+fn gpu_filters_within_a_radius() {
+    let Some(gpu) = common::gpu() else { return };
+    for (kind, bits, count) in
+        [(Kind::Random, 48, 5000), (Kind::Few, 200, 333), (Kind::Equal, 5, 64)]
+    {
+        let (database, queries) = (codes(kind, bits, count, 1), codes(kind, bits, 3, 1));
+        check_searches(&gpu, &database, &queries, u64::MAX);
+    }
+    let (database, queries) = (codes(Kind::Random, 33, 9000, 1), codes(Kind::Random, 33, 2, 2));
+    check_searches(&gpu, &database, &queries, limit(33, BLOCK));
 }
 
 #[test]

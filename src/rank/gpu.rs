@@ -14,7 +14,7 @@ use std::sync::mpsc;
 
 use wgpu::util::DeviceExt;
 
-use super::{Hit, RankError};
+use super::{Hit, RankError, Want};
 use crate::code::BinaryCodes;
 use crate::device::Gpu;
 
@@ -50,6 +50,7 @@ struct Pass {
     levels: u32,
     k: u32,
     queries: u32,
+    filtered: u32,
 }
 
 /// A part of the database that one binding holds.
@@ -67,9 +68,17 @@ pub(super) struct GpuRanker {
     segments: Vec<Segment>,
     kernels: [wgpu::ComputePipeline; 5],
     words: usize,
-    levels: usize,
     blocks: usize,
     limit: u64,
+}
+
+/// One batch of queries: what the kernels are told about it.
+struct Batch<'a> {
+    queries: &'a wgpu::Buffer,
+    allowed: Option<&'a wgpu::Buffer>,
+    count: usize,
+    k: usize,
+    levels: usize,
 }
 
 impl GpuRanker {
@@ -93,69 +102,79 @@ impl GpuRanker {
                 KERNELS.map(|(name, source)| pipeline(&gpu.device, name, source, words)),
             )
         })?;
-        let (levels, blocks) = (codes.bits() + 1, codes.len().div_ceil(BLOCK));
-        Ok(Self { gpu, segments, kernels, words, levels, blocks, limit })
+        let blocks = codes.len().div_ceil(BLOCK);
+        Ok(Self { gpu, segments, kernels, words, blocks, limit })
     }
 
-    /// Whether the tables of a single query fit into a binding.
-    pub fn fits(&self, k: usize) -> bool {
-        (k.max(self.blocks) * 8) as u64 <= self.limit
+    /// The adapter's name.
+    pub fn name(&self) -> &str {
+        &self.gpu.info.name
     }
 
-    /// The `k` nearest codes of each query, `1 <= k <= codes`, lengths equal.
-    pub fn top_k(&self, queries: &BinaryCodes, k: usize) -> Result<Vec<Vec<Hit>>, RankError> {
-        let per_query = (k * 8).max(self.blocks * 8).max(self.levels * 4) as u64;
+    /// What `want` asks for, for each query; `None` when the tables of a single query or
+    /// the filter do not fit into a binding.
+    pub fn search(
+        &self,
+        queries: &BinaryCodes,
+        want: &Want<'_>,
+    ) -> Result<Option<Vec<Vec<Hit>>>, RankError> {
+        let levels = want.radius as usize + 1;
+        let per_query = (want.k * 8).max(self.blocks * 8).max(levels * 4) as u64;
+        let filter = want.allowed.map_or(0, |allowed| allowed.len() as u64);
+        if per_query.max(filter) > self.limit {
+            return Ok(None);
+        }
+        let allowed = want
+            .allowed
+            .map(|allowed| {
+                // Bytes of a bitmap and of a little-endian word come in the same order.
+                let words =
+                    allowed.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+                let words: Vec<u32> = words.collect();
+                guarded(&self.gpu, || storage(&self.gpu, "allowed", &words))
+            })
+            .transpose()?;
         let batch = (TABLE.min(self.limit) / per_query).clamp(1, BATCH as u64) as usize;
         let mut hits = Vec::with_capacity(queries.len());
         for first in (0..queries.len()).step_by(batch) {
             let count = batch.min(queries.len() - first);
-            self.batch(queries, first, count, k, &mut hits)?;
+            let contents = narrow(queries, first, count, self.words);
+            let read = guarded(&self.gpu, || {
+                let queries = storage(&self.gpu, "queries", &contents);
+                let (queries, allowed) = (&queries, allowed.as_ref());
+                self.submit(&Batch { queries, allowed, count, k: want.k, levels })
+            })?;
+            let (cuts, found) = read.map_err(|reason| failed(&self.gpu, reason))?;
+            hits.extend(cuts.iter().zip(found.chunks_exact(want.k)).map(|(cut, found)| {
+                let [_, nearer, total, _] = cut.map(|n| n as usize);
+                let found = found.iter().take(total);
+                let mut list: Vec<Hit> =
+                    found.map(|[distance, id]| Hit { distance: *distance, id: *id }).collect();
+                if let Some(unordered) = list.get_mut(..nearer) {
+                    unordered.sort_unstable();
+                }
+                list
+            }));
         }
-        Ok(hits)
-    }
-
-    fn batch(
-        &self,
-        queries: &BinaryCodes,
-        first: usize,
-        count: usize,
-        k: usize,
-        hits: &mut Vec<Vec<Hit>>,
-    ) -> Result<(), RankError> {
-        let contents = narrow(queries, first, count, self.words);
-        let read = guarded(&self.gpu, || self.submit(&contents, count, k))?;
-        let (cuts, found) = read.map_err(|reason| failed(&self.gpu, reason))?;
-        for (query, found) in found.chunks_exact(k).enumerate() {
-            let nearer = cuts[query][1] as usize;
-            let to_hit = |pair: &[u32; 2]| Hit { distance: pair[0], id: pair[1] };
-            let mut list: Vec<Hit> = found.iter().map(to_hit).collect();
-            if let Some(unordered) = list.get_mut(..nearer) {
-                unordered.sort_unstable();
-            }
-            hits.push(list);
-        }
-        Ok(())
+        Ok(Some(hits))
     }
 
     /// Runs all kernels; gives the cuts and the hits of the batch.
-    fn submit(&self, queries: &[u32], count: usize, k: usize) -> Result<Read, String> {
+    fn submit(&self, batch: &Batch<'_>) -> Result<Read, String> {
         let device = &self.gpu.device;
-        let queries = storage(&self.gpu, "queries", queries);
+        let &Batch { count, k, levels, .. } = batch;
         let table = |label, entries: usize, usage| {
-            let size = entries as u64;
-            let usage = wgpu::BufferUsages::STORAGE | usage;
-            let label = Some(label);
             device.create_buffer(&wgpu::BufferDescriptor {
-                label,
-                size,
-                usage,
+                label: Some(label),
+                size: entries as u64,
+                usage: wgpu::BufferUsages::STORAGE | usage,
                 mapped_at_creation: false,
             })
         };
         let (none, copied) = (wgpu::BufferUsages::empty(), wgpu::BufferUsages::COPY_SRC);
         // New buffers are zero, as the histograms have to be.
-        let histograms = table("histograms", count * self.levels * 4, none);
-        let cuts = table("cuts", count * 8, copied);
+        let histograms = table("histograms", count * levels * 4, none);
+        let cuts = table("cuts", count * 16, copied);
         let counts = table("counts", count * self.blocks * 8, none);
         let offsets = table("offsets", count * self.blocks * 8, none);
         let hits = table("hits", count * k * 8, copied);
@@ -166,8 +185,10 @@ impl GpuRanker {
             let of_segments =
                 |pass: &mut wgpu::ComputePass<'_>, kernel, tables: &[&wgpu::Buffer]| {
                     for segment in &self.segments {
-                        let uniform = self.uniform(segment, count, k);
-                        let mut bound = vec![(0, &uniform), (1, &segment.codes), (2, &queries)];
+                        let uniform = self.uniform(segment, batch);
+                        let allowed = batch.allowed.unwrap_or(batch.queries);
+                        let mut bound = vec![(0, &uniform), (1, &segment.codes)];
+                        bound.extend([(2, batch.queries), (7, allowed)]);
                         bound.extend((3..).zip(tables.iter().copied()));
                         let blocks = segment.len.div_ceil(BLOCK) as u32;
                         let (x, y) = (blocks.min(DISPATCH), blocks.div_ceil(DISPATCH));
@@ -177,7 +198,7 @@ impl GpuRanker {
             let of_queries =
                 |pass: &mut wgpu::ComputePass<'_>, kernel, tables: [&wgpu::Buffer; 2], groups| {
                     if let Some(segment) = self.segments.first() {
-                        let uniform = self.uniform(segment, count, k);
+                        let uniform = self.uniform(segment, batch);
                         let bound = [(0, &uniform), (3, tables[0]), (4, tables[1])];
                         self.dispatch(pass, kernel, &bound, [groups, 1, 1]);
                     }
@@ -194,16 +215,17 @@ impl GpuRanker {
         Ok((self.fetch(&cuts_back)?, self.fetch(&hits_back)?))
     }
 
-    fn uniform(&self, segment: &Segment, queries: usize, k: usize) -> wgpu::Buffer {
+    fn uniform(&self, segment: &Segment, batch: &Batch<'_>) -> wgpu::Buffer {
         let pass = Pass {
             codes: segment.len as u32,
             first_id: segment.first_id as u32,
             first_block: segment.first_block as u32,
             segment_blocks: segment.len.div_ceil(BLOCK) as u32,
             blocks: self.blocks as u32,
-            levels: self.levels as u32,
-            k: k as u32,
-            queries: queries as u32,
+            levels: batch.levels as u32,
+            k: batch.k as u32,
+            queries: batch.count as u32,
+            filtered: u32::from(batch.allowed.is_some()),
         };
         self.gpu.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
             label: Some("pass"),
@@ -248,8 +270,8 @@ impl GpuRanker {
         to
     }
 
-    /// Waits for the buffer's contents, as pairs.
-    fn fetch(&self, buffer: &wgpu::Buffer) -> Result<Vec<[u32; 2]>, String> {
+    /// Waits for the buffer's contents.
+    fn fetch<T: bytemuck::Pod>(&self, buffer: &wgpu::Buffer) -> Result<Vec<T>, String> {
         let (sender, receiver) = mpsc::channel();
         let slice = buffer.slice(..);
         // The receiver outlives the callback unless the wait below failed, and then
@@ -264,8 +286,8 @@ impl GpuRanker {
     }
 }
 
-/// Cuts (distance, nearer) of each query, and hits (distance, id) of each query and rank.
-type Read = (Vec<[u32; 2]>, Vec<[u32; 2]>);
+/// Cuts (distance, nearer, found, 0) of each query, and hits (distance, id) of each query and rank.
+type Read = (Vec<[u32; 4]>, Vec<[u32; 2]>);
 
 /// Runs device work so that its errors come back as ours instead of a panic of Burn's.
 fn guarded<T>(gpu: &Gpu, work: impl FnOnce() -> T) -> Result<T, RankError> {

@@ -7,11 +7,15 @@ where a code's id is its position. This module knows nothing about images or fil
 
 mod cpu;
 mod gpu;
+mod ids;
+mod lanes;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::code::BinaryCodes;
 use crate::device::Device;
+pub use ids::IdSet;
+use lanes::Lanes;
 
 /// One found code. The order of hits is the order of the fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +40,16 @@ pub enum RankError {
     /// Ids are 32-bit numbers.
     #[error("{0} codes are too many for one ranking; split them into parts of 4 thousand million")]
     TooMany(usize),
+    /// The ids that a search may find are of another database.
+    #[error(
+        "{allowed} ids were allowed or not, but there are {codes} codes; make the set for this database"
+    )]
+    Allowed {
+        /// Ids that the set chooses from.
+        allowed: usize,
+        /// Codes of the database.
+        codes: usize,
+    },
     /// The graphics device failed.
     #[error("{adapter} failed while ranking: {reason}; use --device cpu")]
     Gpu {
@@ -46,11 +60,53 @@ pub enum RankError {
     },
 }
 
+/// What is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Search<'a> {
+    /// How many codes at most; `None` for all, which only makes sense within a radius.
+    pub k: Option<usize>,
+    /// The largest distance that counts, in bits; `None` for any.
+    pub radius: Option<u32>,
+    /// The codes that count, of as many as there are; `None` for all.
+    pub allowed: Option<&'a IdSet>,
+}
+
+impl<'a> Search<'a> {
+    /// The `k` nearest.
+    pub fn nearest(k: usize) -> Self {
+        Self { k: Some(k), ..Self::default() }
+    }
+
+    /// All up to the distance `radius`.
+    pub fn within(radius: u32) -> Self {
+        Self { radius: Some(radius), ..Self::default() }
+    }
+
+    /// The same among `allowed` only.
+    pub fn among(self, allowed: &'a IdSet) -> Self {
+        Self { allowed: Some(allowed), ..self }
+    }
+}
+
 /// A database of codes, ready to be ranked on one device.
 #[derive(Debug)]
 pub struct Ranker {
-    codes: Arc<BinaryCodes>,
-    gpu: Option<gpu::GpuRanker>,
+    bits: usize,
+    len: usize,
+    place: Place,
+    /// What is left, once something was removed.
+    present: Option<IdSet>,
+}
+
+#[derive(Debug)]
+enum Place {
+    Cpu(Lanes),
+    /// With the codes, for the CPU when the device fails.
+    Gpu {
+        gpu: gpu::GpuRanker,
+        codes: Arc<BinaryCodes>,
+        lanes: OnceLock<Lanes>,
+    },
 }
 
 impl Ranker {
@@ -75,16 +131,36 @@ impl Ranker {
         if u32::try_from(codes.len()).is_err() {
             return Err(RankError::TooMany(codes.len()));
         }
-        let gpu = match device {
-            Device::Gpu(gpu) => Some(gpu::GpuRanker::new(gpu.clone(), &codes, limit)?),
-            Device::Cpu => None,
+        let (bits, len) = (codes.bits(), codes.len());
+        let place = match device {
+            Device::Gpu(gpu) => {
+                let gpu = gpu::GpuRanker::new(gpu.clone(), &codes, limit)?;
+                Place::Gpu { gpu, codes, lanes: OnceLock::new() }
+            }
+            Device::Cpu => Place::Cpu(Lanes::new(&codes)),
         };
-        Ok(Self { codes, gpu })
+        Ok(Self { bits, len, place, present: None })
     }
 
-    /// The codes that are ranked.
-    pub fn codes(&self) -> &BinaryCodes {
-        &self.codes
+    /// Number of codes, removed ones included: ids are below it.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no code.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bits per code.
+    pub fn bits(&self) -> usize {
+        self.bits
+    }
+
+    /// Removes codes from all later searches. The ids of the others stay.
+    pub fn remove(&mut self, ids: impl IntoIterator<Item = u32>) {
+        let present = self.present.get_or_insert_with(|| IdSet::all(self.len));
+        ids.into_iter().for_each(|id| present.set(id, false));
     }
 
     /// The `k` nearest codes of each query, fewer if there are fewer, nearest first;
@@ -93,19 +169,93 @@ impl Ranker {
     /// # Errors
     /// When the codes have different lengths or the device fails.
     pub fn top_k(&self, queries: &BinaryCodes, k: usize) -> Result<Vec<Vec<Hit>>, RankError> {
-        if queries.bits() != self.codes.bits() {
-            let (queries, database) = (queries.bits(), self.codes.bits());
-            return Err(RankError::Bits { queries, database });
+        self.search(queries, &Search::nearest(k))
+    }
+
+    /// What `search` asks for, for each query: nearest first, equal distances in the
+    /// order of ids. Exact.
+    ///
+    /// # Errors
+    /// When the codes have different lengths, the allowed ids are of another number of
+    /// codes, or the device fails.
+    pub fn search(
+        &self,
+        queries: &BinaryCodes,
+        search: &Search<'_>,
+    ) -> Result<Vec<Vec<Hit>>, RankError> {
+        if queries.bits() != self.bits {
+            return Err(RankError::Bits { queries: queries.bits(), database: self.bits });
         }
-        let k = k.min(self.codes.len());
+        if let Some(allowed) = search.allowed.filter(|allowed| allowed.universe() != self.len) {
+            return Err(RankError::Allowed { allowed: allowed.universe(), codes: self.len });
+        }
+        let both = match (&self.present, search.allowed) {
+            (Some(present), Some(allowed)) => Some(present.and(allowed)),
+            _ => None,
+        };
+        let allowed = both.as_ref().or(self.present.as_ref()).or(search.allowed);
+        let k = search.k.unwrap_or(self.len).min(self.len);
         if k == 0 {
             return Ok(vec![Vec::new(); queries.len()]);
         }
-        match &self.gpu {
-            Some(gpu) if gpu.fits(k) => gpu.top_k(queries, k),
-            _ => Ok(cpu::top_k(&self.codes, queries, k)),
+        let radius = search.radius.unwrap_or(u32::MAX).min(self.bits as u32);
+        let want = Want { k, radius, allowed: allowed.map(IdSet::as_bytes) };
+        let path = cpu::Path::best();
+        match &self.place {
+            Place::Cpu(lanes) => Ok(cpu::search(path, lanes, queries, &want)),
+            Place::Gpu { gpu, codes, lanes } => match gpu.search(queries, &want)? {
+                Some(hits) => Ok(hits),
+                None => {
+                    let lanes = lanes.get_or_init(|| Lanes::new(codes));
+                    Ok(cpu::search(path, lanes, queries, &want))
+                }
+            },
         }
     }
+}
+
+/// For measuring: what no search on the CPU can be faster than.
+impl Ranker {
+    /// Reads all codes once and adds up their words, as a search of one query has to.
+    /// `None` on a GPU.
+    pub fn only_read(&self) -> Option<u64> {
+        match &self.place {
+            Place::Cpu(lanes) => Some(cpu::limits::read(lanes)),
+            Place::Gpu { .. } => None,
+        }
+    }
+
+    /// Counts the differing bits of all codes and of the first queries (as many as four
+    /// divides), as a search of these queries has to. `None` on a GPU or for other
+    /// lengths.
+    pub fn only_count(&self, queries: &BinaryCodes) -> Option<u64> {
+        match &self.place {
+            Place::Cpu(lanes) if queries.bits() == self.bits => {
+                let words = &queries.words()[..queries.len() / 4 * 4 * queries.row_words()];
+                Some(cpu::limits::count(cpu::Path::best(), lanes, words))
+            }
+            _ => None,
+        }
+    }
+
+    /// What a search runs on: an instruction set or a graphics adapter.
+    pub fn runs_on(&self) -> String {
+        match &self.place {
+            Place::Cpu(_) => format!("CPU ({})", cpu::Path::best()),
+            Place::Gpu { gpu, .. } => gpu.name().to_owned(),
+        }
+    }
+}
+
+/// What the devices look for: all limits known.
+#[derive(Debug, Clone, Copy)]
+struct Want<'a> {
+    /// How many codes at most, 1 to as many as there are.
+    k: usize,
+    /// The largest distance that counts, at most the number of bits.
+    radius: u32,
+    /// Which codes count, a bit each, the first eight in the first byte; `None`: all.
+    allowed: Option<&'a [u8]>,
 }
 
 /// The source of every kernel by name, as it is given to the driver: for tests that

@@ -1,0 +1,227 @@
+/*!
+Ranking on the CPU: the database is split over the cores, so that a single query uses
+them all, and a batch of queries shares every block of codes that is loaded.
+
+Each core walks its part of the codes tile by tile, and every tile with all queries of the
+batch, so that codes come from memory once a batch and from the first cache after. The
+instruction set is chosen when the program runs.
+*/
+
+mod kernel;
+pub mod limits;
+mod nearest;
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+
+use std::fmt;
+use std::sync::atomic::AtomicU32;
+
+use rayon::prelude::*;
+
+use super::lanes::{BLOCK, Lane, Lanes};
+use super::{Hit, Want};
+use crate::code::BinaryCodes;
+use kernel::Tile;
+use nearest::Nearest;
+
+/// Bytes of codes in a tile: half of a small first cache.
+const TILE: usize = 16 << 10;
+/// Bytes that the found codes of one batch of queries may take on each core.
+const FOUND: usize = 1 << 20;
+/// Fewer codes than this are not split.
+const LEAST_PART: usize = 1 << 14;
+
+/// An instruction set that the kernels are written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Path {
+    /// AVX-512 with VPOPCNTDQ.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// AVX2.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// NEON.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    /// Any processor.
+    Portable,
+}
+
+impl Path {
+    /// The fastest that this processor can run.
+    pub fn best() -> Self {
+        Self::available().next().unwrap_or(Self::Portable)
+    }
+
+    /// What this processor can run, the fastest first.
+    pub fn available() -> impl Iterator<Item = Self> {
+        let paths: &[Self] = &[
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon,
+            Self::Portable,
+        ];
+        paths.iter().copied().filter(|path| path.runs_here())
+    }
+
+    fn runs_here(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => {
+                is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vpopcntdq")
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => is_x86_feature_detected!("avx2"),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => std::arch::is_aarch64_feature_detected!("neon"),
+            Self::Portable => true,
+        }
+    }
+
+    fn scan(self, tile: Tile<'_>, queries: &[u64], nearest: &mut [Nearest]) {
+        // SAFETY: a path is only ever taken from `available`.
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => unsafe { avx512::scan_avx512(tile, queries, nearest) },
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => unsafe { avx2::scan_avx2(tile, queries, nearest) },
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => unsafe { neon::scan_neon(tile, queries, nearest) },
+            Self::Portable => portable::scan_portable(tile, queries, nearest),
+        }
+    }
+}
+
+impl Path {
+    fn count(self, tile: Tile<'_>, queries: &[u64]) -> u64 {
+        // SAFETY: a path is only ever taken from `available`.
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => unsafe { avx512::count_avx512(tile, queries) },
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => unsafe { avx2::count_avx2(tile, queries) },
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => unsafe { neon::count_neon(tile, queries) },
+            Self::Portable => portable::count_portable(tile, queries),
+        }
+    }
+}
+
+/// How codes are given to the cores, in blocks.
+#[derive(Debug, Clone, Copy)]
+struct Split {
+    part_blocks: usize,
+    tile_blocks: usize,
+}
+
+impl Split {
+    fn new(codes: &Lanes) -> Self {
+        let threads = rayon::current_num_threads();
+        let parts = threads.min(codes.len().div_ceil(LEAST_PART)).max(1);
+        Self {
+            part_blocks: codes.blocks().div_ceil(parts).max(1).next_multiple_of(4),
+            tile_blocks: (TILE / (codes.words() * size_of::<Lane>())).max(4) / 4 * 4,
+        }
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "AVX-512",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "AVX2",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => "NEON",
+            Self::Portable => "portable",
+        })
+    }
+}
+
+/// The nearest codes of each query, lengths equal.
+pub fn search(path: Path, codes: &Lanes, queries: &BinaryCodes, want: &Want<'_>) -> Vec<Vec<Hit>> {
+    let limit = want.radius + 1;
+    let per_query = want.k.saturating_mul(16).saturating_add(limit as usize * 4 + 2048);
+    let batch = (FOUND / per_query).clamp(4, 256);
+    let mut hits = Vec::with_capacity(queries.len());
+    for words in queries.words().chunks(batch * codes.words()) {
+        search_batch(path, codes, words, want, limit, &mut hits);
+    }
+    hits
+}
+
+fn search_batch(
+    path: Path,
+    codes: &Lanes,
+    queries: &[u64],
+    want: &Want<'_>,
+    limit: u32,
+    hits: &mut Vec<Vec<Hit>>,
+) {
+    let words = codes.words();
+    let count = queries.len() / words;
+    // Up to which distance some part has found k codes, for each query.
+    let known: Vec<AtomicU32> = (0..count).map(|_| AtomicU32::new(u32::MAX - 1)).collect();
+    let Split { part_blocks, tile_blocks } = Split::new(codes);
+    let found: Vec<Vec<Nearest>> = codes
+        .lanes()
+        .par_chunks(part_blocks * words)
+        .enumerate()
+        .map(|(part, lanes)| {
+            let mut nearest: Vec<_> = (0..count).map(|_| Nearest::new(want.k, limit)).collect();
+            for (tile, lanes) in lanes.chunks(tile_blocks * words).enumerate() {
+                let first_id = ((part * part_blocks + tile * tile_blocks) * BLOCK) as u32;
+                let (allowed, len) = (want.allowed, codes.len());
+                let tile = Tile { lanes, words, first_id, allowed, len };
+                nearest.iter_mut().zip(&known).for_each(|(nearest, known)| nearest.heed(known));
+                path.scan(tile, queries, &mut nearest);
+                nearest.iter().zip(&known).for_each(|(nearest, known)| nearest.tell(known));
+            }
+            nearest
+        })
+        .collect();
+    let mut places = Vec::new();
+    hits.extend((0..count).map(|query| {
+        let parts = || found.iter().flat_map(|part| part[query].kept());
+        merge(parts, limit, want.k, &mut places)
+    }));
+}
+
+/// The `k` best of what the parts kept, by counting: linear, and stable, so that equal
+/// distances stay in the order of ids.
+fn merge<I: Iterator<Item = Hit>>(
+    kept: impl Fn() -> I,
+    limit: u32,
+    k: usize,
+    places: &mut Vec<usize>,
+) -> Vec<Hit> {
+    places.clear();
+    places.resize(limit as usize + 1, 0);
+    kept().for_each(|hit| places[hit.distance as usize + 1] += 1);
+    for level in 1..places.len() {
+        places[level] += places[level - 1];
+    }
+    let total = places[limit as usize].min(k);
+    let mut hits = vec![Hit { distance: 0, id: 0 }; total];
+    for hit in kept() {
+        let place = &mut places[hit.distance as usize];
+        if let Some(slot) = hits.get_mut(*place) {
+            *slot = hit;
+        }
+        *place += 1;
+    }
+    hits
+}
+
+#[cfg(test)]
+mod tests;

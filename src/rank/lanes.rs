@@ -1,0 +1,64 @@
+/*!
+Codes as the CPU's kernels read them.
+
+Codes lie in blocks of eight. A block holds word 0 of its eight codes, then word 1 of
+them, and so on: a vector register takes the same word of eight codes, and their
+distances to one query add up lane by lane, without moving anything across lanes.
+*/
+
+use rayon::prelude::*;
+
+use crate::code::BinaryCodes;
+
+/// Codes in a block.
+pub const BLOCK: usize = 8;
+
+/// The same word of eight codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C, align(64))]
+pub struct Lane(pub [u64; BLOCK]);
+
+/// Codes in blocks of eight. What is behind the last code is zero.
+#[derive(Debug)]
+pub struct Lanes {
+    lanes: Vec<Lane>,
+    words: usize,
+    len: usize,
+}
+
+impl Lanes {
+    /// Takes codes apart.
+    pub fn new(codes: &BinaryCodes) -> Self {
+        let (words, len) = (codes.row_words(), codes.len());
+        let mut lanes = vec![Lane([0; BLOCK]); len.div_ceil(BLOCK) * words];
+        let blocks = lanes.par_chunks_exact_mut(words);
+        blocks.zip(codes.words().par_chunks(BLOCK * words)).for_each(|(block, rows)| {
+            for (i, row) in rows.chunks_exact(words).enumerate() {
+                for (lane, word) in block.iter_mut().zip(row) {
+                    lane.0[i] = *word;
+                }
+            }
+        });
+        Self { lanes, words, len }
+    }
+
+    /// All lanes: [`Lanes::words`] for each block.
+    pub fn lanes(&self) -> &[Lane] {
+        &self.lanes
+    }
+
+    /// 64-bit words of a code.
+    pub fn words(&self) -> usize {
+        self.words
+    }
+
+    /// Number of codes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Number of blocks.
+    pub fn blocks(&self) -> usize {
+        self.len.div_ceil(BLOCK)
+    }
+}
