@@ -2,20 +2,99 @@
 NumPy's `.npy`: packed codes as an array of bytes, one row an image.
 */
 
-use std::io;
+use std::fs::File;
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
-use npyz::WriterBuilder;
+use npyz::{NpyFile, WriterBuilder};
 
-use crate::code::BinaryCodes;
+use crate::code::{BinaryCodes, CodeError};
 use crate::file;
+use crate::rank::Hit;
 
-/// A `.npy` file that could not be written.
+/// What went wrong with a `.npy` file.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write {}: {error}", path.display())]
-pub struct NumpyError {
-    path: PathBuf,
-    error: io::Error,
+pub enum NumpyError {
+    /// It could not be written.
+    #[error("cannot write {}: {error}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// It could not be read.
+    #[error("cannot read {}: {error}; name a NumPy file", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// It does not hold codes.
+    #[error("{} holds {found}, not codes of {bits} bits: an array of uint8, {columns} to a row", path.display(), columns = bits.div_ceil(8))]
+    Shape {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
+        /// Bits of the codes that were asked for.
+        bits: usize,
+    },
+    /// Its bytes are no codes.
+    #[error("{}: {error}", path.display())]
+    Codes {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: CodeError,
+    },
+}
+
+/// Reads codes as [`write_codes`] writes them.
+///
+/// # Errors
+/// When the file cannot be read or does not hold codes of `bits` bits.
+pub fn read_codes(path: &Path, bits: usize) -> Result<BinaryCodes, NumpyError> {
+    let failed = |error| NumpyError::Read { path: path.to_owned(), error };
+    let file = File::open(path).map_err(failed)?;
+    let array = NpyFile::new(BufReader::new(file)).map_err(failed)?;
+    let shape = array.shape().to_vec();
+    let bytes = array.dtype()
+        == npyz::DType::new_scalar(
+            "|u1".parse().map_err(|_| failed(io::ErrorKind::InvalidData.into()))?,
+        );
+    if !bytes
+        || shape.len() != 2
+        || shape[1] != bits.div_ceil(8) as u64
+        || array.order() != npyz::Order::C
+    {
+        let found = format!("{} of shape {shape:?}", array.dtype().descr());
+        return Err(NumpyError::Shape { path: path.to_owned(), found, bits });
+    }
+    let bytes = array.into_vec::<u8>().map_err(failed)?;
+    BinaryCodes::from_bytes(bits, &bytes)
+        .map_err(|error| NumpyError::Codes { path: path.to_owned(), error })
+}
+
+/// Writes the distances of found codes as a `uint32` array, a row for each query, whole
+/// or not at all. A query that found fewer than others has 2³² − 1 in place of the rest.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_distances(path: &Path, found: &[Vec<Hit>]) -> Result<(), NumpyError> {
+    let columns = found.iter().map(Vec::len).max().unwrap_or(0);
+    let shape = [found.len() as u64, columns as u64];
+    let written = file::write_whole(path, |out| {
+        let options = npyz::WriteOptions::new().default_dtype().shape(&shape);
+        let mut writer = options.writer(out).begin_nd()?;
+        for hits in found {
+            let distances = hits.iter().map(|hit| hit.distance);
+            writer.extend(distances.chain(std::iter::repeat(u32::MAX)).take(columns))?;
+        }
+        writer.finish()
+    });
+    written.map_err(|error| NumpyError::Write { path: path.to_owned(), error })
 }
 
 /// Writes codes as a `uint8` array of shape (codes, ⌈bits/8⌉), whole or not at all.
@@ -25,7 +104,7 @@ pub struct NumpyError {
 /// # Errors
 /// When the file cannot be written.
 pub fn write_codes(path: &Path, codes: &BinaryCodes) -> Result<(), NumpyError> {
-    write(path, codes).map_err(|error| NumpyError { path: path.to_owned(), error })
+    write(path, codes).map_err(|error| NumpyError::Write { path: path.to_owned(), error })
 }
 
 fn write(path: &Path, codes: &BinaryCodes) -> io::Result<()> {

@@ -23,6 +23,11 @@ impl Vector for Wide {
     }
 
     #[inline(always)]
+    unsafe fn prefetch(lane: *const Lane) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(lane.cast()) };
+    }
+
+    #[inline(always)]
     unsafe fn splat(word: u64) -> Self {
         unsafe { Self(_mm512_set1_epi64(word as i64)) }
     }

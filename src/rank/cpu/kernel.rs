@@ -10,6 +10,9 @@ does is rare after the first few thousand codes, and only then are lanes looked 
 use super::super::lanes::{BLOCK, Lane};
 use super::nearest::Nearest;
 
+/// How many lanes ahead memory is asked for: 8 KiB.
+const AHEAD: usize = 128;
+
 /// Eight 64-bit lanes as an instruction set has them.
 ///
 /// # Safety
@@ -19,6 +22,9 @@ pub trait Vector: Copy {
     /// Bits counted so far, in whatever form is quick to add to.
     type Sum: Copy;
     unsafe fn load(lane: &Lane) -> Self;
+    /// Asks for a lane that is needed soon, and need not exist.
+    #[inline(always)]
+    unsafe fn prefetch(_: *const Lane) {}
     /// The same word in every lane.
     unsafe fn splat(word: u64) -> Self;
     unsafe fn zero() -> Self::Sum;
@@ -177,6 +183,12 @@ unsafe fn some_steps<V: Vector, const B: usize, const Q: usize, const W: usize>(
     unsafe {
         let mut limits: [V; Q] = std::array::from_fn(|q| V::splat(nearest[q].limit()));
         for (step, lanes) in lanes.chunks_exact(B * words).enumerate() {
+            // One query waits for memory more than it computes.
+            if Q == 1 {
+                for lane in 0..lanes.len() {
+                    V::prefetch(lanes.as_ptr().wrapping_add(AHEAD + lane));
+                }
+            }
             let sums = differing::<V, B, Q>(lanes, queries, words);
             // Loops, not `map`: of arrays of this size it becomes a call, and its results
             // go through memory.

@@ -5,15 +5,11 @@ For one query that is reading the codes, for a batch counting the differing bits
 walk the codes as the search does, on as many threads.
 */
 
-use rayon::prelude::*;
-
 use super::super::lanes::{BLOCK, Lane, Lanes};
-use super::kernel::Tile;
 use super::{Path, Split};
 
 /// Reads all codes once and adds up their words.
 pub fn read(codes: &Lanes) -> u64 {
-    let split = Split::new(codes);
     let sum = |lanes: &[Lane]| {
         // As many sums as it takes to keep the processor's loads busy.
         let mut sums = [[0u64; BLOCK]; 4];
@@ -26,22 +22,16 @@ pub fn read(codes: &Lanes) -> u64 {
         let rest = groups.remainder().iter().flat_map(|lane| lane.0);
         sums.into_iter().flatten().chain(rest).fold(0, u64::wrapping_add)
     };
-    let parts = codes.lanes().par_chunks(split.part_blocks * codes.words()).map(sum);
-    parts.reduce(|| 0, u64::wrapping_add)
+    let cores = Split::new(codes)
+        .run(codes, |tiles| tiles.fold(0, |total: u64, tile| total.wrapping_add(sum(tile.lanes))));
+    cores.into_iter().fold(0, u64::wrapping_add)
 }
 
 /// Counts the differing bits of all codes and `queries`, a multiple of four of them, tile
 /// by tile as the search does.
 pub fn count(path: Path, codes: &Lanes, queries: &[u64]) -> u64 {
-    let (split, words) = (Split::new(codes), codes.words());
-    let part = |lanes: &[Lane]| {
-        let tiles = lanes.chunks(split.tile_blocks * words);
-        let sum = |lanes| {
-            let tile = Tile { lanes, words, first_id: 0, allowed: None, len: codes.len() };
-            path.count(tile, queries)
-        };
-        tiles.map(sum).fold(0, u64::wrapping_add)
-    };
-    let parts = codes.lanes().par_chunks(split.part_blocks * words).map(part);
-    parts.reduce(|| 0, u64::wrapping_add)
+    let cores = Split::new(codes).run(codes, |tiles| {
+        tiles.fold(0, |total: u64, tile| total.wrapping_add(path.count(tile, queries)))
+    });
+    cores.into_iter().fold(0, u64::wrapping_add)
 }

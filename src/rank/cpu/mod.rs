@@ -2,9 +2,9 @@
 Ranking on the CPU: the database is split over the cores, so that a single query uses
 them all, and a batch of queries shares every block of codes that is loaded.
 
-Each core walks its part of the codes tile by tile, and every tile with all queries of the
-batch, so that codes come from memory once a batch and from the first cache after. The
-instruction set is chosen when the program runs.
+Each core takes chunks of the codes as it gets to them and walks them tile by tile, every
+tile with all queries of the batch, so that codes come from memory once a batch and from
+the first cache after. The instruction set is chosen when the program runs.
 */
 
 mod kernel;
@@ -20,7 +20,7 @@ mod avx512;
 mod neon;
 
 use std::fmt;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
@@ -36,6 +36,8 @@ const TILE: usize = 16 << 10;
 const FOUND: usize = 1 << 20;
 /// Fewer codes than this are not split.
 const LEAST_PART: usize = 1 << 14;
+/// Chunks of the codes for each core.
+const CHUNKS: usize = 8;
 
 /// An instruction set that the kernels are written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,20 +118,55 @@ impl Path {
     }
 }
 
-/// How codes are given to the cores, in blocks.
+/// How codes are given to the cores: in chunks, which are walked in tiles.
 #[derive(Debug, Clone, Copy)]
 struct Split {
-    part_blocks: usize,
+    /// Cores that share the work.
+    cores: usize,
+    chunk_blocks: usize,
     tile_blocks: usize,
 }
 
 impl Split {
     fn new(codes: &Lanes) -> Self {
         let threads = rayon::current_num_threads();
-        let parts = threads.min(codes.len().div_ceil(LEAST_PART)).max(1);
-        Self {
-            part_blocks: codes.blocks().div_ceil(parts).max(1).next_multiple_of(4),
-            tile_blocks: (TILE / (codes.words() * size_of::<Lane>())).max(4) / 4 * 4,
+        let cores = threads.min(codes.len().div_ceil(LEAST_PART)).max(1);
+        // Several chunks for each core, so that one that is held up does less of them.
+        let chunk_blocks = codes.blocks().div_ceil(cores * CHUNKS).max(1).next_multiple_of(4);
+        let tile_blocks = (TILE / (codes.words() * size_of::<Lane>())).max(4) / 4 * 4;
+        Self { cores, chunk_blocks, tile_blocks }
+    }
+
+    /// Runs `work` on each core with its tiles, in the order of their ids; gives what
+    /// each core made.
+    fn run<T: Send>(
+        self,
+        codes: &Lanes,
+        work: impl Fn(&mut dyn Iterator<Item = Tile<'_>>) -> T + Sync,
+    ) -> Vec<T> {
+        let words = codes.words();
+        let chunks = codes.blocks().div_ceil(self.chunk_blocks);
+        let next = AtomicUsize::new(0);
+        let core = |_| {
+            let claimed = std::iter::from_fn(|| {
+                let chunk = next.fetch_add(1, Ordering::Relaxed);
+                (chunk < chunks).then_some(chunk)
+            });
+            let mut tiles = claimed.flat_map(|chunk| {
+                let first = chunk * self.chunk_blocks;
+                let last = (first + self.chunk_blocks).min(codes.blocks());
+                (first..last).step_by(self.tile_blocks).map(move |block| {
+                    let end = (block + self.tile_blocks).min(last);
+                    let lanes = &codes.lanes()[block * words..end * words];
+                    let first_id = (block * BLOCK) as u32;
+                    Tile { lanes, words, first_id, allowed: None, len: codes.len() }
+                })
+            });
+            work(&mut tiles)
+        };
+        match self.cores {
+            1 => vec![core(0)],
+            cores => (0..cores).into_par_iter().map(core).collect(),
         }
     }
 }
@@ -168,58 +205,56 @@ fn search_batch(
     limit: u32,
     hits: &mut Vec<Vec<Hit>>,
 ) {
-    let words = codes.words();
-    let count = queries.len() / words;
-    // Up to which distance some part has found k codes, for each query.
+    let count = queries.len() / codes.words();
+    // Up to which distance some core has found k codes, for each query.
     let known: Vec<AtomicU32> = (0..count).map(|_| AtomicU32::new(u32::MAX - 1)).collect();
-    let Split { part_blocks, tile_blocks } = Split::new(codes);
-    let found: Vec<Vec<Nearest>> = codes
-        .lanes()
-        .par_chunks(part_blocks * words)
-        .enumerate()
-        .map(|(part, lanes)| {
-            let mut nearest: Vec<_> = (0..count).map(|_| Nearest::new(want.k, limit)).collect();
-            for (tile, lanes) in lanes.chunks(tile_blocks * words).enumerate() {
-                let first_id = ((part * part_blocks + tile * tile_blocks) * BLOCK) as u32;
-                let (allowed, len) = (want.allowed, codes.len());
-                let tile = Tile { lanes, words, first_id, allowed, len };
-                nearest.iter_mut().zip(&known).for_each(|(nearest, known)| nearest.heed(known));
-                path.scan(tile, queries, &mut nearest);
-                nearest.iter().zip(&known).for_each(|(nearest, known)| nearest.tell(known));
-            }
-            nearest
-        })
-        .collect();
+    let found = Split::new(codes).run(codes, |tiles| {
+        let mut nearest: Vec<_> = (0..count).map(|_| Nearest::new(want.k, limit)).collect();
+        for tile in tiles {
+            nearest.iter_mut().zip(&known).for_each(|(nearest, known)| nearest.heed(known));
+            path.scan(Tile { allowed: want.allowed, ..tile }, queries, &mut nearest);
+            nearest.iter().zip(&known).for_each(|(nearest, known)| nearest.tell(known));
+        }
+        nearest
+    });
     let mut places = Vec::new();
     hits.extend((0..count).map(|query| {
-        let parts = || found.iter().flat_map(|part| part[query].kept());
-        merge(parts, limit, want.k, &mut places)
+        let cores = || found.iter().map(|core| &core[query]);
+        merge(cores, limit, want.k, &mut places)
     }));
 }
 
-/// The `k` best of what the parts kept, by counting: linear, and stable, so that equal
-/// distances stay in the order of ids.
-fn merge<I: Iterator<Item = Hit>>(
-    kept: impl Fn() -> I,
+/// The `k` best of what the cores kept: placed by distance, then each distance put in the
+/// order of ids, which each core's already are in.
+fn merge<'a, I: ExactSizeIterator<Item = &'a Nearest>>(
+    cores: impl Fn() -> I,
     limit: u32,
     k: usize,
     places: &mut Vec<usize>,
 ) -> Vec<Hit> {
+    let kept = || cores().flat_map(Nearest::kept);
     places.clear();
     places.resize(limit as usize + 1, 0);
     kept().for_each(|hit| places[hit.distance as usize + 1] += 1);
+    // What lies behind the level in which the k-th is found does not matter.
+    let mut levels = limit as usize;
     for level in 1..places.len() {
         places[level] += places[level - 1];
-    }
-    let total = places[limit as usize].min(k);
-    let mut hits = vec![Hit { distance: 0, id: 0 }; total];
-    for hit in kept() {
-        let place = &mut places[hit.distance as usize];
-        if let Some(slot) = hits.get_mut(*place) {
-            *slot = hit;
+        if places[level] >= k {
+            levels = level;
+            break;
         }
+    }
+    let mut hits = vec![Hit { distance: 0, id: 0 }; places[levels]];
+    for hit in kept().filter(|hit| (hit.distance as usize) < levels) {
+        let place = &mut places[hit.distance as usize];
+        hits[*place] = hit;
         *place += 1;
     }
+    if cores().len() > 1 {
+        hits.chunk_by_mut(|a, b| a.distance == b.distance).for_each(<[Hit]>::sort_unstable);
+    }
+    hits.truncate(k);
     hits
 }
 

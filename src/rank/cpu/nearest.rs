@@ -29,8 +29,8 @@ pub struct Nearest {
 impl Nearest {
     /// For the `k` nearest, at least 1, at distances below `limit`.
     pub fn new(k: usize, limit: u32) -> Self {
-        // Twice k, so that tidying up costs a constant per code.
-        let room = k.saturating_mul(2).max(256);
+        // Several times k, so that tidying up costs a constant per code.
+        let room = k.saturating_mul(4).max(256);
         let counts = vec![0; limit as usize];
         Self { limit, within: 0, k, counts, kept: Vec::with_capacity(room.min(1 << 16)), room }
     }

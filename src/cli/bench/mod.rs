@@ -2,6 +2,8 @@
 `barbule bench`: how fast this machine is.
 */
 
+mod rank;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -44,6 +46,11 @@ enum Command {
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         images: Option<PathBuf>,
     },
+    /// Queries per second of exact ranking, beside what this machine could do at most
+    #[command(
+        after_help = "Example: barbule bench rank --bits 64,256 --codes 1000000 --queries 1,100 --device cpu"
+    )]
+    Rank(rank::Args),
     /// Images per second of a training step, and where its time goes
     #[command(
         after_help = "Example: barbule bench train exchnet --device cpu --size 160 --batch 32"
@@ -68,6 +75,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         Command::Encode { size, batch, repeats, images } => {
             encode(context, *size, (*batch).max(1), (*repeats).max(1), images.as_ref())?;
         }
+        Command::Rank(args) => rank::run(context, args)?,
         Command::Train { method, size, warm_up, network } => {
             train(context, &network.plan(*method, *size)?, *warm_up)?;
         }

@@ -1,0 +1,222 @@
+/*!
+`barbule bench rank`: how fast codes are ranked, and how fast they could be.
+*/
+
+use std::hint::black_box;
+#[cfg(feature = "engine")]
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+#[cfg(feature = "engine")]
+use clap::ValueHint;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::cli::Context;
+use crate::cli::context::bits;
+use crate::code::BinaryCodes;
+#[cfg(feature = "engine")]
+use crate::engine::numpy;
+use crate::rank::Ranker;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Bits per code; several with commas between
+    #[arg(long, value_delimiter = ',', value_parser = bits, value_name = "BITS",
+        default_value = "12,16,24,32,48,64,128,256,512,1024")]
+    bits: Vec<usize>,
+    /// Codes in the database: random ones
+    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+    codes: usize,
+    /// Queries per call; several with commas between
+    #[arg(long, value_delimiter = ',', default_value = "1,100", value_name = "N")]
+    queries: Vec<usize>,
+    /// How many hits
+    #[arg(short, default_value_t = 100, value_name = "K")]
+    k: usize,
+    /// Processor threads [default: all]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Calls that are timed; the median counts
+    #[arg(long, default_value_t = 7, value_name = "N")]
+    repeats: usize,
+    /// Codes of a NumPy file (uint8, as `barbule encode --npy` writes) instead of random ones
+    #[cfg(feature = "engine")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    database: Option<PathBuf>,
+    /// Queries of a NumPy file, as many of them as --queries asks for
+    #[cfg(feature = "engine")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "database")]
+    query_codes: Option<PathBuf>,
+    /// Write the distances that the last measurement found to a NumPy file (uint32)
+    #[cfg(feature = "engine")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    distances: Option<PathBuf>,
+}
+
+/// The published fields of `bench rank --json`, one for each width and batch.
+#[derive(Debug, Serialize)]
+struct Measured {
+    bits: usize,
+    codes: usize,
+    queries: usize,
+    k: usize,
+    device: String,
+    threads: usize,
+    queries_per_second: f64,
+    ms_per_query: f64,
+    /// Bytes of codes that were compared, per nanosecond.
+    gigabytes_per_second: f64,
+    /// The same of what has to be done at least: for one query reading the codes, for
+    /// more counting the differing bits. None where it is not measured.
+    limit_gigabytes_per_second: Option<f64>,
+    fraction_of_limit: Option<f64>,
+}
+
+pub fn run(context: &Context, args: &Args) -> Result<()> {
+    if args.codes == 0 || args.repeats == 0 || args.queries.contains(&0) {
+        bail!("--codes, --queries and --repeats must be above 0");
+    }
+    let device = context.device()?;
+    let mut pool = rayon::ThreadPoolBuilder::new();
+    if let Some(threads) = args.threads {
+        pool = pool.num_threads(threads);
+    }
+    let pool = pool.build().context("cannot start the threads; give fewer with --threads")?;
+    let mut rows = Vec::new();
+    if !context.json {
+        context.print(format_args!(
+            "{:>5} {:>10} {:>8} {:>12} {:>14} {:>8} {:>8} {:>9}",
+            "bits", "codes", "queries", "ms/query", "queries/s", "GB/s", "limit", "fraction"
+        ))?;
+    }
+    for bits in &args.bits {
+        let (database, queries) = codes(args, *bits)?;
+        let count = database.len();
+        let ranker = pool.install(|| Ranker::new(&device, Arc::new(database)))?;
+        for wanted in &args.queries {
+            let rows_of = |i: usize| i % queries.len().max(1);
+            let queries = queries.select(&(0..*wanted).map(rows_of).collect::<Vec<_>>());
+            let measured = pool.install(|| measure(args, &ranker, &queries))?;
+            let (seconds, limit) = measured;
+            let compared = (count * bits.div_ceil(8) * queries.len()) as f64;
+            let row = Measured {
+                bits: *bits,
+                codes: count,
+                queries: queries.len(),
+                k: args.k,
+                device: ranker.runs_on(),
+                threads: pool.current_num_threads(),
+                queries_per_second: queries.len() as f64 / seconds,
+                ms_per_query: seconds * 1e3 / queries.len() as f64,
+                gigabytes_per_second: compared / seconds / 1e9,
+                limit_gigabytes_per_second: limit.map(|limit| compared / limit / 1e9),
+                fraction_of_limit: limit.map(|limit| limit / seconds),
+            };
+            if !context.json {
+                print(context, &row)?;
+            }
+            if row.fraction_of_limit.is_some_and(|fraction| fraction > 1.05) {
+                context.warn("a result above its limit: the limit is measured too low here");
+            }
+            rows.push(row);
+        }
+    }
+    match context.json {
+        true => context.print_json(&rows),
+        false => {
+            let row = rows.first().context("no width was given")?;
+            let (device, threads) = (&row.device, row.threads);
+            context.print(format_args!("top {}, {device}, {threads} threads", args.k))
+        }
+    }
+}
+
+fn print(context: &Context, row: &Measured) -> Result<()> {
+    let or_dash = |value: Option<f64>, digits| match value {
+        Some(value) => format!("{value:.digits$}"),
+        None => "-".to_owned(),
+    };
+    context.print(format_args!(
+        "{:>5} {:>10} {:>8} {:>12.4} {:>14.0} {:>8.1} {:>8} {:>9}",
+        row.bits,
+        row.codes,
+        row.queries,
+        row.ms_per_query,
+        row.queries_per_second,
+        row.gigabytes_per_second,
+        or_dash(row.limit_gigabytes_per_second, 1),
+        or_dash(row.fraction_of_limit, 2),
+    ))
+}
+
+/// Median seconds of a search and of what it cannot do without, measured in turns.
+fn measure(args: &Args, ranker: &Ranker, queries: &BinaryCodes) -> Result<(f64, Option<f64>)> {
+    let limit = || match queries.len() {
+        1..=3 => ranker.only_read(),
+        _ => ranker.only_count(queries),
+    };
+    // Unmeasured: fills caches and compiles kernels.
+    let found = ranker.top_k(queries, args.k)?;
+    #[cfg(feature = "engine")]
+    if let Some(path) = &args.distances {
+        numpy::write_distances(path, &found)?;
+    }
+    black_box((found, limit()));
+    let (mut searches, mut limits) = (Vec::new(), Vec::new());
+    for _ in 0..args.repeats {
+        let begun = Instant::now();
+        black_box(ranker.top_k(queries, args.k)?);
+        searches.push(begun.elapsed().as_secs_f64());
+        let begun = Instant::now();
+        if black_box(limit()).is_some() {
+            // Four queries at a time are counted, so some may have been left out.
+            let counted = if queries.len() < 4 { 1 } else { queries.len() / 4 * 4 };
+            let share = queries.len() as f64 / counted as f64;
+            limits.push(begun.elapsed().as_secs_f64() * share);
+        }
+    }
+    let limit = (!limits.is_empty()).then(|| median(&mut limits));
+    Ok((median(&mut searches), limit))
+}
+
+fn median(seconds: &mut [f64]) -> f64 {
+    seconds.sort_by(f64::total_cmp);
+    seconds[seconds.len() / 2]
+}
+
+/// The database and the queries.
+fn codes(args: &Args, bits: usize) -> Result<(BinaryCodes, BinaryCodes)> {
+    let queries = args.queries.iter().copied().max().unwrap_or(1);
+    #[cfg(feature = "engine")]
+    if let Some(path) = &args.database {
+        let database = numpy::read_codes(path, bits)?;
+        let queries = match &args.query_codes {
+            Some(path) => numpy::read_codes(path, bits)?,
+            None => database.select(&(0..queries.min(database.len())).collect::<Vec<_>>()),
+        };
+        if database.is_empty() || queries.is_empty() {
+            bail!("there is no code in {}; name a file with some", path.display());
+        }
+        return Ok((database, queries));
+    }
+    Ok((random(bits, args.codes, 1)?, random(bits, queries, 2)?))
+}
+
+/// Codes every bit of which is random.
+fn random(bits: usize, count: usize, seed: u64) -> Result<BinaryCodes> {
+    let words = bits.div_ceil(64);
+    let last = u64::MAX >> (words * 64 - bits);
+    let mut all = vec![0u64; count * words];
+    // In chunks with seeds of their own, so that all cores can draw.
+    all.par_chunks_mut(words << 14).enumerate().for_each(|(chunk, words_)| {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed << 32 | chunk as u64);
+        words_.iter_mut().for_each(|word| *word = rng.next_u64());
+        words_.chunks_mut(words).for_each(|row| row[words - 1] &= last);
+    });
+    Ok(BinaryCodes::from_words(bits, all)?)
+}
