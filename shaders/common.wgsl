@@ -14,10 +14,15 @@ struct Pass {
     k: u32,              // hits wanted, at most the database's size
     queries: u32,        // queries in this batch
     filtered: u32,       // whether `allowed` says which codes count
+    stride: u32,         // histogram: every how manieth code is looked at
+    room: u32,           // candidates for which a query has room
 }
 
 // 32-bit words per code, padding bits clear.
 override WORDS: u32 = 2u;
+
+// How many times four queries sift and tally take at once: 1 or 4.
+override FOURS: u32 = 4u;
 
 // Invocations per workgroup, and codes each of them looks at.
 const THREADS: u32 = 256u;

@@ -1,4 +1,5 @@
-// How many codes of a segment lie at each distance from each query.
+// How many codes of a segment lie at each distance from each query; with a stride above 1
+// only every so manieth code is looked at.
 //
 // Bindings: 0-2 as in common.wgsl; 3 histograms [query][level], added to.
 // Reads a code once per query (4·WORDS bytes, and a bit where codes are filtered); writes `levels` counters per
@@ -23,7 +24,7 @@ fn main(
     workgroupBarrier();
     if block < pass_.segment_blocks {
         for (var i = 0u; i < PER_THREAD; i++) {
-            let code = (block * PER_THREAD + i) * THREADS + thread;
+            let code = ((block * PER_THREAD + i) * THREADS + thread) * pass_.stride;
             if code < pass_.codes {
                 let distance = counted_distance(code, query);
                 if distance < pass_.levels {

@@ -6,6 +6,7 @@ This module knows nothing about models or codes. An adapter is opened once per
 process; opening it again gives the same handle.
 */
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -135,6 +136,8 @@ pub struct Gpu {
     pub device: wgpu::Device,
     /// Its queue.
     pub queue: wgpu::Queue,
+    /// Compiled kernels by name and constants: compiling one takes as long as many searches.
+    pub(crate) kernels: Mutex<HashMap<(&'static str, [usize; 2]), wgpu::ComputePipeline>>,
     #[cfg(feature = "model")]
     burn: burn::tensor::Device,
 }
@@ -308,6 +311,7 @@ fn open_adapter(info: AdapterInfo, adapter: wgpu::Adapter) -> Result<Arc<Gpu>, D
         info,
         device,
         queue,
+        kernels: Mutex::default(),
         #[cfg(feature = "model")]
         burn,
     });

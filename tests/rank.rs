@@ -67,6 +67,7 @@ fn check(device: &Device, codes: BinaryCodes, queries: &BinaryCodes, k: usize, l
     let (bits, count) = (codes.bits(), codes.len());
     let ranker = Ranker::with_binding_limit(device, Arc::new(codes), limit).unwrap();
     let found = ranker.top_k(queries, k).unwrap();
+    assert_eq!(ranker.failure(), None);
     // Not assert_eq: the lists are long, and equal ones are the rule.
     assert!(found == expected, "{count} codes of {bits} bits, k = {k}, on {device}");
 }
@@ -109,6 +110,7 @@ fn check_searches(device: &Device, codes: &BinaryCodes, queries: &BinaryCodes, l
                 false => sought(codes, queries, search),
             };
             let found = ranker.search(queries, search).unwrap();
+            assert_eq!(ranker.failure(), None);
             let (k, radius) = (search.k, search.radius);
             assert!(found == expected, "{len} codes of {bits} bits, k {k:?}, radius {radius:?}");
         }
@@ -269,4 +271,62 @@ fn gpu_refuses_mixed_lengths_and_takes_no_codes() {
     assert_eq!(ranker.top_k(&codes(Kind::Random, 64, 0, 1), 3).unwrap(), Vec::<Vec<Hit>>::new());
     let empty = Ranker::new(&gpu, Arc::new(codes(Kind::Random, 64, 0, 1))).unwrap();
     assert_eq!(empty.top_k(&codes(Kind::Random, 64, 2, 1), 3).unwrap(), vec![Vec::new(); 2]);
+}
+
+/// The CPU's kernels are held to sorting above; here they are the reference, so that more
+/// and larger databases can be asked for.
+#[test]
+fn gpu_finds_what_the_cpu_finds() {
+    let Some(gpu) = common::gpu() else { return };
+    let mut rng = ChaCha8Rng::seed_from_u64(50);
+    for configuration in 0..50 {
+        let whole = configuration == 0;
+        let bits = match rng.random_range(0..4) {
+            _ if whole => 48,
+            0 => rng.random_range(1..=MAX_BITS),
+            _ => [12, 32, 64, 128, 256][rng.random_range(0..5)],
+        };
+        let count = if whole { 10_000_000 } else { rng.random_range(1..60_000) };
+        let queries = if whole { 2 } else { rng.random_range(1..40) };
+        let kind = if rng.random_range(0..4) == 0 { Kind::Few } else { Kind::Random };
+        let database = Arc::new(codes(kind, bits, count, rng.random()));
+        let queries = codes(Kind::Random, bits, queries, rng.random());
+        let allowed = IdSet::of(count, (0..count as u32).filter(|_| rng.random_range(0..3) > 0));
+        let (k, radius) = (rng.random_range(1..300), rng.random_range(0..=bits as u32));
+        let mut search = Search::nearest(k);
+        search.radius = rng.random_bool(0.3).then_some(radius);
+        search.allowed = rng.random_bool(0.3).then_some(&allowed);
+        // A fifth of the database in each binding.
+        let ranker =
+            Ranker::with_binding_limit(&gpu, database.clone(), limit(bits, count / 5 + BLOCK));
+        let ranker = ranker.unwrap();
+        let found = ranker.search(&queries, &search).unwrap();
+        assert_eq!(ranker.failure(), None);
+        let expected = Ranker::new(&Device::Cpu, database).unwrap().search(&queries, &search);
+        assert!(
+            found == expected.unwrap(),
+            "configuration {configuration}: {count} codes of {bits} bits, {} queries, k = {k}",
+            queries.len()
+        );
+    }
+}
+
+#[test]
+fn what_measures_the_limit_does_the_work() {
+    let mut devices = vec![Device::Cpu];
+    devices.extend(common::gpu());
+    for device in devices {
+        let (database, queries) =
+            (codes(Kind::Random, 72, 9001, 1), codes(Kind::Random, 72, 32, 2));
+        let ranker = Ranker::new(&device, Arc::new(database.clone())).unwrap();
+        for count in [4, 16, 32] {
+            let queries = queries.select(&(0..count).collect::<Vec<_>>());
+            let distance = |id: usize, query: usize| {
+                u64::from(BinaryCodes::distance(database.row(id), queries.row(query)))
+            };
+            let all = (0..9000).flat_map(|id| (0..count).map(move |query| (id, query)));
+            let total: u64 = all.map(|(id, query)| distance(id, query)).sum();
+            assert_eq!(ranker.only_count(&queries), Some(total), "{count} queries on {device}");
+        }
+    }
 }

@@ -117,7 +117,11 @@ fn compare(device: &Device) -> Result<Check> {
     for bits in [12, 64, 1024] {
         let codes = Arc::new(BinaryCodes::from_signs(bits, &noise(1, CODES * bits))?);
         let queries = BinaryCodes::from_signs(bits, &noise(2, QUERIES * bits))?;
-        let ours = Ranker::new(device, codes.clone())?.top_k(&queries, 100)?;
+        let ranker = Ranker::new(device, codes.clone())?;
+        let ours = ranker.top_k(&queries, 100)?;
+        if let Some(reason) = ranker.failure() {
+            bail!("{reason}; use --device cpu");
+        }
         let reference = Ranker::new(&Device::Cpu, codes)?.top_k(&queries, 100)?;
         for (a, b) in ours.iter().flatten().zip(reference.iter().flatten()) {
             compared += 1;

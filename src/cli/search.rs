@@ -111,6 +111,9 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         let index = path.display().to_string();
         answers.push(Answer { query: query.name, index, bits: query.code.bits(), results });
     }
+    if let Some(reason) = searcher.failure() {
+        context.warn(format_args!("searched on the CPU instead: {reason}"));
+    }
     match (context.json, answers.as_slice()) {
         (true, [answer]) => context.print_json(answer)?,
         (true, answers) => context.print_json(&answers)?,

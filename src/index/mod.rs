@@ -143,6 +143,11 @@ impl Searcher {
         Ok(Self { ranker, ids })
     }
 
+    /// Why searches run on the CPU although a GPU was asked for, if they do.
+    pub fn failure(&self) -> Option<&str> {
+        self.ranker.failure()
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
         self.ids.len()

@@ -51,7 +51,7 @@ pub enum RankError {
         codes: usize,
     },
     /// The graphics device failed.
-    #[error("{adapter} failed while ranking: {reason}; use --device cpu")]
+    #[error("{adapter} failed while ranking: {reason}")]
     Gpu {
         /// The adapter's name.
         adapter: String,
@@ -96,6 +96,8 @@ pub struct Ranker {
     place: Place,
     /// What is left, once something was removed.
     present: Option<IdSet>,
+    /// Why the GPU is not used any more.
+    failure: OnceLock<String>,
 }
 
 #[derive(Debug)]
@@ -110,10 +112,11 @@ enum Place {
 }
 
 impl Ranker {
-    /// Prepares `codes` for ranking; on a GPU they are uploaded and stay there.
+    /// Prepares `codes` for ranking; on a GPU they are uploaded and stay there. When the
+    /// device fails, now or later, the CPU takes over: see [`Ranker::failure`].
     ///
     /// # Errors
-    /// When there are 2³² codes or more, or the device fails.
+    /// When there are 2³² codes or more.
     pub fn new(device: &Device, codes: Arc<BinaryCodes>) -> Result<Self, RankError> {
         Self::with_binding_limit(device, codes, u64::MAX)
     }
@@ -132,14 +135,25 @@ impl Ranker {
             return Err(RankError::TooMany(codes.len()));
         }
         let (bits, len) = (codes.bits(), codes.len());
+        let failure = OnceLock::new();
         let place = match device {
-            Device::Gpu(gpu) => {
-                let gpu = gpu::GpuRanker::new(gpu.clone(), &codes, limit)?;
-                Place::Gpu { gpu, codes, lanes: OnceLock::new() }
-            }
+            Device::Gpu(gpu) => match gpu::GpuRanker::new(gpu.clone(), &codes, limit) {
+                Ok(gpu) => Place::Gpu { gpu, codes, lanes: OnceLock::new() },
+                // A database that does not fit is still searched.
+                Err(error) => {
+                    failure.get_or_init(|| error.to_string());
+                    Place::Cpu(Lanes::new(&codes))
+                }
+            },
             Device::Cpu => Place::Cpu(Lanes::new(&codes)),
         };
-        Ok(Self { bits, len, place, present: None })
+        Ok(Self { bits, len, place, present: None, failure })
+    }
+
+    /// Why searches run on the CPU although a GPU was asked for: a lost device, too little
+    /// memory, a search that took too long. `None` as long as it works.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
     }
 
     /// Number of codes, removed ones included: ids are below it.
@@ -167,7 +181,7 @@ impl Ranker {
     /// equal distances in the order of ids. Exact.
     ///
     /// # Errors
-    /// When the codes have different lengths or the device fails.
+    /// When the codes have different lengths.
     pub fn top_k(&self, queries: &BinaryCodes, k: usize) -> Result<Vec<Vec<Hit>>, RankError> {
         self.search(queries, &Search::nearest(k))
     }
@@ -176,8 +190,8 @@ impl Ranker {
     /// order of ids. Exact.
     ///
     /// # Errors
-    /// When the codes have different lengths, the allowed ids are of another number of
-    /// codes, or the device fails.
+    /// When the codes have different lengths, or the allowed ids are of another number of
+    /// codes.
     pub fn search(
         &self,
         queries: &BinaryCodes,
@@ -203,13 +217,19 @@ impl Ranker {
         let path = cpu::Path::best();
         match &self.place {
             Place::Cpu(lanes) => Ok(cpu::search(path, lanes, queries, &want)),
-            Place::Gpu { gpu, codes, lanes } => match gpu.search(queries, &want)? {
-                Some(hits) => Ok(hits),
-                None => {
-                    let lanes = lanes.get_or_init(|| Lanes::new(codes));
-                    Ok(cpu::search(path, lanes, queries, &want))
+            Place::Gpu { gpu, codes, lanes } => {
+                if self.failure.get().is_none() {
+                    match gpu.search(queries, &want) {
+                        Ok(Some(hits)) => return Ok(hits),
+                        Ok(None) => (),
+                        Err(error) => {
+                            self.failure.get_or_init(|| error.to_string());
+                        }
+                    }
                 }
-            },
+                let lanes = lanes.get_or_init(|| Lanes::new(codes));
+                Ok(cpu::search(path, lanes, queries, &want))
+            }
         }
     }
 }
@@ -225,16 +245,29 @@ impl Ranker {
         }
     }
 
-    /// Counts the differing bits of all codes and of the first queries (as many as four
-    /// divides), as a search of these queries has to. `None` on a GPU or for other
-    /// lengths.
+    /// Counts the differing bits of all codes (on the CPU of what fills up the last eight,
+    /// too) and of the queries, as a search of them has
+    /// to; queries beyond a multiple of four (on a GPU of sixteen) are left out. `None` for
+    /// another length, or when the device fails.
     pub fn only_count(&self, queries: &BinaryCodes) -> Option<u64> {
+        if queries.bits() != self.bits {
+            return None;
+        }
         match &self.place {
-            Place::Cpu(lanes) if queries.bits() == self.bits => {
+            Place::Cpu(lanes) => {
                 let words = &queries.words()[..queries.len() / 4 * 4 * queries.row_words()];
                 Some(cpu::limits::count(cpu::Path::best(), lanes, words))
             }
-            _ => None,
+            Place::Gpu { gpu, .. } => gpu.tally(queries).ok(),
+        }
+    }
+
+    /// How many of so many queries [`Ranker::only_count`] counts at a time.
+    pub fn counted_at_once(&self, queries: usize) -> usize {
+        match self.place {
+            Place::Cpu(_) => 4,
+            Place::Gpu { .. } if queries <= 4 => queries.max(1),
+            Place::Gpu { .. } => 16,
         }
     }
 

@@ -156,12 +156,16 @@ fn print(context: &Context, row: &Measured) -> Result<()> {
 
 /// Median seconds of a search and of what it cannot do without, measured in turns.
 fn measure(args: &Args, ranker: &Ranker, queries: &BinaryCodes) -> Result<(f64, Option<f64>)> {
-    let limit = || match queries.len() {
-        1..=3 => ranker.only_read(),
-        _ => ranker.only_count(queries),
+    let at_once = ranker.counted_at_once(queries.len());
+    let limit = || match queries.len() < at_once {
+        true => ranker.only_read(),
+        false => ranker.only_count(queries),
     };
     // Unmeasured: fills caches and compiles kernels.
     let found = ranker.top_k(queries, args.k)?;
+    if let Some(reason) = ranker.failure() {
+        bail!("{reason}; use --device cpu");
+    }
     #[cfg(feature = "engine")]
     if let Some(path) = &args.distances {
         numpy::write_distances(path, &found)?;
@@ -174,8 +178,11 @@ fn measure(args: &Args, ranker: &Ranker, queries: &BinaryCodes) -> Result<(f64, 
         searches.push(begun.elapsed().as_secs_f64());
         let begun = Instant::now();
         if black_box(limit()).is_some() {
-            // Four queries at a time are counted, so some may have been left out.
-            let counted = if queries.len() < 4 { 1 } else { queries.len() / 4 * 4 };
+            // Several queries at a time are counted, so some may have been left out.
+            let counted = match queries.len() < at_once {
+                true => queries.len(),
+                false => queries.len() / at_once * at_once,
+            };
             let share = queries.len() as f64 / counted as f64;
             limits.push(begun.elapsed().as_secs_f64() * share);
         }

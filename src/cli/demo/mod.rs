@@ -313,6 +313,9 @@ impl Demo<'_> {
             for searcher in &searchers {
                 answers.push(searcher.search(&index, &code, Some(&content), SHOWN + 1)?);
             }
+            if let Some(reason) = searchers.iter().find_map(Searcher::failure) {
+                bail!("{reason}; use --device cpu");
+            }
             if answers.windows(2).any(|pair| pair[0] != pair[1]) {
                 bail!("{} does not find what the CPU finds; see `barbule doctor`", self.device);
             }

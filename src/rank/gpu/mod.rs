@@ -1,0 +1,411 @@
+/*!
+Ranking on a graphics adapter: the codes stay on the device, distances are never
+written out, and only the hits come back.
+
+Two paths, both exact. The quick one guesses from a sample how near the k nearest are
+(`histogram`, `cut`), sifts all codes once for those within that bound (`sift`), and takes
+the k nearest of what is left (`finish`). Where the guess fails (too few within the bound,
+or more than there is room for, as with many equal codes) and for large k, the sure one
+counts first: `histogram` counts the codes at each distance, `cut` finds where the top k
+ends, `count` and `scan` give each block of codes the place of its hits, `collect` writes
+them.
+*/
+
+mod work;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Hit, RankError, Want};
+use crate::code::BinaryCodes;
+use crate::device::Gpu;
+pub(super) use work::COMMON;
+use work::{Commands, Kernel, Pass, Tables, failed, guarded, storage, uniform};
+
+/// Codes a workgroup of the sure path looks at: THREADS × PER_THREAD of `common.wgsl`.
+const BLOCK: usize = 256 * 16;
+/// Codes and queries a workgroup of `sift` looks at.
+const SIFTED: usize = 64 * 32;
+const SIXTEEN: usize = 16;
+/// Bytes of the queries that `sift` is told at once.
+const UNIFORM: usize = 64 << 10;
+/// How large the tables of one batch of queries may get, in bytes each.
+const TABLE: u64 = 64 << 20;
+/// The most queries in one batch.
+const BATCH: usize = 1024;
+/// Codes that are looked at for a first guess.
+const SAMPLE: usize = 4096;
+/// The most candidates for which a query has room; more hits than this are left to the sure path.
+const ROOM: usize = 1 << 16;
+
+/// A kernel's name and its source, behind the shared part.
+type Source = (&'static str, &'static str);
+const HISTOGRAM: Source = ("histogram", include_str!("../../../shaders/histogram.wgsl"));
+const CUT: Source = ("cut", include_str!("../../../shaders/cut.wgsl"));
+const COUNT: Source = ("count", include_str!("../../../shaders/count.wgsl"));
+const SCAN: Source = ("scan", include_str!("../../../shaders/scan.wgsl"));
+const COLLECT: Source = ("collect", include_str!("../../../shaders/collect.wgsl"));
+const SIFT: Source = ("sift", include_str!("../../../shaders/sift.wgsl"));
+const FINISH: Source = ("finish", include_str!("../../../shaders/finish.wgsl"));
+const TALLY: Source = ("tally", include_str!("../../../shaders/tally.wgsl"));
+
+/// All kernels.
+pub(super) const KERNELS: [Source; 8] = [HISTOGRAM, CUT, COUNT, SCAN, COLLECT, SIFT, FINISH, TALLY];
+
+/// A part of the database that one binding holds.
+#[derive(Debug)]
+struct Segment {
+    codes: wgpu::Buffer,
+    len: usize,
+    first_id: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct GpuRanker {
+    gpu: Arc<Gpu>,
+    segments: Vec<Segment>,
+    /// Locked while a batch runs: batches of several threads take turns.
+    tables: Mutex<Tables>,
+    words: usize,
+    len: usize,
+    limit: u64,
+}
+
+/// One batch of queries.
+struct Batch<'a> {
+    queries: &'a [u32],
+    allowed: Option<&'a wgpu::Buffer>,
+    count: usize,
+    k: usize,
+    levels: usize,
+}
+
+/// The first guess of the quick path.
+struct Guess {
+    /// Every how manieth code is looked at.
+    stride: usize,
+    /// The bound is the distance of this nearest of them.
+    rank: usize,
+    /// Candidates that a query has room for.
+    room: usize,
+}
+
+impl Guess {
+    /// For the `k` nearest of `len` codes; `None` when there would be too many candidates.
+    fn new(k: usize, len: usize) -> Option<Self> {
+        let stride = (len / SAMPLE).max(1);
+        // How many of the k nearest are among the sample: so many on average, Poisson
+        // distributed. Four deviations and four more make too few of them a rare thing.
+        let expected = k as f64 / stride as f64;
+        let rank = match stride {
+            1 => k,
+            _ => (expected + 4.0 * expected.sqrt() + 4.0).ceil() as usize,
+        };
+        let room = (4 * rank * stride).max(1024).next_power_of_two();
+        (room <= ROOM).then_some(Self { stride, rank, room })
+    }
+}
+
+impl GpuRanker {
+    /// Uploads the codes. No binding gets larger than `limit` bytes.
+    pub fn new(gpu: Arc<Gpu>, codes: &BinaryCodes, limit: u64) -> Result<Self, RankError> {
+        let limits = gpu.device.limits();
+        let limit = limit.min(limits.max_storage_buffer_binding_size).min(limits.max_buffer_size);
+        let words = codes.bits().div_ceil(32);
+        // Whole blocks, so that only the last segment has an unfinished one.
+        let per_segment = (limit as usize / (words * 4) / BLOCK).max(1) * BLOCK;
+        let segments = guarded(&gpu, || {
+            let starts = (0..codes.len()).step_by(per_segment);
+            let segments = starts.map(|first_id| {
+                let len = per_segment.min(codes.len() - first_id);
+                let contents = narrow(codes, first_id, len, words);
+                Segment { codes: storage(&gpu, "codes", &contents), len, first_id }
+            });
+            segments.collect::<Vec<_>>()
+        })?;
+        let tables = Mutex::default();
+        Ok(Self { gpu, segments, tables, words, len: codes.len(), limit })
+    }
+
+    /// The adapter's name.
+    pub fn name(&self) -> &str {
+        &self.gpu.info.name
+    }
+
+    fn kernel(&self, source: Source) -> Kernel {
+        Kernel::get(&self.gpu, source, self.words, 4)
+    }
+
+    /// `sift` or `tally`: the one for four queries where there are no more, for it does a
+    /// quarter of the work.
+    fn kernel_for(&self, source: Source, queries: usize) -> Kernel {
+        Kernel::get(&self.gpu, source, self.words, if queries <= 4 { 1 } else { 4 })
+    }
+
+    fn blocks(&self) -> usize {
+        self.len.div_ceil(BLOCK)
+    }
+
+    /// What `want` asks for, for each query; `None` when the tables of a single query or
+    /// the filter do not fit into a binding.
+    pub fn search(
+        &self,
+        queries: &BinaryCodes,
+        want: &Want<'_>,
+    ) -> Result<Option<Vec<Vec<Hit>>>, RankError> {
+        let levels = want.radius as usize + 1;
+        let filter = want.allowed.map_or(0, |allowed| allowed.len() as u64);
+        let mut guess = Guess::new(want.k, self.len)
+            .filter(|guess| (guess.room * 8) as u64 <= self.limit && UNIFORM as u64 <= self.limit);
+        let mut per_query = self.per_query(want.k, levels, guess.as_ref());
+        if per_query.max(filter) > self.limit {
+            return Ok(None);
+        }
+        let allowed = want.allowed.map(|allowed| self.upload_filter(allowed)).transpose()?;
+        let mut hits = Vec::with_capacity(queries.len());
+        while hits.len() < queries.len() {
+            let mut batch = (TABLE.min(self.limit) / per_query).clamp(1, BATCH as u64) as usize;
+            if guess.is_some() {
+                batch = batch.min(UNIFORM / (self.words * 4)).max(SIXTEEN) / SIXTEEN * SIXTEEN;
+            }
+            let count = batch.min(queries.len() - hits.len());
+            let contents = narrow(queries, hits.len(), count, self.words);
+            let (k, allowed) = (want.k, allowed.as_ref());
+            let batch = Batch { queries: &contents, allowed, count, k, levels };
+            let found = match &guess {
+                Some(guess) => self.quick(&batch, guess)?,
+                None => Some(self.sure(&batch)?),
+            };
+            match found {
+                Some(found) => hits.extend(found),
+                // What made the guess fail is likely to do so again.
+                None => guess = None,
+            }
+            per_query = self.per_query(want.k, levels, guess.as_ref());
+        }
+        Ok(Some(hits))
+    }
+
+    /// Bytes of a query's largest table.
+    fn per_query(&self, k: usize, levels: usize, guess: Option<&Guess>) -> u64 {
+        let room = guess.map_or(0, |guess| guess.room);
+        (k.max(self.blocks()).max(room) * 8).max(levels * 4) as u64
+    }
+
+    fn upload_filter(&self, allowed: &[u8]) -> Result<wgpu::Buffer, RankError> {
+        // Bytes of a bitmap and of a little-endian word come in the same order.
+        let words = allowed.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        let words: Vec<u32> = words.collect();
+        guarded(&self.gpu, || storage(&self.gpu, "allowed", &words))
+    }
+
+    fn pass(&self, batch: &Batch<'_>) -> Pass {
+        Pass {
+            blocks: self.blocks() as u32,
+            levels: batch.levels as u32,
+            k: batch.k as u32,
+            queries: batch.count as u32,
+            filtered: u32::from(batch.allowed.is_some()),
+            stride: 1,
+            ..Pass::default()
+        }
+    }
+
+    fn of_segment(segment: &Segment, pass: &Pass) -> Pass {
+        Pass {
+            codes: segment.len as u32,
+            first_id: segment.first_id as u32,
+            first_block: (segment.first_id / BLOCK) as u32,
+            segment_blocks: segment.len.div_ceil(BLOCK) as u32,
+            ..*pass
+        }
+    }
+
+    /// The hits of a batch, or `None` when the guess was wrong for one of its queries.
+    fn quick(&self, batch: &Batch<'_>, guess: &Guess) -> Result<Option<Vec<Vec<Hit>>>, RankError> {
+        let &Batch { count, k, levels, .. } = batch;
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = guarded(&self.gpu, || {
+            let gpu = &*self.gpu;
+            let queries = storage(gpu, "queries", batch.queries);
+            let sixteens = uniform(gpu, &sixteens(batch.queries, self.words));
+            let mut table = |name, bytes: usize| tables.get(gpu, name, bytes as u64);
+            let histograms = table("histograms", count * levels * 4);
+            let bounds = table("bounds", count * 16);
+            let found = table("found", count * 4);
+            let candidates = table("candidates", count * guess.room * 8);
+            let hits = table("hits", count * k * 8);
+            let cuts = table("cuts", count * 16);
+            let [histogram, cut, finish] = [HISTOGRAM, CUT, FINISH].map(|of| self.kernel(of));
+            let sift = self.kernel_for(SIFT, count);
+            let pass = Pass { room: guess.room as u32, ..self.pass(batch) };
+            let allowed = batch.allowed.unwrap_or(&queries);
+            let mut commands = Commands::new(gpu);
+            commands.clear(&histograms);
+            commands.clear(&found);
+            for segment in &self.segments {
+                let pass = Self::of_segment(segment, &pass);
+                let pass = Pass { stride: guess.stride as u32, ..pass };
+                let bound = [(1, &segment.codes), (2, &queries), (3, &histograms), (7, allowed)];
+                let groups = segment.len.div_ceil(guess.stride).div_ceil(BLOCK);
+                commands.run(&histogram, &pass, &bound, [groups, count]);
+            }
+            let bound = [(3, &histograms), (4, &bounds)];
+            let rank = Pass { k: guess.rank as u32, ..pass };
+            commands.run(&cut, &rank, &bound, [count.div_ceil(64), 1]);
+            for segment in &self.segments {
+                let pass = Self::of_segment(segment, &pass);
+                let bound = [
+                    (1, &segment.codes),
+                    (8, &sixteens),
+                    (3, &bounds),
+                    (4, &found),
+                    (5, &candidates),
+                    (7, allowed),
+                ];
+                let groups = [segment.len.div_ceil(SIFTED), count.div_ceil(SIXTEEN)];
+                commands.run(&sift, &pass, &bound, groups);
+            }
+            let bound = [(3, &found), (4, &candidates), (5, &hits), (6, &cuts)];
+            commands.run(&finish, &pass, &bound, [count, 1]);
+            commands.read(&bounds, count as u64 * 16);
+            commands.read(&found, count as u64 * 4);
+            commands.read(&cuts, count as u64 * 16);
+            commands.read(&hits, (count * k * 8) as u64);
+            commands.finish()
+        })?;
+        let read = read.map_err(|reason| failed(&self.gpu, reason))?;
+        let [bounds, found, cuts, hits] = read.as_slice() else { return Ok(None) };
+        let whole = bounds.chunks_exact(4).zip(found).all(|(bound, found)| {
+            let all = bound[0] as usize + 1 == levels;
+            *found as usize <= guess.room && (all || *found as usize >= k)
+        });
+        if !whole {
+            return Ok(None);
+        }
+        let lists = cuts.chunks_exact(4).zip(hits.chunks_exact(k * 2)).map(|(cut, hits)| {
+            let mut list: Vec<Hit> = pairs(hits, cut[2] as usize);
+            list.sort_unstable();
+            list
+        });
+        Ok(Some(lists.collect()))
+    }
+
+    /// The hits of a batch, whatever the codes are.
+    fn sure(&self, batch: &Batch<'_>) -> Result<Vec<Vec<Hit>>, RankError> {
+        let &Batch { count, k, levels, .. } = batch;
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = guarded(&self.gpu, || {
+            let gpu = &*self.gpu;
+            let queries = storage(gpu, "queries", batch.queries);
+            let mut table = |name, bytes: usize| tables.get(gpu, name, bytes as u64);
+            let histograms = table("histograms", count * levels * 4);
+            let cuts = table("cuts", count * 16);
+            let counts = table("counts", count * self.blocks() * 8);
+            let offsets = table("offsets", count * self.blocks() * 8);
+            let hits = table("hits", count * k * 8);
+            let [histogram, cut, counter, scan, collect] =
+                [HISTOGRAM, CUT, COUNT, SCAN, COLLECT].map(|of| self.kernel(of));
+            let pass = self.pass(batch);
+            let allowed = batch.allowed.unwrap_or(&queries);
+            let mut commands = Commands::new(gpu);
+            commands.clear(&histograms);
+            let of_segments =
+                |commands: &mut Commands<'_>, kernel: &Kernel, tables: &[(u32, &wgpu::Buffer)]| {
+                    for segment in &self.segments {
+                        let mut bound = vec![(1, &segment.codes), (2, &queries), (7, allowed)];
+                        bound.extend(tables.iter().copied());
+                        let groups = [segment.len.div_ceil(BLOCK), count];
+                        commands.run(kernel, &Self::of_segment(segment, &pass), &bound, groups);
+                    }
+                };
+            of_segments(&mut commands, &histogram, &[(3, &histograms)]);
+            let bound = [(3, &histograms), (4, &cuts)];
+            commands.run(&cut, &pass, &bound, [count.div_ceil(64), 1]);
+            of_segments(&mut commands, &counter, &[(3, &cuts), (4, &counts)]);
+            commands.run(&scan, &pass, &[(3, &counts), (4, &offsets)], [count, 1]);
+            let bound = [(3, &cuts), (4, &counts), (5, &offsets), (6, &hits)];
+            of_segments(&mut commands, &collect, &bound);
+            commands.read(&cuts, count as u64 * 16);
+            commands.read(&hits, (count * k * 8) as u64);
+            commands.finish()
+        })?;
+        let read = read.map_err(|reason| failed(&self.gpu, reason))?;
+        let [cuts, hits] = read.as_slice() else { return Ok(Vec::new()) };
+        let lists = cuts.chunks_exact(4).zip(hits.chunks_exact(k * 2)).map(|(cut, hits)| {
+            let mut list = pairs(hits, cut[2] as usize);
+            // What lies at the cut is in the order of ids already.
+            if let Some(unordered) = list.get_mut(..cut[1] as usize) {
+                unordered.sort_unstable();
+            }
+            list
+        });
+        Ok(lists.collect())
+    }
+
+    /// For measuring: the sum of all distances to the queries, in the steps of the quick
+    /// path. Queries beyond a multiple of sixteen are left out, unless there are one or four.
+    pub fn tally(&self, queries: &BinaryCodes) -> Result<u64, RankError> {
+        let all =
+            if queries.len() <= 4 { queries.len() } else { queries.len() / SIXTEEN * SIXTEEN };
+        let batch = UNIFORM / (self.words * 4) / SIXTEEN * SIXTEEN;
+        let mut total = 0;
+        for first in (0..all).step_by(batch) {
+            let count = batch.min(all - first);
+            let contents = narrow(queries, first, count, self.words);
+            let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+            let read = guarded(&self.gpu, || {
+                let sixteens = uniform(&self.gpu, &sixteens(&contents, self.words));
+                let tally = self.kernel_for(TALLY, count);
+                let mut commands = Commands::new(&self.gpu);
+                for segment in &self.segments {
+                    let groups = [segment.len.div_ceil(SIFTED), count.div_ceil(SIXTEEN)];
+                    let bytes = (groups[0] * groups[1] * 64 * 16) as u64;
+                    let sums = tables.get(&self.gpu, "sums", bytes);
+                    let pass = Pass { codes: segment.len as u32, ..Pass::default() };
+                    let bound = [(1, &segment.codes), (8, &sixteens), (3, &sums)];
+                    commands.clear(&sums);
+                    commands.run(&tally, &pass, &bound, groups);
+                    commands.read(&sums, bytes);
+                }
+                commands.finish()
+            })?;
+            let read = read.map_err(|reason| failed(&self.gpu, reason))?;
+            // Four queries at once: a lane each, of which those that there are not do not count.
+            let lanes = if count < 4 { count } else { 4 };
+            let sums = read.iter().flat_map(|sums| sums.chunks_exact(4));
+            total += sums.flat_map(|sums| &sums[..lanes]).map(|sum| u64::from(*sum)).sum::<u64>();
+        }
+        Ok(total)
+    }
+}
+
+/// The first `count` (distance, id) pairs.
+fn pairs(words: &[u32], count: usize) -> Vec<Hit> {
+    let pairs = words.chunks_exact(2).take(count);
+    pairs.map(|pair| Hit { distance: pair[0], id: pair[1] }).collect()
+}
+
+/// Queries as `sift` reads them: by sixteens, each word of sixteen queries together.
+fn sixteens(queries: &[u32], words: usize) -> Vec<u8> {
+    let mut sixteens = vec![0u32; UNIFORM / 4];
+    for (query, row) in queries.chunks_exact(words).enumerate() {
+        for (word, value) in row.iter().enumerate() {
+            let at = (query / SIXTEEN * words + word) * SIXTEEN + query % SIXTEEN;
+            if let Some(slot) = sixteens.get_mut(at) {
+                *slot = *value;
+            }
+        }
+    }
+    bytemuck::cast_slice(&sixteens).to_vec()
+}
+
+/// Rows as 32-bit words, without the half word that a code of up to 32 bits (or
+/// 65 to 96, …) does not use.
+fn narrow(codes: &BinaryCodes, first: usize, count: usize, words: usize) -> Vec<u32> {
+    let mut narrow = Vec::with_capacity(count * words);
+    for row in first..first + count {
+        let halves = codes.row(row).iter().flat_map(|w| [*w as u32, (*w >> 32) as u32]);
+        narrow.extend(halves.take(words));
+    }
+    narrow
+}

@@ -1,0 +1,224 @@
+/*!
+What every path on a graphics adapter is made of: kernels, buffers that are used again,
+dispatches, and waiting for results.
+*/
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{PoisonError, mpsc};
+use std::time::Duration;
+
+use wgpu::util::DeviceExt;
+
+use super::super::RankError;
+use crate::device::Gpu;
+
+/// What stands in front of every kernel.
+pub const COMMON: &str = include_str!("../../../shaders/common.wgsl");
+/// The most workgroups in one dimension of a dispatch, in every WebGPU implementation.
+const DISPATCH: u32 = 65_535;
+/// How long a batch may take before the device counts as lost.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// What a kernel is told about its pass: `Pass` of `common.wgsl`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Pass {
+    pub codes: u32,
+    pub first_id: u32,
+    pub first_block: u32,
+    pub segment_blocks: u32,
+    pub blocks: u32,
+    pub levels: u32,
+    pub k: u32,
+    pub queries: u32,
+    pub filtered: u32,
+    pub stride: u32,
+    pub room: u32,
+}
+
+/// A compiled kernel.
+#[derive(Debug, Clone)]
+pub struct Kernel(wgpu::ComputePipeline);
+
+impl Kernel {
+    /// The kernel `name` of `source` for codes of `words` 32-bit words; `fours` is how many
+    /// times four queries `sift` and `tally` take at once. Compiled once per device.
+    pub fn get(
+        gpu: &Gpu,
+        (name, source): (&'static str, &str),
+        words: usize,
+        fours: usize,
+    ) -> Self {
+        let mut kernels = gpu.kernels.lock().unwrap_or_else(PoisonError::into_inner);
+        let kernel = kernels.entry((name, [words, fours])).or_insert_with(|| {
+            let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+                label: Some(name),
+                source: wgpu::ShaderSource::Wgsl(Cow::Owned(format!("{COMMON}\n{source}"))),
+            });
+            let constants = [("WORDS", words as f64), ("FOURS", fours as f64)];
+            let compilation_options =
+                wgpu::PipelineCompilationOptions { constants: &constants, ..Default::default() };
+            gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some(name),
+                layout: None,
+                module: &module,
+                entry_point: Some("main"),
+                compilation_options,
+                cache: None,
+            })
+        });
+        Self(kernel.clone())
+    }
+}
+
+/// Buffers by what they are for, kept from one batch to the next.
+#[derive(Debug, Default)]
+pub struct Tables(HashMap<&'static str, wgpu::Buffer>);
+
+impl Tables {
+    /// A buffer of at least `bytes`, whatever is in it.
+    pub fn get(&mut self, gpu: &Gpu, name: &'static str, bytes: u64) -> wgpu::Buffer {
+        let bytes = bytes.max(16).next_multiple_of(16);
+        // One that is far too large would hold on to memory that others need.
+        let fits = |buffer: &&wgpu::Buffer| (bytes..=bytes * 4).contains(&buffer.size());
+        if let Some(buffer) = self.0.get(name).filter(fits) {
+            return buffer.clone();
+        }
+        let usage = wgpu::BufferUsages::STORAGE
+            | wgpu::BufferUsages::COPY_SRC
+            | wgpu::BufferUsages::COPY_DST;
+        let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(name),
+            size: bytes,
+            usage,
+            mapped_at_creation: false,
+        });
+        self.0.insert(name, buffer.clone());
+        buffer
+    }
+}
+
+/// The commands of a batch.
+pub struct Commands<'a> {
+    gpu: &'a Gpu,
+    encoder: wgpu::CommandEncoder,
+    back: Vec<(wgpu::Buffer, u64)>,
+}
+
+impl<'a> Commands<'a> {
+    pub fn new(gpu: &'a Gpu) -> Self {
+        let encoder = gpu.device.create_command_encoder(&Default::default());
+        Self { gpu, encoder, back: Vec::new() }
+    }
+
+    /// Sets a buffer to zero.
+    pub fn clear(&mut self, buffer: &wgpu::Buffer) {
+        self.encoder.clear_buffer(buffer, 0, None);
+    }
+
+    /// Runs a kernel on `groups` workgroups (of codes, of queries), with `pass` at binding
+    /// 0 and the others at theirs.
+    pub fn run(
+        &mut self,
+        kernel: &Kernel,
+        pass: &Pass,
+        bound: &[(u32, &wgpu::Buffer)],
+        groups: [usize; 2],
+    ) {
+        let pass = uniform(self.gpu, bytemuck::bytes_of(pass));
+        let entry = |(binding, buffer): (u32, &'_ wgpu::Buffer)| (binding, buffer.clone());
+        let bound: Vec<(u32, wgpu::Buffer)> =
+            std::iter::once((0, pass)).chain(bound.iter().copied().map(entry)).collect();
+        let entries: Vec<_> = bound
+            .iter()
+            .map(|(binding, buffer)| wgpu::BindGroupEntry {
+                binding: *binding,
+                resource: buffer.as_entire_binding(),
+            })
+            .collect();
+        let group = self.gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout: &kernel.0.get_bind_group_layout(0),
+            entries: &entries,
+        });
+        let [codes, queries] = groups.map(|n| n as u32);
+        let mut pass = self.encoder.begin_compute_pass(&Default::default());
+        pass.set_pipeline(&kernel.0);
+        pass.set_bind_group(0, &group, &[]);
+        pass.dispatch_workgroups(codes.min(DISPATCH), codes.div_ceil(DISPATCH), queries);
+    }
+
+    /// Asks for the first `bytes` of a buffer; [`Commands::finish`] gives them.
+    pub fn read(&mut self, from: &wgpu::Buffer, bytes: u64) {
+        let size = bytes.next_multiple_of(4);
+        let to = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("read back"),
+            size,
+            usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+            mapped_at_creation: false,
+        });
+        self.encoder.copy_buffer_to_buffer(from, 0, &to, 0, size);
+        self.back.push((to, bytes));
+    }
+
+    /// Runs everything and waits; gives what was asked for, in order.
+    pub fn finish(self) -> Result<Vec<Vec<u32>>, String> {
+        self.gpu.queue.submit([self.encoder.finish()]);
+        let (sender, receiver) = mpsc::channel();
+        for (buffer, _) in &self.back {
+            let sender = sender.clone();
+            // The receiver outlives the callback unless the wait below failed, and then
+            // nobody asks for the result.
+            let done = move |result| drop(sender.send(result));
+            buffer.slice(..).map_async(wgpu::MapMode::Read, done);
+        }
+        let wait = wgpu::PollType::Wait { submission_index: None, timeout: Some(PATIENCE) };
+        self.gpu.device.poll(wait).map_err(|error| error.to_string())?;
+        let contents = self.back.iter().map(|(buffer, _)| {
+            let mapped = receiver.recv().map_err(|error| error.to_string())?;
+            mapped.map_err(|error| error.to_string())?;
+            let view = buffer.slice(..).get_mapped_range().map_err(|error| error.to_string())?;
+            Ok(bytemuck::pod_collect_to_vec(&view))
+        });
+        contents.collect()
+    }
+}
+
+/// Runs device work so that its errors come back as ours instead of a panic of Burn's.
+pub fn guarded<T>(gpu: &Gpu, work: impl FnOnce() -> T) -> Result<T, RankError> {
+    // Burn queues its kernels lazily: what it still holds is its own to answer for.
+    #[cfg(feature = "model")]
+    gpu.flush().map_err(|reason| failed(gpu, reason))?;
+    let memory = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+    let validation = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let result = work();
+    let errors = [pollster::block_on(validation.pop()), pollster::block_on(memory.pop())];
+    match errors.into_iter().flatten().next() {
+        Some(error) => Err(failed(gpu, error.to_string())),
+        None => Ok(result),
+    }
+}
+
+/// The adapter failed for this reason.
+pub fn failed(gpu: &Gpu, reason: String) -> RankError {
+    RankError::Gpu { adapter: gpu.info.name.clone(), reason }
+}
+
+/// A buffer of `contents` that kernels read.
+pub fn storage(gpu: &Gpu, label: &str, contents: &[u32]) -> wgpu::Buffer {
+    gpu.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+        label: Some(label),
+        contents: bytemuck::cast_slice(contents),
+        usage: wgpu::BufferUsages::STORAGE,
+    })
+}
+
+/// A uniform buffer.
+pub fn uniform(gpu: &Gpu, contents: &[u8]) -> wgpu::Buffer {
+    gpu.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+        label: Some("uniform"),
+        contents,
+        usage: wgpu::BufferUsages::UNIFORM,
+    })
+}
