@@ -331,3 +331,38 @@ fn what_measures_the_limit_does_the_work() {
         }
     }
 }
+
+#[test]
+fn tables_change_no_answer() {
+    // More than a million codes around a few hundred centres, and queries near and far.
+    let centres = codes(Kind::Random, 48, 300, 1);
+    let noise = codes(Kind::Random, 48, 5 * (1 << 20), 2);
+    let word = |i: usize| {
+        let noise = (0..4).fold(u64::MAX, |n, j| n & noise.words()[5 * i + j]);
+        centres.words()[i % 300] ^ noise
+    };
+    let database = BinaryCodes::from_words(48, (0..1 << 20).map(word).collect()).unwrap();
+    let mut queries = database.select(&[5, 70_000, 1_000_000]);
+    queries.extend(&codes(Kind::Random, 48, 3, 3)).unwrap();
+    let reader = Ranker::new(&Device::Cpu, Arc::new(database.clone())).unwrap();
+    let mut ranker = Ranker::new(&Device::Cpu, Arc::new(database)).unwrap();
+    // Whether tables pay is measured. It is decided once.
+    assert_eq!(ranker.expect_many(), ranker.expect_many());
+    let allowed = IdSet::of(1 << 20, (0..1 << 20).filter(|id| id % 3 == 0));
+    let searches = [
+        Search::nearest(10),
+        Search::nearest(1000),
+        Search::within(2),
+        Search::nearest(50).among(&allowed),
+    ];
+    for search in &searches {
+        assert!(
+            ranker.search(&queries, search).unwrap() == reader.search(&queries, search).unwrap()
+        );
+        let one = queries.select(&[1]);
+        assert!(ranker.search(&one, search).unwrap() == reader.search(&one, search).unwrap());
+    }
+    let nearest = ranker.top_k(&queries.select(&[0]), 1).unwrap()[0][0];
+    ranker.remove([nearest.id]);
+    assert_ne!(ranker.top_k(&queries.select(&[0]), 1).unwrap()[0][0].id, nearest.id);
+}

@@ -143,6 +143,11 @@ impl Searcher {
         Ok(Self { ranker, ids })
     }
 
+    /// For programs that search for long: see [`Ranker::expect_many`].
+    pub fn expect_many(&self) -> bool {
+        self.ranker.expect_many()
+    }
+
     /// Why searches run on the CPU although a GPU was asked for, if they do.
     pub fn failure(&self) -> Option<&str> {
         self.ranker.failure()

@@ -21,7 +21,7 @@ use crate::cli::context::bits;
 use crate::code::BinaryCodes;
 #[cfg(feature = "engine")]
 use crate::engine::numpy;
-use crate::rank::Ranker;
+use crate::rank::{Ranker, Search};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -38,12 +38,18 @@ pub struct Args {
     /// How many hits
     #[arg(short, default_value_t = 100, value_name = "K")]
     k: usize,
+    /// Only codes up to this distance
+    #[arg(long, value_name = "R")]
+    radius: Option<u32>,
     /// Processor threads [default: all]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
     /// Calls that are timed; the median counts
     #[arg(long, default_value_t = 7, value_name = "N")]
     repeats: usize,
+    /// Build tables first, as programs that search for long do, and use them where they pay
+    #[arg(long)]
+    tables: bool,
     /// Codes of a NumPy file (uint8, as `barbule encode --npy` writes) instead of random ones
     #[cfg(feature = "engine")]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -98,21 +104,28 @@ pub fn run(context: &Context, args: &Args) -> Result<()> {
         let (database, queries) = codes(args, *bits)?;
         let count = database.len();
         let ranker = pool.install(|| Ranker::new(&device, Arc::new(database)))?;
+        if args.tables {
+            let begun = Instant::now();
+            let kept = pool.install(|| ranker.expect_many());
+            context.say(format_args!(
+                "{bits} bits: tables {} after {:.1} s",
+                if kept { "kept" } else { "not worth it" },
+                begun.elapsed().as_secs_f64()
+            ));
+        }
         for wanted in &args.queries {
-            let rows_of = |i: usize| i % queries.len().max(1);
-            let queries = queries.select(&(0..*wanted).map(rows_of).collect::<Vec<_>>());
-            let measured = pool.install(|| measure(args, &ranker, &queries))?;
+            let measured = pool.install(|| measure(args, &ranker, &queries, *wanted))?;
             let (seconds, limit) = measured;
-            let compared = (count * bits.div_ceil(8) * queries.len()) as f64;
+            let compared = (count * bits.div_ceil(8) * wanted) as f64;
             let row = Measured {
                 bits: *bits,
                 codes: count,
-                queries: queries.len(),
+                queries: *wanted,
                 k: args.k,
                 device: ranker.runs_on(),
                 threads: pool.current_num_threads(),
-                queries_per_second: queries.len() as f64 / seconds,
-                ms_per_query: seconds * 1e3 / queries.len() as f64,
+                queries_per_second: *wanted as f64 / seconds,
+                ms_per_query: seconds * 1e3 / *wanted as f64,
                 gigabytes_per_second: compared / seconds / 1e9,
                 limit_gigabytes_per_second: limit.map(|limit| compared / limit / 1e9),
                 fraction_of_limit: limit.map(|limit| limit / seconds),
@@ -120,7 +133,7 @@ pub fn run(context: &Context, args: &Args) -> Result<()> {
             if !context.json {
                 print(context, &row)?;
             }
-            if row.fraction_of_limit.is_some_and(|fraction| fraction > 1.05) {
+            if !args.tables && row.fraction_of_limit.is_some_and(|fraction| fraction > 1.05) {
                 context.warn("a result above its limit: the limit is measured too low here");
             }
             rows.push(row);
@@ -154,15 +167,26 @@ fn print(context: &Context, row: &Measured) -> Result<()> {
     ))
 }
 
-/// Median seconds of a search and of what it cannot do without, measured in turns.
-fn measure(args: &Args, ranker: &Ranker, queries: &BinaryCodes) -> Result<(f64, Option<f64>)> {
-    let at_once = ranker.counted_at_once(queries.len());
-    let limit = || match queries.len() < at_once {
+/// Median seconds of a search of `count` queries and of what it cannot do without,
+/// measured in turns, each time with the next queries.
+fn measure(
+    args: &Args,
+    ranker: &Ranker,
+    queries: &BinaryCodes,
+    count: usize,
+) -> Result<(f64, Option<f64>)> {
+    let some = |turn: usize| {
+        let rows = (0..count).map(|i| (turn * count + i) % queries.len());
+        queries.select(&rows.collect::<Vec<_>>())
+    };
+    let search = Search { k: Some(args.k), radius: args.radius, allowed: None };
+    let at_once = ranker.counted_at_once(count);
+    let limit = |queries: &BinaryCodes| match count < at_once {
         true => ranker.only_read(),
         false => ranker.only_count(queries),
     };
     // Unmeasured: fills caches and compiles kernels.
-    let found = ranker.top_k(queries, args.k)?;
+    let found = ranker.search(&some(0), &search)?;
     if let Some(reason) = ranker.failure() {
         bail!("{reason}; use --device cpu");
     }
@@ -170,21 +194,18 @@ fn measure(args: &Args, ranker: &Ranker, queries: &BinaryCodes) -> Result<(f64, 
     if let Some(path) = &args.distances {
         numpy::write_distances(path, &found)?;
     }
-    black_box((found, limit()));
+    black_box((found, limit(&some(0))));
     let (mut searches, mut limits) = (Vec::new(), Vec::new());
-    for _ in 0..args.repeats {
+    for turn in 0..args.repeats {
+        let queries = some(turn);
         let begun = Instant::now();
-        black_box(ranker.top_k(queries, args.k)?);
+        black_box(ranker.search(&queries, &search)?);
         searches.push(begun.elapsed().as_secs_f64());
         let begun = Instant::now();
-        if black_box(limit()).is_some() {
+        if black_box(limit(&queries)).is_some() {
             // Several queries at a time are counted, so some may have been left out.
-            let counted = match queries.len() < at_once {
-                true => queries.len(),
-                false => queries.len() / at_once * at_once,
-            };
-            let share = queries.len() as f64 / counted as f64;
-            limits.push(begun.elapsed().as_secs_f64() * share);
+            let counted = if count < at_once { count } else { count / at_once * at_once };
+            limits.push(begun.elapsed().as_secs_f64() * count as f64 / counted as f64);
         }
     }
     let limit = (!limits.is_empty()).then(|| median(&mut limits));
