@@ -286,7 +286,7 @@ fn gpu_finds_what_the_cpu_finds() {
             0 => rng.random_range(1..=MAX_BITS),
             _ => [12, 32, 64, 128, 256][rng.random_range(0..5)],
         };
-        let count = if whole { 10_000_000 } else { rng.random_range(1..60_000) };
+        let count = if whole { 10_000_000 } else { rng.random_range(1..300_000) };
         let queries = if whole { 2 } else { rng.random_range(1..40) };
         let kind = if rng.random_range(0..4) == 0 { Kind::Few } else { Kind::Random };
         let database = Arc::new(codes(kind, bits, count, rng.random()));

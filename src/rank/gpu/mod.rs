@@ -155,7 +155,7 @@ impl GpuRanker {
         let levels = want.radius as usize + 1;
         let filter = want.allowed.map_or(0, |allowed| allowed.len() as u64);
         let mut guess = Guess::new(want.k, self.len)
-            .filter(|guess| (guess.room * 8) as u64 <= self.limit && UNIFORM as u64 <= self.limit);
+            .filter(|guess| (SIXTEEN * guess.room * 8) as u64 <= self.limit);
         let mut per_query = self.per_query(want.k, levels, guess.as_ref());
         if per_query.max(filter) > self.limit {
             return Ok(None);
