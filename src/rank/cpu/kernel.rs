@@ -10,8 +10,10 @@ does is rare after the first few thousand codes, and only then are lanes looked 
 use super::super::lanes::{BLOCK, Lane};
 use super::nearest::Nearest;
 
+/// Words of a code from which on one query's blocks are read one by one.
+const IN_ORDER: usize = 2;
 /// How many lanes ahead memory is asked for: 8 KiB.
-const AHEAD: usize = 128;
+pub const AHEAD: usize = 128;
 
 /// Eight 64-bit lanes as an instruction set has them.
 ///
@@ -159,7 +161,9 @@ unsafe fn steps<V: Vector, const B: usize, const Q: usize, const W: usize>(
 ) {
     let words = if W == 0 { tile.words } else { W };
     let blocks = tile.lanes.len() / words;
-    let whole = blocks / B * B;
+    // One query waits for memory, and memory is quickest read in order: block by block
+    // where a block is more than a lane.
+    let whole = if Q == 1 && words >= IN_ORDER { 0 } else { blocks / B * B };
     // SAFETY: as the caller promises.
     unsafe {
         some_steps::<V, B, Q, W>(tile, whole, queries, nearest);
