@@ -81,8 +81,8 @@ From the bottom up: [`code`] holds packed binary codes and [`rank`] finds the ne
 them on what [`device`] opens. [`image`] decodes and prepares pictures, [`trunk`] and
 [`encoder`] turn them into features, and a [`model`] into codes; [`explain`] draws where
 it looks. [`index`] keeps codes on disk. What takes long accepts a [`task::Task`], which
-reports progress and stops on request. The library prints nothing, and no input makes it
-panic: what can go wrong is an error that says what to do.
+reports progress and stops on request. The library prints nothing; what can go wrong is
+an error that says what to do.
 
 | feature | adds | default |
 |---|---|---|

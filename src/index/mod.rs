@@ -51,7 +51,7 @@ pub enum IndexError {
     },
     /// The index was made with another model.
     #[error(
-        "{} was made with another model ({index_bits} bits, {index_model}, not {model_bits} bits, {model}); name that model with --model, or another --index",
+        "{} was made with another model ({index_bits} bits, {index_model}, not {model_bits} bits, {model}); name that model with --model (leave it out for the built-in one), or another --index",
         path.display()
     )]
     OtherModel {

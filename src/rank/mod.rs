@@ -195,7 +195,8 @@ impl Ranker {
     pub fn expect_many(&self) -> bool {
         match &self.place {
             Place::Cpu { lanes, buckets } if Buckets::may_pay(self.bits, self.len) => {
-                buckets.get_or_init(|| Buckets::new(lanes, self.bits)).is_some()
+                let kept = made_outside(buckets, || Buckets::new(lanes, self.bits));
+                kept.is_some()
             }
             _ => false,
         }
@@ -254,9 +255,21 @@ impl Ranker {
                         }
                     }
                 }
-                let lanes = lanes.get_or_init(|| Lanes::new(codes));
+                let lanes = made_outside(lanes, || Lanes::new(codes));
                 Ok(cpu::search(path, lanes, queries, &want))
             }
+        }
+    }
+}
+
+/// What is in the cell, or what `make` gives, which is run without holding the cell: on
+/// several threads, and one of them may take up work that wants the same cell.
+fn made_outside<T>(cell: &OnceLock<T>, make: impl FnOnce() -> T) -> &T {
+    match cell.get() {
+        Some(value) => value,
+        None => {
+            let value = make();
+            cell.get_or_init(|| value)
         }
     }
 }
