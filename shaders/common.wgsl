@@ -24,6 +24,9 @@ override WORDS: u32 = 2u;
 // How many times four queries sift and tally take at once: 1 or 4.
 override FOURS: u32 = 4u;
 
+// Invocations per workgroup of sift, tally and sum.
+override WIDTH: u32 = 64u;
+
 // Invocations per workgroup, and codes each of them looks at.
 const THREADS: u32 = 256u;
 const PER_THREAD: u32 = 16u;

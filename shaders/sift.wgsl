@@ -11,7 +11,7 @@
 @group(0) @binding(4) var<storage, read_write> found: array<atomic<u32>>;
 @group(0) @binding(5) var<storage, read_write> candidates: array<vec2<u32>>;
 
-// Writes the ids of the codes in `mask`, of which bit i is code `first` + 64·i.
+// Writes the ids of the codes in `mask`, of which bit i is code `first` + WIDTH·i.
 fn report(query: u32, mask: u32, first: u32) {
     if mask == 0u || query >= pass_.queries {
         return;
@@ -23,7 +23,7 @@ fn report(query: u32, mask: u32, first: u32) {
         left &= left - 1u;
         // What finds no room is counted all the same, so that it is noticed.
         if slot < pass_.room {
-            let code = first + i * 64u;
+            let code = first + i * WIDTH;
             var distance = 0u;
             for (var w = 0u; w < WORDS; w++) {
                 let word = sixteens[((query / 16u) * WORDS + w) * 4u + query % 16u / 4u][query % 4u];
@@ -53,13 +53,13 @@ fn report_four(query: u32, masks: vec4<u32>, first: u32) {
     report(query + 3u, masks.w, first);
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WIDTH)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let first = (group.x + group.y * groups.x) * 2048u + thread;
+    let first = (group.x + group.y * groups.x) * WIDTH * 32u + thread;
     if first >= pass_.codes {
         return;
     }
@@ -75,7 +75,7 @@ fn main(
     var m3 = vec4<u32>(0u);
     var counts = 0u;
     for (var i = 0u; i < 32u; i++) {
-        let code = first + i * 64u;
+        let code = first + i * WIDTH;
         let at = min(code, pass_.codes - 1u) * WORDS;
         var d0 = vec4<u32>(0u);
         var d1 = vec4<u32>(0u);
@@ -102,7 +102,7 @@ fn main(
     }
     if pass_.filtered != 0u {
         for (var i = 0u; i < 32u; i++) {
-            let id = pass_.first_id + min(first + i * 64u, pass_.codes - 1u);
+            let id = pass_.first_id + min(first + i * WIDTH, pass_.codes - 1u);
             counts &= ~((1u - (allowed[id / 32u] >> (id % 32u) & 1u)) << i);
         }
     }

@@ -9,14 +9,14 @@
 @group(0) @binding(8) var<uniform> sixteens: array<vec4<u32>, 4096>;
 @group(0) @binding(3) var<storage, read_write> sums: array<vec4<u32>>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WIDTH)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
     let block = group.x + group.y * groups.x;
-    let first = block * 2048u + thread;
+    let first = block * WIDTH * 32u + thread;
     if first >= pass_.codes {
         return;
     }
@@ -26,7 +26,7 @@ fn main(
     var d2 = vec4<u32>(0u);
     var d3 = vec4<u32>(0u);
     for (var i = 0u; i < 32u; i++) {
-        let code = first + i * 64u;
+        let code = first + i * WIDTH;
         // Zero words stand for codes that there are not.
         let real = vec4<u32>(select(0u, 0xffffffffu, code < pass_.codes));
         let at = min(code, pass_.codes - 1u) * WORDS;
@@ -41,6 +41,6 @@ fn main(
             }
         }
     }
-    let blocks = (pass_.codes + 2047u) / 2048u;
-    sums[(group.z * blocks + block) * 64u + thread] = d0 + d1 + d2 + d3;
+    let blocks = (pass_.codes + WIDTH * 32u - 1u) / (WIDTH * 32u);
+    sums[(group.z * blocks + block) * WIDTH + thread] = d0 + d1 + d2 + d3;
 }

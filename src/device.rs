@@ -137,7 +137,9 @@ pub struct Gpu {
     /// Its queue.
     pub queue: wgpu::Queue,
     /// Compiled kernels by name and constants: compiling one takes as long as many searches.
-    pub(crate) kernels: Mutex<HashMap<(&'static str, [usize; 2]), wgpu::ComputePipeline>>,
+    pub(crate) kernels: Mutex<HashMap<(&'static str, [usize; 3]), wgpu::ComputePipeline>>,
+    /// Invocations per workgroup that were measured to be quickest, for codes of so many words.
+    pub(crate) widths: Mutex<HashMap<usize, usize>>,
     #[cfg(feature = "model")]
     burn: burn::tensor::Device,
 }
@@ -312,6 +314,7 @@ fn open_adapter(info: AdapterInfo, adapter: wgpu::Adapter) -> Result<Arc<Gpu>, D
         device,
         queue,
         kernels: Mutex::default(),
+        widths: Mutex::default(),
         #[cfg(feature = "model")]
         burn,
     });

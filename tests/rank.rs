@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use barbule::code::{BinaryCodes, MAX_BITS};
 use barbule::device::Device;
-use barbule::rank::{Hit, IdSet, RankError, Ranker, Search};
+use barbule::rank::{GpuLimits, Hit, IdSet, RankError, Ranker, Search};
 use proptest::prelude::*;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -65,7 +65,7 @@ fn naive(codes: &BinaryCodes, queries: &BinaryCodes, k: usize) -> Vec<Vec<Hit>> 
 fn check(device: &Device, codes: BinaryCodes, queries: &BinaryCodes, k: usize, limit: u64) {
     let expected = naive(&codes, queries, k);
     let (bits, count) = (codes.bits(), codes.len());
-    let ranker = Ranker::with_binding_limit(device, Arc::new(codes), limit).unwrap();
+    let ranker = Ranker::with_limits(device, Arc::new(codes), limits(limit)).unwrap();
     let found = ranker.top_k(queries, k).unwrap();
     assert_eq!(ranker.failure(), None);
     // Not assert_eq: the lists are long, and equal ones are the rule.
@@ -85,12 +85,12 @@ fn sought(codes: &BinaryCodes, queries: &BinaryCodes, search: &Search<'_>) -> Ve
 
 /// A third of the codes, some more removed, within every kind of radius.
 #[track_caller]
-fn check_searches(device: &Device, codes: &BinaryCodes, queries: &BinaryCodes, limit: u64) {
+fn check_searches(device: &Device, codes: &BinaryCodes, queries: &BinaryCodes, limit: GpuLimits) {
     let len = codes.len();
     let allowed = IdSet::of(len, (0..len as u32).filter(|id| id % 3 == 1));
     let removed = |id: &u32| id % 7 == 1 || *id == 0;
     let left = IdSet::of(len, (0..len as u32).filter(|id| !removed(id)));
-    let mut ranker = Ranker::with_binding_limit(device, Arc::new(codes.clone()), limit).unwrap();
+    let mut ranker = Ranker::with_limits(device, Arc::new(codes.clone()), limit).unwrap();
     let bits = codes.bits() as u32;
     let mut searches = Vec::new();
     for radius in [None, Some(0), Some(bits / 3), Some(bits / 2), Some(bits), Some(u32::MAX)] {
@@ -167,7 +167,7 @@ fn cpu_filters_within_a_radius() {
         [(Kind::Random, 48, 1000), (Kind::Few, 200, 333), (Kind::Equal, 5, 64)]
     {
         let (database, queries) = (codes(kind, bits, count, 1), codes(kind, bits, 3, 1));
-        check_searches(&Device::Cpu, &database, &queries, u64::MAX);
+        check_searches(&Device::Cpu, &database, &queries, GpuLimits::default());
     }
 }
 
@@ -178,10 +178,10 @@ fn gpu_filters_within_a_radius() {
         [(Kind::Random, 48, 5000), (Kind::Few, 200, 333), (Kind::Equal, 5, 64)]
     {
         let (database, queries) = (codes(kind, bits, count, 1), codes(kind, bits, 3, 1));
-        check_searches(&gpu, &database, &queries, u64::MAX);
+        check_searches(&gpu, &database, &queries, GpuLimits::default());
     }
     let (database, queries) = (codes(Kind::Random, 33, 9000, 1), codes(Kind::Random, 33, 2, 2));
-    check_searches(&gpu, &database, &queries, limit(33, BLOCK));
+    check_searches(&gpu, &database, &queries, limits(limit(33, BLOCK)));
 }
 
 #[test]
@@ -216,6 +216,28 @@ fn mixed_lengths_are_an_error() {
 /// A limit that holds `codes` codes of `bits` bits: the next is in another binding.
 fn limit(bits: usize, codes: usize) -> u64 {
     (codes * bits.div_ceil(32) * 4) as u64
+}
+
+fn limits(binding: u64) -> GpuLimits {
+    GpuLimits { binding, ..GpuLimits::default() }
+}
+
+#[test]
+fn what_finds_no_room_on_the_gpu_is_searched_all_the_same() {
+    let Some(gpu) = common::gpu() else { return };
+    let (database, queries) = (codes(Kind::Random, 40, 9000, 1), codes(Kind::Random, 40, 3, 2));
+    // The first 4096 or 8192 are on the device, in one binding or two.
+    for blocks in [1, 2] {
+        let memory = limit(40, blocks * BLOCK) + 3;
+        let limits = GpuLimits { binding: limit(40, BLOCK), memory };
+        check_searches(&gpu, &database, &queries, limits);
+        let ranker = Ranker::with_limits(&gpu, Arc::new(database.clone()), limits).unwrap();
+        assert!(ranker.runs_on().contains("and CPU"), "{}", ranker.runs_on());
+    }
+    let none = GpuLimits { memory: 100, ..GpuLimits::default() };
+    let ranker = Ranker::with_limits(&gpu, Arc::new(database.clone()), none).unwrap();
+    assert!(ranker.failure().is_some_and(|reason| reason.contains("no room")));
+    assert_eq!(ranker.top_k(&queries, 20).unwrap(), naive(&database, &queries, 20));
 }
 
 #[test]
@@ -297,9 +319,8 @@ fn gpu_finds_what_the_cpu_finds() {
         search.radius = rng.random_bool(0.3).then_some(radius);
         search.allowed = rng.random_bool(0.3).then_some(&allowed);
         // A fifth of the database in each binding.
-        let ranker =
-            Ranker::with_binding_limit(&gpu, database.clone(), limit(bits, count / 5 + BLOCK));
-        let ranker = ranker.unwrap();
+        let limits = limits(limit(bits, count / 5 + BLOCK));
+        let ranker = Ranker::with_limits(&gpu, database.clone(), limits).unwrap();
         let found = ranker.search(&queries, &search).unwrap();
         assert_eq!(ranker.failure(), None);
         let expected = Ranker::new(&Device::Cpu, database).unwrap().search(&queries, &search);
@@ -329,6 +350,16 @@ fn what_measures_the_limit_does_the_work() {
             let total: u64 = all.map(|(id, query)| distance(id, query)).sum();
             assert_eq!(ranker.only_count(&queries), Some(total), "{count} queries on {device}");
         }
+        let words = database.words().iter();
+        let sum = match device.is_cpu() {
+            true => words.fold(0u64, |sum, word| sum.wrapping_add(*word)),
+            false => words
+                .fold(0u32, |sum, word| {
+                    sum.wrapping_add(*word as u32).wrapping_add((*word >> 32) as u32)
+                })
+                .into(),
+        };
+        assert_eq!(ranker.only_read(), Some(sum), "on {device}");
     }
 }
 

@@ -29,10 +29,16 @@ pub struct Lanes {
 impl Lanes {
     /// Takes codes apart.
     pub fn new(codes: &BinaryCodes) -> Self {
-        let (words, len) = (codes.row_words(), codes.len());
+        Self::from(codes, 0)
+    }
+
+    /// Takes the codes from `first` on apart.
+    pub fn from(codes: &BinaryCodes, first: usize) -> Self {
+        let (words, len) = (codes.row_words(), codes.len().saturating_sub(first));
         let mut lanes = vec![Lane([0; BLOCK]); len.div_ceil(BLOCK) * words];
         let blocks = lanes.par_chunks_exact_mut(words);
-        blocks.zip(codes.words().par_chunks(BLOCK * words)).for_each(|(block, rows)| {
+        let rows = &codes.words()[(codes.len() - len) * words..];
+        blocks.zip(rows.par_chunks(BLOCK * words)).for_each(|(block, rows)| {
             for (i, row) in rows.chunks_exact(words).enumerate() {
                 for (lane, word) in block.iter_mut().zip(row) {
                     lane.0[i] = *word;

@@ -18,6 +18,7 @@ use rayon::prelude::*;
 use crate::code::BinaryCodes;
 use crate::device::Device;
 use buckets::Buckets;
+pub use gpu::GpuLimits;
 pub use ids::IdSet;
 use lanes::Lanes;
 
@@ -111,8 +112,14 @@ enum Place {
         /// Tables for searches without reading everything, where they were asked for and pay.
         buckets: OnceLock<Option<Buckets>>,
     },
-    /// With the codes, for the CPU when the device fails.
-    Gpu { gpu: gpu::GpuRanker, codes: Arc<BinaryCodes>, lanes: OnceLock<Lanes> },
+    Gpu {
+        gpu: gpu::GpuRanker,
+        /// All of them, for the CPU when the device fails.
+        codes: Arc<BinaryCodes>,
+        lanes: OnceLock<Lanes>,
+        /// Those for which the device has no room: the CPU searches them meanwhile.
+        rest: Option<Lanes>,
+    },
 }
 
 impl Place {
@@ -122,24 +129,25 @@ impl Place {
 }
 
 impl Ranker {
-    /// Prepares `codes` for ranking; on a GPU they are uploaded and stay there. When the
-    /// device fails, now or later, the CPU takes over: see [`Ranker::failure`].
+    /// Prepares `codes` for ranking; on a GPU they are uploaded and stay there. Where its
+    /// memory is too small for all of them, the CPU searches the rest at the same time. When
+    /// the device fails, now or later, the CPU takes over: see [`Ranker::failure`].
     ///
     /// # Errors
     /// When there are 2³² codes or more.
     pub fn new(device: &Device, codes: Arc<BinaryCodes>) -> Result<Self, RankError> {
-        Self::with_binding_limit(device, codes, u64::MAX)
+        Self::with_limits(device, codes, GpuLimits::default())
     }
 
-    /// As [`Ranker::new`], with no binding on a GPU larger than `limit` bytes: for
-    /// tests of databases that are split over bindings.
+    /// As [`Ranker::new`], using no more of a GPU than `limits`: for programs that leave
+    /// room for others.
     ///
     /// # Errors
     /// As [`Ranker::new`].
-    pub fn with_binding_limit(
+    pub fn with_limits(
         device: &Device,
         codes: Arc<BinaryCodes>,
-        limit: u64,
+        limits: GpuLimits,
     ) -> Result<Self, RankError> {
         if u32::try_from(codes.len()).is_err() {
             return Err(RankError::TooMany(codes.len()));
@@ -147,8 +155,15 @@ impl Ranker {
         let (bits, len) = (codes.bits(), codes.len());
         let failure = OnceLock::new();
         let place = match device {
-            Device::Gpu(gpu) => match gpu::GpuRanker::new(gpu.clone(), &codes, limit) {
-                Ok(gpu) => Place::Gpu { gpu, codes, lanes: OnceLock::new() },
+            Device::Gpu(gpu) => match gpu::GpuRanker::new(gpu.clone(), &codes, limits) {
+                Ok(gpu) if gpu.len() == 0 && len > 0 => {
+                    failure.get_or_init(|| format!("{} has no room for the codes", gpu.name()));
+                    Place::on_cpu(&codes)
+                }
+                Ok(gpu) => {
+                    let rest = (gpu.len() < len).then(|| Lanes::from(&codes, gpu.len()));
+                    Place::Gpu { gpu, codes, lanes: OnceLock::new(), rest }
+                }
                 // A database that does not fit is still searched.
                 Err(error) => {
                     failure.get_or_init(|| error.to_string());
@@ -245,9 +260,13 @@ impl Ranker {
                 Some(Some(buckets)) => looked_up(buckets, lanes, queries, &want),
                 _ => cpu::search(path, lanes, queries, &want),
             }),
-            Place::Gpu { gpu, codes, lanes } => {
+            Place::Gpu { gpu, codes, lanes, rest } => {
                 if self.failure.get().is_none() {
-                    match gpu.search(queries, &want) {
+                    let found = match rest {
+                        Some(rest) => shared(gpu, rest, queries, &want),
+                        None => gpu.search(queries, &want),
+                    };
+                    match found {
                         Ok(Some(hits)) => return Ok(hits),
                         Ok(None) => (),
                         Err(error) => {
@@ -274,6 +293,33 @@ fn made_outside<T>(cell: &OnceLock<T>, make: impl FnOnce() -> T) -> &T {
     }
 }
 
+/// The GPU searches the codes that it has, the CPU the rest; `None` as of the GPU's search.
+fn shared(
+    gpu: &gpu::GpuRanker,
+    rest: &Lanes,
+    queries: &BinaryCodes,
+    want: &Want<'_>,
+) -> Result<Option<Vec<Vec<Hit>>>, RankError> {
+    let first = gpu.len();
+    let (on_gpu, on_cpu) = rayon::join(
+        || gpu.search(queries, &Want { k: want.k.min(first), ..*want }),
+        || {
+            // What is on the GPU are whole blocks, so the bitmap is cut between bytes.
+            let allowed = want.allowed.map(|bytes| bytes.get(first / 8..).unwrap_or_default());
+            let want = Want { k: want.k.min(rest.len()), allowed, ..*want };
+            cpu::search(cpu::Path::best(), rest, queries, &want)
+        },
+    );
+    let Some(mut found) = on_gpu? else { return Ok(None) };
+    for (hits, more) in found.iter_mut().zip(on_cpu) {
+        hits.extend(more.into_iter().map(|hit| Hit { id: hit.id + first as u32, ..hit }));
+        // Two runs in order: the stable sort joins them.
+        hits.sort();
+        hits.truncate(want.k);
+    }
+    Ok(Some(found))
+}
+
 /// Looks up what is quicker looked up, and reads all codes for the rest of the queries.
 fn looked_up(
     buckets: &Buckets,
@@ -292,11 +338,12 @@ fn looked_up(
 
 /// For measuring: what no search on the CPU can be faster than.
 impl Ranker {
-    /// Reads all codes once and adds up their words, as a search of one query has to.
-    /// `None` on a GPU.
+    /// Reads all codes once and adds up their words (on a GPU of 32 bits, modulo 2³²), as a
+    /// search of one query has to. `None` when the device fails or holds only some of them.
     pub fn only_read(&self) -> Option<u64> {
         match &self.place {
             Place::Cpu { lanes, .. } => Some(cpu::limits::read(lanes)),
+            Place::Gpu { gpu, rest: None, .. } => gpu.sum().ok().map(u64::from),
             Place::Gpu { .. } => None,
         }
     }
@@ -304,7 +351,7 @@ impl Ranker {
     /// Counts the differing bits of all codes (on the CPU of what fills up the last eight,
     /// too) and of the queries, as a search of them has
     /// to; queries beyond a multiple of four (on a GPU of sixteen) are left out. `None` for
-    /// another length, or when the device fails.
+    /// another length, or as [`Ranker::only_read`].
     pub fn only_count(&self, queries: &BinaryCodes) -> Option<u64> {
         if queries.bits() != self.bits {
             return None;
@@ -314,24 +361,25 @@ impl Ranker {
                 let words = &queries.words()[..queries.len() / 4 * 4 * queries.row_words()];
                 Some(cpu::limits::count(cpu::Path::best(), lanes, words))
             }
-            Place::Gpu { gpu, .. } => gpu.tally(queries).ok(),
+            Place::Gpu { gpu, rest: None, .. } => gpu.tally(queries).ok(),
+            Place::Gpu { .. } => None,
         }
     }
 
     /// How many of so many queries [`Ranker::only_count`] counts at a time.
     pub fn counted_at_once(&self, queries: usize) -> usize {
         match self.place {
-            Place::Cpu { .. } => 4,
-            Place::Gpu { .. } if queries <= 4 => queries.max(1),
-            Place::Gpu { .. } => 16,
+            Place::Gpu { .. } if queries > 4 => 16,
+            _ => 4,
         }
     }
 
-    /// What a search runs on: an instruction set or a graphics adapter.
+    /// What a search runs on: an instruction set, a graphics adapter, or both.
     pub fn runs_on(&self) -> String {
         match &self.place {
+            Place::Gpu { gpu, rest: None, .. } => gpu.name().to_owned(),
+            Place::Gpu { gpu, .. } => format!("{} and CPU ({})", gpu.name(), cpu::Path::best()),
             Place::Cpu { .. } => format!("CPU ({})", cpu::Path::best()),
-            Place::Gpu { gpu, .. } => gpu.name().to_owned(),
         }
     }
 }

@@ -11,6 +11,7 @@ ends, `count` and `scan` give each block of codes the place of its hits, `collec
 them.
 */
 
+mod measure;
 mod work;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,12 +20,13 @@ use super::{Hit, RankError, Want};
 use crate::code::BinaryCodes;
 use crate::device::Gpu;
 pub(super) use work::COMMON;
-use work::{Commands, Kernel, Pass, Tables, failed, guarded, storage, uniform};
+use work::{Commands, Kernel, Pass, Shape, Tables, failed, guarded, storage, uniform};
 
 /// Codes a workgroup of the sure path looks at: THREADS × PER_THREAD of `common.wgsl`.
 const BLOCK: usize = 256 * 16;
-/// Codes and queries a workgroup of `sift` looks at.
-const SIFTED: usize = 64 * 32;
+/// Codes that an invocation of `sift` and `tally` looks at.
+const EACH: usize = 32;
+/// Queries that it looks at.
 const SIXTEEN: usize = 16;
 /// Bytes of the queries that `sift` is told at once.
 const UNIFORM: usize = 64 << 10;
@@ -47,9 +49,27 @@ const COLLECT: Source = ("collect", include_str!("../../../shaders/collect.wgsl"
 const SIFT: Source = ("sift", include_str!("../../../shaders/sift.wgsl"));
 const FINISH: Source = ("finish", include_str!("../../../shaders/finish.wgsl"));
 const TALLY: Source = ("tally", include_str!("../../../shaders/tally.wgsl"));
+const SUM: Source = ("sum", include_str!("../../../shaders/sum.wgsl"));
 
 /// All kernels.
-pub(super) const KERNELS: [Source; 8] = [HISTOGRAM, CUT, COUNT, SCAN, COLLECT, SIFT, FINISH, TALLY];
+pub(super) const KERNELS: [Source; 9] =
+    [HISTOGRAM, CUT, COUNT, SCAN, COLLECT, SIFT, FINISH, TALLY, SUM];
+
+/// What may be used of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GpuLimits {
+    /// The most bytes in one binding.
+    pub binding: u64,
+    /// The most bytes of codes that are kept on the device.
+    pub memory: u64,
+}
+
+impl Default for GpuLimits {
+    /// As much as the device gives.
+    fn default() -> Self {
+        Self { binding: u64::MAX, memory: u64::MAX }
+    }
+}
 
 /// A part of the database that one binding holds.
 #[derive(Debug)]
@@ -106,24 +126,41 @@ impl Guess {
 }
 
 impl GpuRanker {
-    /// Uploads the codes. No binding gets larger than `limit` bytes.
-    pub fn new(gpu: Arc<Gpu>, codes: &BinaryCodes, limit: u64) -> Result<Self, RankError> {
+    /// Uploads the codes, or as many of the first as there is room for: see
+    /// [`GpuRanker::len`].
+    pub fn new(gpu: Arc<Gpu>, codes: &BinaryCodes, most: GpuLimits) -> Result<Self, RankError> {
         let limits = gpu.device.limits();
-        let limit = limit.min(limits.max_storage_buffer_binding_size).min(limits.max_buffer_size);
+        let limit =
+            most.binding.min(limits.max_storage_buffer_binding_size).min(limits.max_buffer_size);
         let words = codes.bits().div_ceil(32);
         // Whole blocks, so that only the last segment has an unfinished one.
-        let per_segment = (limit as usize / (words * 4) / BLOCK).max(1) * BLOCK;
-        let segments = guarded(&gpu, || {
-            let starts = (0..codes.len()).step_by(per_segment);
-            let segments = starts.map(|first_id| {
-                let len = per_segment.min(codes.len() - first_id);
-                let contents = narrow(codes, first_id, len, words);
-                Segment { codes: storage(&gpu, "codes", &contents), len, first_id }
-            });
-            segments.collect::<Vec<_>>()
-        })?;
-        let tables = Mutex::default();
-        Ok(Self { gpu, segments, tables, words, len: codes.len(), limit })
+        let whole = |bytes: u64| bytes as usize / (words * 4) / BLOCK * BLOCK;
+        let per_segment = whole(limit).max(BLOCK);
+        let fitting = match codes.len() * words * 4 {
+            bytes if bytes as u64 <= most.memory => codes.len(),
+            _ => whole(most.memory),
+        };
+        let mut segments = Vec::new();
+        for first_id in (0..fitting).step_by(per_segment) {
+            let len = per_segment.min(fitting - first_id);
+            let contents = narrow(codes, first_id, len, words);
+            match guarded(&gpu, || storage(&gpu, "codes", &contents)) {
+                Ok(codes) => segments.push(Segment { codes, len, first_id }),
+                // The memory is full. The tables of a search need room too.
+                Err(_) if segments.len() > 1 => {
+                    segments.pop();
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let len = segments.iter().map(|segment| segment.len).sum();
+        Ok(Self { gpu, segments, tables: Mutex::default(), words, len, limit })
+    }
+
+    /// Codes on the device: the first so many of the database.
+    pub fn len(&self) -> usize {
+        self.len
     }
 
     /// The adapter's name.
@@ -132,13 +169,7 @@ impl GpuRanker {
     }
 
     fn kernel(&self, source: Source) -> Kernel {
-        Kernel::get(&self.gpu, source, self.words, 4)
-    }
-
-    /// `sift` or `tally`: the one for four queries where there are no more, for it does a
-    /// quarter of the work.
-    fn kernel_for(&self, source: Source, queries: usize) -> Kernel {
-        Kernel::get(&self.gpu, source, self.words, if queries <= 4 { 1 } else { 4 })
+        Kernel::get(&self.gpu, source, self.words, Shape::default())
     }
 
     fn blocks(&self) -> usize {
@@ -161,6 +192,9 @@ impl GpuRanker {
             return Ok(None);
         }
         let allowed = want.allowed.map(|allowed| self.upload_filter(allowed)).transpose()?;
+        if guess.is_some() && queries.len() >= SIXTEEN {
+            self.measure_width()?;
+        }
         let mut hits = Vec::with_capacity(queries.len());
         while hits.len() < queries.len() {
             let mut batch = (TABLE.min(self.limit) / per_query).clamp(1, BATCH as u64) as usize;
@@ -236,7 +270,8 @@ impl GpuRanker {
             let hits = table("hits", count * k * 8);
             let cuts = table("cuts", count * 16);
             let [histogram, cut, finish] = [HISTOGRAM, CUT, FINISH].map(|of| self.kernel(of));
-            let sift = self.kernel_for(SIFT, count);
+            let shape = self.shape(count);
+            let sift = Kernel::get(gpu, SIFT, self.words, shape);
             let pass = Pass { room: guess.room as u32, ..self.pass(batch) };
             let allowed = batch.allowed.unwrap_or(&queries);
             let mut commands = Commands::new(gpu);
@@ -262,7 +297,7 @@ impl GpuRanker {
                     (5, &candidates),
                     (7, allowed),
                 ];
-                let groups = [segment.len.div_ceil(SIFTED), count.div_ceil(SIXTEEN)];
+                let groups = [segment.len.div_ceil(shape.width * EACH), count.div_ceil(SIXTEEN)];
                 commands.run(&sift, &pass, &bound, groups);
             }
             let bound = [(3, &found), (4, &candidates), (5, &hits), (6, &cuts)];
@@ -340,42 +375,6 @@ impl GpuRanker {
             list
         });
         Ok(lists.collect())
-    }
-
-    /// For measuring: the sum of all distances to the queries, in the steps of the quick
-    /// path. Queries beyond a multiple of sixteen are left out, unless there are one or four.
-    pub fn tally(&self, queries: &BinaryCodes) -> Result<u64, RankError> {
-        let all =
-            if queries.len() <= 4 { queries.len() } else { queries.len() / SIXTEEN * SIXTEEN };
-        let batch = UNIFORM / (self.words * 4) / SIXTEEN * SIXTEEN;
-        let mut total = 0;
-        for first in (0..all).step_by(batch) {
-            let count = batch.min(all - first);
-            let contents = narrow(queries, first, count, self.words);
-            let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-            let read = guarded(&self.gpu, || {
-                let sixteens = uniform(&self.gpu, &sixteens(&contents, self.words));
-                let tally = self.kernel_for(TALLY, count);
-                let mut commands = Commands::new(&self.gpu);
-                for segment in &self.segments {
-                    let groups = [segment.len.div_ceil(SIFTED), count.div_ceil(SIXTEEN)];
-                    let bytes = (groups[0] * groups[1] * 64 * 16) as u64;
-                    let sums = tables.get(&self.gpu, "sums", bytes);
-                    let pass = Pass { codes: segment.len as u32, ..Pass::default() };
-                    let bound = [(1, &segment.codes), (8, &sixteens), (3, &sums)];
-                    commands.clear(&sums);
-                    commands.run(&tally, &pass, &bound, groups);
-                    commands.read(&sums, bytes);
-                }
-                commands.finish()
-            })?;
-            let read = read.map_err(|reason| failed(&self.gpu, reason))?;
-            // Four queries at once: a lane each, of which those that there are not do not count.
-            let lanes = if count < 4 { count } else { 4 };
-            let sums = read.iter().flat_map(|sums| sums.chunks_exact(4));
-            total += sums.flat_map(|sums| &sums[..lanes]).map(|sum| u64::from(*sum)).sum::<u64>();
-        }
-        Ok(total)
     }
 }
 

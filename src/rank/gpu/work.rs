@@ -8,8 +8,6 @@ use std::collections::HashMap;
 use std::sync::{PoisonError, mpsc};
 use std::time::Duration;
 
-use wgpu::util::DeviceExt;
-
 use super::super::RankError;
 use crate::device::Gpu;
 
@@ -37,26 +35,43 @@ pub struct Pass {
     pub room: u32,
 }
 
+/// How a kernel divides its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// How many times four queries are taken at once: 1 or 4.
+    pub fours: usize,
+    /// Invocations per workgroup.
+    pub width: usize,
+}
+
+impl Default for Shape {
+    /// What kernels are made with that do not ask for a shape.
+    fn default() -> Self {
+        Self { fours: 4, width: 64 }
+    }
+}
+
 /// A compiled kernel.
 #[derive(Debug, Clone)]
 pub struct Kernel(wgpu::ComputePipeline);
 
 impl Kernel {
-    /// The kernel `name` of `source` for codes of `words` 32-bit words; `fours` is how many
-    /// times four queries `sift` and `tally` take at once. Compiled once per device.
+    /// The kernel `name` of `source` for codes of `words` 32-bit words; `shape` is how `sift`
+    /// and `tally` divide their work. Compiled once per device.
     pub fn get(
         gpu: &Gpu,
         (name, source): (&'static str, &str),
         words: usize,
-        fours: usize,
+        Shape { fours, width }: Shape,
     ) -> Self {
         let mut kernels = gpu.kernels.lock().unwrap_or_else(PoisonError::into_inner);
-        let kernel = kernels.entry((name, [words, fours])).or_insert_with(|| {
+        let kernel = kernels.entry((name, [words, fours, width])).or_insert_with(|| {
             let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
                 label: Some(name),
                 source: wgpu::ShaderSource::Wgsl(Cow::Owned(format!("{COMMON}\n{source}"))),
             });
-            let constants = [("WORDS", words as f64), ("FOURS", fours as f64)];
+            let constants =
+                [("WORDS", words as f64), ("FOURS", fours as f64), ("WIDTH", width as f64)];
             let compilation_options =
                 wgpu::PipelineCompilationOptions { constants: &constants, ..Default::default() };
             gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
@@ -207,18 +222,23 @@ pub fn failed(gpu: &Gpu, reason: String) -> RankError {
 
 /// A buffer of `contents` that kernels read.
 pub fn storage(gpu: &Gpu, label: &str, contents: &[u32]) -> wgpu::Buffer {
-    gpu.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-        label: Some(label),
-        contents: bytemuck::cast_slice(contents),
-        usage: wgpu::BufferUsages::STORAGE,
-    })
+    filled(gpu, label, bytemuck::cast_slice(contents), wgpu::BufferUsages::STORAGE)
 }
 
 /// A uniform buffer.
 pub fn uniform(gpu: &Gpu, contents: &[u8]) -> wgpu::Buffer {
-    gpu.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-        label: Some("uniform"),
-        contents,
-        usage: wgpu::BufferUsages::UNIFORM,
-    })
+    filled(gpu, "uniform", contents, wgpu::BufferUsages::UNIFORM)
+}
+
+/// Made, then written: a buffer that is mapped when it is made panics where there is no
+/// memory or no device any more, this way there is an error.
+fn filled(gpu: &Gpu, label: &str, contents: &[u8], usage: wgpu::BufferUsages) -> wgpu::Buffer {
+    let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some(label),
+        size: contents.len().max(16) as u64,
+        usage: usage | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    gpu.queue.write_buffer(&buffer, 0, contents);
+    buffer
 }

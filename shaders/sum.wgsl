@@ -1,0 +1,28 @@
+// The sum of all words of the codes, modulo 2³²: the least that a search of a single query
+// has to read, for measuring what no such search can be faster than.
+//
+// Bindings: 0 and 1 as in common.wgsl; 3 sums [invocation].
+// Reads every code once (4·WORDS bytes per code); an invocation takes as many words, those of
+// neighbours side by side, as there are words in a code times 32, and writes 4 bytes.
+
+@group(0) @binding(3) var<storage, read_write> sums: array<u32>;
+
+@compute @workgroup_size(WIDTH)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let block = group.x + group.y * groups.x;
+    let words = pass_.codes * WORDS;
+    let first = block * WIDTH * WORDS * 32u + thread;
+    if first >= words {
+        return;
+    }
+    var sum = 0u;
+    for (var i = 0u; i < WORDS * 32u; i++) {
+        let at = first + i * WIDTH;
+        sum += select(0u, codes[min(at, words - 1u)], at < words);
+    }
+    sums[block * WIDTH + thread] = sum;
+}

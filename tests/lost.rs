@@ -1,0 +1,40 @@
+/*!
+A graphics device that is lost: searches go on, on the CPU, with the same answers.
+
+In a file of its own, because all tests of a file share one device.
+*/
+
+mod common;
+
+use std::sync::Arc;
+
+use barbule::code::BinaryCodes;
+use barbule::device::Device;
+use barbule::rank::Ranker;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+#[test]
+fn a_lost_device_is_replaced_by_the_cpu() {
+    let Some(device) = common::gpu() else { return };
+    let Device::Gpu(gpu) = &device else { panic!("{device} is no GPU") };
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut random = |count: usize| {
+        BinaryCodes::from_words(64, (0..count).map(|_| rng.next_u64()).collect()).unwrap()
+    };
+    let (database, queries) = (Arc::new(random(20_000)), random(3));
+    let ranker = Ranker::new(&device, database.clone()).unwrap();
+    let before = ranker.top_k(&queries, 50).unwrap();
+    assert_eq!(ranker.failure(), None);
+
+    gpu.device.destroy();
+    assert_eq!(ranker.top_k(&queries, 50).unwrap(), before);
+    let reason = ranker.failure().expect("the loss was not noticed").to_owned();
+    assert!(reason.contains(&gpu.info.name), "{reason}");
+    // Once lost, it is not asked again; nor can a new ranker use it.
+    assert_eq!(ranker.top_k(&queries, 50).unwrap(), before);
+    assert_eq!(ranker.failure(), Some(reason.as_str()));
+    let late = Ranker::new(&device, database).unwrap();
+    assert_eq!(late.top_k(&queries, 50).unwrap(), before);
+    assert!(late.failure().is_some());
+}
