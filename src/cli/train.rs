@@ -34,13 +34,17 @@ use crate::train::{
 ///   lda-itq       directions that separate the classes, then a learned rotation
 ///   adsh          a network trained against learned codes of all images
 ///   exchnet       the same, on parts that the network finds by itself
+///   dpsh          a network trained on the likelihood of pairs
+///   hashnet       the same with balanced pairs and a tanh that grows steeper
+///   csq           a network that draws every class to a centre of its own
+///   orthohash     the same by the cosine, all that there is to its loss
 #[derive(Debug, clap::Args)]
 #[command(
     verbatim_doc_comment,
     after_help = "Example: barbule train exchnet --data birds/ --bits 48 --out birds.safetensors"
 )]
 pub struct Args {
-    /// lsh, whitened-lsh, itq, lda-itq, adsh or exchnet
+    /// One of the names above
     method: Method,
     /// The labelled photos: a folder per class, or a published data set's folder
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -250,21 +254,34 @@ pub enum NetworkMethod {
     /// With parts
     #[value(name = "exchnet")]
     ExchNet,
+    /// The likelihood of pairs
+    Dpsh,
+    /// Balanced pairs, and a tanh that grows steeper
+    #[value(name = "hashnet")]
+    HashNet,
+    /// A centre for every class
+    Csq,
+    /// The cosine to a fixed code for every class
+    #[value(name = "orthohash")]
+    OrthoHash,
 }
 
 impl FromStr for Method {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "adsh" => Ok(Self::Network(NetworkMethod::Adsh)),
-            "exchnet" => Ok(Self::Network(NetworkMethod::ExchNet)),
-            _ => name.parse().map(Self::Shallow).map_err(|_| {
-                format!(
-                    "'{name}' is no method; choose lsh, whitened-lsh, itq, lda-itq, adsh or exchnet"
-                )
-            }),
+        if let Ok(method) = NetworkMethod::from_str(name, false) {
+            return Ok(Self::Network(method));
         }
+        name.parse().map(Self::Shallow).map_err(|_| {
+            let networks = NetworkMethod::value_variants().iter();
+            let networks = networks.filter_map(|method| method.to_possible_value());
+            let names: Vec<String> = networks.map(|value| value.get_name().to_owned()).collect();
+            format!(
+                "'{name}' is no method; choose lsh, whitened-lsh, itq, lda-itq, {}",
+                names.join(", ")
+            )
+        })
     }
 }
 
@@ -429,6 +446,10 @@ impl Network {
         let method = match method {
             NetworkMethod::Adsh => LearnMethod::Adsh,
             NetworkMethod::ExchNet => LearnMethod::ExchNet(self.exchnet(recipe)),
+            NetworkMethod::Dpsh => LearnMethod::Dpsh(Default::default()),
+            NetworkMethod::HashNet => LearnMethod::HashNet(Default::default()),
+            NetworkMethod::Csq => LearnMethod::Csq(Default::default()),
+            NetworkMethod::OrthoHash => LearnMethod::OrthoHash(Default::default()),
         };
         let plan = LearnPlan::new(recipe, method, trained, cache);
         Ok(LearnPlan {

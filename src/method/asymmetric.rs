@@ -13,9 +13,12 @@ share a label.
 */
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use burn::prelude::*;
 use rayon::prelude::*;
+
+use super::learner::{Learner, Seen};
 
 /// Training images grouped by their label sets, and which groups are similar.
 #[derive(Debug, Clone)]
@@ -26,6 +29,8 @@ pub struct Groups {
     sizes: Vec<usize>,
     /// For each group, the groups that share a label with it, itself included.
     similar: Vec<Vec<usize>>,
+    /// The labels of each group.
+    sets: Vec<Vec<u32>>,
 }
 
 /// There are no dissimilar pairs, so no method that contrasts them can learn.
@@ -52,7 +57,8 @@ impl Groups {
         let share = |a: &[u32], b: &[u32]| a.iter().any(|label| b.binary_search(label).is_ok());
         let similar =
             sets.iter().map(|a| (0..sets.len()).filter(|b| share(a, sets[*b])).collect()).collect();
-        Self { of_image, sizes, similar }
+        let sets = sets.into_iter().map(<[u32]>::to_vec).collect();
+        Self { of_image, sizes, similar, sets }
     }
 
     /// Number of images, N.
@@ -73,6 +79,29 @@ impl Groups {
     /// The group of an image.
     pub fn of(&self, image: usize) -> usize {
         self.of_image[image]
+    }
+
+    /// The labels of each group.
+    pub fn label_sets(&self) -> impl Iterator<Item = &[u32]> {
+        self.sets.iter().map(Vec::as_slice)
+    }
+
+    /// The labels of an image.
+    pub fn labels_of(&self, image: usize) -> &[u32] {
+        &self.sets[self.of(image)]
+    }
+
+    /// The labels that occur, ascending.
+    pub fn classes(&self) -> Vec<u32> {
+        let mut classes: Vec<u32> = self.label_sets().flatten().copied().collect();
+        classes.sort_unstable();
+        classes.dedup();
+        classes
+    }
+
+    /// Whether two images share a label.
+    pub fn are_similar(&self, a: usize, b: usize) -> bool {
+        self.similar[self.of(a)].binary_search(&self.of(b)).is_ok()
     }
 
     /// How many images are similar to those of a group.
@@ -263,6 +292,74 @@ impl BatchLoss {
             loss = loss + (apart.clone() * apart).sum() * (*gamma / count);
         }
         loss * (12.0 / (c as f32 * self.images))
+    }
+}
+
+/// The asymmetric skeleton while it learns: ADSH with γ = 200, ExchNet with γ = 0.
+#[derive(Debug)]
+pub struct Asymmetric {
+    groups: Arc<Groups>,
+    codes: LearnedCodes,
+    gamma: f32,
+    /// Real-valued codes of the present sample, `[m, c]`.
+    u: Vec<f32>,
+    /// `n₊/n₋` of the present sample.
+    ratio: f32,
+    summary: Summary,
+}
+
+impl Asymmetric {
+    /// For training images in groups whose learned codes begin as `codes`; `gamma` weighs
+    /// the pull of a sampled image's code to its learned one.
+    pub fn new(groups: Arc<Groups>, codes: LearnedCodes, gamma: f32) -> Self {
+        let summary = codes.summary(&groups, 0.0);
+        Self { groups, codes, gamma, u: Vec::new(), ratio: 0.0, summary }
+    }
+}
+
+impl Learner for Asymmetric {
+    fn begin(&mut self, sample: &[usize], fresh: bool) -> Result<(), OneKind> {
+        self.ratio = self.groups.ratio(sample)?;
+        self.summary = self.codes.summary(&self.groups, self.ratio);
+        if fresh || self.u.len() != sample.len() * self.codes.bits() {
+            self.u = vec![0.0; sample.len() * self.codes.bits()];
+        }
+        Ok(())
+    }
+
+    fn loss(&self, seen: Seen<'_>) -> Tensor<1> {
+        let device = seen.codes.device();
+        let Self { groups, codes, gamma, summary, .. } = self;
+        BatchLoss::new(codes, summary, groups, seen.images, *gamma, &device).of(seen.codes)
+    }
+
+    fn saw(&mut self, rows: &[usize], codes: &[f32]) {
+        let c = self.codes.bits();
+        for (row, code) in rows.iter().zip(codes.chunks_exact(c)) {
+            self.u[row * c..(row + 1) * c].copy_from_slice(code);
+        }
+    }
+
+    fn end(&mut self, sample: &[usize]) {
+        self.codes.sweep(&self.groups, sample, &self.u, self.ratio, self.gamma);
+    }
+
+    fn learned(&self) -> Option<&LearnedCodes> {
+        Some(&self.codes)
+    }
+
+    fn state(&self) -> Vec<Vec<f32>> {
+        vec![self.codes.signs().to_vec(), self.u.clone()]
+    }
+
+    fn restore(&mut self, state: Vec<Vec<f32>>) -> bool {
+        let Ok([codes, u]) = <[Vec<f32>; 2]>::try_from(state) else { return false };
+        let fits = codes.len() == self.codes.signs().len() && u.len() % self.codes.bits() == 0;
+        if fits {
+            self.codes = LearnedCodes::new(self.codes.bits(), codes);
+            self.u = u;
+        }
+        fits
     }
 }
 

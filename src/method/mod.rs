@@ -14,7 +14,21 @@ mod shallow;
 #[cfg(feature = "train")]
 pub mod asymmetric;
 #[cfg(feature = "train")]
+pub mod centres;
+#[cfg(feature = "train")]
+pub mod csq;
+#[cfg(feature = "train")]
+pub mod dpsh;
+#[cfg(feature = "train")]
 pub mod exchnet;
+#[cfg(feature = "train")]
+pub mod hashnet;
+#[cfg(feature = "train")]
+pub mod learner;
+#[cfg(feature = "train")]
+pub mod orthohash;
+#[cfg(feature = "train")]
+pub mod pairs;
 
 #[cfg(feature = "train")]
 pub mod itq;

@@ -1,6 +1,7 @@
 /*!
-The stem's features of all training images, computed once: an epoch then never decodes
-an image, and a step never runs the stem.
+What the frozen part of a network makes of all training images, computed once: the stem's
+maps, or the pooled features where refine is frozen too. An epoch then never decodes an
+image, and a step never runs what is frozen.
 
 One file of half-precision numbers, `[views, images, channels, height, width]`, behind
 a header that says what it was made of and which images could be read. It is written
@@ -28,7 +29,7 @@ use crate::encoder::EncodeError;
 use crate::file;
 use crate::image::{self, Limits, Preprocess};
 use crate::task::Task;
-use crate::trunk::efficientnet_lite::{STEM_CHANNELS, Stem};
+use crate::trunk::efficientnet_lite::{POOLED, Refine, STEM_CHANNELS, Stem, pool};
 
 /// Marks the file, and its version.
 const MAGIC: &[u8; 8] = b"BRBSTEM1";
@@ -48,36 +49,34 @@ pub struct Views {
     pub least_area: f32,
 }
 
-/// The features of all views of all readable images.
+/// The maps or features of all views of all readable images.
 #[derive(Debug)]
-pub struct StemCache {
+pub struct FeatureCache {
     map: Mmap,
     /// Whether it was there already.
     pub reused: bool,
     /// Positions of its images among the samples, ascending.
     pub kept: Vec<usize>,
-    side: usize,
+    /// Channels, height and width.
+    dims: [usize; 3],
+    /// Whether these are pooled features, not maps.
+    pub features: bool,
 }
 
-impl StemCache {
+impl FeatureCache {
     /// Images in it.
     pub fn images(&self) -> usize {
         self.kept.len()
     }
 
-    /// Height and width of a map.
-    pub fn side(&self) -> usize {
-        self.side
+    /// Channels, height and width of a map; features are maps of one position.
+    pub fn dims(&self) -> [usize; 3] {
+        self.dims
     }
 
-    /// Values of one map.
-    pub fn len_of_map(&self) -> usize {
-        STEM_CHANNELS * self.side * self.side
-    }
-
-    /// Appends one view of one image, `[channels, side, side]`, to `out`.
+    /// Appends one view of one image, `[channels, height, width]`, to `out`.
     pub fn read_into(&self, view: usize, image: usize, out: &mut Vec<f32>) {
-        let len = self.len_of_map();
+        let len: usize = self.dims.iter().product();
         let before = HEADER + self.images() * 4;
         let at = before + (view * self.images() + image) * len * 2;
         let bytes = self.map.get(at..at + len * 2).unwrap_or_default();
@@ -90,6 +89,8 @@ impl StemCache {
 pub struct Source<'a> {
     /// The stem, norms folded, on `device`.
     pub stem: &'a Stem,
+    /// What follows it, norms folded, where features are wanted instead of maps.
+    pub refine: Option<&'a Refine>,
     /// Tells the stem's weights from others.
     pub weights: blake3::Hash,
     /// How images are prepared.
@@ -114,7 +115,7 @@ impl Source<'_> {
         &self,
         folder: &Path,
         task: &Task<'_>,
-    ) -> Result<(StemCache, Vec<Unreadable>), TrainError> {
+    ) -> Result<(FeatureCache, Vec<Unreadable>), TrainError> {
         let key = self.key();
         let path = folder.join(format!("{}.stem", &key.to_hex()[..32]));
         if let Some(cache) = self.existing(&path, &key) {
@@ -144,8 +145,9 @@ impl Source<'_> {
         Ok((cache, unreadable))
     }
 
-    fn side(&self) -> usize {
-        self.preprocess.size().div_ceil(16) as usize
+    fn dims(&self) -> [usize; 3] {
+        let side = self.preprocess.size().div_ceil(16) as usize;
+        if self.refine.is_some() { [POOLED, 1, 1] } else { [STEM_CHANNELS, side, side] }
     }
 
     /// Positions of the images that decode, and the others.
@@ -180,7 +182,8 @@ impl Source<'_> {
         let mut hasher = blake3::Hasher::new();
         hasher.update(self.weights.as_bytes());
         let Views { count, seed, least_area } = self.views;
-        let settings = format!("{:?} {count} {seed} {least_area}", self.preprocess);
+        let kind = if self.refine.is_some() { " features" } else { "" };
+        let settings = format!("{:?} {count} {seed} {least_area}{kind}", self.preprocess);
         hasher.update(settings.as_bytes());
         for Sample { path, .. } in self.samples {
             hasher.update(path.to_string_lossy().as_bytes());
@@ -192,7 +195,7 @@ impl Source<'_> {
         hasher.finalize()
     }
 
-    fn existing(&self, path: &Path, key: &blake3::Hash) -> Option<StemCache> {
+    fn existing(&self, path: &Path, key: &blake3::Hash) -> Option<FeatureCache> {
         let file = File::open(path).ok()?;
         // SAFETY: the file is only ever replaced by renaming, never changed in place, by
         // this program; whoever truncates it from outside breaks their own run.
@@ -205,11 +208,11 @@ impl Source<'_> {
         let list = map.get(HEADER..HEADER + images * 4)?.chunks_exact(4);
         let kept = list.map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize);
         let kept: Vec<usize> = kept.collect();
-        let side = self.side();
-        let numbers = self.views.count * images * STEM_CHANNELS * side * side;
+        let (dims, features) = (self.dims(), self.refine.is_some());
+        let numbers = self.views.count * images * dims.iter().product::<usize>();
         let whole = map.len() == HEADER + images * 4 + numbers * 2;
         let listed = kept.iter().all(|position| *position < self.samples.len());
-        (whole && listed).then_some(StemCache { map, reused: true, kept, side })
+        (whole && listed).then_some(FeatureCache { map, reused: true, kept, dims, features })
     }
 
     fn fill(
@@ -243,7 +246,7 @@ impl Source<'_> {
         Ok(())
     }
 
-    /// The stem's maps of one view of some images.
+    /// The maps or features of one view of some images.
     fn maps(&self, view: usize, batch: &[usize]) -> Result<Vec<f32>, TrainError> {
         let device_failed = |reason: String| {
             TrainError::Encode(EncodeError::Device { device: self.device.to_string(), reason })
@@ -259,6 +262,10 @@ impl Source<'_> {
         let size = self.preprocess.size() as usize;
         let data = TensorData::new(inputs.concat(), [batch.len(), 3, size, size]);
         let maps = self.stem.forward(Tensor::from_data(data, &self.device.burn()));
+        let maps = match self.refine {
+            Some(refine) => pool(refine.forward(maps)).reshape([batch.len() as i32, -1, 1, 1]),
+            None => maps,
+        };
         let data = maps.try_into_data().map_err(|error| device_failed(format!("{error:?}")))?;
         data.try_into_vec::<f32>().map_err(|error| device_failed(format!("{error:?}")))
     }

@@ -14,7 +14,7 @@ use super::plan::Length;
 use crate::file;
 
 /// Marks the file, and its version.
-const MAGIC: &[u8; 8] = b"BRBCKPT2";
+const MAGIC: &[u8; 8] = b"BRBCKPT3";
 /// A header is never longer (bytes).
 const MAX_HEADER: usize = 1 << 20;
 
@@ -46,10 +46,8 @@ pub struct Checkpoint {
     pub length: Length,
     /// How far it has come.
     pub position: Position,
-    /// The learned codes B of all images, as ±1.
-    pub codes: Vec<f32>,
-    /// The real-valued codes U of the sample.
-    pub u: Vec<f32>,
+    /// What the method keeps.
+    pub learner: Vec<Vec<f32>>,
     /// The class anchors of the present outer iteration.
     pub anchors: Option<Vec<f32>>,
     /// The network's record.
@@ -64,8 +62,8 @@ struct Header {
     length: Length,
     position: Position,
     anchors: bool,
-    /// Lengths in bytes of codes, U, anchors, network and optimiser.
-    sections: [usize; 5],
+    /// Lengths in bytes of anchors, network, optimiser, and what the method keeps.
+    sections: Vec<usize>,
 }
 
 impl Checkpoint {
@@ -75,15 +73,15 @@ impl Checkpoint {
     /// When the file cannot be written.
     pub fn save(&self, path: &Path) -> io::Result<()> {
         let anchors = self.anchors.as_deref().unwrap_or_default();
-        let numbers = [&self.codes[..], &self.u, anchors].map(bytemuck::cast_slice::<f32, u8>);
-        let [codes, u, anchors] = numbers;
-        let sections = [codes, u, anchors, &self.network, &self.optimiser];
+        let mut sections = vec![bytemuck::cast_slice(anchors), &self.network, &self.optimiser];
+        sections
+            .extend(self.learner.iter().map(|numbers| bytemuck::cast_slice::<f32, u8>(numbers)));
         let header = serde_json::to_vec(&Header {
             run: self.run.clone(),
             length: self.length,
             position: self.position,
             anchors: self.anchors.is_some(),
-            sections: sections.map(<[u8]>::len),
+            sections: sections.iter().map(|section| section.len()).collect(),
         })?;
         file::write_whole(path, |out| {
             out.write_all(MAGIC)?;
@@ -110,23 +108,22 @@ impl Checkpoint {
         let len = usize::try_from(u64::from_le_bytes(len.try_into().ok()?)).ok()?;
         let (header, mut rest) = rest.split_at_checked(len.min(MAX_HEADER))?;
         let header: Header = serde_json::from_slice(header).ok()?;
-        let mut sections = [const { Vec::new() }; 5];
-        for (section, len) in sections.iter_mut().zip(header.sections) {
+        let mut sections = Vec::new();
+        for len in header.sections {
             let (bytes, behind) = rest.split_at_checked(len)?;
-            *section = bytes.to_vec();
+            sections.push(bytes);
             rest = behind;
         }
-        let [codes, u, anchors, network, optimiser] = sections;
-        let anchors = numbers(&anchors)?;
+        let ([anchors, network, optimiser], learner) = sections.split_first_chunk()?;
+        let anchors = numbers(anchors)?;
         rest.is_empty().then_some(Self {
             run: header.run,
             length: header.length,
             position: header.position,
-            codes: numbers(&codes)?,
-            u: numbers(&u)?,
+            learner: learner.iter().map(|section| numbers(section)).collect::<Option<_>>()?,
             anchors: header.anchors.then_some(anchors),
-            network,
-            optimiser,
+            network: network.to_vec(),
+            optimiser: optimiser.to_vec(),
         })
     }
 }
@@ -144,8 +141,7 @@ mod tests {
             run: "x".into(),
             length: Length { outer: 4, epochs: 2, sample: 3 },
             position: Position { outer: 3, loss: 1.5, ..Position::default() },
-            codes: vec![1.0, -1.0],
-            u: vec![0.25; 3],
+            learner: vec![vec![1.0, -1.0], vec![0.25; 3]],
             anchors: Some(Vec::new()),
             network: vec![1, 2, 3],
             optimiser: vec![4, 5],

@@ -10,17 +10,27 @@ use rand::{Rng, RngExt};
 use rayon::prelude::*;
 
 use super::TrainError;
-use super::cache::StemCache;
+use super::cache::FeatureCache;
 use super::draw::{Purpose, generator};
 use super::plan::LearnPlan;
 use crate::dataset::Sample;
 use crate::image::{self, ImageError, Preprocess};
-use crate::trunk::efficientnet_lite::STEM_CHANNELS;
+
+/// Where in the network what [`Images`] gives goes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begins {
+    /// Before the stem.
+    Pixels,
+    /// Behind the stem.
+    Maps,
+    /// Behind refine.
+    Features,
+}
 
 /// The training images as the network takes them.
 pub(super) enum Images<'a> {
-    /// The stem's maps.
-    Cached(StemCache),
+    /// The stem's maps, or pooled features.
+    Cached(FeatureCache),
     /// Pixels, decoded whenever an image is shown.
     Files {
         /// The readable images.
@@ -31,10 +41,22 @@ pub(super) enum Images<'a> {
 }
 
 impl Images<'_> {
+    /// Where they go in.
+    pub fn begins(&self) -> Begins {
+        match self {
+            Self::Cached(cache) if cache.features => Begins::Features,
+            Self::Cached(_) => Begins::Maps,
+            Self::Files { .. } => Begins::Pixels,
+        }
+    }
+
     /// Dimensions of `count` inputs.
     pub fn dims(&self, count: usize) -> [usize; 4] {
         match self {
-            Self::Cached(cache) => [count, STEM_CHANNELS, cache.side(), cache.side()],
+            Self::Cached(cache) => {
+                let [channels, height, width] = cache.dims();
+                [count, channels, height, width]
+            }
             Self::Files { preprocess, .. } => {
                 let side = preprocess.size() as usize;
                 [count, 3, side, side]

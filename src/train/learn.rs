@@ -27,7 +27,7 @@ use crate::method::parts::Extractor;
 use crate::method::{LinearHash, MethodError};
 use crate::model::{self, Card};
 use crate::task::Task;
-use crate::trunk::efficientnet_lite::Stem;
+use crate::trunk::efficientnet_lite::{Refine, Stem};
 use crate::trunk::{EfficientNetLite0, TrunkKind, weights};
 
 /// The trunk that networks stand on.
@@ -185,7 +185,7 @@ pub fn learn(
         licence: "trunk: Apache-2.0 (EfficientNet-Lite0); the rest: as its training data"
             .to_owned(),
         shared_trunk: None,
-        learned: Some(run.learned()?),
+        learned: run.learned()?,
     };
     let stem = net.stem.unwrap_or_else(|| prepared.trunk.stem.clone());
     let extractor = Extractor { stem, refine: net.refine, parts: net.parts };
@@ -201,6 +201,8 @@ pub(super) struct Prepared {
     pub trunk: EfficientNetLite0,
     /// Its stem, norms folded.
     stem: Stem,
+    /// Its refine part, where it is never run again.
+    refine: Option<Refine>,
     weights: blake3::Hash,
     preprocess: Preprocess,
     views: Views,
@@ -216,6 +218,7 @@ impl Prepared {
         let trunk = open_trunk(plan.weights.as_deref(), device)?;
         Ok(Self {
             stem: trunk.stem.clone().fold(),
+            refine: plan.learns_from_features().then(|| trunk.refine.clone().fold()),
             weights: weights::fingerprint(&trunk)?,
             trunk,
             preprocess,
@@ -232,6 +235,7 @@ impl Prepared {
     ) -> Source<'a> {
         Source {
             stem: &self.stem,
+            refine: self.refine.as_ref(),
             weights: self.weights,
             preprocess: &self.preprocess,
             views: &self.views,

@@ -9,6 +9,7 @@ mod cache;
 mod checkpoint;
 mod draw;
 mod evaluate;
+mod exchange;
 mod images;
 mod learn;
 mod memory;

@@ -11,11 +11,12 @@ use burn::tensor::{Device as BurnDevice, Tensor, TensorData};
 
 use super::TrainError;
 use super::draw::new_weights;
-use super::plan::{LearnMethod, LearnPlan, Trained};
+use super::images::Begins;
+use super::plan::{LearnPlan, Trained};
 use crate::device::Device;
 use crate::encoder::EncodeError;
-use crate::method::asymmetric::BatchLoss;
 use crate::method::exchnet;
+use crate::method::learner::{Learner, Moment, Seen};
 use crate::method::parts::Parts;
 use crate::trunk::efficientnet_lite::{POOLED, Refine, Stem, pool};
 use crate::trunk::{EfficientNetLite0, weights};
@@ -45,9 +46,9 @@ impl Net {
         let training = device.clone().autodiff();
         let EfficientNetLite0 { stem, refine } = copy()?.train();
         let stem = (plan.trained == Trained::Full).then_some(stem);
-        let parts = match plan.method {
-            LearnMethod::Adsh => None,
-            LearnMethod::ExchNet(options) => {
+        let parts = match plan.method.exchnet() {
+            None => None,
+            Some(options) => {
                 let mut parts = Parts::new(options.parts, copy()?.refine.train(), &training);
                 parts.attention = new_weights(parts.attention, plan.seed);
                 parts.begin_with(options.attention_gain);
@@ -79,21 +80,28 @@ impl Net {
         }
     }
 
-    /// The batch's codes before their signs, `[batch, c]`, and what the method adds to
-    /// the loss.
+    /// What the network makes of a pass of images.
+    ///
+    /// # Errors
+    /// When the device fails.
     pub fn forward(
         &self,
         input: &Input,
-        method: &LearnMethod,
+        plan: &LearnPlan,
         laps: &mut Laps,
-    ) -> Result<(Tensor<2>, Option<Tensor<1>>), TrainError> {
+    ) -> Result<Output, TrainError> {
+        if input.begins == Begins::Features {
+            let features: Tensor<2> = input.values.clone().flatten(1, 3);
+            let values = self.linear.forward(features.clone());
+            return Ok(Output { values, features, extra: None });
+        }
         let e = match &self.stem {
             Some(stem) => stem.forward(input.values.clone()),
             None => input.values.clone(),
         };
         laps.end(Lap::Stem)?;
         let (mut features, mut extra) = (Vec::new(), None);
-        if let (Some(parts), LearnMethod::ExchNet(options)) = (&self.parts, method) {
+        if let (Some(parts), Some(options)) = (&self.parts, plan.method.exchnet()) {
             let attention = parts.attention.forward(e.clone());
             laps.end(Lap::Attention)?;
             let found = parts.refine(e.clone(), attention);
@@ -105,16 +113,29 @@ impl Net {
         }
         features.push(pool(self.refine.forward(e)));
         laps.end(Lap::Refine)?;
-        let codes = self.linear.forward(Tensor::cat(features, 1)).tanh();
-        Ok((codes, extra))
+        let features = Tensor::cat(features, 1);
+        Ok(Output { values: self.linear.forward(features.clone()), features, extra })
     }
+}
+
+/// What the network makes of a pass of images.
+pub(super) struct Output {
+    /// The hash's values, of which the codes are the signs, `[batch, c]`.
+    pub values: Tensor<2>,
+    /// What the hash sees, `[batch, F]`.
+    pub features: Tensor<2>,
+    /// What the network itself adds to the loss.
+    pub extra: Option<Tensor<1>>,
 }
 
 /// What one pass through the network takes.
 #[derive(Clone)]
 pub(super) struct Input {
-    /// `[batch, 3, S, S]`, or the stem's maps `[batch, 112, ⌈S/16⌉, ⌈S/16⌉]`.
+    /// Pixels `[batch, 3, S, S]`, the stem's maps `[batch, 112, ⌈S/16⌉, ⌈S/16⌉]`, or pooled
+    /// features `[batch, 1280, 1, 1]`.
     pub values: Tensor<4>,
+    /// Which of these.
+    pub begins: Begins,
     /// ExchNet's exchange of parts, where it has begun.
     pub exchange: Option<exchnet::Exchange>,
 }
@@ -122,7 +143,8 @@ pub(super) struct Input {
 /// One pass and its part of the loss: with `accumulate` several make an update.
 pub(super) struct Pass {
     pub input: Input,
-    pub loss: BatchLoss,
+    /// Numbers of its images.
+    pub images: Vec<usize>,
     /// Its images over those of the update.
     pub share: f32,
 }
@@ -144,14 +166,16 @@ pub(super) struct StepResult {
 pub(super) fn gradients(
     net: &Net,
     passes: impl IntoIterator<Item = Pass>,
-    method: &LearnMethod,
+    (plan, learner, at): (&LearnPlan, &dyn Learner, Moment),
     laps: &mut Laps,
 ) -> Result<StepResult, TrainError> {
     let mut sum = GradientsAccumulator::new();
     let (mut total, mut all_codes) = (0.0, Vec::new());
     for pass in passes {
-        let (codes, extra) = net.forward(&pass.input, method, laps)?;
-        let mut loss = pass.loss.of(codes.clone());
+        let Output { values, features, extra } = net.forward(&pass.input, plan, laps)?;
+        let codes = learner.activate(values, at);
+        let seen = Seen { images: &pass.images, codes: codes.clone(), features, twice: None, at };
+        let mut loss = learner.loss(seen);
         if let Some(extra) = extra {
             loss = loss + extra;
         }

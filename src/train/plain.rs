@@ -4,6 +4,7 @@ papers' formulas, with gradients by differences. Nothing of the product is used.
 */
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
 use burn::nn::{BatchNorm, Linear, LinearConfig};
@@ -13,12 +14,14 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::draw::new_weights;
+use super::images::Begins;
 use super::net::{Input, Laps, Net, Pass, gradients};
 use super::optimiser::{optimiser, schedule};
 use super::plan::{LearnMethod, LearnPlan, Optimiser, Recipe, Schedule, Trained};
 use crate::device::Device;
-use crate::method::asymmetric::{BatchLoss, Groups, LearnedCodes};
+use crate::method::asymmetric::{Asymmetric, Groups, LearnedCodes};
 use crate::method::exchnet::{self, Exchange};
+use crate::method::learner::{Learner, Moment};
 use crate::method::parts::{Attention, Parts};
 use crate::trunk::efficientnet_lite::{ConvNorm, POOLED, Refine, STEM_CHANNELS};
 use crate::trunk::weights;
@@ -293,8 +296,9 @@ fn compare(method: LearnMethod, with_exchange: bool) {
 
     let labels = vec![0, 1, 2, 0, 1, 0, 2];
     let sets: Vec<Vec<u32>> = labels.iter().map(|label| vec![*label as u32]).collect();
-    let (groups, batch) = (Groups::new(&sets), vec![4, 0, 2]);
-    let ratio = groups.ratio(&[0, 1, 2, 4]).unwrap();
+    let (groups, batch) = (Arc::new(Groups::new(&sets)), vec![4, 0, 2]);
+    let sample = [0, 1, 2, 4];
+    let ratio = groups.ratio(&sample).unwrap();
     let real = |count: usize, rng: &mut ChaCha8Rng| -> Vec<f32> {
         (0..count).map(|_| rng.random_range(-1.0..1.0f32)).collect()
     };
@@ -303,7 +307,7 @@ fn compare(method: LearnMethod, with_exchange: bool) {
     let keep: Vec<f32> = vec![1.0, 0.0, 0.0, 1.0, 1.0, 1.0];
     let anchors: Vec<f32> = real(BATCH * PARTS * POOLED, &mut rng);
 
-    let gamma = method.gamma();
+    let gamma = if method == LearnMethod::Adsh { 200.0 } else { 0.0 };
     let exchange = with_exchange.then(|| Exchange {
         keep: Tensor::from_data(TensorData::new(keep.clone(), [BATCH, PARTS, 1]), &training),
         anchors: Tensor::from_data(
@@ -312,10 +316,12 @@ fn compare(method: LearnMethod, with_exchange: bool) {
         ),
     });
     let values = TensorData::new(e.clone(), [BATCH, STEM_CHANNELS, SIDE, SIDE]);
-    let summary = codes.summary(&groups, ratio);
+    let mut learner = Asymmetric::new(groups, codes.clone(), gamma);
+    learner.begin(&sample, true).unwrap();
+    let values = Tensor::from_data(values, &training);
     let pass = Pass {
-        input: Input { values: Tensor::from_data(values, &training), exchange },
-        loss: BatchLoss::new(&codes, &summary, &groups, &batch, gamma, &training),
+        input: Input { values, begins: Begins::Maps, exchange },
+        images: batch.clone(),
         share: 1.0,
     };
     let plan = LearnPlan {
@@ -328,7 +334,9 @@ fn compare(method: LearnMethod, with_exchange: bool) {
     };
     let mut optimiser = optimiser(&plan);
     let mut schedule = schedule(&plan, 8, ParamGroup::from_ids(Vec::new())).unwrap();
-    let found = gradients(&net, [pass], &method, &mut Laps::off(&Device::Cpu)).unwrap();
+    let at = Moment { progress: 0.0, epoch: 0, epochs: 1 };
+    let of: (_, &dyn Learner, _) = (&plan, &learner, at);
+    let found = gradients(&net, [pass], of, &mut Laps::off(&Device::Cpu)).unwrap();
     let trained = optimiser.step(schedule.step(), net.clone(), found.gradients);
     let after = read(&trained);
 

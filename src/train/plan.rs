@@ -3,19 +3,32 @@ What to train and how: methods, recipes, budgets.
 */
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
+use super::draw::{Purpose, generator};
 use crate::image::Limits;
-use crate::method::exchnet;
+use crate::method::asymmetric::{Asymmetric, Groups, LearnedCodes};
+use crate::method::learner::Learner;
+use crate::method::{csq, dpsh, exchnet, hashnet, orthohash};
 
-/// A method that trains a network.
+/// A method that trains a network, with its options.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum LearnMethod {
     /// Asymmetric deep supervised hashing.
     Adsh,
-    /// ExchNet with its options.
+    /// The same on parts that the network finds.
     ExchNet(exchnet::Options),
+    /// The likelihood of pairs.
+    Dpsh(dpsh::Options),
+    /// Balanced pairs and a tanh that grows steeper.
+    HashNet(hashnet::Options),
+    /// A centre for every class.
+    Csq(csq::Options),
+    /// The cosine to a fixed code for every class.
+    OrthoHash(orthohash::Options),
 }
 
 impl LearnMethod {
@@ -24,22 +37,32 @@ impl LearnMethod {
         match self {
             Self::Adsh => "adsh",
             Self::ExchNet(_) => "exchnet",
+            Self::Dpsh(_) => "dpsh",
+            Self::HashNet(_) => "hashnet",
+            Self::Csq(_) => "csq",
+            Self::OrthoHash(_) => "orthohash",
         }
     }
 
-    /// Weight of the pull of a sampled image's code to its learned code.
-    pub(super) fn gamma(&self) -> f32 {
+    /// What the network's parts do, for methods that have them.
+    pub(super) fn exchnet(&self) -> Option<&exchnet::Options> {
         match self {
-            Self::Adsh => 200.0,
-            Self::ExchNet(_) => 0.0,
+            Self::ExchNet(options) => Some(options),
+            _ => None,
         }
     }
 
     /// Parts of an image that have features of their own.
     pub(super) fn parts(&self) -> usize {
+        self.exchnet().map_or(0, |options| options.parts)
+    }
+
+    /// The learning rate of pretrained layers as a share of that of new ones, in the quick
+    /// recipe: chosen on Grocery's validation split for each method.
+    fn pretrained(&self) -> f64 {
         match self {
-            Self::Adsh => 0,
-            Self::ExchNet(options) => options.parts,
+            Self::Adsh => 0.5,
+            _ => 1.0,
         }
     }
 }
@@ -169,11 +192,7 @@ impl LearnPlan {
             optimiser: Optimiser::AdamW,
             schedule: Schedule::Cosine,
             rate: 1e-3,
-            // Chosen on Grocery's validation split for each method.
-            pretrained: match method {
-                LearnMethod::Adsh => 0.5,
-                LearnMethod::ExchNet(_) => 1.0,
-            },
+            pretrained: method.pretrained(),
             weight_decay: 1e-4,
             images: None,
             minutes: None,
@@ -199,6 +218,46 @@ impl LearnPlan {
                 ..quick
             },
         }
+    }
+
+    /// Whether the network's frozen part gives finished features, so that a step needs no more
+    /// than the hash.
+    pub(super) fn learns_from_features(&self) -> bool {
+        self.trained == Trained::Head && self.method.parts() == 0
+    }
+
+    /// The method, ready to learn from images in groups.
+    pub(super) fn learner(&self, groups: Arc<Groups>) -> Box<dyn Learner> {
+        let (bits, seed) = (self.bits, self.seed);
+        match self.method {
+            LearnMethod::Adsh => self.asymmetric(groups, 200.0),
+            LearnMethod::ExchNet(_) => self.asymmetric(groups, 0.0),
+            LearnMethod::Dpsh(options) => Box::new(dpsh::Dpsh::new(groups, options)),
+            LearnMethod::HashNet(options) => Box::new(hashnet::HashNet::new(groups, options)),
+            LearnMethod::Csq(options) => Box::new(csq::Csq::new(groups, bits, seed, options)),
+            LearnMethod::OrthoHash(options) => {
+                Box::new(orthohash::OrthoHash::new(groups, bits, seed, options))
+            }
+        }
+    }
+
+    fn asymmetric(&self, groups: Arc<Groups>, gamma: f32) -> Box<dyn Learner> {
+        let codes = self.first_codes(&groups);
+        Box::new(Asymmetric::new(groups, codes, gamma))
+    }
+
+    /// First learned codes, as the plan wants them.
+    fn first_codes(&self, groups: &Groups) -> LearnedCodes {
+        let code = |key: usize| {
+            let mut rng = generator(self.seed, Purpose::Codes, 0, key);
+            (0..self.bits).map(move |_| if rng.random_bool(0.5) { 1.0f32 } else { -1.0 })
+        };
+        let images = 0..groups.images();
+        let values = match self.init {
+            Init::Random => images.flat_map(code).collect(),
+            Init::Class => images.flat_map(|image| code(groups.of(image))).collect(),
+        };
+        LearnedCodes::new(self.bits, values)
     }
 
     /// How long the run is with `images` training images and a budget of images to show.

@@ -1,0 +1,64 @@
+/*!
+CSQ: every class has a centre among the codes, and its images are drawn there bit by bit.
+
+After Yuan, Wang, Zhang, Tay, Jie, Liu and Feng, "Central Similarity Quantization for
+Efficient Image and Video Retrieval" (CVPR 2020).
+*/
+
+use std::sync::Arc;
+
+use burn::prelude::*;
+
+use super::asymmetric::Groups;
+use super::centres;
+use super::learner::{Learner, Seen};
+use super::pairs::quantization;
+
+/// What CSQ can be told.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Options {
+    /// Weight of the quantization.
+    pub quantization: f32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { quantization: 1e-4 }
+    }
+}
+
+/// CSQ while it learns.
+#[derive(Debug)]
+pub struct Csq {
+    groups: Arc<Groups>,
+    options: Options,
+    bits: usize,
+    /// ±1, `[groups, c]`.
+    targets: Vec<f32>,
+}
+
+impl Csq {
+    /// For training images in groups; centres that are drawn depend on the seed.
+    pub fn new(groups: Arc<Groups>, bits: usize, seed: u64, options: Options) -> Self {
+        let centres = centres::centres(groups.classes().len(), bits, seed);
+        let targets = centres::of_groups(&groups, &centres, bits);
+        Self { groups, options, bits, targets }
+    }
+}
+
+impl Learner for Csq {
+    /// Binary cross entropy of (u + 1)/2 to the centre, the mean over images and bits, plus
+    /// the weighted mean of (|u| − 1)².
+    fn loss(&self, seen: Seen<'_>) -> Tensor<1> {
+        let u = seen.codes;
+        let rows = seen.images.iter().flat_map(|image| {
+            let group = self.groups.of(*image);
+            self.targets[group * self.bits..(group + 1) * self.bits].iter().copied()
+        });
+        let data = TensorData::new(rows.collect::<Vec<f32>>(), [seen.images.len(), self.bits]);
+        let target = Tensor::<2>::from_data(data, &u.device());
+        // The probability of the centre's bit; a logarithm of 0 has no gradient.
+        let probability = ((u.clone() * target + 1.0) * 0.5).clamp_min(1e-6);
+        probability.log().mean().neg() + quantization(u).mean() * self.options.quantization
+    }
+}

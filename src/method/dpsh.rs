@@ -1,0 +1,65 @@
+/*!
+DPSH: the likelihood of pairs.
+
+After Li, Wang and Kang, "Feature Learning based Deep Supervised Hashing with Pairwise
+Labels" (IJCAI 2016).
+*/
+
+use std::sync::Arc;
+
+use burn::prelude::*;
+
+use super::asymmetric::Groups;
+use super::learner::{Batches, Learner, Moment, Seen};
+use super::pairs::{Pairs, quantization, softplus};
+
+/// What DPSH can be told.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Options {
+    /// Weight of the quantization, η.
+    pub quantization: f32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { quantization: 0.1 }
+    }
+}
+
+/// DPSH while it learns.
+#[derive(Debug)]
+pub struct Dpsh {
+    groups: Arc<Groups>,
+    options: Options,
+}
+
+impl Dpsh {
+    /// For training images in groups.
+    pub fn new(groups: Arc<Groups>, options: Options) -> Self {
+        Self { groups, options }
+    }
+}
+
+impl Learner for Dpsh {
+    fn batches(&self) -> Batches {
+        Batches::Grouped(4)
+    }
+
+    /// As they are: the likelihood needs inner products of any size.
+    fn activate(&self, values: Tensor<2>, _: Moment) -> Tensor<2> {
+        values
+    }
+
+    /// `mean over pairs of log(1 + e^θ) − s θ, plus η · mean over images of ‖b − u‖²`,
+    /// `θ = ½ u_i·u_j`.
+    fn loss(&self, seen: Seen<'_>) -> Tensor<1> {
+        let u = seen.codes;
+        let pairs = Pairs::new(&self.groups, seen.images, &u.device());
+        let theta = u.clone().matmul(u.clone().transpose()) * 0.5;
+        let all = (pairs.n_similar + pairs.n_dissimilar).max(1) as f32;
+        let either = pairs.similar.clone() + pairs.dissimilar.clone();
+        let likelihood = softplus(theta.clone()) * either - theta * pairs.similar;
+        let off = quantization(u).sum_dim(1).mean();
+        likelihood.sum() / all + off * self.options.quantization
+    }
+}

@@ -1,0 +1,85 @@
+/*!
+HashNet: pairs of both kinds weighted equally, and tanh that grows steeper.
+
+After Cao, Long, Wang and Yu, "HashNet: Deep Learning to Hash by Continuation" (ICCV
+2017).
+*/
+
+use std::sync::Arc;
+
+use burn::prelude::*;
+
+use super::asymmetric::Groups;
+use super::learner::{Batches, Learner, Moment, Seen};
+use super::pairs::{Pairs, softplus};
+
+/// What HashNet can be told.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Options {
+    /// α·c: the scale of inner products times the number of bits.
+    pub scale: f32,
+    /// Stages of the continuation: β is 1, 2, … in them.
+    pub stages: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { scale: 10.0, stages: 10 }
+    }
+}
+
+/// HashNet while it learns.
+#[derive(Debug)]
+pub struct HashNet {
+    groups: Arc<Groups>,
+    options: Options,
+}
+
+impl HashNet {
+    /// For training images in groups.
+    pub fn new(groups: Arc<Groups>, options: Options) -> Self {
+        Self { groups, options }
+    }
+
+    /// β: 1 in the first of as many equal stages as there are, 2 in the second, and so on.
+    fn steepness(&self, progress: f32) -> f32 {
+        let stages = self.options.stages.max(1);
+        ((progress * stages as f32) as usize).min(stages - 1) as f32 + 1.0
+    }
+}
+
+impl Learner for HashNet {
+    fn batches(&self) -> Batches {
+        Batches::Grouped(4)
+    }
+
+    /// `tanh(β z)`.
+    fn activate(&self, values: Tensor<2>, at: Moment) -> Tensor<2> {
+        (values * self.steepness(at.progress)).tanh()
+    }
+
+    /// The mean over similar pairs plus the mean over dissimilar ones of
+    /// `log(1 + e^{αθ}) − α s θ`, `θ = u_i·u_j`: what the published weights |S|/|S₁| and
+    /// |S|/|S₀| come to, divided by the number of pairs.
+    fn loss(&self, seen: Seen<'_>) -> Tensor<1> {
+        let u = seen.codes;
+        let [_, bits] = u.dims();
+        let pairs = Pairs::new(&self.groups, seen.images, &u.device());
+        let theta = u.clone().matmul(u.transpose()) * (self.options.scale / bits as f32);
+        let apart = softplus(theta.clone());
+        pairs.mean_similar(apart.clone() - theta) + pairs.mean_dissimilar(apart)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tanh_grows_steeper_in_stages() {
+        let groups = Arc::new(Groups::new(&[vec![0], vec![1]]));
+        let net = HashNet::new(groups, Options { stages: 4, ..Options::default() });
+        let betas: Vec<f32> = [0.0, 0.24, 0.25, 0.6, 0.99, 1.0].map(|p| net.steepness(p)).to_vec();
+        assert_eq!(betas, [1., 1., 2., 3., 4., 4.]);
+    }
+}

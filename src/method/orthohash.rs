@@ -1,0 +1,92 @@
+/*!
+OrthoHash: one loss for everything, the cosine to a fixed code of each class.
+
+After Hoe, Ng, Zhang, Chan, Song and Xiang, "One Loss for All: Deep Hashing with a Single
+Cosine Similarity based Learning Objective" (NeurIPS 2021).
+*/
+
+use std::sync::Arc;
+
+use burn::prelude::*;
+use burn::tensor::activation::log_softmax;
+
+use super::asymmetric::Groups;
+use super::centres;
+use super::learner::{Learner, Moment, Seen};
+
+/// What OrthoHash can be told.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Options {
+    /// The scale of cosines.
+    pub scale: f32,
+    /// What the own class's cosine has to be ahead.
+    pub margin: f32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { scale: 8.0, margin: 0.2 }
+    }
+}
+
+/// OrthoHash while it learns.
+#[derive(Debug)]
+pub struct OrthoHash {
+    groups: Arc<Groups>,
+    options: Options,
+    bits: usize,
+    /// Classes that training images show: those kept out of it are none.
+    classes: Vec<u32>,
+    /// ±1/√c, `[classes, c]`.
+    targets: Vec<f32>,
+}
+
+impl OrthoHash {
+    /// For training images in groups; the classes' codes depend on the seed.
+    pub fn new(groups: Arc<Groups>, bits: usize, seed: u64, options: Options) -> Self {
+        let classes = groups.classes();
+        let targets = centres::centres(classes.len(), bits, seed);
+        let length = (bits as f32).sqrt();
+        let targets = targets.into_iter().map(|v| v / length).collect();
+        Self { groups, options, bits, classes, targets }
+    }
+
+    /// The share of each class in an image's labels, `[batch, classes]`.
+    fn shares(&self, images: &[usize], device: &Device) -> Tensor<2> {
+        let mut shares = vec![0.0; images.len() * self.classes.len()];
+        for (row, image) in shares.chunks_exact_mut(self.classes.len().max(1)).zip(images) {
+            let labels = self.groups.labels_of(*image);
+            for label in labels {
+                if let Ok(class) = self.classes.binary_search(label) {
+                    row[class] = 1.0 / labels.len() as f32;
+                }
+            }
+        }
+        Tensor::from_data(TensorData::new(shares, [images.len(), self.classes.len()]), device)
+    }
+
+    /// The cross entropy of `scale · (cos(u, target) − margin where it is the own class)`;
+    /// with several labels the mean over them.
+    pub(super) fn of(&self, u: Tensor<2>, images: &[usize]) -> Tensor<1> {
+        let device = u.device();
+        let data = TensorData::new(self.targets.clone(), [self.classes.len(), self.bits]);
+        let targets = Tensor::<2>::from_data(data, &device);
+        let length = ((u.clone() * u.clone()).sum_dim(1) + 1e-12).sqrt();
+        let cosine = (u / length).matmul(targets.transpose());
+        let shares = self.shares(images, &device);
+        let own = shares.clone().greater_elem(0.0).float();
+        let logits = (cosine - own * self.options.margin) * self.options.scale;
+        (log_softmax(logits, 1) * shares).sum().neg() / images.len() as f32
+    }
+}
+
+impl Learner for OrthoHash {
+    /// As they are: the cosine takes no notice of their size.
+    fn activate(&self, values: Tensor<2>, _: Moment) -> Tensor<2> {
+        values
+    }
+
+    fn loss(&self, seen: Seen<'_>) -> Tensor<1> {
+        self.of(seen.codes, seen.images)
+    }
+}
