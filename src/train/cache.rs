@@ -28,7 +28,7 @@ use crate::encoder::EncodeError;
 use crate::file;
 use crate::image::{self, Limits, Preprocess};
 use crate::task::Task;
-use crate::trunk::efficientnet_lite::{STEM_CHANNELS, Stem};
+use crate::trunk::{Stem, TrunkKind};
 
 /// Marks the file, and its version.
 const MAGIC: &[u8; 8] = b"BRBSTEM1";
@@ -57,6 +57,8 @@ pub struct StemCache {
     /// Positions of its images among the samples, ascending.
     pub kept: Vec<usize>,
     side: usize,
+    /// Channels of a map.
+    channels: usize,
 }
 
 impl StemCache {
@@ -70,9 +72,14 @@ impl StemCache {
         self.side
     }
 
+    /// Channels of a map.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
     /// Values of one map.
     pub fn len_of_map(&self) -> usize {
-        STEM_CHANNELS * self.side * self.side
+        self.channels * self.side * self.side
     }
 
     /// Appends one view of one image, `[channels, side, side]`, to `out`.
@@ -88,6 +95,8 @@ impl StemCache {
 
 /// What the cache is made from.
 pub struct Source<'a> {
+    /// Which trunk the stem is of.
+    pub trunk: TrunkKind,
     /// The stem, norms folded, on `device`.
     pub stem: &'a Stem,
     /// Tells the stem's weights from others.
@@ -205,11 +214,11 @@ impl Source<'_> {
         let list = map.get(HEADER..HEADER + images * 4)?.chunks_exact(4);
         let kept = list.map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize);
         let kept: Vec<usize> = kept.collect();
-        let side = self.side();
-        let numbers = self.views.count * images * STEM_CHANNELS * side * side;
+        let (side, channels) = (self.side(), self.trunk.stem_channels());
+        let numbers = self.views.count * images * channels * side * side;
         let whole = map.len() == HEADER + images * 4 + numbers * 2;
         let listed = kept.iter().all(|position| *position < self.samples.len());
-        (whole && listed).then_some(StemCache { map, reused: true, kept, side })
+        (whole && listed).then_some(StemCache { map, reused: true, kept, side, channels })
     }
 
     fn fill(

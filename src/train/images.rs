@@ -15,7 +15,6 @@ use super::draw::{Purpose, generator};
 use super::plan::LearnPlan;
 use crate::dataset::Sample;
 use crate::image::{self, ImageError, Preprocess};
-use crate::trunk::efficientnet_lite::STEM_CHANNELS;
 
 /// The training images as the network takes them.
 pub(super) enum Images<'a> {
@@ -34,7 +33,7 @@ impl Images<'_> {
     /// Dimensions of `count` inputs.
     pub fn dims(&self, count: usize) -> [usize; 4] {
         match self {
-            Self::Cached(cache) => [count, STEM_CHANNELS, cache.side(), cache.side()],
+            Self::Cached(cache) => [count, cache.channels(), cache.side(), cache.side()],
             Self::Files { preprocess, .. } => {
                 let side = preprocess.size() as usize;
                 [count, 3, side, side]

@@ -17,8 +17,7 @@ use crate::encoder::EncodeError;
 use crate::method::asymmetric::BatchLoss;
 use crate::method::exchnet;
 use crate::method::parts::Parts;
-use crate::trunk::efficientnet_lite::{POOLED, Refine, Stem, pool};
-use crate::trunk::{EfficientNetLite0, weights};
+use crate::trunk::{Refine, Stem, Trunk, pool, weights};
 
 /// What is trained.
 #[derive(Module, Debug)]
@@ -35,15 +34,11 @@ impl Net {
     ///
     /// # Errors
     /// When the weights cannot be copied.
-    pub fn new(
-        plan: &LearnPlan,
-        trunk: &EfficientNetLite0,
-        device: &BurnDevice,
-    ) -> Result<Self, TrainError> {
+    pub fn new(plan: &LearnPlan, trunk: &Trunk, device: &BurnDevice) -> Result<Self, TrainError> {
         // A clone would share its weights and running statistics; a second reading does not.
         let copy = || weights::rounded(trunk.clone(), device);
         let training = device.clone().autodiff();
-        let EfficientNetLite0 { stem, refine } = copy()?.train();
+        let Trunk { stem, refine, .. } = copy()?.train();
         let stem = (plan.trained == Trained::Full).then_some(stem);
         let parts = match plan.method {
             LearnMethod::Adsh => None,
@@ -62,7 +57,7 @@ impl Net {
                 (refine.freeze(), parts.map(frozen))
             }
         };
-        let features = POOLED * (1 + plan.method.parts());
+        let features = trunk.kind().pooled() * (1 + plan.method.parts());
         let linear = LinearConfig::new(features, plan.bits).with_bias(false).init(&training);
         let mut linear = new_weights(linear, plan.seed);
         linear.bias = Some(Param::from_tensor(Tensor::zeros([plan.bits], &training)));
@@ -113,7 +108,7 @@ impl Net {
 /// What one pass through the network takes.
 #[derive(Clone)]
 pub(super) struct Input {
-    /// `[batch, 3, S, S]`, or the stem's maps `[batch, 112, ⌈S/16⌉, ⌈S/16⌉]`.
+    /// `[batch, 3, S, S]`, or the stem's maps `[batch, C, ⌈S/16⌉, ⌈S/16⌉]`.
     pub values: Tensor<4>,
     /// ExchNet's exchange of parts, where it has begun.
     pub exchange: Option<exchnet::Exchange>,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::Limits;
 use crate::method::exchnet;
+use crate::trunk::TrunkKind;
 
 /// A method that trains a network.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -136,7 +137,10 @@ pub struct LearnPlan {
     /// Stop after about this many minutes, the stem's features included: turned into a
     /// number of images by timing a few steps at the start.
     pub minutes: Option<f64>,
-    /// A trunk file instead of the shipped weights.
+    /// The trunk.
+    pub trunk: TrunkKind,
+    /// A trunk file instead of the shipped weights; trunks whose weights do not ship need
+    /// one.
     pub weights: Option<PathBuf>,
     /// Where the stem's features are kept.
     pub cache: PathBuf,
@@ -177,6 +181,7 @@ impl LearnPlan {
             weight_decay: 1e-4,
             images: None,
             minutes: None,
+            trunk: TrunkKind::EfficientNetLite0,
             weights: None,
             cache,
             limits: Limits::default(),

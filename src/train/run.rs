@@ -34,7 +34,7 @@ use crate::method::exchnet::Exchange;
 use crate::method::parts::Parts;
 use crate::model::ModelError;
 use crate::task::Task;
-use crate::trunk::efficientnet_lite::{POOLED, Stem};
+use crate::trunk::Stem;
 
 /// Images per pass when class anchors are computed.
 const ANCHOR_BATCH: usize = 64;
@@ -331,16 +331,16 @@ impl<'a> Run<'a> {
     /// Which parts are kept and what replaces the others, once the exchange has begun.
     fn exchange(&self, images: &[usize], epoch: usize) -> Option<Exchange> {
         let (anchors, parts) = (self.anchors.as_ref()?, self.plan.method.parts());
-        let count = images.len();
+        let (count, pooled) = (images.len(), self.plan.trunk.pooled());
         let mut keep = Vec::with_capacity(count * parts);
-        let mut own = Vec::with_capacity(count * parts * POOLED);
+        let mut own = Vec::with_capacity(count * parts * pooled);
         for image in images {
             keep.extend(kept_parts(self.plan.seed, epoch, *image, parts));
-            own.extend(mean_of_rows(anchors, parts * POOLED, &self.labels[*image]));
+            own.extend(mean_of_rows(anchors, parts * pooled, &self.labels[*image]));
         }
         let device = self.device.burn().autodiff();
         let keep = TensorData::new(keep, [count, parts, 1]);
-        let own = TensorData::new(own, [count, parts, POOLED]);
+        let own = TensorData::new(own, [count, parts, pooled]);
         Some(Exchange {
             keep: Tensor::from_data(keep, &device),
             anchors: Tensor::from_data(own, &device),
@@ -352,7 +352,7 @@ impl<'a> Run<'a> {
         let net = net.valid();
         let Some(parts) = net.parts.map(Parts::fold) else { return Ok(Vec::new()) };
         let stem = net.stem.map(Stem::fold);
-        let width = self.plan.method.parts() * POOLED;
+        let width = self.plan.method.parts() * self.plan.trunk.pooled();
         let (mut sums, mut counts) =
             (vec![0.0f64; self.classes * width], vec![0usize; self.classes]);
         let images: Vec<usize> = (0..self.groups.images()).collect();
