@@ -282,7 +282,7 @@ mod tests {
             let trunk = Trunk::new(kind, &device).fold();
             assert_eq!((trunk.kind(), trunk.refine.input_channels()), (kind, kind.stem_channels()));
             // 33 is one more than a multiple of every stride.
-            for size in [32, 33] {
+            for size in [32usize, 33] {
                 let x = Tensor::<4>::ones([1, 3, size, size], &device);
                 let e = trunk.stem.forward(x);
                 assert_eq!(

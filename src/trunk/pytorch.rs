@@ -185,10 +185,10 @@ impl<'a> Storage<'a> {
 }
 
 /// Gives the bytes of a storage.
-type Open<'a> = &'a dyn Fn(&Storage<'_>) -> Result<&'a [u8], String>;
+type Open<'a, 'b> = &'a dyn Fn(&Storage<'_>) -> Result<&'b [u8], String>;
 
 /// All tensors in the dictionary that a pickle stands for, and in those within it.
-fn tensors(pickle: &Pickle, open: Open<'_>) -> Result<Vec<Stored>, String> {
+fn tensors(pickle: &Pickle, open: Open<'_, '_>) -> Result<Vec<Stored>, String> {
     let Value::Dict(root) = pickle.root() else {
         return Err("it holds no dictionary of weights; save a model's state_dict()".to_owned());
     };
@@ -223,7 +223,7 @@ fn rebuild(
     pickle: &Pickle,
     id: Id,
     name: String,
-    open: Open<'_>,
+    open: Open<'_, '_>,
     limit: usize,
 ) -> Result<Stored, String> {
     let odd = || format!("its tensor {name} is of an unknown kind");
@@ -371,4 +371,109 @@ fn zip_entries(bytes: &[u8]) -> Result<HashMap<&str, ZipEntry>, String> {
         at += len;
     }
     Ok(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use half::{bf16, f16};
+    use proptest::prelude::*;
+
+    /// What `golden/make_resnet.py` saved in both forms.
+    const ZIP: &[u8] = include_bytes!("../../tests/fixtures/tensors.pth");
+    const OLD: &[u8] = include_bytes!("../../tests/fixtures/tensors-old.pth");
+
+    /// Values of a tensor in double precision.
+    fn values(tensor: &Stored) -> Vec<f64> {
+        let size = tensor.dtype.bitsize() / 8;
+        let value = |b: &[u8]| match tensor.dtype {
+            Dtype::F16 => f16::from_le_bytes([b[0], b[1]]).to_f64(),
+            Dtype::BF16 => bf16::from_le_bytes([b[0], b[1]]).to_f64(),
+            Dtype::F32 => f64::from(f32::from_le_bytes(b.try_into().unwrap())),
+            Dtype::F64 => f64::from_le_bytes(b.try_into().unwrap()),
+            Dtype::I64 => i64::from_le_bytes(b.try_into().unwrap()) as f64,
+            other => panic!("{other:?}"),
+        };
+        tensor.data.chunks_exact(size).map(value).collect()
+    }
+
+    #[test]
+    fn every_form_of_a_tensor_is_read_from_both_kinds_of_file() {
+        let eighths = |at: &[usize]| at.iter().map(|n| *n as f64 / 8.0).collect::<Vec<_>>();
+        let all: Vec<usize> = (0..24).collect();
+        // [2, 3, 4] with its last axis first.
+        let turned: Vec<usize> =
+            (0..4).flat_map(|last| (0..6).map(move |first| first * 4 + last)).collect();
+        let expected = [
+            ("plain", Dtype::F32, vec![2, 3, 4], eighths(&all)),
+            ("half", Dtype::F16, vec![2, 3, 4], eighths(&all)),
+            ("brain", Dtype::BF16, vec![2, 3, 4], eighths(&all)),
+            ("double", Dtype::F64, vec![2, 3, 4], eighths(&all)),
+            ("turned", Dtype::F32, vec![4, 2, 3], eighths(&turned)),
+            ("part", Dtype::F32, vec![2, 2], eighths(&[16, 18, 20, 22])),
+            ("parameter", Dtype::F32, vec![3, 4], eighths(&all[..12])),
+            ("number", Dtype::I64, vec![], vec![17.0]),
+            ("empty", Dtype::F32, vec![0, 3], vec![]),
+        ];
+        for file in [ZIP, OLD] {
+            let found = read(file).unwrap();
+            assert_eq!(found.len(), expected.len());
+            for (name, dtype, shape, numbers) in &expected {
+                let name = format!("state_dict.{name}");
+                let tensor = found.iter().find(|tensor| tensor.name == name).unwrap();
+                assert_eq!((tensor.dtype, &tensor.shape), (*dtype, shape), "{name}");
+                assert_eq!(&values(tensor), numbers, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_is_refused() {
+        for file in [ZIP, OLD] {
+            for len in 0..file.len() {
+                assert!(read(&file[..len]).is_err(), "{len} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn a_checksum_tells_damage() {
+        let mut file = ZIP.to_vec();
+        let data = 0.125f32.to_le_bytes();
+        let at = file.windows(4).position(|window| window == data).unwrap();
+        file[at] ^= 1;
+        assert!(read(&file).unwrap_err().contains("checksum"), "of a changed number");
+    }
+
+    #[test]
+    fn a_tensor_larger_than_any_trunk_is_refused() {
+        // A thousand million numbers of the same four bytes.
+        let mut file = b"\x80\x02}X\x01\x00\x00\x00actorch._utils\n_rebuild_tensor_v2\n".to_vec();
+        file.extend(b"((X\x07\x00\x00\x00storagectorch\nFloatStorage\n");
+        file.extend(b"X\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x01tQK\x00");
+        file.extend(b"J\x00\xca\x9a;\x85K\x00\x85\x89NtRs.");
+        let (pickle, _) = pickle::read(&file).unwrap();
+        let open = |_: &Storage<'_>| -> Result<&'static [u8], String> { Ok(&[0; 4]) };
+        assert!(tensors(&pickle, &open).unwrap_err().contains("too large"));
+        // The same with a number that fits.
+        let at = file.windows(5).position(|window| window == b"J\x00\xca\x9a;").unwrap();
+        file[at..at + 5].copy_from_slice(b"J\x03\x00\x00\x00");
+        let (pickle, _) = pickle::read(&file).unwrap();
+        assert_eq!(tensors(&pickle, &open).unwrap()[0].data.len(), 12);
+    }
+
+    proptest! {
+        #[test]
+        fn damage_ends_in_tensors_or_an_error(
+            old: bool,
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        ) {
+            let mut file = if old { OLD } else { ZIP }.to_vec();
+            for (at, byte) in changes {
+                let at = at.index(file.len());
+                file[at] = byte;
+            }
+            let _ = read(&file);
+        }
+    }
 }
