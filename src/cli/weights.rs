@@ -30,7 +30,7 @@ enum Command {
     /// A file that PyTorch saved is read without running anything in it.
     #[command(
         verbatim_doc_comment,
-        after_help = "Example: barbule weights import resnet50-11ad3fa6.pth --out resnet50.safetensors --half"
+        after_help = "Example: barbule weights import resnet50-0676ba61.pth --out resnet50.safetensors --half"
     )]
     Import {
         /// The published weights
