@@ -29,7 +29,7 @@ use crate::image::Preprocess;
 use crate::method::parts::Extractor;
 use crate::method::{Features, HashError, LinearHash};
 use crate::trunk::weights::{self, fill_whole, half_precision};
-use crate::trunk::{EfficientNetLite0, TrunkKind};
+use crate::trunk::{Trunk, TrunkKind};
 
 /// Version of the model file that this program writes, and the newest it reads.
 pub const FORMAT: u32 = 1;
@@ -267,7 +267,8 @@ impl Model {
                 (trunk.into(), alone.hash)
             }
             None => {
-                let mut network = Network { trunk: Extractor::new(card.parts, &burn), hash };
+                let trunk = Extractor::new(card.trunk, card.parts, &burn);
+                let mut network = Network { trunk, hash };
                 fill_whole(&mut network, store).map_err(unfit)?;
                 (network.trunk, network.hash)
             }
@@ -333,8 +334,8 @@ impl Model {
 }
 
 /// The shipped trunk, if it is the one of this hash.
-fn shipped(expected: &str, device: &Device) -> Result<EfficientNetLite0, String> {
-    let trunk = weights::shipped(device).map_err(|error| error.to_string())?;
+fn shipped(expected: &str, device: &Device) -> Result<Trunk, String> {
+    let trunk = weights::shipped(device).map_err(|error| error.to_string())?.into();
     let found = weights::fingerprint(&trunk).map_err(|error| error.to_string())?;
     match found.to_hex().as_str() == expected {
         true => Ok(trunk),
@@ -356,7 +357,7 @@ pub fn write(
     network: Extractor,
     hash: &LinearHash,
 ) -> Result<(), ModelError> {
-    let device = network.stem.entry.weight.device();
+    let device = network.stem.device();
     let card = Card { shared_trunk: None, ..card.clone() };
     let network = Network { trunk: network, hash: HashWeights::new(hash, &device) };
     write_module(path, card, hash, &network)
@@ -375,7 +376,10 @@ pub fn write_sharing_trunk(
 ) -> Result<(), ModelError> {
     let burn = device.burn();
     let failed = |reason: String| ModelError::Write { path: path.to_owned(), reason };
-    let trunk = weights::shipped(&burn).map_err(|error| failed(error.to_string()))?;
+    if !card.trunk.ships() {
+        return Err(failed(format!("its trunk {} does not ship and cannot be shared", card.trunk)));
+    }
+    let trunk = weights::shipped(&burn).map_err(|error| failed(error.to_string()))?.into();
     let trunk = weights::fingerprint(&trunk).map_err(|error| failed(error.to_string()))?;
     let card = Card { shared_trunk: Some(trunk.to_hex().to_string()), ..card.clone() };
     write_module(path, card, hash, &HashAlone { hash: HashWeights::new(hash, &burn) })
@@ -396,7 +400,7 @@ fn write_module(
     let card = serde_json::to_string(&card).map_err(|error| failed(error.to_string()))?;
     // The card alone: several entries would be written in another order each time.
     let store = SafetensorsStore::from_bytes(None).clear_metadata().metadata(CARD, card);
-    let mut store = store.with_to_adapter(half_precision());
+    let mut store = store.with_to_adapter(half_precision()).skip_enum_variants(true);
     module.save_into(&mut store).map_err(|error| failed(error.to_string()))?;
     let bytes = store.get_bytes().map_err(|error| failed(error.to_string()))?;
     file::write_whole(path, |out| out.write_all(&bytes)).map_err(|error| failed(error.to_string()))
@@ -437,6 +441,9 @@ fn read_card(path: &Path, bytes: &[u8]) -> Result<Card, ModelError> {
     let card: Card = serde_json::from_str(text).map_err(damaged)?;
     if card.shared_trunk.is_some() && card.parts > 0 {
         return Err(unfit("its card names parts, which the trunk it shares has not".to_owned()));
+    }
+    if card.shared_trunk.is_some() && !card.trunk.ships() {
+        return Err(unfit(format!("it shares the trunk {}, which does not ship", card.trunk)));
     }
     if card.parts > MAX_PARTS {
         return Err(unfit(format!("its card names {} parts, more than {MAX_PARTS}", card.parts)));

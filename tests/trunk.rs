@@ -12,8 +12,7 @@ mod common;
 use std::path::Path;
 
 use barbule::device::Device;
-use barbule::trunk::efficientnet_lite::pool;
-use barbule::trunk::{EfficientNetLite0, weights};
+use barbule::trunk::{EfficientNetLite0, Trunk, TrunkKind, pool, weights};
 use burn::tensor::{Tensor, TensorData};
 use safetensors::SafeTensors;
 
@@ -55,7 +54,7 @@ fn error(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// Errors of the stem's map and of the pooled features against the golden file.
-fn errors_against_golden(trunk: &EfficientNetLite0, device: &Device) -> [f32; 2] {
+fn errors_against_golden(trunk: &Trunk, device: &Device) -> [f32; 2] {
     let map = trunk.stem.forward(input(device));
     let (shape, stem) = golden("stem");
     assert_eq!(map.dims().as_slice(), shape);
@@ -68,7 +67,7 @@ fn errors_against_golden(trunk: &EfficientNetLite0, device: &Device) -> [f32; 2]
 #[test]
 fn the_shipped_weights_give_the_released_features() {
     let trunk = weights::shipped(&Device::Cpu.burn()).unwrap().fold();
-    let [stem, pooled] = errors_against_golden(&trunk, &Device::Cpu);
+    let [stem, pooled] = errors_against_golden(&trunk.into(), &Device::Cpu);
     println!("half precision on the CPU: stem {stem:.2e}, pooled {pooled:.2e}");
     assert!(stem < 0.01 && pooled < 0.01, "stem {stem}, pooled {pooled}");
 }
@@ -136,7 +135,7 @@ fn the_gpu_agrees_with_the_cpu() {
     }
 }
 
-/// Reads the released weights in single precision from the file that
+/// Reads the released weights in single precision, .pth or .safetensors, from the file that
 /// `BARBULE_LITE0_WEIGHTS` names; they are too large to ship.
 #[test]
 #[ignore = "needs the released weights: BARBULE_LITE0_WEIGHTS=FILE"]
@@ -145,7 +144,8 @@ fn the_released_weights_give_the_released_features() {
     let required = std::env::var("BARBULE_REQUIRE_GPU").is_ok_and(|v| v == "1");
     let gpu = required.then(common::gpu).flatten();
     for device in [Some(Device::Cpu), gpu].into_iter().flatten() {
-        let plain = weights::import(Path::new(&file), &device.burn()).unwrap();
+        let kind = Some(TrunkKind::EfficientNetLite0);
+        let plain = weights::import(Path::new(&file), kind, &device.burn()).unwrap();
         for (form, trunk) in [("folded", plain.clone().fold()), ("as trained", plain)] {
             let [stem, pooled] = errors_against_golden(&trunk, &device);
             println!("single precision, {form}, {device}: stem {stem:.2e}, pooled {pooled:.2e}");

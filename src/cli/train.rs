@@ -24,6 +24,7 @@ use crate::train::{
     EpochReport, Fitted, Init, LearnMethod, LearnPlan, Learned, Optimiser, Outlook, Recipe,
     Schedule, ShallowPlan, Trained, Watcher, fit_shallow, learn,
 };
+use crate::trunk::TrunkKind;
 
 /// Fit a model to labelled photos
 ///
@@ -66,7 +67,11 @@ pub struct Args {
     /// recipe 160]
     #[arg(long, value_name = "PIXELS")]
     size: Option<u32>,
-    /// Trunk weights of your own instead of the shipped ones (see `barbule weights import`)
+    /// The pretrained network: efficientnet-lite0, which ships, or resnet18 or resnet50, whose
+    /// weights you name with --weights
+    #[arg(long, default_value = "efficientnet-lite0", value_name = "TRUNK")]
+    trunk: TrunkKind,
+    /// The trunk's weights, as `barbule weights import` writes them [default: the shipped ones]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     weights: Option<PathBuf>,
     /// lsh, whitened-lsh, itq, lda-itq: leave the shipped trunk out of the model file, which
@@ -184,7 +189,7 @@ pub struct Network {
 pub enum Part {
     /// All of it; every image is decoded anew each time
     Full,
-    /// The last five blocks of the trunk, and what the method adds
+    /// The last blocks of the trunk, behind stride 16, and what the method adds
     Refine,
     /// Only what the method adds: the hash, and for exchnet the attention
     Head,
@@ -331,6 +336,7 @@ fn shallow(
         bits: args.bits,
         seed: args.seed,
         size: args.size.unwrap_or(224),
+        trunk: args.trunk,
         weights: args.weights.clone(),
         share_trunk: args.share_trunk,
         licence: args.licence.clone(),
@@ -358,6 +364,7 @@ fn network(
     let plan = LearnPlan {
         bits: args.bits,
         seed: args.seed,
+        trunk: args.trunk,
         weights: args.weights.clone(),
         limits: context.limits,
         ..options.plan(method, args.size)?

@@ -10,7 +10,7 @@ use clap::{Subcommand, ValueHint};
 
 use super::Context;
 use crate::device::Device;
-use crate::trunk::weights;
+use crate::trunk::{TrunkKind, weights};
 
 /// Convert published trunk weights
 #[derive(Debug, clap::Args)]
@@ -21,14 +21,25 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Read EfficientNet-Lite0 weights (.safetensors, with the released names) and write Barbule's file
+    /// Read published weights and write Barbule's file
+    ///
+    /// FILE is one of
+    ///   torchvision's ResNet-18 or ResNet-50 (.pth), or timm's (.safetensors)
+    ///   the released EfficientNet-Lite0 (.pth), or the same as .safetensors
+    ///
+    /// A file that PyTorch saved is read without running anything in it.
     #[command(
-        after_help = "Example: barbule weights import lite0.safetensors --out trunk.safetensors --half"
+        verbatim_doc_comment,
+        after_help = "Example: barbule weights import resnet50-0676ba61.pth --out resnet50.safetensors --half"
     )]
     Import {
         /// The published weights
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         file: PathBuf,
+        /// The trunk that it must be of: efficientnet-lite0, resnet18 or resnet50 [default: as
+        /// the names in the file say]
+        #[arg(long, value_name = "TRUNK")]
+        trunk: Option<TrunkKind>,
         /// The file to write
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         out: PathBuf,
@@ -39,17 +50,18 @@ enum Command {
 }
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
-    let Command::Import { file, out, half } = &args.command;
+    let Command::Import { file, trunk, out, half } = &args.command;
     // Conversion needs no speed, so no graphics driver either.
-    let trunk = weights::import(file, &Device::Cpu.burn())?;
+    let trunk = weights::import(file, *trunk, &Device::Cpu.burn())?;
     weights::save(&trunk, out, *half)?;
     let bytes = std::fs::metadata(out)?.len();
     if context.json {
-        context.print_json(
-            &serde_json::json!({ "file": out.display().to_string(), "bytes": bytes, "half": half }),
-        )?;
+        context.print_json(&serde_json::json!({
+            "file": out.display().to_string(), "trunk": trunk.kind().name(), "bytes": bytes,
+            "half": half,
+        }))?;
     } else {
-        context.print(format_args!("{}: {bytes} bytes", out.display()))?;
+        context.print(format_args!("{}: {}, {bytes} bytes", out.display(), trunk.kind()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

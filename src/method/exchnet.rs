@@ -163,7 +163,7 @@ mod tests {
 
     fn features(maps: Tensor<4>, parts: usize) -> PartFeatures {
         let [n, channels, ..] = maps.dims();
-        let local = crate::trunk::efficientnet_lite::pool(maps.clone());
+        let local = crate::trunk::pool(maps.clone());
         let attention = Tensor::zeros([n / parts, parts, 2, 2], &maps.device());
         PartFeatures { attention, local: local.reshape([n / parts, parts, channels]), maps }
     }

@@ -12,8 +12,7 @@ use burn::module::{Module, Param};
 use burn::prelude::*;
 use burn::tensor::activation::relu;
 
-use crate::trunk::EfficientNetLite0;
-use crate::trunk::efficientnet_lite::{ConvNorm, Refine, STEM_CHANNELS, Stem, pool};
+use crate::trunk::{ConvNorm, EfficientNetLite0, Refine, Stem, Trunk, TrunkKind, pool};
 
 /// 1×1 down, 3×3, 1×1 up, and the input added: ReLU behind each.
 #[derive(Module, Debug)]
@@ -107,7 +106,8 @@ pub struct PartFeatures {
 impl Parts {
     /// Parts whose local refinement starts as a copy of `refine`.
     pub fn new(parts: usize, refine: Refine, device: &Device) -> Self {
-        Self { attention: Attention::new(STEM_CHANNELS, parts, device), local: refine }
+        let channels = refine.input_channels();
+        Self { attention: Attention::new(channels, parts, device), local: refine }
     }
 
     /// Attention, and what it finds.
@@ -156,17 +156,24 @@ pub struct Extractor {
     pub parts: Option<Parts>,
 }
 
+impl From<Trunk> for Extractor {
+    /// A trunk alone: pooled features.
+    fn from(trunk: Trunk) -> Self {
+        Self { stem: trunk.stem, refine: trunk.refine, parts: None }
+    }
+}
+
 impl From<EfficientNetLite0> for Extractor {
     /// A trunk alone: pooled features.
     fn from(trunk: EfficientNetLite0) -> Self {
-        Self { stem: trunk.stem, refine: trunk.refine, parts: None }
+        Trunk::from(trunk).into()
     }
 }
 
 impl Extractor {
     /// A network with random weights, to be filled from a file; 0 parts for none.
-    pub fn new(parts: usize, device: &Device) -> Self {
-        let EfficientNetLite0 { stem, refine } = EfficientNetLite0::new(device);
+    pub fn new(trunk: TrunkKind, parts: usize, device: &Device) -> Self {
+        let Trunk { stem, refine, .. } = Trunk::new(trunk, device);
         let found = (parts > 0).then(|| Parts::new(parts, refine.clone(), device));
         Self { stem, refine, parts: found }
     }

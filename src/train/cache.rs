@@ -29,7 +29,7 @@ use crate::encoder::EncodeError;
 use crate::file;
 use crate::image::{self, Limits, Preprocess};
 use crate::task::Task;
-use crate::trunk::efficientnet_lite::{POOLED, Refine, STEM_CHANNELS, Stem, pool};
+use crate::trunk::{Refine, Stem, TrunkKind, pool};
 
 /// Marks the file, and its version.
 const MAGIC: &[u8; 8] = b"BRBSTEM1";
@@ -87,6 +87,8 @@ impl FeatureCache {
 
 /// What the cache is made from.
 pub struct Source<'a> {
+    /// Which trunk the stem is of.
+    pub trunk: TrunkKind,
     /// The stem, norms folded, on `device`.
     pub stem: &'a Stem,
     /// What follows it, norms folded, where features are wanted instead of maps.
@@ -147,7 +149,10 @@ impl Source<'_> {
 
     fn dims(&self) -> [usize; 3] {
         let side = self.preprocess.size().div_ceil(16) as usize;
-        if self.refine.is_some() { [POOLED, 1, 1] } else { [STEM_CHANNELS, side, side] }
+        match self.refine {
+            Some(_) => [self.trunk.pooled(), 1, 1],
+            None => [self.trunk.stem_channels(), side, side],
+        }
     }
 
     /// Positions of the images that decode, and the others.

@@ -15,7 +15,7 @@ use super::plan::LearnPlan;
 use crate::device::Device;
 use crate::method::exchnet::Exchange;
 use crate::method::parts::Parts;
-use crate::trunk::efficientnet_lite::{POOLED, Stem};
+use crate::trunk::Stem;
 
 /// Images per pass when class anchors are computed.
 const ANCHOR_BATCH: usize = 64;
@@ -41,7 +41,7 @@ pub(super) fn anchors(
     let net = net.valid();
     let Some(parts) = net.parts.map(Parts::fold) else { return Ok(Vec::new()) };
     let stem = net.stem.map(Stem::fold);
-    let width = plan.method.parts() * POOLED;
+    let width = plan.method.parts() * plan.trunk.pooled();
     let classes = labels.iter().flatten().max().map_or(0, |label| *label as usize + 1);
     let (mut sums, mut counts) = (vec![0.0f64; classes * width], vec![0usize; classes]);
     let all: Vec<usize> = (0..labels.len()).collect();
@@ -73,16 +73,16 @@ pub(super) fn draw(
     epoch: usize,
     device: &Device,
 ) -> Exchange {
-    let (parts, count) = (plan.method.parts(), images.len());
+    let (parts, count, pooled) = (plan.method.parts(), images.len(), plan.trunk.pooled());
     let mut keep = Vec::with_capacity(count * parts);
-    let mut own = Vec::with_capacity(count * parts * POOLED);
+    let mut own = Vec::with_capacity(count * parts * pooled);
     for image in images {
         keep.extend(kept_parts(plan.seed, epoch, *image, parts));
-        own.extend(mean_of_rows(anchors, parts * POOLED, &labels[*image]));
+        own.extend(mean_of_rows(anchors, parts * pooled, &labels[*image]));
     }
     let device = device.burn().autodiff();
     let keep = TensorData::new(keep, [count, parts, 1]);
-    let own = TensorData::new(own, [count, parts, POOLED]);
+    let own = TensorData::new(own, [count, parts, pooled]);
     Exchange { keep: Tensor::from_data(keep, &device), anchors: Tensor::from_data(own, &device) }
 }
 

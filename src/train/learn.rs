@@ -27,11 +27,8 @@ use crate::method::parts::Extractor;
 use crate::method::{LinearHash, MethodError};
 use crate::model::{self, Card};
 use crate::task::Task;
-use crate::trunk::efficientnet_lite::{Refine, Stem};
-use crate::trunk::{EfficientNetLite0, TrunkKind, weights};
+use crate::trunk::{Refine, Stem, Trunk, weights};
 
-/// The trunk that networks stand on.
-const TRUNK: TrunkKind = TrunkKind::EfficientNetLite0;
 /// Steps that are timed to turn minutes into images; the last one counts.
 const TIMED: usize = 3;
 /// The share of the time that steps get: sweeps, anchors and checkpoints take the rest.
@@ -175,15 +172,14 @@ pub fn learn(
         program: env!("CARGO_PKG_VERSION").to_owned(),
         method: plan.method.name().to_owned(),
         bits: plan.bits,
-        trunk: TRUNK,
+        trunk: plan.trunk,
         parts: plan.method.parts(),
         preprocess: prepared.preprocess.clone(),
         classes: dataset.classes.clone(),
         data: data_card(dataset, &kept),
         seed: plan.seed,
         figures: figures.map(|(name, value)| (name.to_owned(), value)).into_iter().collect(),
-        licence: "trunk: Apache-2.0 (EfficientNet-Lite0); the rest: as its training data"
-            .to_owned(),
+        licence: format!("trunk: {}; the rest: as its training data", plan.trunk.licence()),
         shared_trunk: None,
         learned: run.learned()?,
     };
@@ -198,7 +194,7 @@ pub fn learn(
 /// What the training images pass through before they are learned from.
 pub(super) struct Prepared {
     /// The pretrained trunk.
-    pub trunk: EfficientNetLite0,
+    pub trunk: Trunk,
     /// Its stem, norms folded.
     stem: Stem,
     /// Its refine part, where it is never run again.
@@ -214,8 +210,8 @@ impl Prepared {
     /// # Errors
     /// When the weights or the input size are unusable.
     pub fn new(plan: &LearnPlan, device: &Device) -> Result<Self, TrainError> {
-        let preprocess = TRUNK.preprocess(plan.size)?;
-        let trunk = open_trunk(plan.weights.as_deref(), device)?;
+        let preprocess = plan.trunk.preprocess(plan.size)?;
+        let trunk = open_trunk(plan.trunk, plan.weights.as_deref(), device)?;
         Ok(Self {
             stem: trunk.stem.clone().fold(),
             refine: plan.learns_from_features().then(|| trunk.refine.clone().fold()),
@@ -234,6 +230,7 @@ impl Prepared {
         device: &'a Device,
     ) -> Source<'a> {
         Source {
+            trunk: self.trunk.kind(),
             stem: &self.stem,
             refine: self.refine.as_ref(),
             weights: self.weights,
@@ -269,7 +266,7 @@ fn pace(
     plan: &LearnPlan,
     images: &Images<'_>,
     labels: &[Vec<u32>],
-    trunk: &EfficientNetLite0,
+    trunk: &Trunk,
     device: &Device,
 ) -> Result<f64, TrainError> {
     let length = plan.length(labels.len(), None);

@@ -9,14 +9,11 @@ use super::TrainError;
 use super::plan::{LearnPlan, Optimiser, Trained};
 use crate::device::Device;
 use crate::encoder::EncodeError;
-use crate::trunk::efficientnet_lite::{POOLED, activations};
 
 /// Bytes of a number.
 const NUMBER: u64 = 4;
 /// What the process takes besides (bytes): code, buffers, images that are made ready.
 const BASE: u64 = 300 << 20;
-/// Numbers in the stem and in the refine part.
-const WEIGHTS: [u64; 2] = [380_000, 3_000_000];
 
 /// About how many bytes training takes, on the CPU or on a graphics adapter.
 ///
@@ -24,7 +21,7 @@ const WEIGHTS: [u64; 2] = [380_000, 3_000_000];
 /// much again while they pass. Burn's operations on a graphics adapter, where a norm is
 /// several, keep about three times as much.
 pub(super) fn estimate(plan: &LearnPlan, device: &Device) -> u64 {
-    let [stem, refine] = activations(plan.size as usize).map(|n| n as u64);
+    let [stem, refine] = plan.trunk.activations(plan.size as usize).map(|n| n as u64);
     let parts = plan.method.parts() as u64;
     let stem = if plan.trained == Trained::Full { stem } else { 0 };
     let passes = match plan.trained {
@@ -40,8 +37,9 @@ pub(super) fn estimate(plan: &LearnPlan, device: &Device) -> u64 {
         Optimiser::Sgd => 3,
     };
     let branches = 1 + u64::from(parts > 0);
-    let linear = POOLED as u64 * (1 + parts) * plan.bits as u64;
-    let weights = (WEIGHTS[0] + WEIGHTS[1] * branches + linear) * NUMBER * copies;
+    let linear = plan.trunk.pooled() as u64 * (1 + parts) * plan.bits as u64;
+    let [in_stem, in_refine] = plan.trunk.weights().map(|n| n as u64);
+    let weights = (in_stem + in_refine * branches + linear) * NUMBER * copies;
     BASE + kept + weights
 }
 
@@ -100,6 +98,7 @@ mod tests {
     use super::*;
     use crate::method::exchnet;
     use crate::train::plan::{LearnMethod, Recipe};
+    use crate::trunk::TrunkKind;
 
     fn plan(trained: Trained) -> LearnPlan {
         let method = LearnMethod::ExchNet(exchnet::Options::default());
@@ -113,6 +112,8 @@ mod tests {
         assert!(of(Trained::Refine) < of(Trained::Full));
         let larger = LearnPlan { batch: 64, ..plan(Trained::Refine) };
         assert!(estimate(&larger, &Device::Cpu) > of(Trained::Refine));
+        let wider = LearnPlan { trunk: TrunkKind::ResNet50, ..plan(Trained::Refine) };
+        assert!(estimate(&wider, &Device::Cpu) > of(Trained::Refine));
     }
 
     #[test]

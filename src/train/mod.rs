@@ -34,7 +34,7 @@ use crate::method::asymmetric::OneKind;
 use crate::model::{DataCard, ModelError};
 use crate::task::Task;
 use crate::trunk::weights::WeightsError;
-use crate::trunk::{EfficientNetLite0, weights};
+use crate::trunk::{Trunk, TrunkKind, weights};
 
 pub use evaluate::{Evaluation, Split, evaluate};
 pub use learn::{EpochReport, Learned, Outlook, Watcher, checkpoint_path, learn};
@@ -163,11 +163,12 @@ pub struct Unreadable {
 
 /// The trunk in a file or the shipped one, in the half precision that a model file
 /// holds: what is fitted to it is fitted to what will be read back.
-fn open_trunk(file: Option<&Path>, device: &Device) -> Result<EfficientNetLite0, TrainError> {
+fn open_trunk(kind: TrunkKind, file: Option<&Path>, device: &Device) -> Result<Trunk, TrainError> {
     let burn = device.burn();
     let trunk = match file {
-        Some(path) => weights::load(path, &burn)?,
-        None => weights::shipped(&burn)?,
+        Some(path) => weights::load(path, kind, &burn)?,
+        None if kind.ships() => weights::shipped(&burn)?.into(),
+        None => return Err(WeightsError::NotShipped(kind).into()),
     };
     Ok(weights::rounded(trunk, &burn)?)
 }

@@ -18,8 +18,7 @@ use crate::encoder::EncodeError;
 use crate::method::exchnet;
 use crate::method::learner::{Learner, Moment, Seen};
 use crate::method::parts::Parts;
-use crate::trunk::efficientnet_lite::{POOLED, Refine, Stem, pool};
-use crate::trunk::{EfficientNetLite0, weights};
+use crate::trunk::{Refine, Stem, Trunk, pool, weights};
 
 /// What is trained.
 #[derive(Module, Debug)]
@@ -36,15 +35,11 @@ impl Net {
     ///
     /// # Errors
     /// When the weights cannot be copied.
-    pub fn new(
-        plan: &LearnPlan,
-        trunk: &EfficientNetLite0,
-        device: &BurnDevice,
-    ) -> Result<Self, TrainError> {
+    pub fn new(plan: &LearnPlan, trunk: &Trunk, device: &BurnDevice) -> Result<Self, TrainError> {
         // A clone would share its weights and running statistics; a second reading does not.
         let copy = || weights::rounded(trunk.clone(), device);
         let training = device.clone().autodiff();
-        let EfficientNetLite0 { stem, refine } = copy()?.train();
+        let Trunk { stem, refine, .. } = copy()?.train();
         let stem = (plan.trained == Trained::Full).then_some(stem);
         let parts = match plan.method.exchnet() {
             None => None,
@@ -63,7 +58,7 @@ impl Net {
                 (refine.freeze(), parts.map(frozen))
             }
         };
-        let features = POOLED * (1 + plan.method.parts());
+        let features = trunk.kind().pooled() * (1 + plan.method.parts());
         let linear = LinearConfig::new(features, plan.bits).with_bias(false).init(&training);
         let mut linear = new_weights(linear, plan.seed);
         linear.bias = Some(Param::from_tensor(Tensor::zeros([plan.bits], &training)));
@@ -131,8 +126,8 @@ pub(super) struct Output {
 /// What one pass through the network takes.
 #[derive(Clone)]
 pub(super) struct Input {
-    /// Pixels `[batch, 3, S, S]`, the stem's maps `[batch, 112, ⌈S/16⌉, ⌈S/16⌉]`, or pooled
-    /// features `[batch, 1280, 1, 1]`.
+    /// Pixels `[batch, 3, S, S]`, the stem's maps `[batch, C, ⌈S/16⌉, ⌈S/16⌉]`, or pooled
+    /// features `[batch, F, 1, 1]`.
     pub values: Tensor<4>,
     /// Which of these.
     pub begins: Begins,

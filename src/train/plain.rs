@@ -23,8 +23,8 @@ use crate::method::asymmetric::{Asymmetric, Groups, LearnedCodes};
 use crate::method::exchnet::{self, Exchange};
 use crate::method::learner::{Learner, Moment};
 use crate::method::parts::{Attention, Parts};
-use crate::trunk::efficientnet_lite::{ConvNorm, POOLED, Refine, STEM_CHANNELS};
-use crate::trunk::weights;
+use crate::trunk::efficientnet_lite::{POOLED, STEM_CHANNELS};
+use crate::trunk::{ConvNorm, Refine, Trunk, efficientnet_lite, weights};
 
 const BITS: usize = 6;
 const PARTS: usize = 2;
@@ -132,7 +132,16 @@ fn relu(v: f64) -> f64 {
     v.max(0.0)
 }
 
+/// The trunk that all of this stands on is EfficientNet-Lite0.
+fn lite(refine: &Refine) -> &efficientnet_lite::Refine {
+    match refine {
+        Refine::EfficientNetLite(refine) => refine,
+        Refine::ResNet(_) => panic!("a ResNet"),
+    }
+}
+
 fn refine(weights: &Weights, refine: &Refine, e: &Map) -> Map {
+    let refine = lite(refine);
     let mut x = e.clone();
     for (number, block) in refine.blocks.iter().enumerate() {
         let stride = if number == 0 { 2 } else { 1 };
@@ -272,7 +281,7 @@ fn read(net: &Net) -> Weights {
 
 fn net(method: &LearnMethod, device: &BurnDevice) -> Net {
     let training = device.clone().autodiff();
-    let refine = || weights::shipped(device).unwrap().refine.train();
+    let refine = || Trunk::from(weights::shipped(device).unwrap()).refine.train();
     let parts = matches!(method, LearnMethod::ExchNet(_)).then(|| {
         let mut parts = Parts::new(PARTS, refine(), &training);
         parts.attention = new_weights(parts.attention, 3);
@@ -402,6 +411,7 @@ fn trainable(net: &Net) -> Vec<ParamId> {
         vec![conv.weight.id, norm.gamma.id, norm.beta.id]
     };
     let of_refine = |refine: &Refine| -> Vec<ParamId> {
+        let refine = lite(refine);
         let blocks = refine.blocks.iter();
         let convs = blocks.flat_map(|b| b.expand.iter().chain([&b.depthwise, &b.project]));
         convs.chain([&refine.head]).flat_map(of_conv).collect()

@@ -13,6 +13,7 @@ use crate::image::Limits;
 use crate::method::asymmetric::{Asymmetric, Groups, LearnedCodes};
 use crate::method::learner::Learner;
 use crate::method::{csq, dpsh, exchnet, hashnet, orthohash};
+use crate::trunk::TrunkKind;
 
 /// A method that trains a network, with its options.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -159,7 +160,10 @@ pub struct LearnPlan {
     /// Stop after about this many minutes, the stem's features included: turned into a
     /// number of images by timing a few steps at the start.
     pub minutes: Option<f64>,
-    /// A trunk file instead of the shipped weights.
+    /// The trunk.
+    pub trunk: TrunkKind,
+    /// A trunk file instead of the shipped weights; trunks whose weights do not ship need
+    /// one.
     pub weights: Option<PathBuf>,
     /// Where the stem's features are kept.
     pub cache: PathBuf,
@@ -196,6 +200,7 @@ impl LearnPlan {
             weight_decay: 1e-4,
             images: None,
             minutes: None,
+            trunk: TrunkKind::EfficientNetLite0,
             weights: None,
             cache,
             limits: Limits::default(),

@@ -27,7 +27,10 @@ pub struct ShallowPlan {
     pub seed: u64,
     /// Width and height of the trunk's input, in pixels.
     pub size: u32,
-    /// A trunk file instead of the shipped weights.
+    /// The trunk.
+    pub trunk: TrunkKind,
+    /// A trunk file instead of the shipped weights; trunks whose weights do not ship need
+    /// one.
     pub weights: Option<PathBuf>,
     /// Leave the trunk, which must be the shipped one, out of the file.
     pub share_trunk: bool,
@@ -41,7 +44,9 @@ impl ShallowPlan {
     /// `method` at `bits` with seed 1, the shipped trunk at 224² and the usual limits.
     pub fn new(method: Shallow, bits: usize) -> Self {
         let (weights, licence, limits) = (None, None, Limits::default());
-        Self { method, bits, seed: 1, size: 224, weights, share_trunk: false, licence, limits }
+        let trunk = TrunkKind::EfficientNetLite0;
+        let (seed, size, share_trunk) = (1, 224, false);
+        Self { method, bits, seed, size, trunk, weights, share_trunk, licence, limits }
     }
 }
 
@@ -70,9 +75,9 @@ pub fn fit_shallow(
     if plan.method.needs_labels() && dataset.classes.len() < 2 {
         return Err(MethodError::Classes(dataset.classes.len()).into());
     }
-    let kind = TrunkKind::EfficientNetLite0;
+    let kind = plan.trunk;
     let preprocess = kind.preprocess(plan.size)?;
-    let trunk = open_trunk(plan.weights.as_deref(), device)?;
+    let trunk = open_trunk(kind, plan.weights.as_deref(), device)?;
     let encoder = Encoder::new(trunk.clone().into(), preprocess.clone(), device.clone());
     let begun = Instant::now();
     let split = split_features(&encoder, "training", &dataset.train, &plan.limits, task)?;
@@ -99,7 +104,8 @@ pub fn fit_shallow(
             .into_iter()
             .collect::<BTreeMap<_, _>>(),
         licence: format!(
-            "trunk: Apache-2.0 (EfficientNet-Lite0); hash: {}",
+            "trunk: {}; hash: {}",
+            kind.licence(),
             plan.licence.as_deref().unwrap_or("as its training data")
         ),
         shared_trunk: None,

@@ -7,17 +7,14 @@ in two at stride 16: the stem (entry convolution and the first 11 blocks) and th
 refine part (the last 5 blocks and the head convolution).
 */
 
-use burn::module::{Module, Param};
-use burn::nn::{BatchNorm, BatchNormConfig, Initializer};
+use burn::module::Module;
 use burn::prelude::*;
-use burn::tensor::activation::relu;
 
-use super::ops::{self, Folded};
-#[cfg(feature = "train")]
-use super::train_ops;
+#[cfg(all(test, feature = "train"))]
+use super::conv_norm::relu6;
+pub use super::conv_norm::{ConvNorm, pool};
+use super::ops;
 
-/// Batch norm's ε in the released weights.
-const EPSILON: f64 = 1e-3;
 /// (repeats, kernel, stride of the first, expansion, output channels).
 const STAGES: [(usize, usize, usize, usize, usize); 7] = [
     (1, 3, 1, 1, 16),
@@ -37,110 +34,6 @@ pub(super) const STEM_BLOCKS: usize = 11;
 pub const STEM_CHANNELS: usize = 112;
 /// Channels of the refined map, and length of the pooled feature.
 pub const POOLED: usize = 1280;
-
-/// A convolution without bias and its batch norm, or the same folded into one
-/// convolution with bias.
-#[derive(Module, Debug)]
-pub struct ConvNorm {
-    /// `[output, input / groups, kernel, kernel]`.
-    pub weight: Param<Tensor<4>>,
-    /// `[output]`; there once the norm is folded.
-    pub bias: Option<Param<Tensor<1>>>,
-    /// There until the norm is folded.
-    pub norm: Option<BatchNorm>,
-    #[module(skip)]
-    stride: usize,
-    #[module(skip)]
-    groups: usize,
-}
-
-impl ConvNorm {
-    /// A convolution of `[input, output]` channels with "same" padding, and its norm.
-    pub(crate) fn new(
-        [input, output]: [usize; 2],
-        kernel: usize,
-        stride: usize,
-        groups: usize,
-        device: &Device,
-    ) -> Self {
-        let shape = [output, input / groups, kernel, kernel];
-        let fan_out = kernel * kernel * output / groups;
-        let init = Initializer::Normal { mean: 0.0, std: (2.0 / fan_out as f64).sqrt() };
-        Self {
-            weight: init.init(shape, device),
-            bias: None,
-            norm: Some(BatchNormConfig::new(output).with_epsilon(EPSILON).init(device)),
-            stride,
-            groups,
-        }
-    }
-
-    /// The convolution, its norm, and ReLU6 if asked for.
-    pub(crate) fn forward(&self, x: Tensor<4>, activate: bool) -> Tensor<4> {
-        #[cfg(feature = "train")]
-        if train_ops::on_training_cpu(&x)
-            && let (Some(norm), Some(depthwise)) = (&self.norm, self.simple())
-        {
-            let x = train_ops::conv(x, self.weight.val(), self.stride, depthwise);
-            if norm.training.is_enabled() {
-                return train_ops::norm(x, norm, activate);
-            }
-            let x = norm.forward(x);
-            return if activate { relu6(x) } else { x };
-        }
-        let x = self.forward_generic(x);
-        if activate { relu6(x) } else { x }
-    }
-
-    /// The convolution and its norm by Burn's own operations.
-    fn forward_generic(&self, x: Tensor<4>) -> Tensor<4> {
-        let bias = self.bias.as_ref().map(|b| b.val());
-        let x = ops::conv_same(x, self.weight.val(), bias, self.stride, self.groups);
-        match &self.norm {
-            Some(norm) => norm.forward(x),
-            None => x,
-        }
-    }
-
-    /// Whether this is a depthwise convolution (`true`), a 1×1 one (`false`), or neither.
-    #[cfg(feature = "train")]
-    fn simple(&self) -> Option<bool> {
-        let [output, input, kernel, _] = self.weight.val().dims();
-        match (input, kernel) {
-            (1, _) if output == self.groups => Some(true),
-            (_, 1) if self.groups == 1 && self.stride == 1 => Some(false),
-            _ => None,
-        }
-    }
-
-    /// Folds the norm: `w' = w·γ/√(σ²+ε)`, `b' = β − μ·γ/√(σ²+ε)`.
-    pub(crate) fn fold(self) -> Self {
-        let Some(norm) = self.norm else { return self };
-        let scale = norm.gamma.val() / (norm.running_var.value() + norm.epsilon).sqrt();
-        let bias = norm.beta.val() - norm.running_mean.value() * scale.clone();
-        let [output] = scale.dims();
-        let weight = self.weight.val() * scale.reshape([output, 1, 1, 1]);
-        Self {
-            weight: Param::from_tensor(weight),
-            bias: Some(Param::from_tensor(bias)),
-            norm: None,
-            ..self
-        }
-    }
-
-    fn folded(&self) -> Option<Folded> {
-        let bias = self.bias.as_ref()?.val();
-        Some(Folded { weight: self.weight.val(), bias })
-    }
-}
-
-/// ReLU6, composed of two comparisons with constants.
-///
-/// `6 − relu(6 − relu(x))` has the value and the gradient of `clamp(x, 0, 6)`, which
-/// Burn's CPU backend runs several times slower.
-fn relu6(x: Tensor<4>) -> Tensor<4> {
-    relu(relu(x).neg() + 6.0).neg() + 6.0
-}
 
 /// An inverted residual block: expansion, depthwise convolution, projection.
 #[derive(Module, Debug)]
@@ -317,11 +210,6 @@ pub(crate) fn activations(size: usize) -> [usize; 2] {
     }
     kept[1] += 2 * POOLED * side * side;
     kept
-}
-
-/// Global average pooling: `[batch, channels, H, W]` to `[batch, channels]`.
-pub fn pool(x: Tensor<4>) -> Tensor<2> {
-    x.mean_dims(&[2, 3]).flatten(1, 3)
 }
 
 #[cfg(all(test, feature = "train"))]

@@ -19,7 +19,7 @@ use crate::encoder::Encoder;
 use crate::image::is_image_path;
 use crate::task::Task;
 use crate::train::{LearnPlan, StepTimes, time_training};
-use crate::trunk::{TrunkKind, weights};
+use crate::trunk::{Trunk, TrunkKind, weights};
 
 /// Measure this machine
 #[derive(Debug, clap::Args)]
@@ -30,9 +30,12 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Images per second through the shipped trunk, alone and with decoding
+    /// Images per second through a trunk, alone and with decoding
     #[command(after_help = "Example: barbule bench encode --device cpu --images ~/Pictures")]
     Encode {
+        /// efficientnet-lite0, resnet18 or resnet50; with random weights if none ship
+        #[arg(long, default_value = "efficientnet-lite0", value_name = "TRUNK")]
+        trunk: TrunkKind,
         /// Width and height of the input, in pixels
         #[arg(long, default_value_t = 224, value_name = "PIXELS")]
         size: u32,
@@ -72,8 +75,9 @@ enum Command {
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     match &args.command {
-        Command::Encode { size, batch, repeats, images } => {
-            encode(context, *size, (*batch).max(1), (*repeats).max(1), images.as_ref())?;
+        Command::Encode { trunk, size, batch, repeats, images } => {
+            let (batch, repeats) = ((*batch).max(1), (*repeats).max(1));
+            encode(context, *trunk, *size, batch, repeats, images.as_ref())?;
         }
         Command::Rank(args) => rank::run(context, args)?,
         Command::Train { method, size, warm_up, network } => {
@@ -85,15 +89,18 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
 
 fn encode(
     context: &Context,
+    kind: TrunkKind,
     size: u32,
     batch: usize,
     repeats: usize,
     images: Option<&PathBuf>,
 ) -> Result<()> {
     let device = context.device()?;
-    let kind = TrunkKind::EfficientNetLite0;
     let preprocess = kind.preprocess(size)?;
-    let trunk = weights::shipped(&device.burn())?;
+    let trunk = match kind.ships() {
+        true => weights::shipped(&device.burn())?.into(),
+        false => Trunk::new(kind, &device.burn()),
+    };
     let encoder = Encoder::new(trunk.into(), preprocess.clone(), device.clone());
     let wave = |i: usize| (i as f32 * 0.7).sin();
     let inputs: Vec<f32> = (0..batch * preprocess.values()).map(wave).collect();
