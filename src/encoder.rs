@@ -7,6 +7,7 @@ the others; it comes back with its reason.
 
 use std::path::PathBuf;
 
+use ::image::RgbImage;
 use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 
@@ -115,13 +116,24 @@ impl Encoder {
         limits: &Limits,
         task: &Task<'_>,
     ) -> Result<FileFeatures, EncodeError> {
+        self.features_of(files, |path| image::open(path, limits), task)
+    }
+
+    /// The same of images that lie in other ways; `open` gives each of them.
+    ///
+    /// # Errors
+    /// When the device fails or the work is stopped; unreadable images are no error.
+    pub fn features_of<T: Sync>(
+        &self,
+        images: &[T],
+        open: impl Fn(&T) -> Result<RgbImage, ImageError> + Sync,
+        task: &Task<'_>,
+    ) -> Result<FileFeatures, EncodeError> {
         let mut all = FileFeatures::default();
-        task.step(0, files.len())?;
-        for (batch, files_) in files.chunks(BATCH).enumerate() {
-            let open = |path: &PathBuf| {
-                image::open(path, limits).map(|image| self.preprocess.apply(&image))
-            };
-            let opened: Vec<_> = files_.par_iter().map(open).collect();
+        task.step(0, images.len())?;
+        for (batch, some) in images.chunks(BATCH).enumerate() {
+            let open = |image: &T| open(image).map(|image| self.preprocess.apply(&image));
+            let opened: Vec<_> = some.par_iter().map(open).collect();
             let mut inputs = Vec::with_capacity(opened.len() * self.preprocess.values());
             for (position, opened) in (batch * BATCH..).zip(opened) {
                 match opened {
@@ -133,7 +145,7 @@ impl Encoder {
                 }
             }
             all.values.extend(self.features(inputs)?);
-            task.step(batch * BATCH + files_.len(), files.len())?;
+            task.step(batch * BATCH + some.len(), images.len())?;
         }
         Ok(all)
     }

@@ -433,7 +433,7 @@ fn wrong_usage_is_explained_with_status_2() {
     let said = env.misused(&["train", "magic", "--data", "d", "--out", "m"]);
     assert!(said.contains("'magic'") && said.contains("lsh, whitened-lsh, itq, lda-itq"), "{said}");
     assert!(env.misused(&train(&["--device", "cuda"])).contains("'cuda' is not one of auto, gpu"));
-    assert!(env.misused(&train(&["--layout", "zip"])).contains("grocery, folder, cub"));
+    assert!(env.misused(&train(&["--layout", "zip"])).contains("folder, photos, grocery, cub"));
     assert!(env.misused(&["search"]).contains("required"));
     assert!(env.misused(&["search", "a.png", "--code", "00"]).contains("cannot be used with"));
     assert!(env.misused(&["fly"]).contains("'fly'"));

@@ -18,9 +18,10 @@ use crate::model::Model;
 use crate::task::Task;
 use crate::train::{Split, evaluate};
 
-/// Measure a model: queries of the test split against the training images
+/// Measure a model: queries of the test split against the database
 ///
-/// Relevant is what has the query's class. All figures are expectations over random
+/// The database are the training images, or all but the queries where the data set has more.
+/// Relevant is what has the query's class, or one of its classes. All figures are expectations over random
 /// orders of images at the same distance, so short codes gain nothing by luck.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule eval --model birds.safetensors --data birds/ --json")]
@@ -31,7 +32,8 @@ pub struct Args {
     /// The labelled photos
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     data: PathBuf,
-    /// How the data lie: grocery, folder or cub; found by looking if left out
+    /// How the data lie: folder, or a published data set as `barbule data` lists them; found by
+    /// looking if left out
     #[arg(long)]
     layout: Option<Layout>,
     /// Which images are queries: test, or val for making choices

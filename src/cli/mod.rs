@@ -9,6 +9,7 @@ mod aviary;
 mod bench;
 mod completions;
 mod context;
+mod data;
 mod demo;
 mod doctor;
 mod encode;
@@ -54,6 +55,7 @@ enum Command {
     Explain(explain::Args),
     Index(index::Args),
     Search(search::Args),
+    Data(data::Args),
     Aviary(aviary::Args),
     Bench(bench::Args),
     Completions(completions::Args),
@@ -76,6 +78,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => explain::run(&context, &args),
         Command::Index(args) => index::run(&context, &args),
         Command::Search(args) => search::run(&context, &args),
+        Command::Data(args) => data::run(&context, &args),
         Command::Aviary(args) => aviary::run(&context, &args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => completions::man(&context, &args),

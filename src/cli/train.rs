@@ -50,8 +50,8 @@ pub struct Args {
     /// The labelled photos: a folder per class, or a published data set's folder
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     data: PathBuf,
-    /// How the data lie: grocery, folder, cub, or photos for images without classes (methods up to
-    /// itq); found by looking if left out
+    /// How the data lie: folder, photos for images without classes (methods up to itq), or a
+    /// published data set as `barbule data` lists them; found by looking if left out
     #[arg(long)]
     layout: Option<Layout>,
     /// Bits per code, 1 to 1024

@@ -7,118 +7,103 @@ a training image. Numbers start at 1. There is no validation split.
 */
 
 use std::collections::HashMap;
+use std::fmt::Display;
+use std::hash::Hash;
 use std::path::{Path, PathBuf};
 
-use super::{Dataset, DatasetError, Layout, List, Once, Sample};
+use super::keyed::Keyed;
+use super::list::{List, Once, folder_with};
+use super::{Dataset, DatasetError, Layout, Sample};
 
 const CLASSES: &str = "classes.txt";
-const IMAGES: &str = "images.txt";
+pub(super) const IMAGES: &str = "images.txt";
 const LABELS: &str = "image_class_labels.txt";
 const SPLIT: &str = "train_test_split.txt";
+/// The lists that tell this layout; `classes.txt` is a name that others have too.
+pub(super) const LISTS: [&str; 3] = [IMAGES, LABELS, SPLIT];
 
 /// The folder with the lists: `root` or the folder that the published archive unpacks to.
 pub(super) fn base(root: &Path) -> Option<PathBuf> {
-    let fits = |folder: &PathBuf| {
-        let lists = [IMAGES, LABELS, SPLIT].iter();
-        lists.filter(|list| folder.join(list).is_file()).count() >= 2
-    };
-    [root.to_path_buf(), root.join("CUB_200_2011")].into_iter().find(fits)
+    folder_with(root, &["CUB_200_2011"], &LISTS, 2)
 }
 
 /// Reads the data set in `root`.
 pub(super) fn read(root: &Path) -> Result<Dataset, DatasetError> {
     let root = base(root).unwrap_or_else(|| root.to_path_buf());
-    let list = |name| List::read(Layout::Cub, &root, name);
-    let (images, labels, split, names) =
-        (list(IMAGES)?, list(LABELS)?, list(SPLIT)?, list(CLASSES)?);
-    let (numbers, classes) = classes(&names)?;
-    let labels = Numbered::read(&labels, "'image number class number'")?;
-    let split = Numbered::read(&split, "'image number 1' or 'image number 0'")?;
-    let mut dataset = Dataset::new(Layout::Cub, &root, classes);
-    let folder = root.join("images");
-    let paths = Numbered::read(&images, "'image number path'")?;
-    labels.no_more_than(&paths)?;
-    split.no_more_than(&paths)?;
-    let mut once = Once::new();
-    for (id, line, path) in &paths.rows {
-        once.check(&images, *line, path)?;
-        let (label_line, label) = labels.get(*id, &images)?;
-        let label = label.parse().ok().and_then(|n: u64| numbers.get(&n).copied());
-        let label = label.ok_or_else(|| {
-            labels
-                .error(label_line, format!("'image number class number' with a class of {CLASSES}"))
-        })?;
-        let sample = Sample { path: images.below(*line, &folder, path)?, labels: vec![label] };
-        match split.get(*id, &images)? {
-            (_, "1") => dataset.train.push(sample),
-            (_, "0") => dataset.test.push(sample),
-            (line, _) => return Err(split.error(line, "1 for train or 0 for test")),
-        }
+    Lists::read(Layout::Cub, &root)?.dataset(Layout::Cub, &root, |key| number(key, 1), 1)
+}
+
+fn number(key: &str, least: u64) -> Option<u64> {
+    key.parse().ok().filter(|id| *id >= least)
+}
+
+/// The four lists, as NABirds has them too.
+pub(super) struct Lists {
+    images: List,
+    labels: List,
+    split: List,
+    classes: List,
+}
+
+impl Lists {
+    /// Reads them all.
+    pub fn read(layout: Layout, root: &Path) -> Result<Self, DatasetError> {
+        let list = |name| List::read(layout, root, name);
+        Ok(Self {
+            images: list(IMAGES)?,
+            labels: list(LABELS)?,
+            split: list(SPLIT)?,
+            classes: list(CLASSES)?,
+        })
     }
-    Ok(dataset)
+
+    /// The data set that they describe. `key` understands the images' numbers, and the
+    /// classes' numbers begin at `least_class`.
+    pub fn dataset<'a, K: Copy + Eq + Hash + Display>(
+        &'a self,
+        layout: Layout,
+        root: &Path,
+        key: impl Fn(&'a str) -> Option<K>,
+        least_class: u64,
+    ) -> Result<Dataset, DatasetError> {
+        let Self { images, labels, split, classes } = self;
+        let (numbers, names) = named(classes, least_class)?;
+        let of_images = |value: &str| format!("'image number {value}', numbered from 1");
+        let labels = Keyed::read(labels, &key, &of_images("class number"))?;
+        let split = Keyed::read(split, &key, &of_images("1' or 'image number 0"))?;
+        let mut dataset = Dataset::new(layout, root, names);
+        let folder = root.join("images");
+        let paths = Keyed::read(images, &key, &of_images("path"))?;
+        labels.no_more_than(&paths, IMAGES)?;
+        split.no_more_than(&paths, IMAGES)?;
+        let mut once = Once::new();
+        for (id, line, path) in &paths.rows {
+            once.check(images, *line, path)?;
+            let (label_line, label) = labels.get(*id, images)?;
+            let label = label.parse().ok().and_then(|n: u64| numbers.get(&n).copied());
+            let label = label.ok_or_else(|| {
+                let expected = format!("'image number class number' with a class of {CLASSES}");
+                labels.error(label_line, expected)
+            })?;
+            let sample = Sample::file(images.below(*line, &folder, path)?, vec![label]);
+            match split.get(*id, images)? {
+                (_, "1") => dataset.train.push(sample),
+                (_, "0") => dataset.test.push(sample),
+                (line, _) => return Err(split.error(line, "1 for train or 0 for test")),
+            }
+        }
+        Ok(dataset)
+    }
 }
 
 /// From class numbers to labels, and the names by label.
-fn classes(list: &List) -> Result<(HashMap<u64, u32>, Vec<String>), DatasetError> {
-    let mut rows = Numbered::read(list, "'class number name'")?.rows;
+fn named(list: &List, least: u64) -> Result<(HashMap<u64, u32>, Vec<String>), DatasetError> {
+    let expected = format!("'class number name', numbered from {least}");
+    let mut rows = Keyed::read(list, |key| number(key, least), &expected)?.rows;
     rows.sort_unstable();
     let numbers = rows.iter().map(|(id, _, _)| *id).zip(0..).collect();
     let names = rows.into_iter().map(|(_, _, name)| name.to_string()).collect();
     Ok((numbers, names))
-}
-
-/// The lines of a list of the form `number value`, each number once.
-struct Numbered<'a> {
-    list: &'a List,
-    /// Number, line, value.
-    rows: Vec<(u64, usize, &'a str)>,
-    /// From a number to its row.
-    at: HashMap<u64, usize>,
-}
-
-impl<'a> Numbered<'a> {
-    fn read(list: &'a List, expected: &str) -> Result<Self, DatasetError> {
-        let (mut rows, mut at) = (Vec::new(), HashMap::new());
-        for (line, text) in list.lines() {
-            let (id, value) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-            let value = value.trim();
-            let Some(id) = id.parse().ok().filter(|id| *id >= 1 && !value.is_empty()) else {
-                return Err(list.error(line, format!("{expected}, numbered from 1"), text));
-            };
-            if at.insert(id, rows.len()).is_some() {
-                return Err(list.error(line, "every number only once", text));
-            }
-            rows.push((id, line, value));
-        }
-        Ok(Self { list, rows, at })
-    }
-
-    /// Line and value of a number that `other` lists.
-    fn get(&self, id: u64, other: &List) -> Result<(usize, &'a str), DatasetError> {
-        let row = self.at.get(&id).and_then(|row| self.rows.get(*row));
-        row.map(|(_, line, value)| (*line, *value)).ok_or_else(|| DatasetError::NoPartner {
-            path: self.list.path.clone(),
-            what: format!("image {id}"),
-            other: other.path.clone(),
-        })
-    }
-
-    /// Refuses a number that `other` does not list.
-    fn no_more_than(&self, other: &Self) -> Result<(), DatasetError> {
-        match self.rows.iter().find(|(id, _, _)| !other.at.contains_key(id)) {
-            Some((id, line, _)) => {
-                let found = format!("{id}");
-                Err(self.list.error(*line, format!("an image number of {IMAGES}"), &found))
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn error(&self, line: usize, expected: impl Into<String>) -> DatasetError {
-        let row = self.rows.iter().find(|(_, l, _)| *l == line);
-        let found = row.map(|(id, _, value)| format!("{id} {value}")).unwrap_or_default();
-        self.list.error(line, expected, &found)
-    }
 }
 
 #[cfg(test)]

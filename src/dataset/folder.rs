@@ -35,7 +35,7 @@ pub(super) fn read_photos(root: &Path) -> Result<Dataset, DatasetError> {
     let mut images = Vec::new();
     walk(root, root, "", &mut images)?;
     let mut dataset = Dataset::new(Layout::Photos, root, Vec::new());
-    let sample = |image: Image| Sample { path: image.path, labels: Vec::new() };
+    let sample = |image: Image| Sample::file(image.path, Vec::new());
     dataset.train = images.into_iter().map(sample).collect();
     Ok(dataset)
 }
@@ -160,7 +160,7 @@ impl Image {
     fn sample(&self, classes: &[String]) -> Sample {
         // Every image's class is among the classes; they were collected from the images.
         let at = classes.partition_point(|class| class < &self.class);
-        Sample { path: self.path.clone(), labels: vec![at as u32] }
+        Sample::file(self.path.clone(), vec![at as u32])
     }
 }
 

@@ -8,7 +8,8 @@ repository has all this in a folder `dataset`. Labels are the fine classes.
 
 use std::path::{Path, PathBuf};
 
-use super::{Dataset, DatasetError, Layout, List, Once, Sample};
+use super::list::{List, Once};
+use super::{Dataset, DatasetError, Layout, Sample};
 
 const CLASSES: &str = "classes.csv";
 const LISTS: [&str; 3] = ["train.txt", "val.txt", "test.txt"];
@@ -80,7 +81,7 @@ fn samples<'a>(
             return Err(list.error(line, expected, text));
         }
         once.check(list, line, path)?;
-        samples.push(Sample { path: list.below(line, &dataset.root, path)?, labels: vec![fine] });
+        samples.push(Sample::file(list.below(line, &dataset.root, path)?, vec![fine]));
     }
     Ok(samples)
 }

@@ -1,27 +1,42 @@
 /*!
 Labelled image data sets: which files there are, what they show, who may learn from which.
 
-One file per layout on disk; all give the same [`Dataset`] of labelled splits. This
-module reads lists and folder names, never an image.
+One file per layout on disk; all give the same [`Dataset`] of labelled splits. Opening one
+reads lists and folder names, never an image: those are opened one by one, by
+[`Sample::open`].
 */
 
+mod aircraft;
 #[cfg(feature = "train")]
 pub mod aviary;
+mod cifar10;
 mod cub;
+mod dogs;
+mod draw;
+mod facts;
+mod flowers;
 mod folder;
+mod food101;
 mod grocery;
+mod keyed;
+mod layout;
+mod list;
+mod mat;
+mod nabirds;
+mod numbered;
+mod nuswide;
 mod parts;
+mod sample;
+mod vegfru;
 
 use std::collections::{BTreeSet, HashSet};
-use std::fmt;
-use std::fs;
 use std::io;
-use std::path::{Component, Path, PathBuf};
-use std::str::FromStr;
+use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
+pub use facts::{Counts, Facts, Place};
+pub use layout::Layout;
 pub use parts::{Area, TellingParts};
+pub use sample::Sample;
 
 /// How many paths [`Dataset::missing_files`] gives at most.
 pub const MISSING_SHOWN: usize = 20;
@@ -65,6 +80,14 @@ pub enum DatasetError {
         expected: String,
         /// What stands there, shortened.
         found: String,
+    },
+    /// A file is not what the layout asks for.
+    #[error("{} cannot be used: {reason}; take it from the publisher again", path.display())]
+    Unfit {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The entry of one list has no partner in another.
     #[error("{} has no line for {what}, which {} lists; complete it", path.display(), other.display())]
@@ -110,80 +133,8 @@ pub enum DatasetError {
     },
 }
 
-/// How a data set lies on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Layout {
-    /// Grocery Store: `train.txt`, `val.txt`, `test.txt` and `classes.csv`.
-    Grocery,
-    /// A folder per class, with or without `train`, `val` and `test` above.
-    Folder,
-    /// CUB-200-2011: `images.txt` and its companions, and `images/`.
-    Cub,
-    /// Images without labels, in any folders: for methods that need no labels.
-    Photos,
-}
-
-impl Layout {
-    /// The names of all layouts, for messages.
-    pub const NAMES: &str = "grocery, folder, cub, photos";
-
-    /// The layout of the data set in `root`: by its lists, or else `folder`.
-    ///
-    /// One characteristic list is enough, so that a missing one is later named.
-    ///
-    /// # Errors
-    /// [`DatasetError::NoRoot`] when `root` is no folder.
-    pub fn detect(root: &Path) -> Result<Self, DatasetError> {
-        if !root.is_dir() {
-            return Err(DatasetError::NoRoot(root.into()));
-        }
-        if grocery::base(root).is_some() {
-            return Ok(Self::Grocery);
-        }
-        if cub::base(root).is_some() {
-            return Ok(Self::Cub);
-        }
-        Ok(Self::Folder)
-    }
-}
-
-impl fmt::Display for Layout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Grocery => "grocery",
-            Self::Folder => "folder",
-            Self::Cub => "cub",
-            Self::Photos => "photos",
-        })
-    }
-}
-
-impl FromStr for Layout {
-    type Err = DatasetError;
-
-    fn from_str(text: &str) -> Result<Self, DatasetError> {
-        match text {
-            "grocery" => Ok(Self::Grocery),
-            "folder" => Ok(Self::Folder),
-            "cub" => Ok(Self::Cub),
-            "photos" => Ok(Self::Photos),
-            _ => Err(DatasetError::Layout(text.into())),
-        }
-    }
-}
-
-/// One image and what it shows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sample {
-    /// The file: the data set's root joined with its place in there.
-    pub path: PathBuf,
-    /// Indexes into [`Dataset::classes`], ascending, at least one but in
-    /// [`Layout::Photos`].
-    pub labels: Vec<u32>,
-}
-
-/// Labelled images in splits. Queries come from `test`, the database is `train`.
+/// Labelled images in splits. Queries come from `test`, and the database, if it is not
+/// said otherwise, is `train`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dataset {
     /// How it lies on disk.
@@ -192,8 +143,11 @@ pub struct Dataset {
     pub root: PathBuf,
     /// Class names; a label is an index into them.
     pub classes: Vec<String>,
-    /// What a model learns from, and the database of an evaluation.
+    /// What a model learns from.
     pub train: Vec<Sample>,
+    /// What queries are compared with, where that is more than `train`, which it holds
+    /// too; see [`Dataset::database`].
+    pub database: Option<Vec<Sample>>,
     /// What choices are made on; empty where the data set has no such split.
     pub val: Vec<Sample>,
     /// The queries of an evaluation.
@@ -209,8 +163,10 @@ pub struct Dataset {
 impl Dataset {
     /// Reads the data set in `root`, in the given layout or the one [`Layout::detect`] finds.
     ///
-    /// `split_seed` matters only to a folder of classes without a `train` level. Image
-    /// files that lists name are not looked for: see [`Dataset::missing_files`].
+    /// `split_seed` matters only where splits are drawn: in a folder of classes without a
+    /// `train` level, and where retrieval does not use the published split (CIFAR-10 and
+    /// NUS-WIDE). Image files that lists name are not looked for: see
+    /// [`Dataset::missing_files`].
     ///
     /// # Errors
     /// When the folder or a list is missing, a list is malformed or leads out of the
@@ -224,25 +180,42 @@ impl Dataset {
         let mut dataset = match layout.unwrap_or(detected) {
             Layout::Grocery => grocery::read(root)?,
             Layout::Folder => folder::read(root, split_seed)?,
-            Layout::Cub => cub::read(root)?,
             Layout::Photos => folder::read_photos(root)?,
+            Layout::Cub => cub::read(root)?,
+            Layout::NaBirds => nabirds::read(root)?,
+            Layout::Dogs => dogs::read(root)?,
+            Layout::Flowers102 => flowers::read_102(root)?,
+            Layout::Flowers17 => flowers::read_17(root)?,
+            Layout::Aircraft => aircraft::read(root)?,
+            Layout::VegFru => vegfru::read(root)?,
+            Layout::Food101 => food101::read(root)?,
+            Layout::Cifar10 => cifar10::read(root, split_seed)?,
+            Layout::NusWide => nuswide::read(root, split_seed)?,
         };
         dataset.check()?;
         dataset.warn();
         Ok(dataset)
     }
 
+    /// What queries are compared with: `train`, unless the data set has more.
+    pub fn database(&self) -> &[Sample] {
+        self.database.as_ref().unwrap_or(&self.train)
+    }
+
     /// The first [`MISSING_SHOWN`] images that are listed but not on disk.
     ///
     /// Looks at every image's entry on disk, so it takes a while on a large data set.
     pub fn missing_files(&self) -> Vec<PathBuf> {
-        let paths = self.samples().map(|s| &s.path);
+        // A file of many images is looked at and named once.
+        let mut seen = HashSet::new();
+        let paths = self.samples().map(|s| &s.path).filter(|path| seen.insert(*path));
         paths.filter(|p| !p.is_file()).take(MISSING_SHOWN).cloned().collect()
     }
 
     /// Takes a share of the classes out of `train` and `val`, so that a model can be
     /// measured on kinds that it has never seen; which ones depends on `seed` and the
-    /// classes' names alone. At least one class is taken and two stay.
+    /// classes' names alone. At least one class is taken and two stay. An image with
+    /// several classes goes with any of them. A separate database keeps all its images.
     ///
     /// # Errors
     /// [`DatasetError::HoldOut`] when `share` is not above 0 and below 1, or there are
@@ -272,16 +245,17 @@ impl Dataset {
         Ok(())
     }
 
-    /// All samples: train, then val, then test.
+    /// All samples, each once: the database, which holds train, then val, then test.
     pub fn samples(&self) -> impl Iterator<Item = &Sample> {
-        self.train.iter().chain(&self.val).chain(&self.test)
+        self.database().iter().chain(&self.val).chain(&self.test)
     }
 
     fn new(layout: Layout, root: &Path, classes: Vec<String>) -> Self {
         let (train, val, test) = (Vec::new(), Vec::new(), Vec::new());
         let (split_seed, warnings, held_out) = (None, Vec::new(), Vec::new());
         let root = root.into();
-        Self { layout, root, classes, train, val, test, split_seed, warnings, held_out }
+        let database = None;
+        Self { layout, root, classes, train, database, val, test, split_seed, warnings, held_out }
     }
 
     fn check(&self) -> Result<(), DatasetError> {
@@ -350,69 +324,10 @@ fn shorten(names: &[&str]) -> String {
     }
 }
 
-/// A list file: its path, for messages, and its lines with their numbers from 1, blank
-/// ones left out.
-struct List {
-    path: PathBuf,
-    text: String,
-}
-
-impl List {
-    /// Reads `folder/name`.
-    fn read(layout: Layout, folder: &Path, name: &str) -> Result<Self, DatasetError> {
-        let path = folder.join(name);
-        if !path.is_file() {
-            return Err(DatasetError::Missing { layout, path });
-        }
-        match fs::read_to_string(&path) {
-            Ok(text) => Ok(Self { path, text }),
-            Err(error) => Err(DatasetError::Read { path, error }),
-        }
-    }
-
-    fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        // Spreadsheets and Windows editors put a byte order mark in front.
-        let text = self.text.strip_prefix('\u{feff}').unwrap_or(&self.text);
-        let lines = text.lines().enumerate().map(|(i, line)| (i + 1, line.trim()));
-        lines.filter(|(_, line)| !line.is_empty())
-    }
-
-    fn error(&self, line: usize, expected: impl Into<String>, found: &str) -> DatasetError {
-        let found = found.chars().take(80).collect();
-        DatasetError::Line { path: self.path.clone(), line, expected: expected.into(), found }
-    }
-
-    /// A path of the list below `folder`. Lists come from elsewhere, so what leads out of
-    /// the data set is refused.
-    fn below(&self, line: usize, folder: &Path, path: &str) -> Result<PathBuf, DatasetError> {
-        let inside = |c: Component| matches!(c, Component::Normal(_) | Component::CurDir);
-        let relative = Path::new(path);
-        if relative.file_name().is_none() || !relative.components().all(inside) {
-            return Err(self.error(line, "a path inside the data set's folder", path));
-        }
-        Ok(folder.join(relative))
-    }
-}
-
-/// Refuses an image that was listed before, in the same split or another: a query that is
-/// also in the database would flatter every figure.
-struct Once<'a>(HashSet<&'a str>);
-
-impl<'a> Once<'a> {
-    fn new() -> Self {
-        Self(HashSet::new())
-    }
-
-    fn check(&mut self, list: &List, line: usize, path: &'a str) -> Result<(), DatasetError> {
-        if self.0.insert(path) {
-            return Ok(());
-        }
-        Err(list.error(line, "every image only once over all splits", path))
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::fs;
+
     use super::*;
 
     /// Makes files with the given content below a folder, and the folders that they need.
@@ -436,21 +351,9 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn layouts_have_one_name_everywhere() {
-        for name in Layout::NAMES.split(", ") {
-            let layout: Layout = name.parse().unwrap();
-            assert_eq!(layout.to_string(), name);
-            assert_eq!(serde_json::to_string(&layout).unwrap(), format!("\"{name}\""));
-        }
-        let error = "Cub".parse::<Layout>().unwrap_err().to_string();
-        assert!(error.contains("'Cub'") && error.contains("grocery, folder, cub"), "{error}");
-    }
-
-    #[test]
     fn a_missing_root_is_named() {
         let error = refused(Path::new("no/such/folder"), None);
         assert!(error.contains("no/such/folder"), "{error}");
-        assert!(Layout::detect(Path::new("no/such/folder")).is_err());
     }
 
     #[test]
@@ -459,13 +362,43 @@ pub(crate) mod tests {
         assert_eq!(shorten(&["a", "b", "c", "d", "e", "f", "g"]), "a, b, c, d, e and 2 more");
     }
 
+    /// Images of classes 0 to 5; every third shows two of them.
+    fn several() -> Dataset {
+        let mut data = Dataset::new(
+            Layout::NusWide,
+            Path::new("root"),
+            ["sky", "lake", "sun", "sand", "snow", "tree"].map(str::to_owned).to_vec(),
+        );
+        let sample = |i: u32| {
+            let labels =
+                BTreeSet::from([i % 6, if i.is_multiple_of(3) { (i + 1) % 6 } else { i % 6 }]);
+            Sample::file(format!("{i}.jpg").into(), labels.into_iter().collect())
+        };
+        data.train = (0..30).map(sample).collect();
+        data.database = Some((0..50).map(sample).collect());
+        data.test = (50..60).map(sample).collect();
+        data
+    }
+
     #[test]
-    fn paths_stay_inside_the_root() {
-        let list = List { path: "train.txt".into(), text: String::new() };
-        let root = Path::new("root");
-        assert_eq!(list.below(1, root, "a/./b.jpg").unwrap(), root.join("a/./b.jpg"));
-        for path in ["", ".", "/etc/passwd", "../a.jpg", "a/../../b.jpg", "a/.."] {
-            assert!(list.below(1, root, path).is_err(), "{path}");
-        }
+    fn images_with_any_held_out_class_leave_training_alone() {
+        let (whole, mut data) = (several(), several());
+        data.hold_out(0.3, 1).unwrap();
+        assert_eq!(data.held_out.len(), 2);
+        let strange =
+            |sample: &Sample| sample.labels.iter().any(|label| data.held_out.contains(label));
+        let known: Vec<Sample> = whole.train.iter().filter(|s| !strange(s)).cloned().collect();
+        assert!(known.len() < whole.train.len() && known.iter().any(|s| s.labels.len() > 1));
+        assert_eq!(data.train, known);
+        assert_eq!((data.database(), &data.test), (whole.database(), &whole.test));
+    }
+
+    #[test]
+    fn the_database_counts_every_image_once() {
+        let mut data = several();
+        assert_eq!(data.samples().count(), 60);
+        assert_eq!(data.counts(), Counts { train: 30, val: 0, test: 10, database: 50 });
+        data.database = None;
+        assert_eq!((data.database(), data.samples().count()), (&*data.train, 40));
     }
 }

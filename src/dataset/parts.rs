@@ -6,7 +6,8 @@ what a rendered data set knows and photographs do not.
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::{Dataset, DatasetError, Layout, List};
+use super::list::List;
+use super::{Dataset, DatasetError, Layout};
 
 /// The list of boxes: `image part left top right bottom visible`, in pixels, right and
 /// bottom just outside.

@@ -160,11 +160,8 @@ impl Source<'_> {
     /// # Errors
     /// When none does.
     pub fn readable(&self) -> Result<(Vec<usize>, Vec<Unreadable>), TrainError> {
-        let tried: Vec<_> = self
-            .samples
-            .par_iter()
-            .map(|sample| image::open(&sample.path, self.limits).map(drop))
-            .collect();
+        let tried: Vec<_> =
+            self.samples.par_iter().map(|sample| sample.open(self.limits).map(drop)).collect();
         let (mut kept, mut unreadable) = (Vec::new(), Vec::new());
         for (position, result) in tried.into_iter().enumerate() {
             match result {
@@ -190,8 +187,11 @@ impl Source<'_> {
         let kind = if self.refine.is_some() { " features" } else { "" };
         let settings = format!("{:?} {count} {seed} {least_area}{kind}", self.preprocess);
         hasher.update(settings.as_bytes());
-        for Sample { path, .. } in self.samples {
+        for Sample { path, record, .. } in self.samples {
             hasher.update(path.to_string_lossy().as_bytes());
+            if let Some(record) = record {
+                hasher.update(&record.to_le_bytes());
+            }
             if let Ok(meta) = std::fs::metadata(path) {
                 hasher.update(&meta.len().to_le_bytes());
                 hasher.update(format!("{:?}", meta.modified().ok()).as_bytes());
@@ -259,7 +259,7 @@ impl Source<'_> {
         let inputs: Vec<Vec<f32>> = batch
             .par_iter()
             .map(|position| {
-                let image = image::open(&self.samples[*position].path, self.limits)?;
+                let image = self.samples[*position].open(self.limits)?;
                 Ok(self.preprocess.apply(&self.view(&image, view, *position)))
             })
             .collect::<Result<_, image::ImageError>>()

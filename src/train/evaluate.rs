@@ -11,12 +11,12 @@ use crate::dataset::{Dataset, Sample, TellingParts};
 use crate::encoder::EncodeError;
 use crate::eval::pointing::{Pointing, look};
 use crate::eval::{self, Metrics};
-use crate::image::{self, Limits};
+use crate::image::Limits;
 use crate::method::Features;
 use crate::model::Model;
 use crate::task::Task;
 
-/// Which images are queries; the database is always the training split.
+/// Which images are queries; the database is always that of the data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
     /// The official test split.
@@ -112,7 +112,7 @@ impl Side {
     }
 }
 
-/// Measures `model`: queries of `split` against the training images.
+/// Measures `model`: queries of `split` against the database.
 ///
 /// # Errors
 /// When the split is empty, nothing can be read, the device fails or the work is stopped.
@@ -130,13 +130,15 @@ pub fn evaluate(
         return Err(TrainError::NoSplit(split.name()));
     }
     // One run over both sides, so that there is one progress and one estimate.
-    let all: Vec<Sample> = samples.iter().chain(&dataset.train).cloned().collect();
+    let all: Vec<Sample> = samples.iter().chain(dataset.database()).cloned().collect();
     let found = split_features(model.encoder(), "listed", &all, limits, task)?;
     let dim = model.card().features();
     let queries = found.kept.iter().filter(|position| **position < samples.len()).count();
     let side = |values: &[f32], labels: &[Vec<u32>]| -> Result<Side, TrainError> {
         let codes = model.codes(values)?;
-        Ok(Side { dim, features: values.to_vec(), codes, labels: labels.to_vec() })
+        // Features are kept only where they are ranked: a gigabyte for a large database.
+        let (dim, features) = if float { (dim, values.to_vec()) } else { (0, Vec::new()) };
+        Ok(Side { dim, features, codes, labels: labels.to_vec() })
     };
     let (q, d) = found.values.split_at(queries * dim);
     let (q_labels, d_labels) = found.labels.split_at(queries);
@@ -162,10 +164,11 @@ pub fn evaluate(
         .filter(|sample| known(&sample.labels))
         .collect();
     let learned = match model.card().learned_codes() {
-        // Where classes were held out, the training images are not the whole database,
-        // and the papers' protocol does not apply.
+        // Where classes were held out or the database is another, the training images are
+        // not the whole of it, and the papers' protocol does not apply.
         Some(codes)
             if held_out.is_empty()
+                && dataset.database.is_none()
                 && model.card().data.files == files_hash(dataset, trained_on.into_iter()) =>
         {
             Some(Side { codes, ..known_database })
@@ -203,7 +206,7 @@ fn pointing(
     for (done, sample) in known.iter().enumerate() {
         task.step(done, known.len()).map_err(EncodeError::from)?;
         // What cannot be read was named when its features were asked for.
-        let Ok(picture) = image::open(&sample.path, limits) else { continue };
+        let Ok(picture) = sample.open(limits) else { continue };
         let attention = model.attention(&picture)?;
         let (width, height) = picture.dimensions();
         looks.push(look(&attention.maps, attention.side, |x, y| {

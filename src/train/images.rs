@@ -14,7 +14,7 @@ use super::cache::FeatureCache;
 use super::draw::{Purpose, generator};
 use super::plan::LearnPlan;
 use crate::dataset::Sample;
-use crate::image::{self, ImageError, Preprocess};
+use crate::image::{ImageError, Preprocess};
 
 /// Where in the network what [`Images`] gives goes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,7 +122,7 @@ fn decoded(
     prepare: impl Fn(&RgbImage, usize) -> Vec<f32> + Sync,
 ) -> Result<Vec<f32>, TrainError> {
     let one = |image: &usize| -> Result<Vec<f32>, ImageError> {
-        let file = image::open(&samples[*image].path, &plan.limits)?;
+        let file = samples[*image].open(&plan.limits)?;
         Ok(prepare(&file, *image))
     };
     let all: Result<Vec<_>, _> = images.par_iter().map(one).collect();

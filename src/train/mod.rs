@@ -189,15 +189,15 @@ fn split_features(
     limits: &Limits,
     task: &Task<'_>,
 ) -> Result<SplitFeatures, TrainError> {
-    let paths: Vec<PathBuf> = samples.iter().map(|s| s.path.clone()).collect();
     let FileFeatures { values, kept, failures } =
-        encoder.features_of_files(&paths, limits, task)?;
+        encoder.features_of(samples, |sample: &Sample| sample.open(limits), task)?;
     if let (true, Some((_, first))) = (kept.is_empty(), failures.first()) {
         let (count, first) = (samples.len(), first.to_string());
         return Err(TrainError::NoImages { split, count, first });
     }
     let labels = kept.iter().map(|i| samples[*i].labels.clone()).collect();
-    let name = |(i, error): (usize, ImageError)| Unreadable { path: paths[i].clone(), error };
+    let name =
+        |(i, error): (usize, ImageError)| Unreadable { path: samples[i].path.clone(), error };
     let unreadable = failures.into_iter().map(name).collect();
     Ok(SplitFeatures { values, kept, labels, unreadable })
 }
@@ -217,13 +217,16 @@ fn data_card(dataset: &Dataset, kept: &[usize]) -> DataCard {
     }
 }
 
-/// BLAKE3 of the images' places below the data set's root, in order.
+/// BLAKE3 of the images' places below the data set's root, and in files of many, in order.
 fn files_hash<'a>(dataset: &Dataset, samples: impl Iterator<Item = &'a Sample>) -> String {
     let mut hasher = blake3::Hasher::new();
     for sample in samples {
         let path = sample.path.strip_prefix(&dataset.root).unwrap_or(&sample.path);
         hasher.update(path.to_string_lossy().as_bytes());
         hasher.update(&[0]);
+        if let Some(record) = sample.record {
+            hasher.update(&record.to_le_bytes());
+        }
     }
     hasher.finalize().to_hex().to_string()
 }

@@ -328,7 +328,7 @@ impl Demo<'_> {
     /// Where the network looks in some birds.
     fn looks(&self, model: &Model, dataset: &Dataset) -> Result<Vec<::image::RgbImage>> {
         let looks = spread(&dataset.test, LOOKS).map(|sample| {
-            let picture = image::open(&sample.path, &self.context.limits)?;
+            let picture = sample.open(&self.context.limits)?;
             Ok(model.attention(&picture)?.all())
         });
         looks.collect()

@@ -31,7 +31,7 @@ pub fn sheet(searches: &[Search]) -> Result<RgbImage> {
     let mut sheet = RgbImage::from_pixel(width, height, PAPER);
     for (row, search) in (0..).zip(searches) {
         let top = GAP + row * (QUERY + GAP);
-        let picture = image::open(&search.query.path, &Limits::default())?;
+        let picture = search.query.open(&Limits::default())?;
         let picture = resize(&picture, QUERY, QUERY, FilterType::CatmullRom);
         overlay(&mut sheet, &picture, i64::from(GAP), i64::from(top));
         for (column, (path, right, _)) in (0..).zip(search.neighbours()) {

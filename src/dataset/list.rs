@@ -1,0 +1,102 @@
+/*!
+Lists of images as data sets come with them: lines of text that are believed in nothing.
+*/
+
+use std::collections::HashSet;
+use std::fs;
+use std::iter::once;
+use std::path::{Component, Path, PathBuf};
+
+use super::{DatasetError, Layout};
+
+/// The first of `root` and these folders in it that holds `least` of the lists.
+pub(super) fn folder_with(
+    root: &Path,
+    inner: &[&str],
+    lists: &[&str],
+    least: usize,
+) -> Option<PathBuf> {
+    let fits =
+        |folder: &PathBuf| lists.iter().filter(|list| folder.join(list).is_file()).count() >= least;
+    once(root.to_path_buf()).chain(inner.iter().map(|inner| root.join(inner))).find(fits)
+}
+
+/// `path` below `folder`, if it does not lead out of it.
+pub(super) fn inside(folder: &Path, path: &str) -> Option<PathBuf> {
+    let inside = |c: Component| matches!(c, Component::Normal(_) | Component::CurDir);
+    let relative = Path::new(path);
+    let fits = relative.file_name().is_some() && relative.components().all(inside);
+    fits.then(|| folder.join(relative))
+}
+
+/// A list file: its path, for messages, and its lines with their numbers from 1, blank
+/// ones left out.
+pub(super) struct List {
+    pub path: PathBuf,
+    pub text: String,
+}
+
+impl List {
+    /// Reads `folder/name`.
+    pub fn read(layout: Layout, folder: &Path, name: &str) -> Result<Self, DatasetError> {
+        let path = folder.join(name);
+        if !path.is_file() {
+            return Err(DatasetError::Missing { layout, path });
+        }
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Self { path, text }),
+            Err(error) => Err(DatasetError::Read { path, error }),
+        }
+    }
+
+    pub fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+        // Spreadsheets and Windows editors put a byte order mark in front.
+        let text = self.text.strip_prefix('\u{feff}').unwrap_or(&self.text);
+        let lines = text.lines().enumerate().map(|(i, line)| (i + 1, line.trim()));
+        lines.filter(|(_, line)| !line.is_empty())
+    }
+
+    pub fn error(&self, line: usize, expected: impl Into<String>, found: &str) -> DatasetError {
+        let found = found.chars().take(80).collect();
+        DatasetError::Line { path: self.path.clone(), line, expected: expected.into(), found }
+    }
+
+    /// A path of the list below `folder`. Lists come from elsewhere, so what leads out of
+    /// the data set is refused.
+    pub fn below(&self, line: usize, folder: &Path, path: &str) -> Result<PathBuf, DatasetError> {
+        let wrong = || self.error(line, "a path inside the data set's folder", path);
+        inside(folder, path).ok_or_else(wrong)
+    }
+}
+
+/// Refuses an image that was listed before, in the same split or another: a query that is
+/// also in the database would flatter every figure.
+pub(super) struct Once<'a>(HashSet<&'a str>);
+
+impl<'a> Once<'a> {
+    pub fn new() -> Self {
+        Self(HashSet::new())
+    }
+
+    pub fn check(&mut self, list: &List, line: usize, path: &'a str) -> Result<(), DatasetError> {
+        if self.0.insert(path) {
+            return Ok(());
+        }
+        Err(list.error(line, "every image only once over all splits", path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_stay_inside_the_root() {
+        let list = List { path: "train.txt".into(), text: String::new() };
+        let root = Path::new("root");
+        assert_eq!(list.below(1, root, "a/./b.jpg").unwrap(), root.join("a/./b.jpg"));
+        for path in ["", ".", "/etc/passwd", "../a.jpg", "a/../../b.jpg", "a/.."] {
+            assert!(list.below(1, root, path).is_err(), "{path}");
+        }
+    }
+}

@@ -1,0 +1,527 @@
+/*!
+MATLAB files (`.mat`, Level 5: what MATLAB writes up to `-v7`), as far as lists of data
+sets need them: real numbers, lines of text, and cells of these.
+
+A file is a header of 128 bytes and then elements, each a type, a size and its data; an
+element may hold others, and those at the top may be packed with zlib. Files come from
+elsewhere, so no size in them is believed: what is read is what is there.
+*/
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use flate2::read::ZlibDecoder;
+
+use super::{DatasetError, Layout};
+
+/// Bytes before the first element.
+const HEADER: usize = 128;
+/// The largest file that is read, and the most that its elements may unpack to, in bytes.
+/// Names and labels of 20,580 images, as Stanford Dogs has, take about 6 MB.
+const MOST: usize = 32 << 20;
+/// How deep cells may lie in cells.
+const DEPTH: usize = 4;
+
+// Types of elements.
+const INT8: u32 = 1;
+const UINT8: u32 = 2;
+const INT16: u32 = 3;
+const UINT16: u32 = 4;
+const INT32: u32 = 5;
+const UINT32: u32 = 6;
+const SINGLE: u32 = 7;
+const DOUBLE: u32 = 9;
+const INT64: u32 = 12;
+const UINT64: u32 = 13;
+const MATRIX: u32 = 14;
+const COMPRESSED: u32 = 15;
+const UTF8: u32 = 16;
+const UTF16: u32 = 17;
+
+// Classes of arrays; the numeric ones lie between the last two.
+const CELL: u32 = 1;
+const CHAR: u32 = 4;
+const FIRST_NUMERIC: u32 = 6;
+const LAST_NUMERIC: u32 = 15;
+
+/// The value of a variable.
+#[derive(Debug, Clone, PartialEq)]
+enum Array {
+    /// Numbers of any type, column after column.
+    Numbers(Vec<f64>),
+    /// One line of text.
+    Text(String),
+    /// Other values, column after column.
+    Cells(Vec<Array>),
+    /// Something that no list is made of: structures, objects, sparse matrices, text of
+    /// several lines.
+    Other,
+}
+
+/// The variables of a file.
+#[derive(Debug)]
+pub(super) struct Mat {
+    path: PathBuf,
+    variables: Vec<(String, Array)>,
+}
+
+impl Mat {
+    /// Reads `folder/name`.
+    pub fn read(layout: Layout, folder: &Path, name: &str) -> Result<Self, DatasetError> {
+        let path = folder.join(name);
+        if !path.is_file() {
+            return Err(DatasetError::Missing { layout, path });
+        }
+        let failed = |error| DatasetError::Read { path: path.clone(), error };
+        let mut bytes = Vec::new();
+        let file = File::open(&path).map_err(failed)?;
+        file.take(MOST as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+        match variables(&bytes) {
+            Ok(variables) => Ok(Self { path, variables }),
+            Err(reason) => Err(DatasetError::Unfit { path, reason }),
+        }
+    }
+
+    /// A variable of whole numbers from 0.
+    pub fn numbers(&self, variable: &str) -> Result<Vec<u64>, DatasetError> {
+        let Array::Numbers(values) = self.variable(variable)? else {
+            return Err(self.unfit(format!("its variable {variable} holds no numbers")));
+        };
+        let whole = |(place, value): (usize, &f64)| {
+            // Every whole number up to here is exact in a double.
+            let fits = value.fract() == 0.0 && (0.0..=9e15).contains(value);
+            fits.then_some(*value as u64).ok_or_else(|| {
+                self.entry(variable, place, "a whole number from 0", &value.to_string())
+            })
+        };
+        values.iter().enumerate().map(whole).collect()
+    }
+
+    /// A variable of lines of text, each in a cell.
+    pub fn texts<'a>(&'a self, variable: &str) -> Result<Vec<&'a str>, DatasetError> {
+        let Array::Cells(cells) = self.variable(variable)? else {
+            return Err(self.unfit(format!("its variable {variable} holds no cells of text")));
+        };
+        let text = |(place, cell): (usize, &'a Array)| match cell {
+            Array::Text(text) => Ok(text.as_str()),
+            _ => Err(self.entry(variable, place, "a line of text", "something else")),
+        };
+        cells.iter().enumerate().map(text).collect()
+    }
+
+    /// What is wrong with the entry of a variable, `place` counted from 0.
+    pub fn entry(&self, variable: &str, place: usize, expected: &str, found: &str) -> DatasetError {
+        let found: String = found.chars().take(80).collect();
+        let place = place + 1;
+        self.unfit(format!("entry {place} of {variable} should be {expected} and is '{found}'"))
+    }
+
+    /// What is wrong with the file.
+    pub fn unfit(&self, reason: String) -> DatasetError {
+        DatasetError::Unfit { path: self.path.clone(), reason }
+    }
+
+    fn variable(&self, name: &str) -> Result<&Array, DatasetError> {
+        let found = self.variables.iter().find(|(own, _)| own == name);
+        found.map(|(_, array)| array).ok_or_else(|| {
+            let own: Vec<&str> = self.variables.iter().map(|(own, _)| own.as_str()).collect();
+            let own: String = own.join(", ").chars().take(80).collect();
+            self.unfit(format!("it has no variable {name} (but: {own})"))
+        })
+    }
+}
+
+/// All variables of a file's bytes, or what is wrong with them.
+fn variables(bytes: &[u8]) -> Result<Vec<(String, Array)>, String> {
+    if bytes.len() > MOST {
+        return Err(format!("it is larger than any list ({} MiB)", MOST >> 20));
+    }
+    let (Some(version), Some(order)) = (bytes.get(124..126), bytes.get(126..HEADER)) else {
+        return Err("it is too short for a MATLAB file".into());
+    };
+    let big = match order {
+        b"IM" => false,
+        b"MI" => true,
+        _ => return Err("it is no MATLAB file of Level 5".into()),
+    };
+    let major = version[if big { 0 } else { 1 }];
+    if major != 1 {
+        return Err(format!(
+            "it is a MATLAB file of version {major} and not of Level 5 (save it with -v7)"
+        ));
+    }
+    let mut elements = Elements { rest: &bytes[HEADER..], big };
+    let mut room = MOST;
+    let mut found = Vec::new();
+    while let Some((kind, data)) = elements.next()? {
+        match kind {
+            MATRIX => found.push(matrix(data, big, DEPTH)?),
+            COMPRESSED => {
+                let unpacked = unpack(data, room)?;
+                room -= unpacked.len();
+                let mut inner = Elements { rest: &unpacked, big };
+                while let Some((kind, data)) = inner.next()? {
+                    if kind == MATRIX {
+                        found.push(matrix(data, big, DEPTH)?);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+/// What a packed element holds, at most `room` bytes of it.
+fn unpack(packed: &[u8], room: usize) -> Result<Vec<u8>, String> {
+    let mut unpacked = Vec::new();
+    let mut decoder = ZlibDecoder::new(packed).take(room as u64 + 1);
+    let read = decoder.read_to_end(&mut unpacked);
+    read.map_err(|error| format!("its packed data are damaged ({error})"))?;
+    if unpacked.len() > room {
+        return Err(format!("it unpacks to more than any list has ({} MiB)", MOST >> 20));
+    }
+    Ok(unpacked)
+}
+
+/// Name and value of a matrix element. An empty one is an empty array without a name.
+fn matrix(data: &[u8], big: bool, depth: usize) -> Result<(String, Array), String> {
+    if data.is_empty() {
+        return Ok((String::new(), Array::Numbers(Vec::new())));
+    }
+    let mut parts = Elements { rest: data, big };
+    let flags = parts.expect(&[UINT32], "flags")?.1;
+    let class = flags.get(..4).ok_or("an array's flags are cut off")?;
+    let class = u32::from_le_bytes(ordered(class, big)) & 0xff;
+    let simple = matches!(class, CELL | CHAR | FIRST_NUMERIC..=LAST_NUMERIC);
+    if !simple {
+        // Some of these have no sizes and no name where others have.
+        return Ok((String::new(), Array::Other));
+    }
+    let sizes = parts.expect(&[INT32], "sizes")?;
+    let sizes: Vec<usize> = numbers(sizes, big)?.iter().map(|n| n.max(0.0) as usize).collect();
+    let entries = sizes.iter().try_fold(1usize, |all, n| all.checked_mul(*n));
+    let entries = entries.ok_or("an array has impossible sizes")?;
+    let name = parts.expect(&[INT8, UINT8, UTF8], "name")?.1;
+    let name = String::from_utf8_lossy(name).into_owned();
+    let value = match class {
+        CELL => Array::Cells(cells(&mut parts, entries, depth)?),
+        // Stored column after column, so only one line is readable as it is.
+        CHAR if sizes.iter().skip(1).product::<usize>() != entries && entries > 0 => Array::Other,
+        CHAR => Array::Text(text(parts.next()?.unwrap_or((UINT8, &[])), big)),
+        _ => {
+            let values = match parts.next()? {
+                Some(data) => numbers(data, big)?,
+                None => Vec::new(),
+            };
+            if values.len() != entries {
+                let found = values.len();
+                return Err(format!("its array {name} has {found} numbers instead of {entries}"));
+            }
+            Array::Numbers(values)
+        }
+    };
+    Ok((name, value))
+}
+
+fn cells(parts: &mut Elements<'_>, count: usize, depth: usize) -> Result<Vec<Array>, String> {
+    let Some(depth) = depth.checked_sub(1) else {
+        return Err("its cells lie in cells too deep for a list".into());
+    };
+    let mut cells = Vec::new();
+    // The count is only a claim: the loop ends where the data do.
+    for _ in 0..count {
+        let (_, data) = parts.expect(&[MATRIX], "cells")?;
+        cells.push(matrix(data, parts.big, depth)?.1);
+    }
+    Ok(cells)
+}
+
+/// The numbers of an element of any numeric type.
+fn numbers((kind, data): (u32, &[u8]), big: bool) -> Result<Vec<f64>, String> {
+    fn all<const N: usize>(data: &[u8], big: bool, one: impl Fn([u8; N]) -> f64) -> Vec<f64> {
+        data.chunks_exact(N).map(|bytes| one(ordered(bytes, big))).collect()
+    }
+    Ok(match kind {
+        INT8 => all(data, big, |b| f64::from(i8::from_le_bytes(b))),
+        UINT8 => all(data, big, |b| f64::from(u8::from_le_bytes(b))),
+        INT16 => all(data, big, |b| f64::from(i16::from_le_bytes(b))),
+        UINT16 => all(data, big, |b| f64::from(u16::from_le_bytes(b))),
+        INT32 => all(data, big, |b| f64::from(i32::from_le_bytes(b))),
+        UINT32 => all(data, big, |b| f64::from(u32::from_le_bytes(b))),
+        SINGLE => all(data, big, |b| f64::from(f32::from_le_bytes(b))),
+        DOUBLE => all(data, big, f64::from_le_bytes),
+        INT64 => all(data, big, |b| i64::from_le_bytes(b) as f64),
+        UINT64 => all(data, big, |b| u64::from_le_bytes(b) as f64),
+        _ => return Err(format!("it has numbers of the unknown type {kind}")),
+    })
+}
+
+fn text((kind, data): (u32, &[u8]), big: bool) -> String {
+    match kind {
+        UINT16 | UTF16 => {
+            let units = data.chunks_exact(2).map(|b| u16::from_le_bytes(ordered(b, big)));
+            String::from_utf16_lossy(&units.collect::<Vec<_>>())
+        }
+        _ => String::from_utf8_lossy(data).into_owned(),
+    }
+}
+
+/// The first bytes of a number, the least significant one first.
+fn ordered<const N: usize>(bytes: &[u8], big: bool) -> [u8; N] {
+    let mut own = [0; N];
+    own.iter_mut().zip(bytes).for_each(|(own, byte)| *own = *byte);
+    if big {
+        own.reverse();
+    }
+    own
+}
+
+/// Elements that lie one after another.
+struct Elements<'a> {
+    rest: &'a [u8],
+    big: bool,
+}
+
+impl<'a> Elements<'a> {
+    /// Type and data of the next element.
+    fn next(&mut self) -> Result<Option<(u32, &'a [u8])>, String> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let cut = || "it is cut off".to_owned();
+        let word = |at: usize| {
+            let bytes = self.rest.get(at..at + 4).ok_or_else(cut)?;
+            Ok::<u32, String>(u32::from_le_bytes(ordered(bytes, self.big)))
+        };
+        let first = word(0)?;
+        // Up to four bytes lie in the tag itself, their number beside the type.
+        let (kind, from, size) = match first >> 16 {
+            0 => (first, 8, word(4)? as usize),
+            small @ 1..=4 => (first & 0xffff, 4, small as usize),
+            _ => return Err("it is damaged".into()),
+        };
+        let data = self.rest.get(from..).and_then(|rest| rest.get(..size)).ok_or_else(cut)?;
+        let end = from + size;
+        // All but packed elements begin at multiples of eight.
+        let end = if kind == COMPRESSED { end } else { end.next_multiple_of(8) };
+        self.rest = self.rest.get(end..).unwrap_or_default();
+        Ok(Some((kind, data)))
+    }
+
+    /// The next element, which must be of one of these types.
+    fn expect(&mut self, kinds: &[u32], what: &str) -> Result<(u32, &'a [u8]), String> {
+        match self.next()? {
+            Some((kind, data)) if kinds.contains(&kind) => Ok((kind, data)),
+            Some(_) => Err(format!("an array's {what} are of another type than they must be")),
+            None => Err(format!("an array's {what} are missing")),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::fs;
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::ZlibEncoder;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A list as published, made by SciPy.
+    macro_rules! fixture {
+        ($name:literal) => {
+            include_bytes!(concat!("../../tests/fixtures/mat/", $name)).as_slice()
+        };
+    }
+    pub(in super::super) use fixture;
+
+    /// An element of these bytes, in little-endian order.
+    fn element(kind: u32, data: &[u8]) -> Vec<u8> {
+        let mut bytes = [kind.to_le_bytes(), (data.len() as u32).to_le_bytes()].concat();
+        bytes.extend(data);
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes
+    }
+
+    fn array(class: u32, sizes: [i32; 2], name: &str, data: &[u8]) -> Vec<u8> {
+        let flags = [class.to_le_bytes(), [0; 4]].concat();
+        let sizes = sizes.map(i32::to_le_bytes).concat();
+        let head =
+            [element(UINT32, &flags), element(INT32, &sizes), element(INT8, name.as_bytes())];
+        element(MATRIX, &[head.concat(), data.to_vec()].concat())
+    }
+
+    /// A row of doubles.
+    pub fn numbers_of(name: &str, values: &[f64]) -> Vec<u8> {
+        let data: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        array(6, [1, values.len() as i32], name, &element(DOUBLE, &data))
+    }
+
+    /// A column of cells with a line of text each, two bytes per letter as MATLAB writes.
+    pub fn texts_of(name: &str, texts: &[&str]) -> Vec<u8> {
+        let cell = |text: &&str| {
+            let units: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+            array(CHAR, [1, text.encode_utf16().count() as i32], "", &element(UINT16, &units))
+        };
+        let cells: Vec<u8> = texts.iter().flat_map(cell).collect();
+        array(CELL, [texts.len() as i32, 1], name, &cells)
+    }
+
+    /// A file of these elements.
+    pub fn file_of(elements: &[Vec<u8>]) -> Vec<u8> {
+        let mut bytes = vec![b' '; 124];
+        bytes.extend([0, 1, b'I', b'M']);
+        bytes.extend(elements.concat());
+        bytes
+    }
+
+    fn packed(elements: &[u8]) -> Vec<u8> {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(elements).unwrap();
+        let data = encoder.finish().unwrap();
+        // Packed elements are not padded.
+        let head = [COMPRESSED.to_le_bytes(), (data.len() as u32).to_le_bytes()].concat();
+        [head, data].concat()
+    }
+
+    fn open(bytes: &[u8]) -> Result<Mat, DatasetError> {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.mat"), bytes).unwrap();
+        Mat::read(Layout::Dogs, folder.path(), "a.mat")
+    }
+
+    fn refused(bytes: &[u8]) -> String {
+        open(bytes).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_scipy_writes_is_read() {
+        let dogs = open(fixture!("train_list.mat")).unwrap();
+        let files = dogs.texts("file_list").unwrap();
+        assert_eq!(files[0], "n02085620-Chihuahua/n02085620_5927.jpg");
+        assert_eq!(files.len(), dogs.numbers("labels").unwrap().len());
+        assert_eq!(dogs.texts("annotation_list").unwrap()[0], files[0].trim_end_matches(".jpg"));
+        let flowers = open(fixture!("imagelabels.mat")).unwrap();
+        assert_eq!(flowers.numbers("labels").unwrap().iter().max(), Some(&102));
+        // Not packed, and of another type than the array's class.
+        let splits = open(fixture!("datasplits.mat")).unwrap();
+        assert_eq!(splits.numbers("trn1").unwrap().len(), 680);
+    }
+
+    #[test]
+    fn both_byte_orders_and_packed_elements_are_read() {
+        let parts = [numbers_of("n", &[3.0, 70000.0]), texts_of("t", &["a", "Bärenklau", ""])];
+        let whole = file_of(&parts);
+        for bytes in [whole.clone(), file_of(&[packed(&parts[0]), packed(&parts[1])])] {
+            let mat = open(&bytes).unwrap();
+            assert_eq!(mat.numbers("n").unwrap(), [3, 70000]);
+            assert_eq!(mat.texts("t").unwrap(), ["a", "Bärenklau", ""]);
+        }
+        // By hand: the number 258 in the tag itself, in big-endian order.
+        let mut big = vec![b' '; 124];
+        big.extend([1, 0, b'M', b'I', 0, 0, 0, 14, 0, 0, 0, 48]);
+        big.extend([0, 0, 0, 6, 0, 0, 0, 8, 0, 0, 0, 6, 0, 0, 0, 0]);
+        big.extend([0, 0, 0, 5, 0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 1]);
+        big.extend([0, 1, 0, 1, b'n', 0, 0, 0, 0, 2, 0, 4, 1, 2, 0, 0]);
+        assert_eq!(open(&big).unwrap().numbers("n").unwrap(), [258]);
+    }
+
+    #[test]
+    fn what_is_no_list_is_named() {
+        let mat = open(&file_of(&[
+            numbers_of("half", &[1.0, 0.5]),
+            numbers_of("less", &[-1.0]),
+            numbers_of("nan", &[f64::NAN]),
+            texts_of("t", &["a"]),
+            array(CHAR, [2, 2], "lines", &element(UTF8, b"abcd")),
+            array(CELL, [1, 1], "cells", &numbers_of("", &[1.0])),
+            array(2, [1, 1], "struct", &[]),
+        ]))
+        .unwrap();
+        let said = |error: DatasetError| error.to_string();
+        for (name, expected) in [
+            ("half", "entry 2 of half should be a whole number from 0 and is '0.5'"),
+            ("less", "'-1'"),
+            ("nan", "'NaN'"),
+            ("t", "t holds no numbers"),
+            ("lines", "holds no numbers"),
+            ("none", "no variable none (but: half, less"),
+            ("struct", "no variable struct"),
+        ] {
+            let error = said(mat.numbers(name).unwrap_err());
+            assert!(error.contains(expected) && error.contains("a.mat"), "{error}");
+        }
+        assert!(said(mat.texts("half").unwrap_err()).contains("no cells of text"));
+        assert!(said(mat.texts("cells").unwrap_err()).contains("entry 1 of cells"));
+    }
+
+    #[test]
+    fn hostile_files_are_refused() {
+        assert!(refused(b"").contains("too short"));
+        assert!(refused(&[b'x'; 200]).contains("no MATLAB file"));
+        let mut newer = file_of(&[]);
+        newer[125] = 2;
+        assert!(refused(&newer).contains("version 2"));
+        let claims = |size: u32| [MATRIX.to_le_bytes(), size.to_le_bytes()].concat();
+        assert!(refused(&file_of(&[claims(u32::MAX)])).contains("cut off"));
+        let many = array(CELL, [i32::MAX, 1], "c", &[]);
+        assert!(refused(&file_of(&[many])).contains("cells are missing"));
+        let vast = array(6, [i32::MAX, i32::MAX], "n", &element(DOUBLE, &[0; 8]));
+        assert!(refused(&file_of(&[vast])).contains("1 numbers instead of"));
+        let huge = array(6, [0, 0], "n", &[]);
+        let sizes: Vec<u8> = [i32::MAX; 4].map(i32::to_le_bytes).concat();
+        let impossible = [&huge[8..24], &element(INT32, &sizes)].concat();
+        let error = refused(&file_of(&[element(MATRIX, &impossible)]));
+        assert!(error.contains("impossible sizes"), "{error}");
+        let odd = array(6, [1, 1], "n", &element(99, &[0; 8]));
+        assert!(refused(&file_of(&[odd])).contains("unknown type 99"));
+        let deep =
+            (0..50).fold(numbers_of("", &[1.0]), |in_it, _| array(CELL, [1, 1], "c", &in_it));
+        assert!(refused(&file_of(&[deep])).contains("too deep"));
+        // 64 MiB of zeros in 64 KiB, at once and in parts.
+        let bomb = packed(&vec![0; 2 * MOST]);
+        assert!(bomb.len() < MOST / 100);
+        assert!(refused(&file_of(&[bomb])).contains("unpacks to more"));
+        let part = packed(&element(UINT8, &vec![0; MOST / 4]));
+        assert!(refused(&file_of(&vec![part; 5])).contains("unpacks to more"));
+        let mut damaged = packed(&numbers_of("n", &[1.0; 40]));
+        let middle = damaged.len() / 2;
+        damaged[middle] ^= 0xff;
+        assert!(refused(&file_of(&[damaged])).contains("damaged"));
+    }
+
+    #[test]
+    fn a_file_larger_than_any_list_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        // Sparse: takes no room on disk.
+        File::create(folder.path().join("a.mat")).unwrap().set_len(1 << 40).unwrap();
+        let error = Mat::read(Layout::Dogs, folder.path(), "a.mat").unwrap_err().to_string();
+        assert!(error.contains("larger than any list"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_file_makes_it_panic(
+            whole in any::<bool>(),
+            cut in any::<prop::sample::Index>(),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        ) {
+            // Unpacked, so that changes reach the elements.
+            let parts = [numbers_of("n", &[1.0, 2.0]), texts_of("t", &["a", "bc"])];
+            let mut bytes = file_of(&parts);
+            for (at, value) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = value;
+            }
+            bytes.truncate(if whole { bytes.len() } else { cut.index(bytes.len()) });
+            if let Ok(found) = variables(&bytes) {
+                let mat = Mat { path: "a.mat".into(), variables: found };
+                let _ = (mat.numbers("n"), mat.texts("t"));
+            }
+        }
+    }
+}
