@@ -16,8 +16,7 @@ use super::Context;
 use super::context::bits;
 use crate::dataset::{Dataset, Layout};
 use crate::device::Device;
-use crate::method::Shallow;
-use crate::method::exchnet;
+use crate::method::{Shallow, exchnet, sdh};
 use crate::model::Card;
 use crate::task::Task;
 use crate::train::{
@@ -32,6 +31,7 @@ use crate::train::{
 ///   whitened-lsh  the same where no direction dominates; the built-in model is one
 ///   itq           principal directions and a learned rotation, without labels
 ///   lda-itq       directions that separate the classes, then a learned rotation
+///   sdh           bits that labels follow from, through a kernel on some of the images
 ///   adsh          a network trained against learned codes of all images
 ///   exchnet       the same, on parts that the network finds by itself
 #[derive(Debug, clap::Args)]
@@ -40,7 +40,7 @@ use crate::train::{
     after_help = "Example: barbule train exchnet --data birds/ --bits 48 --out birds.safetensors"
 )]
 pub struct Args {
-    /// lsh, whitened-lsh, itq, lda-itq, adsh or exchnet
+    /// lsh, whitened-lsh, itq, lda-itq, sdh, adsh or exchnet
     method: Method,
     /// The labelled photos: a folder per class, or a published data set's folder
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -65,18 +65,51 @@ pub struct Args {
     /// Trunk weights of your own instead of the shipped ones (see `barbule weights import`)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     weights: Option<PathBuf>,
-    /// lsh, whitened-lsh, itq, lda-itq: leave the shipped trunk out of the model file, which
+    /// lsh, whitened-lsh, itq, lda-itq, sdh: leave the shipped trunk out of the model file, which
     /// then opens with this version's trunk only (1.4 MB for 256 bits instead of 8.4)
     #[arg(long, conflicts_with = "weights")]
     share_trunk: bool,
-    /// lsh, whitened-lsh, itq, lda-itq: what the model's card says of the hash's licence
+    /// lsh, whitened-lsh, itq, lda-itq, sdh: what the model's card says of the hash's licence
     #[arg(long, value_name = "TEXT")]
     licence: Option<String>,
     /// Keep this share of the classes out of training, to measure on kinds never seen
     #[arg(long, value_name = "SHARE")]
     hold_out_classes: Option<f64>,
     #[command(flatten)]
+    sdh: Sdh,
+    #[command(flatten)]
     network: Network,
+}
+
+/// Options of sdh.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Options of sdh")]
+struct Sdh {
+    /// Training images that all others are compared with
+    #[arg(long, default_value_t = sdh::Options::default().anchors, value_name = "N")]
+    anchors: usize,
+    /// Width of the kernel: its variance, as a share of the mean squared distance
+    #[arg(long, default_value_t = sdh::Options::default().width, value_name = "SHARE")]
+    width: f64,
+    /// Weight of what maps codes to labels being small
+    #[arg(long, default_value_t = sdh::Options::default().lambda, value_name = "W")]
+    lambda: f64,
+    /// Weight of codes being what the images give
+    #[arg(long, default_value_t = sdh::Options::default().nu, value_name = "W")]
+    nu: f64,
+    /// Weight of what maps images to codes being small
+    #[arg(long, default_value_t = sdh::Options::default().ridge, value_name = "W")]
+    ridge: f64,
+    /// Rounds at most
+    #[arg(long, default_value_t = sdh::Options::default().rounds, value_name = "N")]
+    rounds: usize,
+}
+
+impl Sdh {
+    fn options(&self) -> sdh::Options {
+        let &Self { anchors, width, lambda, nu, ridge, rounds } = self;
+        sdh::Options { anchors, width, lambda, nu, ridge, rounds }
+    }
 }
 
 /// Options of adsh and exchnet. Where a default differs between recipes, it is said.
@@ -261,7 +294,7 @@ impl FromStr for Method {
             "exchnet" => Ok(Self::Network(NetworkMethod::ExchNet)),
             _ => name.parse().map(Self::Shallow).map_err(|_| {
                 format!(
-                    "'{name}' is no method; choose lsh, whitened-lsh, itq, lda-itq, adsh or exchnet"
+                    "'{name}' is no method; choose lsh, whitened-lsh, itq, lda-itq, sdh, adsh or exchnet"
                 )
             }),
         }
@@ -314,6 +347,7 @@ fn shallow(
         bits: args.bits,
         seed: args.seed,
         size: args.size.unwrap_or(224),
+        sdh: args.sdh.options(),
         weights: args.weights.clone(),
         share_trunk: args.share_trunk,
         licence: args.licence.clone(),
@@ -334,7 +368,7 @@ fn network(
 ) -> Result<Card> {
     if args.share_trunk || args.licence.is_some() {
         bail!(
-            "--share-trunk and --licence are for lsh, whitened-lsh, itq and lda-itq; leave them out"
+            "--share-trunk and --licence are for lsh, whitened-lsh, itq, lda-itq and sdh; leave them out"
         );
     }
     let options = &args.network;

@@ -11,7 +11,7 @@ use crate::dataset::Dataset;
 use crate::device::Device;
 use crate::encoder::Encoder;
 use crate::image::Limits;
-use crate::method::{Features, MethodError, Shallow};
+use crate::method::{Features, Hash, MethodError, Shallow, sdh};
 use crate::model::{self, Card};
 use crate::task::Task;
 use crate::trunk::TrunkKind;
@@ -27,6 +27,8 @@ pub struct ShallowPlan {
     pub seed: u64,
     /// Width and height of the trunk's input, in pixels.
     pub size: u32,
+    /// What can be chosen of [`Shallow::Sdh`].
+    pub sdh: sdh::Options,
     /// A trunk file instead of the shipped weights.
     pub weights: Option<PathBuf>,
     /// Leave the trunk, which must be the shipped one, out of the file.
@@ -40,8 +42,17 @@ pub struct ShallowPlan {
 impl ShallowPlan {
     /// `method` at `bits` with seed 1, the shipped trunk at 224² and the usual limits.
     pub fn new(method: Shallow, bits: usize) -> Self {
-        let (weights, licence, limits) = (None, None, Limits::default());
-        Self { method, bits, seed: 1, size: 224, weights, share_trunk: false, licence, limits }
+        Self {
+            method,
+            bits,
+            seed: 1,
+            size: 224,
+            sdh: sdh::Options::default(),
+            weights: None,
+            share_trunk: false,
+            licence: None,
+            limits: Limits::default(),
+        }
     }
 }
 
@@ -67,6 +78,7 @@ pub fn fit_shallow(
     task: &Task<'_>,
 ) -> Result<Fitted, TrainError> {
     model::check_writable(out)?;
+    plan.sdh.check()?;
     if plan.method.needs_labels() && dataset.classes.len() < 2 {
         return Err(MethodError::Classes(dataset.classes.len()).into());
     }
@@ -79,24 +91,33 @@ pub fn fit_shallow(
     let seconds_features = begun.elapsed().as_secs_f64();
     let begun = Instant::now();
     let features = Features { dim: kind.pooled(), values: &split.values };
-    let hash = plan.method.fit(features, &split.labels, plan.bits, plan.seed)?;
+    let hash: Hash = match plan.method {
+        Shallow::Sdh => sdh::fit(features, &split.labels, plan.bits, &plan.sdh, plan.seed)?.into(),
+        method => method.fit(features, &split.labels, plan.bits, plan.seed)?,
+    };
     let seconds_fit = begun.elapsed().as_secs_f64();
-    let figures = [("seconds_features", seconds_features), ("seconds_fit", seconds_fit)];
+    let mut figures = vec![("seconds_features", seconds_features), ("seconds_fit", seconds_fit)];
+    if plan.method == Shallow::Sdh {
+        let sdh::Options { width, lambda, nu, ridge, rounds, .. } = plan.sdh;
+        figures.extend([("width", width), ("lambda", lambda), ("nu", nu), ("ridge", ridge)]);
+        figures.push(("rounds", rounds as f64));
+    }
     let classes = if plan.method.needs_labels() { dataset.classes.clone() } else { Vec::new() };
     let card = Card {
-        format: model::FORMAT,
+        format: model::format_of(&hash),
         program: env!("CARGO_PKG_VERSION").to_owned(),
         method: plan.method.to_string(),
         bits: plan.bits,
         trunk: kind,
         parts: 0,
+        anchors: hash.anchors(),
         preprocess,
         classes,
         data: data_card(dataset, &split.kept),
         seed: plan.seed,
         figures: figures
-            .map(|(name, value)| (name.to_owned(), value))
             .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
             .collect::<BTreeMap<_, _>>(),
         licence: format!(
             "trunk: Apache-2.0 (EfficientNet-Lite0); hash: {}",
