@@ -3,7 +3,8 @@ A trained model: one file with a trunk, a hash and a card that says what they ar
 
 The file is a `.safetensors` file: the trunk's weights (convolutions in half
 precision), the hash in single precision, and the card as JSON in the metadata
-under the key `barbule`.
+under the key `barbule`. Most hashes are linear; where a kernel comes first the card says
+how many anchors it has, and the file is of format 2.
 
 A file may leave the trunk out and name the shipped one by its hash: so does the general
 model, which ships inside the program.
@@ -27,12 +28,17 @@ use crate::explain::Attention;
 use crate::file;
 use crate::image::Preprocess;
 use crate::method::parts::Extractor;
-use crate::method::{Features, HashError, LinearHash};
+use crate::method::{Features, Hash, HashError, KernelHash, LinearHash};
 use crate::trunk::weights::{self, fill_whole, half_precision};
 use crate::trunk::{Trunk, TrunkKind};
 
-/// Version of the model file that this program writes, and the newest it reads.
+/// Version of a model file whose hash is linear.
 pub const FORMAT: u32 = 1;
+/// Version of a model file with a kernel. Programs of before would take its hash for a
+/// damaged linear one; by the version they know to ask for a newer program.
+const FORMAT_KERNEL: u32 = 2;
+/// The newest version that this program reads.
+const NEWEST: u32 = FORMAT_KERNEL;
 /// The metadata key of the card.
 const CARD: &str = "barbule";
 /// The model for photos that nobody has trained on; see `assets/README.md`.
@@ -67,7 +73,7 @@ pub enum ModelError {
     #[error("a model of {0} attends to no parts; train one with `barbule train exchnet`")]
     NoParts(String),
     /// The file is of a later version.
-    #[error("{} is a model of format {found}, this program reads up to {FORMAT}; install a newer barbule", path.display())]
+    #[error("{} is a model of format {found}, this program reads up to {NEWEST}; install a newer barbule", path.display())]
     Newer {
         /// The file.
         path: PathBuf,
@@ -112,7 +118,7 @@ pub struct DataCard {
 /// What a model says about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Card {
-    /// Version of the file's format.
+    /// Version of the file's format: [`format_of`] the hash.
     pub format: u32,
     /// Version of the program that wrote it.
     pub program: String,
@@ -125,6 +131,9 @@ pub struct Card {
     /// Parts that the network attends to; 0 for pooled features alone.
     #[serde(default)]
     pub parts: usize,
+    /// Anchors of the kernel between features and hash; none for a linear hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchors: Option<usize>,
     /// How images are prepared.
     pub preprocess: Preprocess,
     /// Names of the classes trained on; empty for methods that need none.
@@ -176,34 +185,68 @@ struct HashWeights {
     projection: Param<Tensor<2>>,
     /// `[bits]`.
     bias: Param<Tensor<1>>,
+    /// What comes first, if anything; above, `features` are then its values.
+    kernel: Option<KernelWeights>,
+}
+
+/// The kernel of a hash.
+#[derive(Module, Debug)]
+struct KernelWeights {
+    /// `[anchors, features]`.
+    anchors: Param<Tensor<2>>,
+    /// `[1]`: how fast it falls with the squared distance.
+    rate: Param<Tensor<1>>,
 }
 
 impl HashWeights {
-    fn zeros(features: usize, bits: usize, device: &Device) -> Self {
+    fn zeros(card: &Card, device: &Device) -> Self {
+        let (features, bits) = (card.anchors.unwrap_or(card.features()), card.bits);
         Self {
             mean: Param::from_tensor(Tensor::zeros([features], device)),
             projection: Param::from_tensor(Tensor::zeros([features, bits], device)),
             bias: Param::from_tensor(Tensor::zeros([bits], device)),
+            kernel: card.anchors.map(|anchors| KernelWeights {
+                anchors: Param::from_tensor(Tensor::zeros([anchors, card.features()], device)),
+                rate: Param::from_tensor(Tensor::zeros([1], device)),
+            }),
         }
     }
 
-    fn new(hash: &LinearHash, device: &Device) -> Self {
+    fn new(hash: &Hash, device: &Device) -> Self {
+        let kernel = match hash {
+            Hash::Linear(_) => None,
+            Hash::Kernel(hash) => {
+                let anchors = hash.anchors().to_vec();
+                let anchors = TensorData::new(anchors, [hash.linear().dim(), hash.dim()]);
+                Some(KernelWeights {
+                    anchors: Param::from_tensor(Tensor::from_data(anchors, device)),
+                    rate: Param::from_tensor(Tensor::from_data([hash.rate()], device)),
+                })
+            }
+        };
+        let hash = hash.linear();
         let mean = TensorData::new(hash.mean().to_vec(), [hash.dim()]);
         let projection = TensorData::new(hash.projection().to_vec(), [hash.dim(), hash.bits()]);
         Self {
             mean: Param::from_tensor(Tensor::from_data(mean, device)),
             projection: Param::from_tensor(Tensor::from_data(projection, device)),
             bias: Param::from_tensor(Tensor::from_data(hash.bias(), device)),
+            kernel,
         }
     }
 
-    fn hash(self) -> Result<LinearHash, String> {
+    fn hash(self) -> Result<Hash, String> {
         let values = |data: TensorData| data.try_into_vec::<f32>().map_err(|e| format!("{e:?}"));
         let mean = values(self.mean.val().into_data())?;
         let projection = values(self.projection.val().into_data())?;
         let bias = values(self.bias.val().into_data())?;
-        let hash = LinearHash::new(mean, projection).and_then(|hash| hash.with_bias(bias));
-        hash.map_err(|error| error.to_string())
+        let linear = LinearHash::new(mean, projection).and_then(|hash| hash.with_bias(bias));
+        let linear = linear.map_err(|error| error.to_string())?;
+        let Some(kernel) = self.kernel else { return Ok(linear.into()) };
+        let anchors = values(kernel.anchors.val().into_data())?;
+        let rate = values(kernel.rate.val().into_data())?.first().copied().unwrap_or_default();
+        let hash = KernelHash::new(anchors, rate, linear).map_err(|error| error.to_string())?;
+        Ok(hash.into())
     }
 }
 
@@ -225,7 +268,7 @@ struct Network {
 pub struct Model {
     card: Card,
     encoder: Encoder,
-    hash: LinearHash,
+    hash: Hash,
     fingerprint: String,
 }
 
@@ -256,7 +299,7 @@ impl Model {
         let card = read_card(path, &bytes)?;
         let fingerprint = fingerprint(&bytes);
         let burn = device.burn();
-        let hash = HashWeights::zeros(card.features(), card.bits, &burn);
+        let hash = HashWeights::zeros(&card, &burn);
         let store = SafetensorsStore::from_bytes(Some(bytes));
         let store = store.with_from_adapter(FloatCastAdapter::to(DType::F32));
         let (trunk, hash) = match &card.shared_trunk {
@@ -347,16 +390,19 @@ fn fingerprint(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
 
+/// The version of a file with this hash.
+pub fn format_of(hash: &Hash) -> u32 {
+    match hash {
+        Hash::Linear(_) => FORMAT,
+        Hash::Kernel(_) => FORMAT_KERNEL,
+    }
+}
+
 /// Writes a model: everything or nothing.
 ///
 /// # Errors
 /// When the card and the hash disagree or the file cannot be written.
-pub fn write(
-    path: &Path,
-    card: &Card,
-    network: Extractor,
-    hash: &LinearHash,
-) -> Result<(), ModelError> {
+pub fn write(path: &Path, card: &Card, network: Extractor, hash: &Hash) -> Result<(), ModelError> {
     let device = network.stem.device();
     let card = Card { shared_trunk: None, ..card.clone() };
     let network = Network { trunk: network, hash: HashWeights::new(hash, &device) };
@@ -371,7 +417,7 @@ pub fn write(
 pub fn write_sharing_trunk(
     path: &Path,
     card: &Card,
-    hash: &LinearHash,
+    hash: &Hash,
     device: &BarbuleDevice,
 ) -> Result<(), ModelError> {
     let burn = device.burn();
@@ -388,11 +434,12 @@ pub fn write_sharing_trunk(
 fn write_module(
     path: &Path,
     mut card: Card,
-    hash: &LinearHash,
+    hash: &Hash,
     module: &impl ModuleSnapshot,
 ) -> Result<(), ModelError> {
     let failed = |reason: String| ModelError::Write { path: path.to_owned(), reason };
-    if (hash.dim(), hash.bits()) != (card.features(), card.bits) {
+    let described = (card.format, card.features(), card.bits, card.anchors);
+    if (format_of(hash), hash.dim(), hash.bits(), hash.anchors()) != described {
         return Err(failed("the hash does not belong to the card".to_owned()));
     }
     // Times differ from run to run, and the same training is to give the same file.
@@ -435,7 +482,7 @@ fn read_card(path: &Path, bytes: &[u8]) -> Result<Card, ModelError> {
     }
     let damaged = |error: serde_json::Error| unfit(format!("its card is damaged ({error})"));
     let Version { format } = serde_json::from_str(text).map_err(damaged)?;
-    if format > u64::from(FORMAT) {
+    if format > u64::from(NEWEST) {
         return Err(ModelError::Newer { path: path.to_owned(), found: format });
     }
     let card: Card = serde_json::from_str(text).map_err(damaged)?;
@@ -448,6 +495,65 @@ fn read_card(path: &Path, bytes: &[u8]) -> Result<Card, ModelError> {
     if card.parts > MAX_PARTS {
         return Err(unfit(format!("its card names {} parts, more than {MAX_PARTS}", card.parts)));
     }
+    // Room for them is made before the file is read.
+    if let Some(anchors) = card.anchors
+        && anchors.checked_mul(card.features()).is_none_or(|n| n > bytes.len() / 4)
+    {
+        return Err(unfit(format!("its card names {anchors} anchors, more than it holds")));
+    }
     BinaryCodes::new(card.bits).map_err(|error| unfit(error.to_string()))?;
     Ok(card)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::DeviceChoice;
+
+    fn device() -> BarbuleDevice {
+        BarbuleDevice::open(DeviceChoice::Cpu, None).unwrap()
+    }
+
+    #[test]
+    fn a_linear_model_is_written_as_it_always_was() {
+        let (device, folder) = (device(), tempfile::tempdir().unwrap());
+        let general = Model::general(&device).unwrap();
+        let path = folder.path().join("again.safetensors");
+        write_sharing_trunk(&path, general.card(), &general.hash, &device).unwrap();
+        assert!(std::fs::read(&path).unwrap() == GENERAL, "the built-in file is another now");
+    }
+
+    #[test]
+    fn a_kernel_comes_back_as_it_was() {
+        let (device, folder) = (device(), tempfile::tempdir().unwrap());
+        let value = |i: usize| ((i * 2_654_435_761) % 1009) as f32 / 500.0 - 1.0;
+        let mean: Vec<f32> = (0..5).map(|i| value(i).abs()).collect();
+        let linear = LinearHash::new(mean, (0..5 * 12).map(value).collect()).unwrap();
+        let linear = linear.with_bias((7..19).map(value).collect()).unwrap();
+        let hash = KernelHash::new((0..5 * 1280).map(value).collect(), 7e-4, linear).unwrap();
+        let hash = Hash::from(hash);
+        let general = Model::general(&device).unwrap();
+        let card = Card {
+            format: format_of(&hash),
+            bits: 12,
+            anchors: hash.anchors(),
+            ..general.card().clone()
+        };
+        let path = folder.path().join("kernel.safetensors");
+        write_sharing_trunk(&path, &card, &hash, &device).unwrap();
+        let model = Model::open(&path, &device).unwrap();
+        assert_eq!((model.card(), &model.hash), (&card, &hash));
+        let features: Vec<f32> = (3..3 + 1280 * 4).map(value).collect();
+        let expected = hash.encode(&Features { dim: 1280, values: &features }).unwrap();
+        assert_eq!(model.codes(&features).unwrap().words(), expected.words());
+        // A card that says something else than the hash is not written.
+        for card in [
+            Card { anchors: None, ..card.clone() },
+            Card { anchors: Some(4), ..card.clone() },
+            Card { format: FORMAT, ..card.clone() },
+        ] {
+            let error = write_sharing_trunk(&path, &card, &hash, &device).unwrap_err();
+            assert!(error.to_string().contains("does not belong"), "{error}");
+        }
+    }
 }

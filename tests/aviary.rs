@@ -71,6 +71,18 @@ fn attention_is_measured_against_the_telling_parts() {
 }
 
 #[test]
+fn labels_and_a_kernel_beat_random_directions() {
+    let env = TestEnv::new();
+    env.ok(&["aviary", "--species", "8", "--per-species", "16", "--size", "96", "--out", "birds"]);
+    let map = |method: &str| {
+        let model = env.train(method, 32);
+        env.json(&["eval", "--model", &model, "--data", "birds"])["map"].as_f64().unwrap()
+    };
+    let (lsh, sdh) = (map("lsh"), map("sdh"));
+    assert!(sdh > lsh + 0.05, "SDH {sdh}, LSH {lsh}");
+}
+
+#[test]
 fn a_demo_leaves_a_page_that_stands_alone() {
     let env = TestEnv::new();
     let small = ["demo", "--out", "demo", "--species", "4", "--per-species", "6"];

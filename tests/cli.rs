@@ -22,7 +22,7 @@ fn names(answer: &Value) -> Vec<String> {
 #[test]
 fn every_method_trains_and_is_measured() {
     let env = TestEnv::with_birds(3, 6);
-    for (method, bits) in [("lsh", 12), ("itq", 64), ("lda-itq", 48)] {
+    for (method, bits) in [("lsh", 12), ("itq", 64), ("lda-itq", 48), ("sdh", 24)] {
         let model = env.train(method, bits);
         let report = env.json(&["eval", "--model", &model, "--data", "birds", "--float"]);
         assert_eq!(report["method"], method);
@@ -46,8 +46,10 @@ fn every_method_trains_and_is_measured() {
         assert_eq!(report["float"]["bytes_per_image"], 5120);
     }
     // Three classes of plain colours are told apart.
-    let report = env.json(&["eval", "--model", "lda-itq-48.safetensors", "--data", "birds"]);
-    assert!(report["map"].as_f64().unwrap() > 0.9, "{report}");
+    for model in ["lda-itq-48.safetensors", "sdh-24.safetensors"] {
+        let report = env.json(&["eval", "--model", model, "--data", "birds"]);
+        assert!(report["map"].as_f64().unwrap() > 0.9, "{report}");
+    }
     let table = env.ok(&["eval", "--model", "lsh-12.safetensors", "--data", "birds"]);
     assert!(table.contains("lsh 12 bits") && table.contains("3 test queries"), "{table}");
 }
@@ -55,7 +57,7 @@ fn every_method_trains_and_is_measured() {
 #[test]
 fn one_seed_gives_one_file() {
     let env = TestEnv::with_birds(2, 5);
-    for method in ["lsh", "itq", "lda-itq"] {
+    for method in ["lsh", "itq", "lda-itq", "sdh"] {
         let train = |seed: &str, out: &str| {
             let out = ["--out", out, "--seed", seed, "--bits", "24", "--size", "64"];
             env.ok(&[&["train", method, "--data", "birds"], &out[..]].concat());
@@ -67,6 +69,33 @@ fn one_seed_gives_one_file() {
         assert!(read("first") == read("second"), "{method}: the same seed gave another file");
         assert!(read("first") != read("other"), "{method}: another seed gave the same file");
     }
+}
+
+#[test]
+fn a_kernel_model_indexes_and_searches() {
+    let env = TestEnv::with_birds(3, 6);
+    let model = env.train("sdh", 24);
+    let card = |more: &[&str]| {
+        let begin = ["train", "sdh", "--data", "birds", "--bits", "24", "--size", "64"];
+        env.json(&[&begin[..], &["--out", "again.safetensors"], more].concat())
+    };
+    // All 15 training images are anchors, as there are fewer than a thousand.
+    assert_eq!((&card(&[])["format"], &card(&[])["anchors"]), (&2.into(), &15.into()));
+    let few = card(&["--anchors", "4", "--share-trunk", "--lambda", "3"]);
+    assert_eq!((&few["anchors"], &few["figures"]["lambda"]), (&4.into(), &3.0.into()));
+    let linear = env.train("lsh", 24);
+    let card = env.json(&["train", "lsh", "--data", "birds", "--size", "64", "--out", &linear]);
+    assert_eq!((&card["format"], card.get("anchors")), (&1.into(), None));
+    for model in [model.as_str(), "again.safetensors"] {
+        env.ok(&["index", "birds", "--model", model, "--index", "i.db"]);
+        let search =
+            ["search", "birds/class-1/0.png", "--model", model, "--index", "i.db", "-k", "4"];
+        let found = names(&env.json(&search));
+        assert!(found.iter().all(|name| name.starts_with("class-1/")), "{found:?}");
+        fs::remove_file(env.path("i.db")).unwrap();
+    }
+    let said = env.fails(&["train", "sdh", "--data", "birds", "--out", "m", "--nu", "0"]);
+    assert!(said.contains("nu must be a number above 0, not 0"), "{said}");
 }
 
 #[test]
@@ -431,7 +460,10 @@ fn wrong_usage_is_explained_with_status_2() {
         assert!(said.contains("'--bits <BITS>'"), "{said}");
     }
     let said = env.misused(&["train", "magic", "--data", "d", "--out", "m"]);
-    assert!(said.contains("'magic'") && said.contains("lsh, whitened-lsh, itq, lda-itq"), "{said}");
+    assert!(
+        said.contains("'magic'") && said.contains("lsh, whitened-lsh, itq, lda-itq, sdh"),
+        "{said}"
+    );
     assert!(env.misused(&train(&["--device", "cuda"])).contains("'cuda' is not one of auto, gpu"));
     assert!(env.misused(&train(&["--layout", "zip"])).contains("folder, photos, grocery, cub"));
     assert!(env.misused(&["search"]).contains("required"));

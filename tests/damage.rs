@@ -106,7 +106,7 @@ fn a_model_file_that_lies_is_refused() {
         (file.tensor(entry, "shape", json!([3, 32, 3, 3])), entry),
         (file.tensor(entry, "dtype", json!("I16")), entry),
         (file.tensor(entry, "dtype", json!("U16")), "U16"),
-        (file.card(set("format", json!(2))), "install a newer barbule"),
+        (file.card(set("format", json!(3))), "install a newer barbule"),
         (file.card(set("format", json!(1e12 as u64))), "install a newer barbule"),
         (file.card(set("format", json!("1"))), "its card is damaged"),
         (file.card(set("bits", json!(0))), "not 0"),
@@ -129,6 +129,58 @@ fn a_model_file_that_lies_is_refused() {
     assert!(said.contains("its card is damaged"), "{said}");
     env.fails(&["index", "birds", "--model", "lie.safetensors", "--index", "i.db"]);
     assert!(!env.path("i.db").exists());
+}
+
+#[test]
+fn a_kernel_that_lies_is_refused() {
+    let env = TestEnv::with_birds(2, 5);
+    let model = env.train("sdh", 16);
+    let file = ModelFile::read(&env.path(&model));
+    let (anchors, rate) = ("hash.kernel.anchors", "hash.kernel.rate");
+    // Four of five images of each class are trained on.
+    assert_eq!(file.header[anchors]["shape"], json!([8, 1280]));
+    let number = |tensor: &str, value: f32| {
+        let mut changed = file.clone();
+        let at = changed.header[tensor]["data_offsets"][0].as_u64().unwrap() as usize;
+        changed.data[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        changed.bytes()
+    };
+    let without = |tensor: &str| {
+        let mut changed = file.clone();
+        let entry = changed.header.remove(tensor).unwrap();
+        changed.header.insert("other".to_owned(), entry);
+        changed.bytes()
+    };
+    let named = |anchors: Value| file.card(|card| card["anchors"] = anchors);
+    let cases: Vec<(Vec<u8>, &str)> = vec![
+        (number(anchors, f32::NAN), "not a number"),
+        (number(anchors, f32::NEG_INFINITY), "infinite"),
+        (number(rate, f32::NAN), "above 0, not NaN"),
+        (number(rate, 0.0), "above 0, not 0"),
+        (number(rate, -2.0), "above 0, not -2"),
+        (without(anchors), anchors),
+        (without(rate), rate),
+        (file.tensor(anchors, "shape", json!([1280, 8])), anchors),
+        (file.tensor(anchors, "shape", json!([10_240])), anchors),
+        (file.tensor(anchors, "shape", json!([4, 2560])), anchors),
+        (file.tensor(rate, "shape", json!([])), rate),
+        (file.tensor(anchors, "dtype", json!("I32")), anchors),
+        (named(json!(0)), "the shape"),
+        (named(json!(7)), "the shape"),
+        (named(json!(9)), "the shape"),
+        (named(json!(1_000_000)), "names 1000000 anchors"),
+        (named(json!(u64::MAX)), "names 18446744073709551615 anchors"),
+        (named(json!(-1)), "its card is damaged"),
+        (named(json!("all")), "its card is damaged"),
+        // A linear hash has no room for what this one takes.
+        (named(Value::Null), "hash.mean"),
+    ];
+    for (bytes, expected) in cases {
+        env.write("lie.safetensors", &bytes);
+        let said = env.fails(&["encode", "birds/class-0/0.png", "--model", "lie.safetensors"]);
+        assert!(said.contains(expected), "{said} instead of {expected}");
+        assert!(said.contains("lie.safetensors"), "the file is not named: {said}");
+    }
 }
 
 #[test]

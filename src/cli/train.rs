@@ -16,8 +16,7 @@ use super::Context;
 use super::context::bits;
 use crate::dataset::{Dataset, Layout};
 use crate::device::Device;
-use crate::method::Shallow;
-use crate::method::exchnet;
+use crate::method::{Shallow, exchnet, sdh};
 use crate::model::Card;
 use crate::task::Task;
 use crate::train::{
@@ -33,6 +32,7 @@ use crate::trunk::TrunkKind;
 ///   whitened-lsh  the same where no direction dominates; the built-in model is one
 ///   itq           principal directions and a learned rotation, without labels
 ///   lda-itq       directions that separate the classes, then a learned rotation
+///   sdh           bits that labels follow from, through a kernel on some of the images
 ///   adsh          a network trained against learned codes of all images
 ///   exchnet       the same, on parts that the network finds by itself
 ///   dpsh          a network trained on the likelihood of pairs
@@ -74,18 +74,51 @@ pub struct Args {
     /// The trunk's weights, as `barbule weights import` writes them [default: the shipped ones]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     weights: Option<PathBuf>,
-    /// lsh, whitened-lsh, itq, lda-itq: leave the shipped trunk out of the model file, which
+    /// lsh, whitened-lsh, itq, lda-itq, sdh: leave the shipped trunk out of the model file, which
     /// then opens with this version's trunk only (1.4 MB for 256 bits instead of 8.4)
     #[arg(long, conflicts_with = "weights")]
     share_trunk: bool,
-    /// lsh, whitened-lsh, itq, lda-itq: what the model's card says of the hash's licence
+    /// lsh, whitened-lsh, itq, lda-itq, sdh: what the model's card says of the hash's licence
     #[arg(long, value_name = "TEXT")]
     licence: Option<String>,
     /// Keep this share of the classes out of training, to measure on kinds never seen
     #[arg(long, value_name = "SHARE")]
     hold_out_classes: Option<f64>,
     #[command(flatten)]
+    sdh: Sdh,
+    #[command(flatten)]
     network: Network,
+}
+
+/// Options of sdh.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Options of sdh")]
+struct Sdh {
+    /// Training images that all others are compared with
+    #[arg(long, default_value_t = sdh::Options::default().anchors, value_name = "N")]
+    anchors: usize,
+    /// Width of the kernel: its variance, as a share of the mean squared distance
+    #[arg(long, default_value_t = sdh::Options::default().width, value_name = "SHARE")]
+    width: f64,
+    /// Weight of what maps codes to labels being small
+    #[arg(long, default_value_t = sdh::Options::default().lambda, value_name = "W")]
+    lambda: f64,
+    /// Weight of codes being what the images give
+    #[arg(long, default_value_t = sdh::Options::default().nu, value_name = "W")]
+    nu: f64,
+    /// Weight of what maps images to codes being small
+    #[arg(long, default_value_t = sdh::Options::default().ridge, value_name = "W")]
+    ridge: f64,
+    /// Rounds at most
+    #[arg(long, default_value_t = sdh::Options::default().rounds, value_name = "N")]
+    rounds: usize,
+}
+
+impl Sdh {
+    fn options(&self) -> sdh::Options {
+        let &Self { anchors, width, lambda, nu, ridge, rounds } = self;
+        sdh::Options { anchors, width, lambda, nu, ridge, rounds }
+    }
 }
 
 /// Options of adsh and exchnet. Where a default differs between recipes, it is said.
@@ -283,7 +316,7 @@ impl FromStr for Method {
             let networks = networks.filter_map(|method| method.to_possible_value());
             let names: Vec<String> = networks.map(|value| value.get_name().to_owned()).collect();
             format!(
-                "'{name}' is no method; choose lsh, whitened-lsh, itq, lda-itq, {}",
+                "'{name}' is no method; choose lsh, whitened-lsh, itq, lda-itq, sdh, {}",
                 names.join(", ")
             )
         })
@@ -337,6 +370,7 @@ fn shallow(
         seed: args.seed,
         size: args.size.unwrap_or(224),
         trunk: args.trunk,
+        sdh: args.sdh.options(),
         weights: args.weights.clone(),
         share_trunk: args.share_trunk,
         licence: args.licence.clone(),
@@ -357,7 +391,7 @@ fn network(
 ) -> Result<Card> {
     if args.share_trunk || args.licence.is_some() {
         bail!(
-            "--share-trunk and --licence are for lsh, whitened-lsh, itq and lda-itq; leave them out"
+            "--share-trunk and --licence are for lsh, whitened-lsh, itq, lda-itq and sdh; leave them out"
         );
     }
     let options = &args.network;

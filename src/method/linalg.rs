@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::{evd, householder, matmul, qr, svd};
+use faer::linalg::{cholesky::llt, evd, householder, matmul, qr, svd};
 use faer::{Accum, Auto, Conj, Mat, MatRef, Par, Spec};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -90,6 +90,49 @@ pub fn coordinates(features: Features<'_>, mean: &[f64], directions: MatRef<'_, 
         all.as_mut().subrows_mut(range.start, range.len()).copy_from(part);
     }
     all
+}
+
+/// `Σ (x_i − mean)·b_i / N`, the covariance of the images with the rows of `b` (N×c), if
+/// these or those have mean 0: d×c.
+pub fn cross_covariance(features: Features<'_>, mean: &[f64], b: MatRef<'_, f64>) -> Mat<f64> {
+    let part = |range: Range<usize>| {
+        let b = b.subrows(range.start, range.len());
+        product(centred(features, mean, range).as_ref(), b)
+    };
+    let parts: Vec<Mat<f64>> = blocks(features.len()).into_par_iter().map(part).collect();
+    let zero = Mat::zeros(features.dim, b.ncols());
+    let sum = parts.into_iter().fold(zero, |sum, part| sum + part);
+    faer::Scale(1.0 / features.len() as f64) * sum
+}
+
+/// A positive definite matrix as `L·Lᵀ`, to solve equations with.
+pub struct Cholesky(Mat<f64>);
+
+impl Cholesky {
+    /// Factors `a`, of which only the lower half is looked at.
+    ///
+    /// # Errors
+    /// [`MethodError::NoConvergence`] when it is not positive definite.
+    pub fn new(a: MatRef<'_, f64>) -> Result<Self, MethodError> {
+        let (mut factor, spec) = (a.to_owned(), Spec::default());
+        let need = llt::factor::cholesky_in_place_scratch::<f64>(a.nrows(), Par::Seq, spec);
+        let mut memory = MemBuffer::new(need);
+        let (stack, exact) =
+            (MemStack::new(&mut memory), llt::factor::LltRegularization::default());
+        llt::factor::cholesky_in_place(factor.as_mut(), exact, Par::Seq, stack, spec)
+            .map_err(|_| MethodError::NoConvergence)?;
+        Ok(Self(factor))
+    }
+
+    /// The solution X of `a·X = rhs`.
+    pub fn solve(&self, mut rhs: Mat<f64>) -> Mat<f64> {
+        let (rows, cols) = rhs.shape();
+        let need = llt::solve::solve_in_place_scratch::<f64>(rows, cols, Par::Seq);
+        let mut memory = MemBuffer::new(need);
+        let stack = MemStack::new(&mut memory);
+        llt::solve::solve_in_place(self.0.as_ref(), rhs.as_mut(), Par::Seq, stack);
+        rhs
+    }
 }
 
 /// Eigenvalues, largest first, and eigenvectors, as columns, of a symmetric matrix.
@@ -281,6 +324,17 @@ mod tests {
     }
 
     #[test]
+    fn solutions_solve() {
+        let (a, rhs) = (random(80, 60, 7), random(60, 5, 8));
+        let a = product(a.transpose(), a.as_ref());
+        let found = Cholesky::new(a.as_ref()).unwrap().solve(rhs.clone());
+        assert_close(&product(a.as_ref(), found.as_ref()), &rhs);
+        // Two equal rows and columns.
+        let failed = Cholesky::new(Mat::from_fn(2, 2, |_, _| 1.0).as_ref());
+        assert_eq!(failed.err(), Some(MethodError::NoConvergence));
+    }
+
+    #[test]
     fn procrustes_finds_a_planted_rotation() {
         let v = random(60, 9, 4);
         let r = random_orthogonal(9, 9, &mut ChaCha8Rng::seed_from_u64(5));
@@ -304,6 +358,11 @@ mod tests {
             (0..n).map(|i| weights[i] * x(i, j) * x(i, k)).sum::<f64>() / total
         });
         assert_close(&found, &expected);
+        let b = random(n, 2, 7);
+        let expected = Mat::from_fn(dim, 2, |j, l| {
+            (0..n).map(|i| x(i, j) * b[(i, l)]).sum::<f64>() / n as f64
+        });
+        assert_close(&cross_covariance(features, &mean, b.as_ref()), &expected);
         let directions = random(dim, 2, 6);
         let expected =
             Mat::from_fn(n, 2, |i, p| (0..dim).map(|j| x(i, j) * directions[(j, p)]).sum());

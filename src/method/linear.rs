@@ -186,7 +186,7 @@ impl LinearHash {
     }
 }
 
-/// Why a linear hash could not be made or used.
+/// Why a hash could not be made or used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HashError {
     /// The projection is not a whole number of directions.
@@ -197,6 +197,19 @@ pub enum HashError {
         /// Weights given.
         weights: usize,
     },
+    /// The anchors of a kernel are not as many rows as its hash takes values.
+    #[error("{numbers} numbers are not {count} anchors; the model's file is damaged")]
+    Anchors {
+        /// How many there should be.
+        count: usize,
+        /// Numbers given.
+        numbers: usize,
+    },
+    /// The kernel is no kernel.
+    #[error(
+        "the rate of the kernel must be a number above 0, not {0}; the model's file is damaged"
+    )]
+    Rate(String),
     /// A weight is infinite or not a number.
     #[error("the hash has a weight that is infinite or not a number")]
     NotFinite,

@@ -2,10 +2,11 @@
 Hashing methods: how codes are learned from images and their labels.
 
 One file is one method; none of them knows about images, files or training loops.
-What every fitted method is in the end, a [`LinearHash`] on features, needs no
-training code.
+What every fitted method is in the end, a [`Hash`] of features, needs no training code.
 */
 
+mod hash;
+mod kernel;
 mod linear;
 pub mod parts;
 #[cfg(feature = "train")]
@@ -39,8 +40,12 @@ mod linalg;
 #[cfg(feature = "train")]
 pub mod lsh;
 #[cfg(feature = "train")]
+pub mod sdh;
+#[cfg(feature = "train")]
 pub mod whitened;
 
+pub use hash::Hash;
+pub use kernel::KernelHash;
 pub use linear::{FeatureError, Features, HashError, LinearHash};
 #[cfg(feature = "train")]
 pub use shallow::{MethodError, Shallow};

@@ -1,6 +1,6 @@
 /*!
 The shallow methods: they take the features of a frozen trunk as plain numbers and
-fit one [`LinearHash`], in seconds and without a GPU.
+fit one [`Hash`], in seconds and without a GPU.
 */
 
 use std::fmt;
@@ -8,14 +8,14 @@ use std::str::FromStr;
 
 use faer::MatRef;
 
-use super::{FeatureError, Features, HashError, LinearHash, itq, lda, lsh, whitened};
+use super::{FeatureError, Features, Hash, HashError, LinearHash, itq, lda, lsh, sdh, whitened};
 use crate::code::{BinaryCodes, CodeError};
 
 /// Why a method could not be fitted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MethodError {
     /// No shallow method has this name.
-    #[error("'{0}' is no shallow method; choose one of lsh, whitened-lsh, itq, lda-itq")]
+    #[error("'{0}' is no shallow method; choose one of lsh, whitened-lsh, itq, lda-itq, sdh")]
     Name(String),
     /// Fewer images than the method can learn from.
     #[error("{found} training images were given, but at least {least} are needed")]
@@ -43,6 +43,14 @@ pub enum MethodError {
     /// The regulariser of LDA is not in 0..=1, or is 0.
     #[error("the shrinkage must be above 0 and at most 1, not {0}")]
     Shrinkage(String),
+    /// An option of SDH is out of its range.
+    #[error("{name} must be a number above 0, not {value}")]
+    Option {
+        /// The option.
+        name: &'static str,
+        /// What it is.
+        value: String,
+    },
     /// All training images have the same features.
     #[error("all training images have the same features, so nothing tells them apart")]
     NoVariance,
@@ -73,39 +81,48 @@ pub enum Shallow {
     Itq,
     /// Discriminant directions and a learned rotation: [`lda`].
     LdaItq,
+    /// A kernel on anchors, and bits that labels follow from: [`sdh`].
+    Sdh,
 }
 
 impl Shallow {
     /// Every shallow method, the simplest first.
-    pub const ALL: [Self; 4] = [Self::Lsh, Self::WhitenedLsh, Self::Itq, Self::LdaItq];
+    pub const ALL: [Self; 5] = [Self::Lsh, Self::WhitenedLsh, Self::Itq, Self::LdaItq, Self::Sdh];
 
     /// Whether the method looks at labels.
     pub fn needs_labels(self) -> bool {
-        self == Self::LdaItq
+        matches!(self, Self::LdaItq | Self::Sdh)
     }
 
     /// Fits the method to N images of d features.
     ///
-    /// `labels` holds each image's labels; only [`Shallow::LdaItq`] looks at them. The
+    /// `labels` holds each image's labels; a method looks at them if it
+    /// [needs](Shallow::needs_labels) them. What can be chosen is as it is by default. The
     /// same input and `seed` give the same hash, on any number of threads. Another kind of
-    /// processor may round otherwise, and ITQ can turn that into another, equally good hash.
+    /// processor may round otherwise, and ITQ and SDH can turn that into another, equally
+    /// good hash.
     ///
     /// # Errors
     /// When the input is too small, not finite, of unequal lengths, without variance,
-    /// or, for LDA, has fewer than two classes; when `bits` is out of range.
+    /// or, where labels are needed, has fewer than two classes; when `bits` is out of range.
     pub fn fit(
         &self,
         features: Features<'_>,
         labels: &[Vec<u32>],
         bits: usize,
         seed: u64,
-    ) -> Result<LinearHash, MethodError> {
-        match self {
+    ) -> Result<Hash, MethodError> {
+        let linear = match self {
             Self::Lsh => lsh::fit(features, bits, seed),
             Self::WhitenedLsh => whitened::fit(features, bits, seed),
             Self::Itq => itq::fit(features, bits, seed),
             Self::LdaItq => lda::fit(features, labels, bits, lda::SHRINKAGE, seed),
-        }
+            Self::Sdh => {
+                let options = sdh::Options::default();
+                return Ok(sdh::fit(features, labels, bits, &options, seed)?.into());
+            }
+        };
+        Ok(linear?.into())
     }
 }
 
@@ -116,6 +133,7 @@ impl fmt::Display for Shallow {
             Self::WhitenedLsh => "whitened-lsh",
             Self::Itq => "itq",
             Self::LdaItq => "lda-itq",
+            Self::Sdh => "sdh",
         })
     }
 }
@@ -222,9 +240,10 @@ pub(crate) mod tests {
     fn labels_help_and_learning_does_not_hurt() {
         for bits in [8, 24] {
             let mean = |method| (0..5).map(|seed| map(method, bits, seed)).sum::<f64>() / 5.0;
-            let [lsh, _, itq, lda] = Shallow::ALL.map(mean);
+            let [lsh, _, itq, lda, sdh] = Shallow::ALL.map(mean);
             assert!(itq >= lsh - 0.01, "{bits} bits: ITQ {itq}, LSH {lsh}");
             assert!(lda > itq + 0.1, "{bits} bits: LDA+ITQ {lda}, ITQ {itq}");
+            assert!(sdh > itq + 0.1, "{bits} bits: SDH {sdh}, ITQ {itq}");
         }
     }
 
@@ -280,8 +299,11 @@ pub(crate) mod tests {
             for bits in [3, 6, 17] {
                 let hash = method.fit(set.features(), &set.labels, bits, 1).unwrap();
                 assert_eq!(hash.encode(&set.features()).unwrap().bits(), bits);
-                // No bit stays without a direction.
-                let weight = |bit: usize| hash.projection().iter().skip(bit).step_by(bits);
+                // No bit stays without a direction; only labels can ask for a constant one.
+                if method == Shallow::Sdh {
+                    continue;
+                }
+                let weight = |bit: usize| hash.linear().projection().iter().skip(bit).step_by(bits);
                 assert!((0..bits).all(|bit| weight(bit).any(|w| w.abs() > 1e-6)));
             }
         }

@@ -174,6 +174,7 @@ pub fn learn(
         bits: plan.bits,
         trunk: plan.trunk,
         parts: plan.method.parts(),
+        anchors: None,
         preprocess: prepared.preprocess.clone(),
         classes: dataset.classes.clone(),
         data: data_card(dataset, &kept),
@@ -185,7 +186,7 @@ pub fn learn(
     };
     let stem = net.stem.unwrap_or_else(|| prepared.trunk.stem.clone());
     let extractor = Extractor { stem, refine: net.refine, parts: net.parts };
-    model::write(out, &card, extractor, &hash)?;
+    model::write(out, &card, extractor, &hash.into())?;
     // The model is there: nothing is left to go on with. A checkpoint that stays is no harm.
     let _ = std::fs::remove_file(&path);
     Ok(Learned { card, unreadable, time, images: run.at.shown })

@@ -11,7 +11,7 @@ use crate::dataset::Dataset;
 use crate::device::Device;
 use crate::encoder::Encoder;
 use crate::image::Limits;
-use crate::method::{Features, MethodError, Shallow};
+use crate::method::{Features, Hash, MethodError, Shallow, sdh};
 use crate::model::{self, Card};
 use crate::task::Task;
 use crate::trunk::TrunkKind;
@@ -29,6 +29,8 @@ pub struct ShallowPlan {
     pub size: u32,
     /// The trunk.
     pub trunk: TrunkKind,
+    /// What can be chosen of [`Shallow::Sdh`].
+    pub sdh: sdh::Options,
     /// A trunk file instead of the shipped weights; trunks whose weights do not ship need
     /// one.
     pub weights: Option<PathBuf>,
@@ -43,10 +45,18 @@ pub struct ShallowPlan {
 impl ShallowPlan {
     /// `method` at `bits` with seed 1, the shipped trunk at 224² and the usual limits.
     pub fn new(method: Shallow, bits: usize) -> Self {
-        let (weights, licence, limits) = (None, None, Limits::default());
-        let trunk = TrunkKind::EfficientNetLite0;
-        let (seed, size, share_trunk) = (1, 224, false);
-        Self { method, bits, seed, size, trunk, weights, share_trunk, licence, limits }
+        Self {
+            method,
+            bits,
+            seed: 1,
+            size: 224,
+            trunk: TrunkKind::EfficientNetLite0,
+            sdh: sdh::Options::default(),
+            weights: None,
+            share_trunk: false,
+            licence: None,
+            limits: Limits::default(),
+        }
     }
 }
 
@@ -72,6 +82,7 @@ pub fn fit_shallow(
     task: &Task<'_>,
 ) -> Result<Fitted, TrainError> {
     model::check_writable(out)?;
+    plan.sdh.check()?;
     if plan.method.needs_labels() && dataset.classes.len() < 2 {
         return Err(MethodError::Classes(dataset.classes.len()).into());
     }
@@ -84,24 +95,33 @@ pub fn fit_shallow(
     let seconds_features = begun.elapsed().as_secs_f64();
     let begun = Instant::now();
     let features = Features { dim: kind.pooled(), values: &split.values };
-    let hash = plan.method.fit(features, &split.labels, plan.bits, plan.seed)?;
+    let hash: Hash = match plan.method {
+        Shallow::Sdh => sdh::fit(features, &split.labels, plan.bits, &plan.sdh, plan.seed)?.into(),
+        method => method.fit(features, &split.labels, plan.bits, plan.seed)?,
+    };
     let seconds_fit = begun.elapsed().as_secs_f64();
-    let figures = [("seconds_features", seconds_features), ("seconds_fit", seconds_fit)];
+    let mut figures = vec![("seconds_features", seconds_features), ("seconds_fit", seconds_fit)];
+    if plan.method == Shallow::Sdh {
+        let sdh::Options { width, lambda, nu, ridge, rounds, .. } = plan.sdh;
+        figures.extend([("width", width), ("lambda", lambda), ("nu", nu), ("ridge", ridge)]);
+        figures.push(("rounds", rounds as f64));
+    }
     let classes = if plan.method.needs_labels() { dataset.classes.clone() } else { Vec::new() };
     let card = Card {
-        format: model::FORMAT,
+        format: model::format_of(&hash),
         program: env!("CARGO_PKG_VERSION").to_owned(),
         method: plan.method.to_string(),
         bits: plan.bits,
         trunk: kind,
         parts: 0,
+        anchors: hash.anchors(),
         preprocess,
         classes,
         data: data_card(dataset, &split.kept),
         seed: plan.seed,
         figures: figures
-            .map(|(name, value)| (name.to_owned(), value))
             .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
             .collect::<BTreeMap<_, _>>(),
         licence: format!(
             "trunk: {}; hash: {}",
