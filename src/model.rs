@@ -4,7 +4,7 @@ A trained model: one file with a trunk, a hash and a card that says what they ar
 The file is a `.safetensors` file: the trunk's weights (convolutions in half
 precision), the hash in single precision, and the card as JSON in the metadata
 under the key `barbule`. Most hashes are linear; where a kernel comes first the card says
-how many anchors it has, and the file is of format 2.
+how many anchors it has, and the file is of format 2. So is that of a network with saliency.
 
 A file may leave the trunk out and name the shipped one by its hash: so does the general
 model, which ships inside the program.
@@ -28,17 +28,19 @@ use crate::explain::Attention;
 use crate::file;
 use crate::image::Preprocess;
 use crate::method::parts::Extractor;
+use crate::method::saliency::Level;
 use crate::method::{Features, Hash, HashError, KernelHash, LinearHash};
 use crate::trunk::weights::{self, fill_whole, half_precision};
 use crate::trunk::{Trunk, TrunkKind};
 
-/// Version of a model file whose hash is linear.
+/// Version of most model files.
 pub const FORMAT: u32 = 1;
-/// Version of a model file with a kernel. Programs of before would take its hash for a
-/// damaged linear one; by the version they know to ask for a newer program.
-const FORMAT_KERNEL: u32 = 2;
+/// Version of a model file with a kernel or with saliency. Programs of before would take it
+/// for a damaged one, or leave a part of it out; by the version they know to ask for a newer
+/// program.
+const FORMAT_MORE: u32 = 2;
 /// The newest version that this program reads.
-const NEWEST: u32 = FORMAT_KERNEL;
+const NEWEST: u32 = FORMAT_MORE;
 /// The metadata key of the card.
 const CARD: &str = "barbule";
 /// The model for photos that nobody has trained on; see `assets/README.md`.
@@ -70,7 +72,7 @@ pub enum ModelError {
         reason: String,
     },
     /// The model does not attend to parts.
-    #[error("a model of {0} attends to no parts; train one with `barbule train exchnet`")]
+    #[error("a model of {0} attends to no parts; train one with `barbule train exchnet` or `dsah`")]
     NoParts(String),
     /// The file is of a later version.
     #[error("{} is a model of format {found}, this program reads up to {NEWEST}; install a newer barbule", path.display())]
@@ -131,6 +133,9 @@ pub struct Card {
     /// Parts that the network attends to; 0 for pooled features alone.
     #[serde(default)]
     pub parts: usize,
+    /// What the network's saliency is applied to, where only what is salient is hashed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saliency: Option<Level>,
     /// Anchors of the kernel between features and hash; none for a linear hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anchors: Option<usize>,
@@ -159,6 +164,11 @@ impl Card {
     /// Length of the features that the hash sees.
     pub fn features(&self) -> usize {
         self.trunk.pooled() * (1 + self.parts)
+    }
+
+    /// Whether the network has attention maps.
+    pub fn attends(&self) -> bool {
+        self.parts > 0 || self.saliency.is_some()
     }
 
     /// The learned codes of the training images, if there are any and they are whole.
@@ -310,7 +320,7 @@ impl Model {
                 (trunk.into(), alone.hash)
             }
             None => {
-                let trunk = Extractor::new(card.trunk, card.parts, &burn);
+                let trunk = Extractor::new(card.trunk, card.parts, card.saliency, &burn);
                 let mut network = Network { trunk, hash };
                 fill_whole(&mut network, store).map_err(unfit)?;
                 (network.trunk, network.hash)
@@ -390,11 +400,11 @@ fn fingerprint(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
 
-/// The version of a file with this hash.
-pub fn format_of(hash: &Hash) -> u32 {
-    match hash {
-        Hash::Linear(_) => FORMAT,
-        Hash::Kernel(_) => FORMAT_KERNEL,
+/// The version of a file with this hash, and with saliency or without.
+pub fn format_of(hash: &Hash, saliency: Option<Level>) -> u32 {
+    match (hash, saliency) {
+        (Hash::Linear(_), None) => FORMAT,
+        (Hash::Kernel(_), _) | (_, Some(_)) => FORMAT_MORE,
     }
 }
 
@@ -439,7 +449,7 @@ fn write_module(
 ) -> Result<(), ModelError> {
     let failed = |reason: String| ModelError::Write { path: path.to_owned(), reason };
     let described = (card.format, card.features(), card.bits, card.anchors);
-    if (format_of(hash), hash.dim(), hash.bits(), hash.anchors()) != described {
+    if (format_of(hash, card.saliency), hash.dim(), hash.bits(), hash.anchors()) != described {
         return Err(failed("the hash does not belong to the card".to_owned()));
     }
     // Times differ from run to run, and the same training is to give the same file.
@@ -486,7 +496,7 @@ fn read_card(path: &Path, bytes: &[u8]) -> Result<Card, ModelError> {
         return Err(ModelError::Newer { path: path.to_owned(), found: format });
     }
     let card: Card = serde_json::from_str(text).map_err(damaged)?;
-    if card.shared_trunk.is_some() && card.parts > 0 {
+    if card.shared_trunk.is_some() && card.attends() {
         return Err(unfit("its card names parts, which the trunk it shares has not".to_owned()));
     }
     if card.shared_trunk.is_some() && !card.trunk.ships() {
@@ -534,7 +544,7 @@ mod tests {
         let hash = Hash::from(hash);
         let general = Model::general(&device).unwrap();
         let card = Card {
-            format: format_of(&hash),
+            format: format_of(&hash, None),
             bits: 12,
             anchors: hash.anchors(),
             ..general.card().clone()

@@ -22,7 +22,7 @@ pub struct Args {
     /// The image
     #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]
     image: PathBuf,
-    /// The model file; one that attends to parts (exchnet)
+    /// The model file; one that attends to parts (exchnet) or to what is salient (dsah)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     model: PathBuf,
     /// The folder for the pictures

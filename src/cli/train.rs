@@ -16,7 +16,8 @@ use super::Context;
 use super::context::bits;
 use crate::dataset::{Dataset, Layout};
 use crate::device::Device;
-use crate::method::{Shallow, exchnet, sdh};
+use crate::method::saliency::Level;
+use crate::method::{Shallow, dsah, exchnet, sdh};
 use crate::model::Card;
 use crate::task::Task;
 use crate::train::{
@@ -39,6 +40,8 @@ use crate::trunk::TrunkKind;
 ///   hashnet       the same with balanced pairs and a tanh that grows steeper
 ///   csq           a network that draws every class to a centre of its own
 ///   orthohash     the same by the cosine, all that there is to its loss
+///   dsah          a network of which attention shows only what matters; a reconstruction of
+///                 the published method, of which only the abstract could be read
 #[derive(Debug, clap::Args)]
 #[command(
     verbatim_doc_comment,
@@ -213,6 +216,12 @@ pub struct Network {
     /// exchnet: share of the outer iterations, at the end, that exchange parts
     #[arg(long, default_value_t = 0.125, value_name = "SHARE")]
     exchange: f32,
+    /// dsah: what saliency is applied to [default: feature; image with --train full]
+    #[arg(long)]
+    saliency: Option<SaliencyLevel>,
+    /// dsah: the mean of a saliency map that is wanted
+    #[arg(long, default_value_t = 0.3, value_name = "SHARE")]
+    density: f32,
     /// exchnet: weight of the pull of exchanged features to their class's anchors
     #[arg(long, default_value_t = 0.0, value_name = "W")]
     pull: f32,
@@ -224,7 +233,7 @@ pub enum Part {
     Full,
     /// The last blocks of the trunk, behind stride 16, and what the method adds
     Refine,
-    /// Only what the method adds: the hash, and for exchnet the attention
+    /// Only what the method adds: the hash, and for exchnet and dsah the attention
     Head,
 }
 
@@ -259,6 +268,14 @@ enum FirstCodes {
     Class,
     /// Random signs per image
     Random,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SaliencyLevel {
+    /// The image; the stem runs a second time
+    Image,
+    /// The stem's map
+    Feature,
 }
 
 /// A number of at least 1 on the command line.
@@ -302,6 +319,8 @@ pub enum NetworkMethod {
     /// The cosine to a fixed code for every class
     #[value(name = "orthohash")]
     OrthoHash,
+    /// Attention that makes pairs easier
+    Dsah,
 }
 
 impl FromStr for Method {
@@ -491,6 +510,7 @@ impl Network {
             NetworkMethod::HashNet => LearnMethod::HashNet(Default::default()),
             NetworkMethod::Csq => LearnMethod::Csq(Default::default()),
             NetworkMethod::OrthoHash => LearnMethod::OrthoHash(Default::default()),
+            NetworkMethod::Dsah => LearnMethod::Dsah(self.dsah(trained)?),
         };
         let plan = LearnPlan::new(recipe, method, trained, cache);
         Ok(LearnPlan {
@@ -525,6 +545,18 @@ impl Network {
             resume: self.resume,
             ..plan
         })
+    }
+
+    /// DSaH's options.
+    fn dsah(&self, trained: Trained) -> Result<dsah::Options> {
+        let level = match (self.saliency, trained) {
+            (Some(SaliencyLevel::Image), Trained::Full) | (None, Trained::Full) => Level::Image,
+            (Some(SaliencyLevel::Image), _) => {
+                bail!("--saliency image runs the whole network again; add --train full")
+            }
+            (Some(SaliencyLevel::Feature) | None, _) => Level::Feature,
+        };
+        Ok(dsah::Options { level, density: self.density, ..Default::default() })
     }
 
     fn exchnet(&self, recipe: Recipe) -> exchnet::Options {

@@ -9,6 +9,7 @@ mod hash;
 mod kernel;
 mod linear;
 pub mod parts;
+pub mod saliency;
 #[cfg(feature = "train")]
 mod shallow;
 
@@ -20,6 +21,8 @@ pub mod centres;
 pub mod csq;
 #[cfg(feature = "train")]
 pub mod dpsh;
+#[cfg(feature = "train")]
+pub mod dsah;
 #[cfg(feature = "train")]
 pub mod exchnet;
 #[cfg(feature = "train")]

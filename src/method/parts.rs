@@ -12,6 +12,7 @@ use burn::module::{Module, Param};
 use burn::prelude::*;
 use burn::tensor::activation::relu;
 
+use super::saliency::{Level, Saliency, salient};
 use crate::trunk::{ConvNorm, EfficientNetLite0, Refine, Stem, Trunk, TrunkKind, pool};
 
 /// 1×1 down, 3×3, 1×1 up, and the input added: ReLU behind each.
@@ -154,12 +155,14 @@ pub struct Extractor {
     pub refine: Refine,
     /// Attention and local refinement.
     pub parts: Option<Parts>,
+    /// What matters in the image, where only that is hashed.
+    pub saliency: Option<Saliency>,
 }
 
 impl From<Trunk> for Extractor {
     /// A trunk alone: pooled features.
     fn from(trunk: Trunk) -> Self {
-        Self { stem: trunk.stem, refine: trunk.refine, parts: None }
+        Self { stem: trunk.stem, refine: trunk.refine, parts: None, saliency: None }
     }
 }
 
@@ -172,20 +175,32 @@ impl From<EfficientNetLite0> for Extractor {
 
 impl Extractor {
     /// A network with random weights, to be filled from a file; 0 parts for none.
-    pub fn new(trunk: TrunkKind, parts: usize, device: &Device) -> Self {
+    pub fn new(trunk: TrunkKind, parts: usize, saliency: Option<Level>, device: &Device) -> Self {
         let Trunk { stem, refine, .. } = Trunk::new(trunk, device);
         let found = (parts > 0).then(|| Parts::new(parts, refine.clone(), device));
-        Self { stem, refine, parts: found }
+        let saliency = saliency.map(|level| Saliency::new(trunk.stem_channels(), level, device));
+        Self { stem, refine, parts: found, saliency }
     }
 
     /// `[batch, 3, S, S]` to `[batch, features]`: those of the parts in order, then the
     /// global ones.
     pub fn features(&self, x: Tensor<4>) -> Tensor<2> {
-        self.features_of_map(self.stem.forward(x))
+        let e = self.stem.forward(x.clone());
+        let e = match &self.saliency {
+            Some(saliency) => {
+                let alpha = saliency.forward(e.clone());
+                match saliency.level() {
+                    Level::Image => self.stem.forward(salient(x, alpha)),
+                    Level::Feature => salient(e, alpha),
+                }
+            }
+            None => e,
+        };
+        self.features_of_map(e)
     }
 
-    /// The same from the stem's map.
-    pub fn features_of_map(&self, e: Tensor<4>) -> Tensor<2> {
+    /// The same from the stem's map, of which what does not matter is already gone.
+    fn features_of_map(&self, e: Tensor<4>) -> Tensor<2> {
         let global = pool(self.refine.forward(e.clone()));
         match &self.parts {
             Some(parts) => {
@@ -196,10 +211,14 @@ impl Extractor {
         }
     }
 
-    /// Attention maps `[batch, M, H, W]` of `[batch, 3, S, S]`, if there are parts.
+    /// Attention maps `[batch, M, H, W]` of `[batch, 3, S, S]`, if there are parts; the one
+    /// map of saliency, if that is there.
     pub fn attention(&self, x: Tensor<4>) -> Option<Tensor<4>> {
-        let parts = self.parts.as_ref()?;
-        Some(parts.attention.forward(self.stem.forward(x)))
+        match (&self.parts, &self.saliency) {
+            (Some(parts), _) => Some(parts.attention.forward(self.stem.forward(x))),
+            (None, Some(saliency)) => Some(saliency.forward(self.stem.forward(x))),
+            (None, None) => None,
+        }
     }
 
     /// For inference: norms folded.
@@ -208,6 +227,7 @@ impl Extractor {
             stem: self.stem.fold(),
             refine: self.refine.fold(),
             parts: self.parts.map(Parts::fold),
+            saliency: self.saliency.map(Saliency::fold),
         }
     }
 }

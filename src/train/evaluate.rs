@@ -195,7 +195,7 @@ fn pointing(
     limits: &Limits,
     task: &Task<'_>,
 ) -> Result<Option<Pointing>, TrainError> {
-    if model.card().parts == 0 {
+    if !model.card().attends() {
         return Ok(None);
     }
     let Some(telling) = TellingParts::read(dataset)? else { return Ok(None) };

@@ -174,6 +174,7 @@ pub fn learn(
         bits: plan.bits,
         trunk: plan.trunk,
         parts: plan.method.parts(),
+        saliency: plan.saliency(),
         anchors: None,
         preprocess: prepared.preprocess.clone(),
         classes: dataset.classes.clone(),
@@ -185,7 +186,8 @@ pub fn learn(
         learned: run.learned()?,
     };
     let stem = net.stem.unwrap_or_else(|| prepared.trunk.stem.clone());
-    let extractor = Extractor { stem, refine: net.refine, parts: net.parts };
+    let extractor =
+        Extractor { stem, refine: net.refine, parts: net.parts, saliency: net.saliency };
     model::write(out, &card, extractor, &hash.into())?;
     // The model is there: nothing is left to go on with. A checkpoint that stays is no harm.
     let _ = std::fs::remove_file(&path);

@@ -22,7 +22,8 @@ const BASE: u64 = 300 << 20;
 /// several, keep about three times as much.
 pub(super) fn estimate(plan: &LearnPlan, device: &Device) -> u64 {
     let [stem, refine] = plan.trunk.activations(plan.size as usize).map(|n| n as u64);
-    let parts = plan.method.parts() as u64;
+    // Salient images pass once more.
+    let parts = plan.method.parts() as u64 + u64::from(plan.saliency().is_some());
     let stem = if plan.trained == Trained::Full { stem } else { 0 };
     let passes = match plan.trained {
         // The gradient of attention passes through the frozen parts, none through GFR.

@@ -15,9 +15,11 @@ use super::images::Begins;
 use super::plan::{LearnPlan, Trained};
 use crate::device::Device;
 use crate::encoder::EncodeError;
+use crate::method::dsah::Step;
 use crate::method::exchnet;
-use crate::method::learner::{Learner, Moment, Seen};
+use crate::method::learner::{Learner, Moment, Seen, Twice};
 use crate::method::parts::Parts;
+use crate::method::saliency::{Level, Saliency, salient};
 use crate::trunk::{Refine, Stem, Trunk, pool, weights};
 
 /// What is trained.
@@ -27,6 +29,7 @@ pub(super) struct Net {
     pub stem: Option<Stem>,
     pub refine: Refine,
     pub parts: Option<Parts>,
+    pub saliency: Option<Saliency>,
     pub linear: Linear,
 }
 
@@ -50,6 +53,10 @@ impl Net {
                 Some(parts)
             }
         };
+        let saliency = plan.saliency().map(|level| {
+            let channels = trunk.kind().stem_channels();
+            new_weights(Saliency::new(channels, level, &training), plan.seed)
+        });
         let (refine, parts) = match plan.trained {
             Trained::Full | Trained::Refine => (refine, parts),
             Trained::Head => {
@@ -62,7 +69,7 @@ impl Net {
         let linear = LinearConfig::new(features, plan.bits).with_bias(false).init(&training);
         let mut linear = new_weights(linear, plan.seed);
         linear.bias = Some(Param::from_tensor(Tensor::zeros([plan.bits], &training)));
-        Ok(Self { stem, refine, parts, linear })
+        Ok(Self { stem, refine, parts, saliency, linear })
     }
 
     /// The layers that were pretrained.
@@ -82,19 +89,22 @@ impl Net {
     pub fn forward(
         &self,
         input: &Input,
-        plan: &LearnPlan,
+        (plan, at): (&LearnPlan, Moment),
         laps: &mut Laps,
     ) -> Result<Output, TrainError> {
         if input.begins == Begins::Features {
             let features: Tensor<2> = input.values.clone().flatten(1, 3);
             let values = self.linear.forward(features.clone());
-            return Ok(Output { values, features, extra: None });
+            return Ok(Output { values, features, extra: None, twice: None });
         }
         let e = match &self.stem {
             Some(stem) => stem.forward(input.values.clone()),
             None => input.values.clone(),
         };
         laps.end(Lap::Stem)?;
+        if let Some(saliency) = &self.saliency {
+            return self.look_twice(saliency, input, e, Step::at(at), laps);
+        }
         let (mut features, mut extra) = (Vec::new(), None);
         if let (Some(parts), Some(options)) = (&self.parts, plan.method.exchnet()) {
             let attention = parts.attention.forward(e.clone());
@@ -109,7 +119,58 @@ impl Net {
         features.push(pool(self.refine.forward(e)));
         laps.end(Lap::Refine)?;
         let features = Tensor::cat(features, 1);
-        Ok(Output { values: self.linear.forward(features.clone()), features, extra })
+        let values = self.linear.forward(features.clone());
+        Ok(Output { values, features, extra, twice: None })
+    }
+
+    /// DSaH's two looks at a pass of images, whose stem's maps are `e`. What the step does not
+    /// train stands still, running statistics too.
+    fn look_twice(
+        &self,
+        saliency: &Saliency,
+        input: &Input,
+        e: Tensor<4>,
+        step: Step,
+        laps: &mut Laps,
+    ) -> Result<Output, TrainError> {
+        if step == Step::Whole {
+            let features = pool(self.refine.forward(e));
+            laps.end(Lap::Refine)?;
+            let values = self.linear.forward(features.clone());
+            return Ok(Output { values, features, extra: None, twice: None });
+        }
+        let hashing = step == Step::Hashing;
+        let alpha = match hashing {
+            true => saliency.clone().freeze().forward(e.clone()).detach(),
+            false => saliency.forward(e.clone()),
+        };
+        laps.end(Lap::Attention)?;
+        let frozen = |stem: &Stem| if hashing { stem.clone() } else { stem.clone().freeze() };
+        let attended = match (saliency.level(), &self.stem) {
+            (Level::Image, Some(stem)) => {
+                frozen(stem).forward(salient(input.values.clone(), alpha.clone()))
+            }
+            _ => salient(e.clone(), alpha.clone()),
+        };
+        laps.end(Lap::Stem)?;
+        let [batch, _, height, width] = alpha.dims();
+        // Both looks in one pass, so that norms see them as one.
+        let both = Tensor::cat(vec![attended, e], 0);
+        let (refine, linear) = match hashing {
+            true => (self.refine.clone(), self.linear.clone()),
+            false => (self.refine.clone().freeze(), self.linear.clone().freeze()),
+        };
+        let features = pool(refine.forward(both));
+        laps.end(Lap::Refine)?;
+        let values = linear.forward(features.clone());
+        let rows = |of: &Tensor<2>, first: usize| of.clone().slice(first..first + batch);
+        let saliency = alpha.reshape([batch, height * width]);
+        Ok(Output {
+            values: rows(&values, 0),
+            features: rows(&features, 0),
+            extra: None,
+            twice: Some(Twice { whole: rows(&values, batch), saliency }),
+        })
     }
 }
 
@@ -121,6 +182,8 @@ pub(super) struct Output {
     pub features: Tensor<2>,
     /// What the network itself adds to the loss.
     pub extra: Option<Tensor<1>>,
+    /// What it gives besides where it looked twice; its codes are not activated yet.
+    pub twice: Option<Twice>,
 }
 
 /// What one pass through the network takes.
@@ -167,9 +230,11 @@ pub(super) fn gradients(
     let mut sum = GradientsAccumulator::new();
     let (mut total, mut all_codes) = (0.0, Vec::new());
     for pass in passes {
-        let Output { values, features, extra } = net.forward(&pass.input, plan, laps)?;
+        let Output { values, features, extra, twice } =
+            net.forward(&pass.input, (plan, at), laps)?;
         let codes = learner.activate(values, at);
-        let seen = Seen { images: &pass.images, codes: codes.clone(), features, twice: None, at };
+        let twice = twice.map(|twice| Twice { whole: learner.activate(twice.whole, at), ..twice });
+        let seen = Seen { images: &pass.images, codes: codes.clone(), features, twice, at };
         let mut loss = learner.loss(seen);
         if let Some(extra) = extra {
             loss = loss + extra;

@@ -291,7 +291,8 @@ fn net(method: &LearnMethod, device: &BurnDevice) -> Net {
     });
     let features = POOLED * if parts.is_some() { PARTS + 1 } else { 1 };
     let linear: Linear = LinearConfig::new(features, BITS).with_bias(true).init(&training);
-    Net { stem: None, refine: refine(), parts, linear: new_weights(linear, 3) }
+    let linear = new_weights(linear, 3);
+    Net { stem: None, refine: refine(), parts, saliency: None, linear }
 }
 
 /// One step of SGD with both implementations; every weight tensor's change is compared

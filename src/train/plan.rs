@@ -12,7 +12,8 @@ use super::draw::{Purpose, generator};
 use crate::image::Limits;
 use crate::method::asymmetric::{Asymmetric, Groups, LearnedCodes};
 use crate::method::learner::Learner;
-use crate::method::{csq, dpsh, exchnet, hashnet, orthohash};
+use crate::method::saliency::Level;
+use crate::method::{csq, dpsh, dsah, exchnet, hashnet, orthohash};
 use crate::trunk::TrunkKind;
 
 /// A method that trains a network, with its options.
@@ -30,6 +31,8 @@ pub enum LearnMethod {
     Csq(csq::Options),
     /// The cosine to a fixed code for every class.
     OrthoHash(orthohash::Options),
+    /// Attention that makes pairs easier: our reconstruction of DSaH.
+    Dsah(dsah::Options),
 }
 
 impl LearnMethod {
@@ -42,6 +45,7 @@ impl LearnMethod {
             Self::HashNet(_) => "hashnet",
             Self::Csq(_) => "csq",
             Self::OrthoHash(_) => "orthohash",
+            Self::Dsah(_) => "dsah",
         }
     }
 
@@ -225,10 +229,21 @@ impl LearnPlan {
         }
     }
 
+    /// What the network's saliency is applied to, for methods that have it. Images that are
+    /// not kept can only be weighed where the whole network is trained.
+    pub(super) fn saliency(&self) -> Option<Level> {
+        match (self.method, self.trained) {
+            (LearnMethod::Dsah(options), Trained::Full) => Some(options.level),
+            (LearnMethod::Dsah(_), _) => Some(Level::Feature),
+            _ => None,
+        }
+    }
+
     /// Whether the network's frozen part gives finished features, so that a step needs no more
     /// than the hash.
     pub(super) fn learns_from_features(&self) -> bool {
-        self.trained == Trained::Head && self.method.parts() == 0
+        let plain = self.method.parts() == 0 && self.saliency().is_none();
+        self.trained == Trained::Head && plain
     }
 
     /// The method, ready to learn from images in groups.
@@ -243,6 +258,7 @@ impl LearnPlan {
             LearnMethod::OrthoHash(options) => {
                 Box::new(orthohash::OrthoHash::new(groups, bits, seed, options))
             }
+            LearnMethod::Dsah(options) => Box::new(dsah::Dsah::new(groups, options)),
         }
     }
 

@@ -108,12 +108,13 @@ pub fn fit_shallow(
     }
     let classes = if plan.method.needs_labels() { dataset.classes.clone() } else { Vec::new() };
     let card = Card {
-        format: model::format_of(&hash),
+        format: model::format_of(&hash, None),
         program: env!("CARGO_PKG_VERSION").to_owned(),
         method: plan.method.to_string(),
         bits: plan.bits,
         trunk: kind,
         parts: 0,
+        saliency: None,
         anchors: hash.anchors(),
         preprocess,
         classes,

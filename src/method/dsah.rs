@@ -1,0 +1,147 @@
+/*!
+DSaH: attention learns to make pairs of images easier than whole images do.
+
+Jin, Yao, Sun, Zhou, Zhang and Hua, "Deep Saliency Hashing for Fine-Grained Retrieval"
+(IEEE TIP 2020), is known to us by its abstract alone: an attention and a hashing network
+in two steps, and a semantic, a saliency and a quantization loss. **The formulas here are
+Barbule's reconstruction**, not the paper's own.
+*/
+
+use std::sync::Arc;
+
+use burn::prelude::*;
+use burn::tensor::activation::relu;
+
+use super::asymmetric::Groups;
+use super::learner::{Batches, Learner, Moment, Seen, Twice};
+use super::pairs::{Pairs, quantization, softplus};
+use super::saliency::Level;
+
+/// What DSaH can be told.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Options {
+    /// What saliency is applied to.
+    pub level: Level,
+    /// The mean of a saliency map that is wanted, ρ.
+    pub density: f32,
+    /// Weight of its square distance from that, μ.
+    pub density_weight: f32,
+    /// By how much saliency has to bring similar pairs together, and others apart, m₁, m₂.
+    pub margins: [f32; 2],
+    /// Weight of the quantization, η.
+    pub quantization: f32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            level: Level::Feature,
+            density: 0.3,
+            density_weight: 1.0,
+            margins: [0.05; 2],
+            quantization: 0.1,
+        }
+    }
+}
+
+/// What an epoch trains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The hashing network on whole images: the first tenth of the epochs.
+    Whole,
+    /// The attention network alone.
+    Attention,
+    /// The hashing network alone, on whole and on salient images.
+    Hashing,
+}
+
+impl Step {
+    /// What the epoch at this moment trains. The last one is a hashing step.
+    pub fn at(at: Moment) -> Self {
+        match at.epoch {
+            epoch if epoch < at.epochs.div_ceil(10) => Self::Whole,
+            epoch if (at.epochs - 1).saturating_sub(epoch) % 2 == 1 => Self::Attention,
+            _ => Self::Hashing,
+        }
+    }
+}
+
+/// DSaH while it learns.
+#[derive(Debug)]
+pub struct Dsah {
+    groups: Arc<Groups>,
+    options: Options,
+}
+
+impl Dsah {
+    /// For training images in groups.
+    pub fn new(groups: Arc<Groups>, options: Options) -> Self {
+        Self { groups, options }
+    }
+
+    /// `L_sal`: similar pairs nearer, others farther apart than whole images are, and maps of
+    /// the wanted density.
+    fn saliency(&self, salient: Tensor<2>, twice: Twice, pairs: &Pairs) -> Tensor<1> {
+        let [closer, farther] = self.options.margins;
+        // Positive where saliency moves a pair apart.
+        let moved = distances(salient) - distances(twice.whole);
+        let similar = pairs.mean_similar(relu(moved.clone() + closer));
+        let others = pairs.mean_dissimilar(relu(moved.neg() + farther));
+        let off = twice.saliency.mean_dim(1) - self.options.density;
+        similar + others + (off.clone() * off).mean() * self.options.density_weight
+    }
+}
+
+/// `‖u_i − u_j‖² / (4c)` of all pairs, `[b, b]`: the share of bits that differ, for codes.
+fn distances(u: Tensor<2>) -> Tensor<2> {
+    let [_, bits] = u.dims();
+    let square = (u.clone() * u.clone()).sum_dim(1);
+    let products = u.clone().matmul(u.transpose());
+    (square.clone() + square.transpose() - products * 2.0) / (4.0 * bits as f32)
+}
+
+/// `L_sem`: the likelihood of similar and of dissimilar pairs, `θ = ½ u_i·u_j`.
+fn semantic(u: Tensor<2>, pairs: &Pairs) -> Tensor<1> {
+    let theta = u.clone().matmul(u.transpose()) * 0.5;
+    let apart = softplus(theta.clone());
+    pairs.mean_similar(apart.clone() - theta) + pairs.mean_dissimilar(apart)
+}
+
+impl Learner for Dsah {
+    fn batches(&self) -> Batches {
+        Batches::Grouped(4)
+    }
+
+    /// `L_sal` in an attention step; else `L_sem(ĥ) + L_sem(h) + η·L_q(ĥ)`.
+    fn loss(&self, seen: Seen<'_>) -> Tensor<1> {
+        let pairs = Pairs::new(&self.groups, seen.images, &seen.codes.device());
+        let rest = |whole: Tensor<2>, codes: Tensor<2>| {
+            let off = quantization(codes.clone()).mean() * self.options.quantization;
+            semantic(codes, &pairs) + semantic(whole, &pairs) + off
+        };
+        match seen.twice {
+            Some(twice) if Step::at(seen.at) == Step::Attention => {
+                self.saliency(seen.codes, twice, &pairs)
+            }
+            Some(twice) => rest(twice.whole, seen.codes),
+            None => rest(seen.codes.clone(), seen.codes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn epochs_alternate_and_end_with_hashing() {
+        for epochs in [1, 2, 7, 32] {
+            let step = |epoch| Step::at(Moment { progress: 0.0, epoch, epochs });
+            assert_eq!(step(0), Step::Whole);
+            assert!(epochs == 1 || step(epochs - 1) == Step::Hashing);
+            let rest: Vec<Step> = (0..epochs).map(step).filter(|s| *s != Step::Whole).collect();
+            assert!(rest.windows(2).all(|two| two[0] != two[1]), "{rest:?}");
+            assert_eq!(epochs - rest.len(), epochs.div_ceil(10));
+        }
+    }
+}
