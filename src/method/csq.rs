@@ -62,3 +62,31 @@ impl Learner for Csq {
         probability.log().mean().neg() + quantization(u).mean() * self.options.quantization
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method::learner::Moment;
+    use crate::method::naive::{check, images, mean, off};
+
+    #[test]
+    fn the_loss_is_that_of_plain_loops() {
+        let (labels, groups) = images();
+        let learner = Csq::new(groups.clone(), 8, 3, Options { quantization: 0.2 });
+        let at = Moment { progress: 0.0, epoch: 0, epochs: 1 };
+        let centres = centres::of_groups(&groups, &centres::centres(3, 8, 3), 8);
+        let sets: Vec<&[u32]> = groups.label_sets().collect();
+        check(&learner, (&labels, &[0, 1, 3, 4, 8]), 8, at, false, |u, _, labels| {
+            let bits = u.iter().zip(labels).flat_map(|(u, own)| {
+                let group = sets.iter().position(|set| set == own).unwrap();
+                let centre = &centres[group * 8..][..8];
+                u.iter().zip(centre).map(|(u, centre)| {
+                    let (p, t) = ((u + 1.0) / 2.0, (f64::from(*centre) + 1.0) / 2.0);
+                    -(t * p.max(1e-6).ln() + (1.0 - t) * (1.0 - p).max(1e-6).ln())
+                })
+            });
+            let off = u.iter().map(|u| off(u) / 8.0);
+            mean(bits.collect::<Vec<_>>().into_iter()) + 0.2 * mean(off)
+        });
+    }
+}

@@ -63,3 +63,25 @@ impl Learner for Dpsh {
         likelihood.sum() / all + off * self.options.quantization
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method::naive::{check, dot, images, mean, off, pairs};
+
+    #[test]
+    fn the_loss_is_that_of_plain_loops() {
+        let (labels, groups) = images();
+        let learner = Dpsh::new(groups, Options { quantization: 0.3 });
+        let at = Moment { progress: 0.0, epoch: 0, epochs: 1 };
+        for batch in [&[0, 1, 2, 4, 8][..], &[5, 7, 3, 1]] {
+            check(&learner, (&labels, batch), 6, at, false, |u, _, labels| {
+                let likelihood = pairs(u, labels).map(|(same, a, b)| {
+                    let theta = dot(a, b) / 2.0;
+                    theta.exp().ln_1p() - if same { theta } else { 0.0 }
+                });
+                mean(likelihood) + 0.3 * mean(u.iter().map(|u| off(u)))
+            });
+        }
+    }
+}

@@ -132,6 +132,7 @@ impl Learner for Dsah {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::method::naive::{check, dot, images, mean, off, pairs};
 
     #[test]
     fn epochs_alternate_and_end_with_hashing() {
@@ -143,5 +144,43 @@ mod tests {
             assert!(rest.windows(2).all(|two| two[0] != two[1]), "{rest:?}");
             assert_eq!(epochs - rest.len(), epochs.div_ceil(10));
         }
+    }
+
+    #[test]
+    fn the_losses_of_both_steps_are_those_of_plain_loops() {
+        let (labels, groups) = images();
+        let options = Options { margins: [0.1, 0.2], density_weight: 3.0, ..Options::default() };
+        let learner = Dsah::new(groups, options);
+        let batch = [0, 1, 2, 4, 8];
+        // Of ten epochs the last but one is an attention step.
+        let at = |epoch| Moment { progress: 0.5, epoch, epochs: 10 };
+        assert_eq!([8, 9].map(|epoch| Step::at(at(epoch))), [Step::Attention, Step::Hashing]);
+        let semantic = |u: &Vec<Vec<f64>>, labels: &[Vec<u32>]| {
+            let of = |kind: bool| {
+                mean(pairs(u, labels).filter(|(same, ..)| *same == kind).map(|(same, a, b)| {
+                    let theta = dot(a, b) / 2.0;
+                    theta.exp().ln_1p() - if same { theta } else { 0.0 }
+                }))
+            };
+            of(true) + of(false)
+        };
+        check(&learner, (&labels, &batch), 6, at(9), true, |u, whole, labels| {
+            let off = mean(u.iter().map(|u| off(u) / 6.0));
+            semantic(u, labels) + semantic(whole, labels) + 0.1 * off
+        });
+        check(&learner, (&labels, &batch), 6, at(8), true, |u, whole, labels| {
+            let far = |a: &[f64], b: &[f64]| -> f64 {
+                a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>() / 24.0
+            };
+            let of = |kind: bool| {
+                let both = pairs(u, labels).zip(pairs(whole, labels));
+                mean(both.filter(|((same, ..), _)| *same == kind).map(|((_, a, b), (_, c, d))| {
+                    let moved = far(a, b) - far(c, d);
+                    if kind { (moved + 0.1).max(0.0) } else { (0.2 - moved).max(0.0) }
+                }))
+            };
+            // Maps of 0.5 throughout, where 0.3 is wanted.
+            of(true) + of(false) + 3.0 * 0.2f64.powi(2)
+        });
     }
 }

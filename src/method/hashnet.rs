@@ -74,6 +74,7 @@ impl Learner for HashNet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::method::naive::{check, dot, images, mean, pairs};
 
     #[test]
     fn tanh_grows_steeper_in_stages() {
@@ -81,5 +82,23 @@ mod tests {
         let net = HashNet::new(groups, Options { stages: 4, ..Options::default() });
         let betas: Vec<f32> = [0.0, 0.24, 0.25, 0.6, 0.99, 1.0].map(|p| net.steepness(p)).to_vec();
         assert_eq!(betas, [1., 1., 2., 3., 4., 4.]);
+    }
+
+    #[test]
+    fn the_loss_is_that_of_plain_loops() {
+        let (labels, groups) = images();
+        let learner = HashNet::new(groups, Options::default());
+        let at = Moment { progress: 0.0, epoch: 0, epochs: 1 };
+        for batch in [&[0, 1, 2, 4, 8][..], &[5, 7, 3, 1]] {
+            check(&learner, (&labels, batch), 6, at, false, |u, _, labels| {
+                let of = |kind: bool| {
+                    mean(pairs(u, labels).filter(|(same, ..)| *same == kind).map(|(same, a, b)| {
+                        let theta = dot(a, b) * 10.0 / 6.0;
+                        theta.exp().ln_1p() - if same { theta } else { 0.0 }
+                    }))
+                };
+                of(true) + of(false)
+            });
+        }
     }
 }

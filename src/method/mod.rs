@@ -29,6 +29,8 @@ pub mod exchnet;
 pub mod hashnet;
 #[cfg(feature = "train")]
 pub mod learner;
+#[cfg(all(test, feature = "train"))]
+mod naive;
 #[cfg(feature = "train")]
 pub mod orthohash;
 #[cfg(feature = "train")]

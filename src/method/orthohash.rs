@@ -90,3 +90,32 @@ impl Learner for OrthoHash {
         self.of(seen.codes, seen.images)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method::naive::{check, dot, images, mean};
+
+    #[test]
+    fn the_loss_is_that_of_plain_loops() {
+        let (labels, groups) = images();
+        let options = Options { scale: 5.0, margin: 0.3 };
+        let learner = OrthoHash::new(groups, 6, 3, options);
+        let at = Moment { progress: 0.0, epoch: 0, epochs: 1 };
+        let targets = centres::centres(3, 6, 3);
+        check(&learner, (&labels, &[0, 1, 3, 4, 8]), 6, at, false, |u, _, labels| {
+            mean(u.iter().zip(labels).map(|(u, own)| {
+                let logit = |class: usize| {
+                    let target: Vec<f64> =
+                        targets[class * 6..][..6].iter().map(|t| f64::from(*t)).collect();
+                    let cosine = dot(u, &target) / (dot(u, u).sqrt() * 6f64.sqrt());
+                    let mine = own.contains(&[0, 2, 5][class]);
+                    5.0 * (cosine - if mine { 0.3 } else { 0.0 })
+                };
+                let all: f64 = (0..3).map(|class| logit(class).exp()).sum();
+                let mine = (0..3).filter(|class| own.contains(&[0, 2, 5][*class]));
+                mean(mine.map(|class| all.ln() - logit(class)))
+            }))
+        });
+    }
+}

@@ -1,0 +1,103 @@
+/*!
+For tests of losses: a second computation in double precision, by plain loops, and its
+gradient by differences.
+*/
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::asymmetric::Groups;
+use super::learner::{Learner, Moment, Seen, Twice};
+
+/// Rows of numbers.
+pub type Rows = Vec<Vec<f64>>;
+
+/// Labels of some images, one with two, and the groups of them.
+pub fn images() -> (Vec<Vec<u32>>, Arc<Groups>) {
+    let labels = [0, 2, 0, 5, 2, 0, 5, 0].map(|label| vec![label]);
+    let labels: Vec<Vec<u32>> = labels.into_iter().chain([vec![0, 5]]).collect();
+    let groups = Arc::new(Groups::new(&labels));
+    (labels, groups)
+}
+
+/// Whether two images share a label.
+pub fn similar(a: &[u32], b: &[u32]) -> bool {
+    a.iter().any(|label| b.contains(label))
+}
+
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// All ordered pairs of different rows of a batch: whether they are similar, and both rows.
+pub fn pairs<'a>(
+    u: &'a Rows,
+    labels: &'a [Vec<u32>],
+) -> impl Iterator<Item = (bool, &'a [f64], &'a [f64])> {
+    let all = (0..u.len()).flat_map(move |i| (0..u.len()).map(move |j| (i, j)));
+    all.filter(|(i, j)| i != j)
+        .map(move |(i, j)| (similar(&labels[i], &labels[j]), &u[i][..], &u[j][..]))
+}
+
+/// The mean of some numbers, 0 of none.
+pub fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0usize), |(sum, n), v| (sum + v, n + 1));
+    if count > 0 { sum / count as f64 } else { 0.0 }
+}
+
+/// `‖|u| − 1‖²` of a row.
+pub fn off(u: &[f64]) -> f64 {
+    u.iter().map(|v| (v.abs() - 1.0).powi(2)).sum()
+}
+
+/// Holds a method's loss, and its gradient to the codes, to `plain`, which is given the
+/// activated codes (and those of the second look, if `twice`) and the images' labels.
+pub fn check(
+    learner: &dyn Learner,
+    (labels, batch): (&[Vec<u32>], &[usize]),
+    bits: usize,
+    at: Moment,
+    twice: bool,
+    plain: impl Fn(&Rows, &Rows, &[Vec<u32>]) -> f64,
+) {
+    for seed in 0..4 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut draw = || -> Vec<f32> {
+            (0..batch.len() * bits).map(|_| rng.random_range(-1.5..1.5f32)).collect()
+        };
+        let (codes, whole) = (draw(), draw());
+        let device = Device::flex().autodiff();
+        let tensor = |values: &[f32]| -> Tensor<2> {
+            let data = TensorData::new(values.to_vec(), [batch.len(), bits]);
+            Tensor::from_data(data, &device).require_grad()
+        };
+        let (u, h) = (tensor(&codes), tensor(&whole));
+        let saliency = Tensor::full([batch.len(), 4], 0.5, &device);
+        let twice = twice.then(|| Twice { whole: h.clone(), saliency });
+        let (features, images) = (Tensor::zeros([batch.len(), 1], &device), batch);
+        let loss = learner.loss(Seen { images, codes: u.clone(), features, twice, at });
+        let value = loss.clone().inner().into_scalar::<f32>();
+        let gradients = loss.backward();
+        let rows = |values: &[f32]| -> Rows {
+            values.chunks(bits).map(|row| row.iter().map(|v| f64::from(*v)).collect()).collect()
+        };
+        let own: Vec<Vec<u32>> = batch.iter().map(|image| labels[*image].clone()).collect();
+        let (a, b) = (rows(&codes), rows(&whole));
+        let expected = plain(&a, &b, &own);
+        let near = |a: f64, b: f64| (a - b).abs() <= 1e-4 * (1.0 + b.abs());
+        assert!(near(f64::from(value), expected), "{value} instead of {expected}");
+        let gradient = u.grad(&gradients).unwrap().into_data().try_into_vec::<f32>().unwrap();
+        for (k, ours) in gradient.iter().enumerate() {
+            let shifted = |by: f64| {
+                let mut a = a.clone();
+                a[k / bits][k % bits] += by;
+                plain(&a, &b, &own)
+            };
+            let slope = (shifted(1e-6) - shifted(-1e-6)) / 2e-6;
+            assert!(near(f64::from(*ours), slope), "value {k}: {ours} instead of {slope}");
+        }
+    }
+}
