@@ -14,10 +14,10 @@ use serde::Serialize;
 use super::Context;
 use crate::dataset::{Counts, Dataset, Facts, Layout, MISSING_SHOWN};
 
-/// Say where a data set is published, what must lie where, and whether a copy is complete
+/// Say where a data set is published and whether a copy is complete
 ///
-/// Nothing is fetched: take the files from the publisher's page, whose terms apply. Without
-/// LAYOUT, all that can be read are listed.
+/// Also what must lie where. Nothing is fetched: take the files from the publisher's page,
+/// whose terms apply. Without LAYOUT, all that can be read are listed.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: barbule data cub\n         barbule data cub --check CUB_200_2011/"
