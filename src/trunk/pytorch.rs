@@ -340,6 +340,7 @@ fn zip_entries(bytes: &[u8]) -> Result<HashMap<&str, ZipEntry>, String> {
     let from = bytes.len().saturating_sub(22 + 0xffff);
     let end = bytes[from..].windows(4).rposition(|window| window == b"PK\x05\x06");
     let end = &bytes[from + end.ok_or("it is a zip archive that is cut off")?..];
+    let end = end.get(..22).ok_or(CUT_OFF)?;
     let damaged = || "its archive is damaged".to_owned();
     let count = short(end, 10).ok_or_else(damaged)?;
     let mut at = long(end, 16).ok_or_else(damaged)? as usize;

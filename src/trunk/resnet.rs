@@ -255,11 +255,11 @@ mod tests {
             let (stem, refine) = parts(depth, &device);
             stem.num_params() + refine.num_params()
         };
-        // Running statistics are counted here, and not there: as many as norms' weights.
+        // Running statistics, as many as norms' weights, are counted here and not there.
         let published = [(Depth::R18, 11_689_512 - 513_000), (Depth::R50, 25_557_032 - 2_049_000)];
         for (depth, learned) in published {
             let norms = if depth == Depth::R18 { 9_600 } else { 53_120 };
-            assert!([learned, learned + norms].contains(&of(depth)), "{depth:?}: {}", of(depth));
+            assert_eq!(of(depth), learned + norms, "{depth:?}");
         }
     }
 

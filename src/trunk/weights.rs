@@ -308,7 +308,7 @@ fn fill_reporting(
     match (filled.errors.first(), filled.missing.first()) {
         (None, None) => Ok(filled.unused),
         (Some(ApplyError::ShapeMismatch { path, expected, found }), _) => {
-            Err(format!("{path} has the shape {found:?} instead of {expected:?}"))
+            Err(format!("{path} has the shape {:?} instead of {:?}", &found[..], &expected[..]))
         }
         (Some(ApplyError::DTypeMismatch { path, found, .. }), _) => {
             Err(format!("{path} has numbers of the type {found:?} instead of floating point"))
