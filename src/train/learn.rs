@@ -24,7 +24,7 @@ use crate::dataset::Dataset;
 use crate::device::Device;
 use crate::image::Preprocess;
 use crate::method::parts::Extractor;
-use crate::method::{LinearHash, MethodError};
+use crate::method::{Hash, LinearHash, MethodError};
 use crate::model::{self, Card};
 use crate::task::Task;
 use crate::trunk::{Refine, Stem, Trunk, weights};
@@ -165,10 +165,10 @@ pub fn learn(
     let net = trained.map_err(|error| memory::advise(error, plan))?.valid();
     let time = Duration::from_secs_f64(run.at.seconds);
 
-    let hash = hash_of(&net.linear, device)?;
+    let hash = Hash::from(hash_of(&net.linear, device)?);
     let figures = [("images_shown", run.at.shown as f64), ("outer", length.outer as f64)];
     let card = Card {
-        format: model::FORMAT,
+        format: model::format_of(&hash, plan.saliency()),
         program: env!("CARGO_PKG_VERSION").to_owned(),
         method: plan.method.name().to_owned(),
         bits: plan.bits,
@@ -188,7 +188,7 @@ pub fn learn(
     let stem = net.stem.unwrap_or_else(|| prepared.trunk.stem.clone());
     let extractor =
         Extractor { stem, refine: net.refine, parts: net.parts, saliency: net.saliency };
-    model::write(out, &card, extractor, &hash.into())?;
+    model::write(out, &card, extractor, &hash)?;
     // The model is there: nothing is left to go on with. A checkpoint that stays is no harm.
     let _ = std::fs::remove_file(&path);
     Ok(Learned { card, unreadable, time, images: run.at.shown })
