@@ -46,10 +46,8 @@ fn every_method_trains_and_is_measured() {
         assert_eq!(report["float"]["bytes_per_image"], 5120);
     }
     // Three classes of plain colours are told apart.
-    for model in ["lda-itq-48.safetensors", "sdh-24.safetensors"] {
-        let report = env.json(&["eval", "--model", model, "--data", "birds"]);
-        assert!(report["map"].as_f64().unwrap() > 0.9, "{report}");
-    }
+    let report = env.json(&["eval", "--model", "lda-itq-48.safetensors", "--data", "birds"]);
+    assert!(report["map"].as_f64().unwrap() > 0.9, "{report}");
     let table = env.ok(&["eval", "--model", "lsh-12.safetensors", "--data", "birds"]);
     assert!(table.contains("lsh 12 bits") && table.contains("3 test queries"), "{table}");
 }
@@ -96,6 +94,50 @@ fn a_kernel_model_indexes_and_searches() {
     }
     let said = env.fails(&["train", "sdh", "--data", "birds", "--out", "m", "--nu", "0"]);
     assert!(said.contains("nu must be a number above 0, not 0"), "{said}");
+}
+
+#[test]
+#[cfg(feature = "engine")]
+fn searching_codes_is_measured_beside_searching_features() {
+    let env = TestEnv::with_birds(3, 6);
+    let model = env.train("lda-itq", 12);
+    let bench = ["bench", "ann", "--model", &model, "--data", "birds", "--repeats", "1", "-k", "4"];
+    let report = env.json(&[&bench[..], &["--out", "ann"]].concat());
+    assert_eq!((&report["database"], &report["queries"]), (&15.into(), &3.into()));
+    // The figures are those of `eval`.
+    let eval = env.json(&["eval", "--model", &model, "--data", "birds", "--float"]);
+    assert_eq!(report["codes"]["map"], eval["map"]);
+    assert!(
+        (report["floats"]["map"].as_f64().unwrap() - eval["float"]["map"].as_f64().unwrap()).abs()
+            < 1e-3
+    );
+    assert_eq!(
+        (&report["codes"]["bytes_per_image"], &report["floats"]["bytes_per_image"]),
+        (&2.into(), &5120.into())
+    );
+    for time in ["ms_per_query", "batch_ms_per_query"] {
+        assert!(report["codes"][time].as_f64().unwrap() > 0.0, "{report}");
+        assert!(report["floats"][time].as_f64().unwrap() > 0.0, "{report}");
+    }
+    let read = |name: &str| fs::read(env.path(&format!("ann/{name}"))).unwrap();
+    let features = read("features-database.npy");
+    let rows = &features[features.len() - 15 * 1280 * 4..];
+    for row in rows.chunks(1280 * 4) {
+        let number = |b: &[u8]| f64::from(f32::from_le_bytes(b.try_into().unwrap()));
+        let norm: f64 = row.chunks(4).map(number).map(|v| v * v).sum();
+        assert!((norm - 1.0).abs() < 1e-4, "{norm}");
+    }
+    assert!(String::from_utf8_lossy(&features).contains("(15, 1280"));
+    assert!(String::from_utf8_lossy(&read("codes-queries.npy")).contains("(3, 2"));
+    let lists: Value = serde_json::from_slice(&read("lists.json")).unwrap();
+    assert_eq!(lists["database"]["labels"].as_array().unwrap().len(), 15);
+    assert_eq!(lists["queries"]["images"].as_array().unwrap().len(), 3);
+    let larger = env.json(&[&bench[..], &["--replicate", "3", "--queries", "2"]].concat());
+    assert_eq!((&larger["database"], &larger["queries"]), (&45.into(), &2.into()));
+    let said = env.ok(&[&bench[..], &["--replicate", "2"]].concat());
+    assert!(said.contains("synthetic"), "{said}");
+    let said = env.fails(&[&bench[..], &["--replicate", "0"]].concat());
+    assert!(said.contains("above 0"), "{said}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 /*!
-NumPy's `.npy`: packed codes as an array of bytes, one row an image.
+NumPy's `.npy`: packed codes as an array of bytes, features as one of `float32`; one row
+an image.
 */
 
 use std::fs::File;
@@ -92,6 +93,21 @@ pub fn write_distances(path: &Path, found: &[Vec<Hit>]) -> Result<(), NumpyError
             let distances = hits.iter().map(|hit| hit.distance);
             writer.extend(distances.chain(std::iter::repeat(u32::MAX)).take(columns))?;
         }
+        writer.finish()
+    });
+    written.map_err(|error| NumpyError::Write { path: path.to_owned(), error })
+}
+
+/// Writes features as a `float32` array of shape (images, `dim`), whole or not at all.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_features(path: &Path, dim: usize, values: &[f32]) -> Result<(), NumpyError> {
+    let shape = [values.len().checked_div(dim).unwrap_or(0) as u64, dim as u64];
+    let written = file::write_whole(path, |out| {
+        let options = npyz::WriteOptions::new().default_dtype().shape(&shape);
+        let mut writer = options.writer(out).begin_nd()?;
+        writer.extend(values.iter().copied())?;
         writer.finish()
     });
     written.map_err(|error| NumpyError::Write { path: path.to_owned(), error })

@@ -53,7 +53,7 @@ impl Default for Options {
     /// [`SHRINKAGE`](super::lda::SHRINKAGE); mean mAP of three seeds, which differ by ±0.01 to
     /// ±0.02). Width 0.15, 0.25, 0.35, 0.5, 1: 0.459, 0.463, 0.471, 0.447, 0.413 at 12 bits
     /// and 0.643, 0.687, 0.686, 0.690, 0.671 at 48. Ridge 1e-5, 1e-4, 1e-3, 1e-2: 0.684, 0.686,
-    /// 0.677, 0.638 at 48. λ from 0.01 to 100 gives 0.677 throughout (ridge 1e-3), ν from
+    /// 0.677, 0.638 at 48. With ridge 1e-3 and 48 bits, λ from 0.01 to 100 gives 0.677 throughout, ν from
     /// 1e-7 to 1e-3 0.677 to 0.682. Anchors help more than all that: 300, 500, 1000, 2000 and all 2,640
     /// give 0.541, 0.586, 0.677, 0.736, 0.726. A linear P, without any kernel, gives 0.587 (a
     /// NumPy prototype, best of four ridges). LDA+ITQ has 0.707.

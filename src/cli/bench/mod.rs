@@ -2,6 +2,7 @@
 `barbule bench`: how fast this machine is.
 */
 
+mod ann;
 mod rank;
 
 use std::path::PathBuf;
@@ -30,6 +31,9 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Searching codes beside searching the features that they stand for
+    #[command(after_help = "Example: barbule bench ann --model birds.safetensors --data birds/")]
+    Ann(ann::Args),
     /// Images per second through a trunk, alone and with decoding
     #[command(after_help = "Example: barbule bench encode --device cpu --images ~/Pictures")]
     Encode {
@@ -75,6 +79,7 @@ enum Command {
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     match &args.command {
+        Command::Ann(args) => ann::run(context, args)?,
         Command::Encode { trunk, size, batch, repeats, images } => {
             let (batch, repeats) = ((*batch).max(1), (*repeats).max(1));
             encode(context, *trunk, *size, batch, repeats, images.as_ref())?;

@@ -1,0 +1,371 @@
+/*!
+`barbule bench ann`: what codes save against searching the features themselves.
+*/
+
+use std::hint::black_box;
+#[cfg(feature = "engine")]
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use clap::ValueHint;
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatRef, Par};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+#[cfg(feature = "engine")]
+use serde_json::json;
+
+use crate::cli::Context;
+use crate::code::BinaryCodes;
+use crate::dataset::{Dataset, Layout, Sample};
+use crate::device::Device;
+#[cfg(feature = "engine")]
+use crate::engine::numpy;
+use crate::eval;
+use crate::method::Features;
+use crate::model::Model;
+use crate::rank::Ranker;
+use crate::task::Task;
+use crate::train::{Split, Unreadable};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The model file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    model: PathBuf,
+    /// The labelled photos
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    data: PathBuf,
+    /// How the data lie: grocery, folder or cub; found by looking if left out
+    #[arg(long)]
+    layout: Option<Layout>,
+    /// Which images are queries: test or val; the database is the training images
+    #[arg(long, default_value = "test")]
+    split: Split,
+    /// How many hits
+    #[arg(short, default_value_t = 100, value_name = "K")]
+    k: usize,
+    /// Queries at most, spread over all there are [default: all]
+    #[arg(long, value_name = "N")]
+    queries: Option<usize>,
+    /// Make the database N times as large by copies with noise: synthetic, for times alone
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    replicate: usize,
+    /// Noise of the copies, in standard deviations of each feature
+    #[arg(long, default_value_t = 0.5, value_name = "SHARE")]
+    noise: f32,
+    /// Rounds over all queries that are timed; the median counts
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    repeats: usize,
+    /// Write features, codes, labels and these figures to this folder, for benches/ann.py
+    #[cfg(feature = "engine")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    out: Option<PathBuf>,
+}
+
+/// The published fields of `bench ann --json`. Times are of one processor thread.
+#[derive(Debug, Serialize)]
+struct Report {
+    method: String,
+    bits: usize,
+    database: usize,
+    queries: usize,
+    k: usize,
+    /// Copies in the database for each image of the data set.
+    replicate: usize,
+    noise: f32,
+    codes: Side,
+    floats: Side,
+    /// Milliseconds for the whole database in the order of distance, one query to a call.
+    whole_ranking_ms_per_query: f64,
+    /// Of one query to a call, and of all queries in one.
+    speed_up: f64,
+    speed_up_batch: f64,
+    storage_ratio: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Side {
+    bytes_per_image: usize,
+    /// The k nearest, one query to a call.
+    ms_per_query: f64,
+    /// The same with all queries in one call.
+    batch_ms_per_query: f64,
+    /// Over the whole ranking, ties in expectation.
+    map: f64,
+}
+
+/// The images of one side that could be read.
+struct Images {
+    values: Vec<f32>,
+    labels: Vec<Vec<u32>>,
+    paths: Vec<PathBuf>,
+}
+
+pub fn run(context: &Context, args: &Args) -> Result<()> {
+    if args.k == 0 || args.repeats == 0 || args.replicate == 0 || args.queries == Some(0) {
+        bail!("-k, --queries, --replicate and --repeats must be above 0");
+    }
+    if !(args.noise.is_finite() && args.noise >= 0.0) {
+        bail!("--noise must be a number that is not below 0");
+    }
+    let device = context.device()?;
+    let model = Model::open(&args.model, &device)?;
+    let card = model.card();
+    let dim = card.features();
+    let dataset =
+        Dataset::open(&args.data, args.layout, card.data.split_seed.unwrap_or(card.seed))?;
+    dataset.warnings.iter().for_each(|warning| context.warn(warning));
+    let mut samples = args.split.of(&dataset).to_vec();
+    if samples.is_empty() {
+        bail!("the data set has no {} split; choose another --split", args.split.name());
+    }
+    if let Some(most) = args.queries.filter(|most| *most < samples.len()) {
+        let count = samples.len();
+        samples = (0..most).map(|i| samples[i * count / most].clone()).collect();
+    }
+    let queries = read(context, &model, "queries", &samples)?;
+    let mut database = read(context, &model, "images", &dataset.train)?;
+    replicate(&mut database, dim, args);
+    let (query_codes, codes) = (model.codes(&queries.values)?, model.codes(&database.values)?);
+    let evaluated = eval::evaluate(&query_codes, &queries.labels, &codes, &database.labels)?;
+    let features = |images: &[f32]| unit_rows(images, dim);
+    let (query_rows, rows) = (features(&queries.values), features(&database.values));
+    let by_cosine = eval::evaluate_scores(
+        Features { dim, values: &query_rows },
+        &queries.labels,
+        Features { dim, values: &rows },
+        &database.labels,
+    )?;
+    let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+    let one_thread = one_thread.context("cannot start a thread; close other programs")?;
+    let (ours, whole, theirs) = one_thread.install(|| -> Result<_> {
+        let (ours, whole) = time_codes(args, &query_codes, codes.clone())?;
+        Ok((ours, whole, time_floats(args, &query_rows, &rows, dim)))
+    })?;
+    let side = |bytes_per_image, [single, batch]: [f64; 2], map| Side {
+        bytes_per_image,
+        ms_per_query: single * 1e3,
+        batch_ms_per_query: batch * 1e3,
+        map,
+    };
+    let report = Report {
+        method: card.method.clone(),
+        bits: card.bits,
+        database: codes.len(),
+        queries: query_codes.len(),
+        k: args.k,
+        replicate: args.replicate,
+        noise: if args.replicate > 1 { args.noise } else { 0.0 },
+        codes: side(card.bits.div_ceil(8), ours, evaluated.map),
+        floats: side(dim * 4, theirs, by_cosine.map),
+        whole_ranking_ms_per_query: whole * 1e3,
+        speed_up: theirs[0] / ours[0],
+        speed_up_batch: theirs[1] / ours[1],
+        storage_ratio: (dim * 4) as f64 / card.bits.div_ceil(8) as f64,
+    };
+    #[cfg(feature = "engine")]
+    if let Some(folder) = &args.out {
+        write(
+            folder,
+            &report,
+            &dataset,
+            (&queries, &query_rows, &query_codes),
+            (&database, &rows, &codes),
+        )?;
+    }
+    match context.json {
+        true => context.print_json(&report),
+        false => print(context, &report),
+    }
+}
+
+fn print(context: &Context, report: &Report) -> Result<()> {
+    let Report { method, bits, database, queries, k, codes, floats, .. } = report;
+    let synthetic = match report.replicate {
+        1 => String::new(),
+        n => format!(" ({n} times as many by noisy copies: synthetic)"),
+    };
+    context.print(format_args!(
+        "{method} {bits} bits: top {k} of {database} images{synthetic}, {queries} queries, 1 thread"
+    ))?;
+    context.print(format_args!(
+        "{:<22} {:>12} {:>12} {:>12} {:>7}",
+        "", "ms per query", "in a batch", "bytes/image", "mAP"
+    ))?;
+    for (name, side) in [("codes, Hamming", codes), ("floats, linear scan", floats)] {
+        context.print(format_args!(
+            "{name:<22} {:>12.4} {:>12.4} {:>12} {:>7.3}",
+            side.ms_per_query, side.batch_ms_per_query, side.bytes_per_image, side.map
+        ))?;
+    }
+    context.print(format_args!(
+        "{:<22} {:>12.4}",
+        "codes, all in order", report.whole_ranking_ms_per_query
+    ))?;
+    context.print(format_args!(
+        "codes are {:.0} times as fast ({:.0} in a batch) and {:.0} times as small",
+        report.speed_up, report.speed_up_batch, report.storage_ratio
+    ))
+}
+
+/// Features of the images that can be read.
+fn read(
+    context: &Context,
+    model: &Model,
+    what: &'static str,
+    samples: &[Sample],
+) -> Result<Images> {
+    let files: Vec<PathBuf> = samples.iter().map(|sample| sample.path.clone()).collect();
+    let work = |task: &Task<'_>| model.encoder().features_of_files(&files, &context.limits, task);
+    let found = context.with_progress(what, work)?;
+    let unreadable = found.failures.into_iter();
+    let unreadable: Vec<Unreadable> =
+        unreadable.map(|(at, error)| Unreadable { path: files[at].clone(), error }).collect();
+    context.warn_unreadable(&unreadable);
+    if found.kept.is_empty() {
+        bail!("none of the {} {what} could be read; name another folder with --data", files.len());
+    }
+    Ok(Images {
+        values: found.values,
+        labels: found.kept.iter().map(|at| samples[*at].labels.clone()).collect(),
+        paths: found.kept.iter().map(|at| files[*at].clone()).collect(),
+    })
+}
+
+/// Appends noisy copies of all images.
+fn replicate(images: &mut Images, dim: usize, args: &Args) {
+    let count = images.labels.len();
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let moment = |j: usize, power: i32| {
+        let column = images.values.iter().skip(j).step_by(dim);
+        column.map(|v| f64::from(*v).powi(power)).sum::<f64>() / count as f64
+    };
+    let variance = |j: usize| (moment(j, 2) - moment(j, 1).powi(2)).max(0.0);
+    let spread: Vec<f32> = match args.replicate {
+        1 => Vec::new(),
+        _ => (0..dim).map(|j| variance(j).sqrt() as f32 * args.noise).collect(),
+    };
+    // A sum of uniform numbers is as good as a normal one here.
+    let mut noise = || (0..4).map(|_| rng.random::<f32>() - 0.5).sum::<f32>() * 3f32.sqrt();
+    for _ in 1..args.replicate {
+        for at in 0..count * dim {
+            let value = images.values[at] + spread[at % dim] * noise();
+            images.values.push(value);
+        }
+        images.labels.extend_from_within(..count);
+        images.paths.extend_from_within(..count);
+    }
+}
+
+/// The rows scaled to unit length; zeros stay zeros.
+fn unit_rows(values: &[f32], dim: usize) -> Vec<f32> {
+    let mut rows = values.to_vec();
+    for row in rows.chunks_exact_mut(dim) {
+        let norm = row.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+        let factor = if norm > 0.0 { norm.recip() as f32 } else { 0.0 };
+        row.iter_mut().for_each(|v| *v *= factor);
+    }
+    rows
+}
+
+/// Median seconds of a call, after one that does not count.
+fn median(repeats: usize, mut call: impl FnMut() -> Result<()>) -> Result<f64> {
+    call()?;
+    let mut seconds = Vec::with_capacity(repeats);
+    for _ in 0..repeats {
+        let begun = Instant::now();
+        call()?;
+        seconds.push(begun.elapsed().as_secs_f64());
+    }
+    seconds.sort_by(f64::total_cmp);
+    Ok(seconds[repeats / 2])
+}
+
+/// Seconds per query for the k nearest codes, one query to a call and all in one; and for
+/// all codes in order.
+fn time_codes(args: &Args, queries: &BinaryCodes, codes: BinaryCodes) -> Result<([f64; 2], f64)> {
+    let images = codes.len();
+    // The processor on purpose, as features are searched there too.
+    let ranker = Ranker::new(&Device::Cpu, Arc::new(codes))?;
+    let each: Vec<BinaryCodes> = (0..queries.len()).map(|row| queries.select(&[row])).collect();
+    let one_by_one = |k: usize| {
+        median(args.repeats, || {
+            for query in &each {
+                black_box(ranker.top_k(query, k)?);
+            }
+            Ok(())
+        })
+    };
+    let (single, whole) = (one_by_one(args.k)?, one_by_one(images)?);
+    let batch = median(args.repeats, || {
+        black_box(ranker.top_k(queries, args.k)?);
+        Ok(())
+    })?;
+    let count = queries.len() as f64;
+    Ok(([single / count, batch / count], whole / count))
+}
+
+/// Seconds per query for the k rows of largest product, one query to a call and all in
+/// one.
+fn time_floats(args: &Args, queries: &[f32], rows: &[f32], dim: usize) -> [f64; 2] {
+    let (images, count) = (rows.len() / dim, queries.len() / dim);
+    let rows = MatRef::from_row_major_slice(rows, images, dim);
+    let search = |queries: &[f32]| {
+        let few = MatRef::from_row_major_slice(queries, queries.len() / dim, dim);
+        let mut scores: Mat<f32> = Mat::zeros(images, few.nrows());
+        matmul(&mut scores, Accum::Replace, rows, few.transpose(), 1.0, Par::Seq);
+        for query in 0..few.nrows() {
+            let mut ranked: Vec<(f32, u32)> =
+                scores.col(query).iter().copied().zip(0u32..).collect();
+            let order = |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+            if args.k < ranked.len() {
+                ranked.select_nth_unstable_by(args.k, order);
+                ranked.truncate(args.k);
+            }
+            ranked.sort_unstable_by(order);
+            black_box(ranked);
+        }
+    };
+    let single = median(args.repeats, || {
+        queries.chunks_exact(dim).for_each(search);
+        Ok(())
+    });
+    // In parts, so that a large database's scores fit in memory.
+    let batch = median(args.repeats, || {
+        queries.chunks(dim * 64).for_each(search);
+        Ok(())
+    });
+    [single, batch].map(|seconds| seconds.unwrap_or(f64::NAN) / count as f64)
+}
+
+/// Everything that another program needs for the same search.
+#[cfg(feature = "engine")]
+fn write(
+    folder: &Path,
+    report: &Report,
+    dataset: &Dataset,
+    queries: (&Images, &[f32], &BinaryCodes),
+    database: (&Images, &[f32], &BinaryCodes),
+) -> Result<()> {
+    let failed = || format!("cannot write to {}; choose another --out", folder.display());
+    std::fs::create_dir_all(folder).with_context(failed)?;
+    let mut lists = serde_json::Map::new();
+    for (name, (images, rows, codes)) in [("queries", queries), ("database", database)] {
+        let dim = rows.len() / codes.len();
+        numpy::write_features(&folder.join(format!("features-{name}.npy")), dim, rows)?;
+        numpy::write_codes(&folder.join(format!("codes-{name}.npy")), codes)?;
+        let place = |path: &PathBuf| {
+            path.strip_prefix(&dataset.root).unwrap_or(path).to_string_lossy().into_owned()
+        };
+        let paths: Vec<String> = images.paths.iter().map(place).collect();
+        lists.insert(name.to_owned(), json!({ "images": paths, "labels": images.labels }));
+    }
+    lists.insert("barbule".to_owned(), json!(report));
+    let text = serde_json::to_string(&lists)?;
+    std::fs::write(folder.join("lists.json"), text).with_context(failed)
+}
