@@ -17,7 +17,7 @@ use super::context::bits;
 use crate::dataset::{Dataset, Layout};
 use crate::device::Device;
 use crate::method::saliency::Level;
-use crate::method::{Shallow, dsah, exchnet, sdh};
+use crate::method::{Shallow, dsah, exchnet, plume, sdh};
 use crate::model::Card;
 use crate::task::Task;
 use crate::train::{
@@ -216,6 +216,15 @@ pub struct Network {
     /// exchnet: share of the outer iterations, at the end, that exchange parts
     #[arg(long, default_value_t = 0.125, value_name = "SHARE")]
     exchange: f32,
+    /// plume: weight of the likeness of codes and features
+    #[arg(long, default_value_t = 1.0, value_name = "W")]
+    likeness: f32,
+    /// plume: weight of the asymmetric loss
+    #[arg(long, default_value_t = 0.0, value_name = "W")]
+    asymmetric: f32,
+    /// plume: weight of the quantization
+    #[arg(long, default_value_t = 0.0, value_name = "W")]
+    quantization: f32,
     /// dsah: what saliency is applied to [default: feature; image with --train full]
     #[arg(long)]
     saliency: Option<SaliencyLevel>,
@@ -285,8 +294,8 @@ fn positive(text: &str) -> Result<usize, String> {
 
 /// A number of parts on the command line.
 fn parts(text: &str) -> Result<usize, String> {
-    let parts = text.parse().ok().filter(|n| (1..=16).contains(n));
-    parts.ok_or_else(|| "not a whole number from 1 to 16".to_owned())
+    let parts = text.parse().ok().filter(|n| (0..=16).contains(n));
+    parts.ok_or_else(|| "not a whole number from 0 to 16".to_owned())
 }
 
 /// A time on the command line.
@@ -321,6 +330,8 @@ pub enum NetworkMethod {
     OrthoHash,
     /// Attention that makes pairs easier
     Dsah,
+    /// Parts, class centres, and codes as alike as features
+    Plume,
 }
 
 impl FromStr for Method {
@@ -510,6 +521,13 @@ impl Network {
             NetworkMethod::HashNet => LearnMethod::HashNet(Default::default()),
             NetworkMethod::Csq => LearnMethod::Csq(Default::default()),
             NetworkMethod::OrthoHash => LearnMethod::OrthoHash(Default::default()),
+            NetworkMethod::Plume => LearnMethod::Plume(plume::Options {
+                parts: self.exchnet(recipe),
+                likeness: self.likeness,
+                asymmetric: self.asymmetric,
+                quantization: self.quantization,
+                ..Default::default()
+            }),
             NetworkMethod::Dsah => LearnMethod::Dsah(self.dsah(trained)?),
         };
         let plan = LearnPlan::new(recipe, method, trained, cache);

@@ -35,6 +35,8 @@ mod naive;
 pub mod orthohash;
 #[cfg(feature = "train")]
 pub mod pairs;
+#[cfg(feature = "train")]
+pub mod plume;
 
 #[cfg(feature = "train")]
 pub mod itq;

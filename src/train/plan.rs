@@ -13,7 +13,7 @@ use crate::image::Limits;
 use crate::method::asymmetric::{Asymmetric, Groups, LearnedCodes};
 use crate::method::learner::Learner;
 use crate::method::saliency::Level;
-use crate::method::{csq, dpsh, dsah, exchnet, hashnet, orthohash};
+use crate::method::{csq, dpsh, dsah, exchnet, hashnet, orthohash, plume};
 use crate::trunk::TrunkKind;
 
 /// A method that trains a network, with its options.
@@ -33,6 +33,8 @@ pub enum LearnMethod {
     OrthoHash(orthohash::Options),
     /// Attention that makes pairs easier: our reconstruction of DSaH.
     Dsah(dsah::Options),
+    /// Barbule's own: parts, class centres, and codes as alike as features.
+    Plume(plume::Options),
 }
 
 impl LearnMethod {
@@ -46,6 +48,7 @@ impl LearnMethod {
             Self::Csq(_) => "csq",
             Self::OrthoHash(_) => "orthohash",
             Self::Dsah(_) => "dsah",
+            Self::Plume(_) => "plume",
         }
     }
 
@@ -53,6 +56,7 @@ impl LearnMethod {
     pub(super) fn exchnet(&self) -> Option<&exchnet::Options> {
         match self {
             Self::ExchNet(options) => Some(options),
+            Self::Plume(options) if options.parts.parts > 0 => Some(&options.parts),
             _ => None,
         }
     }
@@ -259,6 +263,10 @@ impl LearnPlan {
                 Box::new(orthohash::OrthoHash::new(groups, bits, seed, options))
             }
             LearnMethod::Dsah(options) => Box::new(dsah::Dsah::new(groups, options)),
+            LearnMethod::Plume(options) => {
+                let codes = self.first_codes(&groups);
+                Box::new(plume::Plume::new(groups, bits, seed, codes, options))
+            }
         }
     }
 
