@@ -186,7 +186,7 @@ fn what_cannot_be_compared_is_said() {
     let error = env.fails(&compare(&["lsh", "--out", "file"]));
     assert!(error.contains("--out"), "{error}");
     // One that fails does not stop the others, and is not forgotten.
-    let args = compare(&["lsh", "adsh", "--bits", "8", "--lr", "-1", "--json"]);
+    let args = compare(&["lsh", "adsh", "--bits", "8", "--lr", "2", "--json"]);
     let output = env.run(&args);
     assert_eq!(output.status.code(), Some(1));
     let results: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -195,7 +195,7 @@ fn what_cannot_be_compared_is_said() {
     assert_eq!(failed["name"], "adsh");
     assert!(failed["error"].as_str().unwrap().contains("--lr"), "{failed}");
     // Nothing but failures is a failure.
-    assert!(env.fails(&compare(&["adsh", "--lr", "-1", "-q"])).contains("--lr"));
+    assert!(env.fails(&compare(&["adsh", "--lr", "2", "-q"])).contains("--lr"));
 }
 
 #[test]

@@ -46,8 +46,20 @@ struct Series {
     /// Its place in the legend, which decides colour and form.
     number: usize,
     points: Vec<Point>,
-    /// Whether the points are marked one by one; else they are a curve.
-    marked: bool,
+    /// What is written beside each point; empty for nothing.
+    notes: Vec<String>,
+    form: Form,
+}
+
+/// How points are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As a curve.
+    Curve,
+    /// Marked one by one, with a line from each to the next.
+    Joined,
+    /// Marked one by one.
+    Alone,
 }
 
 /// What stands side by side.
@@ -84,7 +96,7 @@ pub fn all(results: &Results) -> Vec<Plot> {
                     (i as f64 / steps, Spread { mean: *mean, deviation: None })
                 };
                 let points = curve.iter().enumerate().map(point).collect();
-                Series { number: number(row), points, marked: false }
+                Series { number: number(row), points, notes: Vec::new(), form: Form::Curve }
             };
             rows().map(curve).collect()
         });
@@ -99,25 +111,33 @@ pub fn all(results: &Results) -> Vec<Plot> {
             "precision",
         ));
     }
-    let by_method = |x: &dyn Fn(&Row) -> f64| {
+    let several = bits.len() > 1;
+    let by_method = |form, x: &dyn Fn(&Row) -> f64| {
         panels(|unseen| {
             let of = |(number, name): (usize, &&str)| {
-                let rows = results.rows.iter().filter(|row| row.name == *name);
                 let figure = |row: &Row| if unseen { row.unseen } else { Some(row.map) };
-                let points = rows.filter_map(|row| Some((x(row), figure(row)?))).collect();
-                Series { number, points, marked: true }
+                let rows = results.rows.iter().filter(|row| row.name == *name);
+                let rows: Vec<&Row> = rows.filter(|row| figure(row).is_some()).collect();
+                let point = |row: &&Row| Some((x(row), figure(row)?));
+                let points = rows.iter().filter_map(point).collect();
+                let notes = match several && form == Form::Alone {
+                    true => rows.iter().map(|row| row.bits.to_string()).collect(),
+                    false => Vec::new(),
+                };
+                Series { number, points, notes, form }
             };
             names.iter().enumerate().map(of).collect()
         })
     };
-    if bits.len() > 1 {
-        let panels = by_method(&|row| row.bits as f64);
+    if several {
+        let panels = by_method(Form::Joined, &|row| row.bits as f64);
         let (file, title) = ("map-bits.svg".to_owned(), "mAP and bits per code".to_owned());
         let axis = Axis { title: "bits", logarithmic: false };
         plots.extend(plot(file, title, &panels, &names, &axis, "mAP"));
     }
-    let panels = by_method(&|row| row.seconds_training.mean.max(1e-3));
-    let (file, title) = ("map-training.svg".to_owned(), "mAP and training time".to_owned());
+    let panels = by_method(Form::Alone, &|row| row.seconds_training.mean.max(1e-3));
+    let beside = if several { ", bits beside each mark" } else { "" };
+    let (file, title) = ("map-training.svg".to_owned(), format!("mAP and training time{beside}"));
     let axis = Axis { title: "seconds of training", logarithmic: true };
     plots.extend(plot(file, title, &panels, &names, &axis, "mAP"));
     plots
@@ -190,7 +210,7 @@ fn along(panels: &[Panel], axis: &Axis) -> Range<f64> {
     let all = || series().flat_map(|series| &series.points).map(|(x, _)| place(*x, axis));
     let (low, high) =
         (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
-    let marked = series().any(|series| series.marked);
+    let marked = series().any(|series| series.form != Form::Curve);
     let room = if marked { ((high - low) * 0.06).max(0.1) } else { 0.0 };
     low - room..high + room
 }
@@ -230,17 +250,23 @@ fn draw_panel(
         .x_label_formatter(&|x| label(*x, logarithmic))
         .y_label_formatter(&|y| format!("{y:.1}"))
         .draw()?;
-    for Series { number, points, marked } in &panel.series {
+    for Series { number, points, notes, form } in &panel.series {
         let colour = COLOURS[number % COLOURS.len()];
         let at: Vec<(f64, f64)> =
             points.iter().map(|(x, spread)| (place(*x, axis), spread.mean)).collect();
-        if *number < COLOURS.len() {
+        if *form == Form::Alone {
+            let small = ("sans-serif", 10).into_font().color(&colour);
+            let note = |(at, note): (&(f64, f64), &String)| {
+                EmptyElement::at(*at) + Text::new(note.clone(), (6, -4), small.clone())
+            };
+            chart.draw_series(at.iter().zip(notes).map(note))?;
+        } else if *number < COLOURS.len() {
             chart.draw_series(LineSeries::new(at.iter().copied(), colour.stroke_width(2)))?;
         } else {
             let dashed = DashedLineSeries::new(at.iter().copied(), 6, 4, colour.stroke_width(2));
             chart.draw_series(dashed)?;
         }
-        if !marked {
+        if *form == Form::Curve {
             continue;
         }
         for ((x, y), (_, spread)) in at.iter().zip(points) {
@@ -278,18 +304,21 @@ fn draw_legend(
     names: &[&str],
     panels: &[Panel],
 ) -> Drawn {
-    let marked = panels.iter().flat_map(|panel| &panel.series).any(|series| series.marked);
+    let mut forms = panels.iter().flat_map(|panel| &panel.series).map(|series| series.form);
+    let form = forms.next().unwrap_or(Form::Curve);
     let text = ("sans-serif", 13).into_font().color(&BLACK).pos(Pos::new(HPos::Left, VPos::Center));
     for (number, name) in names.iter().enumerate() {
         let colour = COLOURS[number % COLOURS.len()];
         let y = 16 + number as i32 * LINE;
         let line = |from, to| PathElement::new(vec![(from, y), (to, y)], colour.stroke_width(2));
-        if number < COLOURS.len() {
+        if form == Form::Alone {
+            // The mark alone.
+        } else if number < COLOURS.len() {
             area.draw(&line(4, 34))?;
         } else {
             [4, 14, 24].iter().try_for_each(|from| area.draw(&line(*from, from + 6)))?;
         }
-        if marked {
+        if form != Form::Curve {
             match number / COLOURS.len() {
                 0 => area.draw(&Circle::new((19, y), 4, colour.filled()))?,
                 1 => area.draw(&TriangleMarker::new((19, y), 5, colour.filled()))?,
