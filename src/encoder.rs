@@ -82,6 +82,20 @@ impl Encoder {
         self.read(self.extractor.features(self.tensor(inputs)))
     }
 
+    /// Features of images whose stem's maps are known, `[n, C, H, W]` in row order: what
+    /// [`Encoder::features`] gives from their pixels.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn features_of_maps(&self, maps: Vec<f32>) -> Result<Vec<f32>, EncodeError> {
+        let side = self.preprocess.size().div_ceil(16) as usize;
+        let channels = self.extractor.refine.input_channels();
+        let count = maps.len() / (channels * side * side);
+        let data = TensorData::new(maps, [count, channels, side, side]);
+        let maps = Tensor::from_data(data, &self.device.burn());
+        self.read(self.extractor.features_of_map(maps))
+    }
+
     /// Attention maps of prepared images, `[n, M, H, W]` in row order; `None` for a
     /// network without parts.
     ///

@@ -517,7 +517,9 @@ fn wrong_usage_is_explained_with_status_2() {
 fn help_and_version_are_no_failures() {
     let env = TestEnv::new();
     assert!(env.ok(&["--version"]).starts_with("barbule 0."));
-    for command in ["train", "eval", "encode", "index", "search", "doctor", "bench", "weights"] {
+    for command in
+        ["train", "eval", "compare", "encode", "index", "search", "doctor", "bench", "weights"]
+    {
         assert!(env.ok(&[command, "--help"]).contains("Usage: barbule"), "{command}");
     }
 }

@@ -7,6 +7,7 @@ receives values. Only this module prints: results to stdout, all else to stderr.
 
 mod aviary;
 mod bench;
+mod compare;
 mod completions;
 mod context;
 mod data;
@@ -51,6 +52,7 @@ enum Command {
     Doctor(doctor::Args),
     Train(Box<train::Args>),
     Eval(eval::Args),
+    Compare(Box<compare::Args>),
     Encode(encode::Args),
     Explain(explain::Args),
     Index(index::Args),
@@ -74,6 +76,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => doctor::run(&context, &args),
         Command::Train(args) => train::run(&context, *args),
         Command::Eval(args) => eval::run(&context, &args),
+        Command::Compare(args) => compare::run(&context, &args),
         Command::Encode(args) => encode::run(&context, &args),
         Command::Explain(args) => explain::run(&context, &args),
         Command::Index(args) => index::run(&context, &args),

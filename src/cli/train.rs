@@ -87,6 +87,12 @@ pub struct Args {
     /// Keep this share of the classes out of training, to measure on kinds never seen
     #[arg(long, value_name = "SHARE")]
     hold_out_classes: Option<f64>,
+    /// Go on where a run with the same options was stopped (Ctrl-C or a power cut)
+    #[arg(long, help_heading = NETWORK)]
+    resume: bool,
+    /// Write a JSON line per epoch to this file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = NETWORK)]
+    log: Option<PathBuf>,
     #[command(flatten)]
     sdh: Sdh,
     #[command(flatten)]
@@ -124,9 +130,12 @@ impl Sdh {
     }
 }
 
-/// Options of adsh and exchnet. Where a default differs between recipes, it is said.
+/// What the options below stand under in the help.
+const NETWORK: &str = "Options of methods that train a network";
+
+/// Options of methods that train a network. Where a default differs between recipes, it is said.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Options of adsh and exchnet")]
+#[command(next_help_heading = NETWORK)]
 pub struct Network {
     /// Which part of the network is trained
     #[arg(long, default_value = "refine")]
@@ -188,12 +197,6 @@ pub struct Network {
     /// [default: the platform's cache folder]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     cache: Option<PathBuf>,
-    /// Go on where a run with the same options was stopped (Ctrl-C or a power cut)
-    #[arg(long)]
-    resume: bool,
-    /// Write a JSON line per epoch to this file
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    log: Option<PathBuf>,
     /// exchnet: parts [default: 3; paper 4]
     #[arg(long, value_name = "M", value_parser = parts)]
     parts: Option<usize>,
@@ -288,7 +291,7 @@ enum SaliencyLevel {
 }
 
 /// A number of at least 1 on the command line.
-fn positive(text: &str) -> Result<usize, String> {
+pub fn positive(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "not a whole number above 0".to_owned())
 }
 
@@ -304,14 +307,25 @@ fn minutes(text: &str) -> Result<f64, String> {
     minutes.ok_or_else(|| "not a number of minutes".to_owned())
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Method {
+/// A method by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Fitted to features of the trunk.
     Shallow(Shallow),
+    /// Trained.
     Network(NetworkMethod),
 }
 
+impl Method {
+    /// Every method, the simplest first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let networks = NetworkMethod::value_variants().iter().copied().map(Self::Network);
+        Shallow::ALL.into_iter().map(Self::Shallow).chain(networks)
+    }
+}
+
 /// A method that trains a network.
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum NetworkMethod {
     /// The asymmetric skeleton alone
     Adsh,
@@ -424,16 +438,16 @@ fn network(
             "--share-trunk and --licence are for lsh, whitened-lsh, itq, lda-itq and sdh; leave them out"
         );
     }
-    let options = &args.network;
     let plan = LearnPlan {
         bits: args.bits,
         seed: args.seed,
         trunk: args.trunk,
         weights: args.weights.clone(),
         limits: context.limits,
-        ..options.plan(method, args.size)?
+        resume: args.resume,
+        ..args.network.plan(method, args.size)?
     };
-    let log = options.log.as_deref().map(create_log).transpose()?;
+    let log = args.log.as_deref().map(create_log).transpose()?;
     let mut problem = None;
     let train = |task: &Task<'_>, note: &dyn Fn(String)| {
         let mut followed = Followed { note, log, problem: &mut problem };
@@ -560,7 +574,6 @@ impl Network {
             weight_decay: self.weight_decay.unwrap_or(plan.weight_decay),
             images: self.images,
             minutes: self.minutes,
-            resume: self.resume,
             ..plan
         })
     }

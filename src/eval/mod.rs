@@ -12,7 +12,7 @@ pub mod pointing;
 use std::collections::HashMap;
 
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::code::{BinaryCodes, CodeError};
 use crate::method::{FeatureError, Features};
@@ -59,7 +59,7 @@ pub enum EvalError {
 ///
 /// All are shares in 0..=1 and expectations over random orders of images at equal
 /// distance; [`metrics`] has the formulas.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// Queries given, the skipped ones included.
     pub queries: usize,
@@ -85,7 +85,7 @@ pub struct Metrics {
 }
 
 /// The share of the relevant images that is among the first `k`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RecallAt {
     /// How many images are looked at.
     pub k: usize,
@@ -94,7 +94,7 @@ pub struct RecallAt {
 }
 
 /// One point of a precision–recall curve.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CurvePoint {
     /// The share of relevant images found.
     pub recall: f64,

@@ -6,10 +6,10 @@ Backprop", 2016): a hit is an image whose strongest place lies in a box that cou
 Knows maps and places only.
 */
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How often attention points at a telling part.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Pointing {
     /// Images with a visible telling part.
     pub images: usize,

@@ -186,25 +186,26 @@ impl Extractor {
     /// global ones.
     pub fn features(&self, x: Tensor<4>) -> Tensor<2> {
         let e = self.stem.forward(x.clone());
-        let e = match &self.saliency {
-            Some(saliency) => {
-                let alpha = saliency.forward(e.clone());
-                match saliency.level() {
-                    Level::Image => self.stem.forward(salient(x, alpha)),
-                    Level::Feature => salient(e, alpha),
-                }
+        match &self.saliency {
+            Some(saliency) if saliency.level() == Level::Image => {
+                let x = salient(x, saliency.forward(e));
+                pool(self.refine.forward(self.stem.forward(x)))
             }
-            None => e,
-        };
-        self.features_of_map(e)
+            _ => self.features_of_map(e),
+        }
     }
 
-    /// The same from the stem's map, of which what does not matter is already gone.
-    fn features_of_map(&self, e: Tensor<4>) -> Tensor<2> {
-        let global = pool(self.refine.forward(e.clone()));
+    /// The same from the stem's map, which is all that there is to see unless saliency is
+    /// applied to the image.
+    pub fn features_of_map(&self, e: Tensor<4>) -> Tensor<2> {
+        let seen = match &self.saliency {
+            Some(saliency) => salient(e.clone(), saliency.forward(e)),
+            None => e,
+        };
+        let global = pool(self.refine.forward(seen.clone()));
         match &self.parts {
             Some(parts) => {
-                let local = parts.forward(e).local.flatten::<2>(1, 2);
+                let local = parts.forward(seen).local.flatten::<2>(1, 2);
                 Tensor::cat(vec![local, global], 1)
             }
             None => global,

@@ -3,7 +3,7 @@ What the frozen part of a network makes of all training images, computed once: t
 maps, or the pooled features where refine is frozen too. An epoch then never decodes an
 image, and a step never runs what is frozen.
 
-One file of half-precision numbers, `[views, images, channels, height, width]`, behind
+One file of numbers, `[views, images, channels, height, width]`, behind
 a header that says what it was made of and which images could be read. It is written
 beside its place and renamed when it is whole, so a killed run leaves nothing that is
 believed. Safe to delete.
@@ -49,10 +49,29 @@ pub struct Views {
     pub least_area: f32,
 }
 
+/// How exactly numbers are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// In two bytes: enough to learn from.
+    Half,
+    /// In four: as they were computed, so that what is measured does not change.
+    Single,
+}
+
+impl Precision {
+    fn bytes(self) -> usize {
+        match self {
+            Self::Half => 2,
+            Self::Single => 4,
+        }
+    }
+}
+
 /// The maps or features of all views of all readable images.
 #[derive(Debug)]
 pub struct FeatureCache {
     map: Mmap,
+    precision: Precision,
     /// Whether it was there already.
     pub reused: bool,
     /// Positions of its images among the samples, ascending.
@@ -76,12 +95,20 @@ impl FeatureCache {
 
     /// Appends one view of one image, `[channels, height, width]`, to `out`.
     pub fn read_into(&self, view: usize, image: usize, out: &mut Vec<f32>) {
-        let len: usize = self.dims.iter().product();
+        let len = self.dims.iter().product::<usize>() * self.precision.bytes();
         let before = HEADER + self.images() * 4;
-        let at = before + (view * self.images() + image) * len * 2;
-        let bytes = self.map.get(at..at + len * 2).unwrap_or_default();
-        let halves = bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]));
-        out.extend(halves.map(f16::to_f32));
+        let at = before + (view * self.images() + image) * len;
+        let bytes = self.map.get(at..at + len).unwrap_or_default();
+        match self.precision {
+            Precision::Half => {
+                let halves = bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]));
+                out.extend(halves.map(f16::to_f32));
+            }
+            Precision::Single => {
+                let numbers = bytes.as_chunks::<4>().0;
+                out.extend(numbers.iter().copied().map(f32::from_le_bytes));
+            }
+        }
     }
 }
 
@@ -99,6 +126,8 @@ pub struct Source<'a> {
     pub preprocess: &'a Preprocess,
     /// Which views.
     pub views: &'a Views,
+    /// How exactly they are kept.
+    pub precision: Precision,
     /// The images.
     pub samples: &'a [Sample],
     /// Which images are refused.
@@ -185,7 +214,8 @@ impl Source<'_> {
         hasher.update(self.weights.as_bytes());
         let Views { count, seed, least_area } = self.views;
         let kind = if self.refine.is_some() { " features" } else { "" };
-        let settings = format!("{:?} {count} {seed} {least_area}{kind}", self.preprocess);
+        let exact = if self.precision == Precision::Single { " exact" } else { "" };
+        let settings = format!("{:?} {count} {seed} {least_area}{kind}{exact}", self.preprocess);
         hasher.update(settings.as_bytes());
         for Sample { path, record, .. } in self.samples {
             hasher.update(path.to_string_lossy().as_bytes());
@@ -215,9 +245,17 @@ impl Source<'_> {
         let kept: Vec<usize> = kept.collect();
         let (dims, features) = (self.dims(), self.refine.is_some());
         let numbers = self.views.count * images * dims.iter().product::<usize>();
-        let whole = map.len() == HEADER + images * 4 + numbers * 2;
+        let precision = self.precision;
+        let whole = map.len() == HEADER + images * 4 + numbers * precision.bytes();
         let listed = kept.iter().all(|position| *position < self.samples.len());
-        (whole && listed).then_some(FeatureCache { map, reused: true, kept, dims, features })
+        (whole && listed).then_some(FeatureCache {
+            map,
+            precision,
+            reused: true,
+            kept,
+            dims,
+            features,
+        })
     }
 
     fn fill(
@@ -240,9 +278,14 @@ impl Source<'_> {
             for batch in kept.chunks(BATCH) {
                 task.step(done, total).map_err(EncodeError::from)?;
                 let values = self.maps(view, batch)?;
-                let mut halves = vec![f16::ZERO; values.len()];
-                halves.convert_from_f32_slice(&values);
-                let bytes: Vec<u8> = halves.iter().flat_map(|h| h.to_le_bytes()).collect();
+                let bytes: Vec<u8> = match self.precision {
+                    Precision::Half => {
+                        let mut halves = vec![f16::ZERO; values.len()];
+                        halves.convert_from_f32_slice(&values);
+                        halves.iter().flat_map(|h| h.to_le_bytes()).collect()
+                    }
+                    Precision::Single => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+                };
                 out.write_all(&bytes).map_err(failed)?;
                 done += batch.len();
             }

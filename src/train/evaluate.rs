@@ -5,7 +5,7 @@ Measuring a model on a labelled data set.
 use std::str::FromStr;
 use std::time::Instant;
 
-use super::{TrainError, Unreadable, files_hash, split_features};
+use super::{SplitFeatures, TrainError, Unreadable, files_hash, split_features};
 use crate::code::BinaryCodes;
 use crate::dataset::{Dataset, Sample, TellingParts};
 use crate::encoder::EncodeError;
@@ -124,6 +124,24 @@ pub fn evaluate(
     limits: &Limits,
     task: &Task<'_>,
 ) -> Result<Evaluation, TrainError> {
+    let features = |all: &[Sample]| split_features(model.encoder(), "listed", all, limits, task);
+    evaluate_from(model, dataset, split, float, limits, task, &features)
+}
+
+/// The same, where `features` gives those of the queries and the database: whoever measures
+/// many models has part of them already.
+///
+/// # Errors
+/// As [`evaluate`].
+pub(super) fn evaluate_from(
+    model: &Model,
+    dataset: &Dataset,
+    split: Split,
+    float: bool,
+    limits: &Limits,
+    task: &Task<'_>,
+    features: &dyn Fn(&[Sample]) -> Result<SplitFeatures, TrainError>,
+) -> Result<Evaluation, TrainError> {
     let begun = Instant::now();
     let samples = split.of(dataset);
     if samples.is_empty() {
@@ -131,7 +149,7 @@ pub fn evaluate(
     }
     // One run over both sides, so that there is one progress and one estimate.
     let all: Vec<Sample> = samples.iter().chain(dataset.database()).cloned().collect();
-    let found = split_features(model.encoder(), "listed", &all, limits, task)?;
+    let found = features(&all)?;
     let dim = model.card().features();
     let queries = found.kept.iter().filter(|position| **position < samples.len()).count();
     let side = |values: &[f32], labels: &[Vec<u32>]| -> Result<Side, TrainError> {

@@ -12,7 +12,7 @@ use burn::module::Module;
 use burn::nn::Linear;
 use serde::Serialize;
 
-use super::cache::{Source, Views};
+use super::cache::{Precision, Source, Views};
 use super::checkpoint::Checkpoint;
 use super::images::Images;
 use super::memory;
@@ -239,6 +239,7 @@ impl Prepared {
             weights: self.weights,
             preprocess: &self.preprocess,
             views: &self.views,
+            precision: Precision::Half,
             samples: &dataset.train,
             limits: &plan.limits,
             device,
@@ -292,7 +293,7 @@ fn open_checkpoint(path: &Path, key: &str) -> Result<Checkpoint, TrainError> {
 ///
 /// Not how an update is divided into passes: who runs out of memory may go on with
 /// smaller ones.
-fn run_key(plan: &LearnPlan, data: &blake3::Hash) -> String {
+pub(super) fn run_key(plan: &LearnPlan, data: &blake3::Hash) -> String {
     let LearnPlan { method, bits, seed, init, outer, epochs, sample, .. } = plan;
     let LearnPlan { optimiser, schedule, rate, pretrained, weight_decay, .. } = plan;
     let LearnPlan { trained, images, minutes, .. } = plan;

@@ -7,6 +7,7 @@ What a method computes is its own file under `method/`.
 
 mod cache;
 mod checkpoint;
+mod compare;
 mod draw;
 mod evaluate;
 mod exchange;
@@ -20,6 +21,7 @@ mod plain;
 mod plan;
 mod run;
 mod shallow;
+mod store;
 mod timing;
 
 use std::path::{Path, PathBuf};
@@ -36,6 +38,7 @@ use crate::task::Task;
 use crate::trunk::weights::WeightsError;
 use crate::trunk::{Trunk, TrunkKind, weights};
 
+pub use compare::{Comparison, Contender, Measured, Setting};
 pub use evaluate::{Evaluation, Split, evaluate};
 pub use learn::{EpochReport, Learned, Outlook, Watcher, checkpoint_path, learn};
 pub use plan::{Init, LearnMethod, LearnPlan, Optimiser, Recipe, Schedule, Trained};

@@ -55,7 +55,9 @@ impl LearnMethod {
     /// What the network's parts do, for methods that have them.
     pub(super) fn exchnet(&self) -> Option<&exchnet::Options> {
         match self {
-            Self::ExchNet(options) => Some(options),
+            // Without parts there is nothing to attend to or to exchange: the global features
+            // alone, under the same loss.
+            Self::ExchNet(options) if options.parts > 0 => Some(options),
             Self::Plume(options) if options.parts.parts > 0 => Some(&options.parts),
             _ => None,
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::{TrainError, Unreadable, data_card, open_trunk, split_features};
+use super::{SplitFeatures, TrainError, Unreadable, data_card, open_trunk, split_features};
 use crate::dataset::Dataset;
 use crate::device::Device;
 use crate::encoder::Encoder;
@@ -14,7 +14,7 @@ use crate::image::Limits;
 use crate::method::{Features, Hash, MethodError, Shallow, sdh};
 use crate::model::{self, Card};
 use crate::task::Task;
-use crate::trunk::TrunkKind;
+use crate::trunk::{Trunk, TrunkKind};
 
 /// What to fit.
 #[derive(Debug, Clone)]
@@ -82,17 +82,42 @@ pub fn fit_shallow(
     task: &Task<'_>,
 ) -> Result<Fitted, TrainError> {
     model::check_writable(out)?;
-    plan.sdh.check()?;
-    if plan.method.needs_labels() && dataset.classes.len() < 2 {
-        return Err(MethodError::Classes(dataset.classes.len()).into());
-    }
-    let kind = plan.trunk;
-    let preprocess = kind.preprocess(plan.size)?;
-    let trunk = open_trunk(kind, plan.weights.as_deref(), device)?;
-    let encoder = Encoder::new(trunk.clone().into(), preprocess.clone(), device.clone());
+    check_classes(plan, dataset)?;
+    let preprocess = plan.trunk.preprocess(plan.size)?;
+    let trunk = open_trunk(plan.trunk, plan.weights.as_deref(), device)?;
+    let encoder = Encoder::new(trunk.clone().into(), preprocess, device.clone());
     let begun = Instant::now();
     let split = split_features(&encoder, "training", &dataset.train, &plan.limits, task)?;
     let seconds_features = begun.elapsed().as_secs_f64();
+    let fitted = fit_features(plan, dataset, (trunk, split), out, device)?;
+    let mut card = fitted.card;
+    card.figures.insert("seconds_features".to_owned(), seconds_features);
+    Ok(Fitted { card, ..fitted })
+}
+
+fn check_classes(plan: &ShallowPlan, dataset: &Dataset) -> Result<(), TrainError> {
+    plan.sdh.check()?;
+    match plan.method.needs_labels() && dataset.classes.len() < 2 {
+        true => Err(MethodError::Classes(dataset.classes.len()).into()),
+        false => Ok(()),
+    }
+}
+
+/// The same with features of the training split that are there already; they are of the
+/// plan's `trunk`.
+///
+/// # Errors
+/// When the fit or the file makes trouble; `out` is as before then.
+pub(super) fn fit_features(
+    plan: &ShallowPlan,
+    dataset: &Dataset,
+    (trunk, split): (Trunk, SplitFeatures),
+    out: &Path,
+    device: &Device,
+) -> Result<Fitted, TrainError> {
+    check_classes(plan, dataset)?;
+    let kind = plan.trunk;
+    let preprocess = kind.preprocess(plan.size)?;
     let begun = Instant::now();
     let features = Features { dim: kind.pooled(), values: &split.values };
     let hash: Hash = match plan.method {
@@ -100,7 +125,7 @@ pub fn fit_shallow(
         method => method.fit(features, &split.labels, plan.bits, plan.seed)?,
     };
     let seconds_fit = begun.elapsed().as_secs_f64();
-    let mut figures = vec![("seconds_features", seconds_features), ("seconds_fit", seconds_fit)];
+    let mut figures = vec![("seconds_fit", seconds_fit)];
     if plan.method == Shallow::Sdh {
         let sdh::Options { width, lambda, nu, ridge, rounds, .. } = plan.sdh;
         figures.extend([("width", width), ("lambda", lambda), ("nu", nu), ("ridge", ridge)]);

@@ -1,0 +1,343 @@
+/*!
+Plots as SVG: precision against recall, mAP against bits, mAP against training time, for
+classes that were trained on and, beside them, for those that were not.
+*/
+
+use std::ops::Range;
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::summary::{Results, Row, Spread};
+
+/// Width of one panel and of the legend, and the height of all, in pixels.
+const PANEL: u32 = 460;
+const LEGEND: u32 = 230;
+const HEIGHT: u32 = 380;
+/// Room above the panels (pixels).
+const ABOVE: i32 = 34;
+/// Between entries of the legend (pixels).
+const LINE: i32 = 21;
+
+/// Colours that people with any kind of colour vision tell apart (Okabe and Ito).
+const COLOURS: [RGBColor; 7] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(86, 180, 233),
+    RGBColor(230, 159, 0),
+    RGBColor(70, 70, 70),
+];
+
+/// A plot and where it is written.
+pub struct Plot {
+    pub file: String,
+    pub title: String,
+    pub svg: String,
+}
+
+/// A point, and how far its height varies.
+type Point = (f64, Spread);
+
+/// What is drawn of one method.
+struct Series {
+    /// Its place in the legend, which decides colour and form.
+    number: usize,
+    points: Vec<Point>,
+    /// What is written beside each point; empty for nothing.
+    notes: Vec<String>,
+    form: Form,
+}
+
+/// How points are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As a curve.
+    Curve,
+    /// Marked one by one, with a line from each to the next.
+    Joined,
+    /// Marked one by one.
+    Alone,
+}
+
+/// What stands side by side.
+struct Panel {
+    title: &'static str,
+    series: Vec<Series>,
+}
+
+/// An axis along the bottom.
+struct Axis {
+    title: &'static str,
+    /// Whether equal steps are equal factors.
+    logarithmic: bool,
+}
+
+/// All plots that the results give.
+pub fn all(results: &Results) -> Vec<Plot> {
+    let mut names: Vec<&str> = results.rows.iter().map(|row| row.name.as_str()).collect();
+    let mut seen = std::collections::HashSet::new();
+    names.retain(|name| seen.insert(*name));
+    let number = |row: &Row| names.iter().position(|name| *name == row.name).unwrap_or(0);
+    let mut bits: Vec<usize> = results.rows.iter().map(|row| row.bits).collect();
+    bits.sort_unstable();
+    bits.dedup();
+
+    let mut plots = Vec::new();
+    for bits in &bits {
+        let rows = || results.rows.iter().filter(|row| row.bits == *bits);
+        let panels = panels(|unseen| {
+            let curve = |row: &Row| {
+                let curve = if unseen { &row.unseen_curve } else { &row.curve };
+                let steps = (curve.len().max(2) - 1) as f64;
+                let point = |(i, mean): (usize, &f64)| {
+                    (i as f64 / steps, Spread { mean: *mean, deviation: None })
+                };
+                let points = curve.iter().enumerate().map(point).collect();
+                Series { number: number(row), points, notes: Vec::new(), form: Form::Curve }
+            };
+            rows().map(curve).collect()
+        });
+        let title = format!("Precision and recall, {bits} bits");
+        let axis = Axis { title: "recall", logarithmic: false };
+        plots.extend(plot(
+            format!("precision-recall-{bits}.svg"),
+            title,
+            &panels,
+            &names,
+            &axis,
+            "precision",
+        ));
+    }
+    let several = bits.len() > 1;
+    let by_method = |form, x: &dyn Fn(&Row) -> f64| {
+        panels(|unseen| {
+            let of = |(number, name): (usize, &&str)| {
+                let figure = |row: &Row| if unseen { row.unseen } else { Some(row.map) };
+                let rows = results.rows.iter().filter(|row| row.name == *name);
+                let rows: Vec<&Row> = rows.filter(|row| figure(row).is_some()).collect();
+                let point = |row: &&Row| Some((x(row), figure(row)?));
+                let points = rows.iter().filter_map(point).collect();
+                let notes = match several && form == Form::Alone {
+                    true => rows.iter().map(|row| row.bits.to_string()).collect(),
+                    false => Vec::new(),
+                };
+                Series { number, points, notes, form }
+            };
+            names.iter().enumerate().map(of).collect()
+        })
+    };
+    if several {
+        let panels = by_method(Form::Joined, &|row| row.bits as f64);
+        let (file, title) = ("map-bits.svg".to_owned(), "mAP and bits per code".to_owned());
+        let axis = Axis { title: "bits", logarithmic: false };
+        plots.extend(plot(file, title, &panels, &names, &axis, "mAP"));
+    }
+    let panels = by_method(Form::Alone, &|row| row.seconds_training.mean.max(1e-3));
+    let beside = if several { ", bits beside each mark" } else { "" };
+    let (file, title) = ("map-training.svg".to_owned(), format!("mAP and training time{beside}"));
+    let axis = Axis { title: "seconds of training", logarithmic: true };
+    plots.extend(plot(file, title, &panels, &names, &axis, "mAP"));
+    plots
+}
+
+/// The panel of known classes, and that of unseen ones if it has anything to show.
+fn panels(series: impl Fn(bool) -> Vec<Series>) -> Vec<Panel> {
+    let panel = |unseen| Panel {
+        title: if unseen { "classes never trained on" } else { "known classes" },
+        series: series(unseen),
+    };
+    let shown = |panel: &Panel| panel.series.iter().any(|series| !series.points.is_empty());
+    [panel(false), panel(true)].into_iter().filter(shown).collect()
+}
+
+/// A plot; none if there is nothing to show.
+fn plot(
+    file: String,
+    title: String,
+    panels: &[Panel],
+    names: &[&str],
+    axis: &Axis,
+    y: &str,
+) -> Option<Plot> {
+    if panels.is_empty() {
+        return None;
+    }
+    let mut svg = String::new();
+    let width = PANEL * panels.len() as u32 + LEGEND;
+    let height = HEIGHT.max((names.len() as i32 * LINE + ABOVE + 20) as u32);
+    // Writing to a string does not fail, and what plotters refuses are impossible ranges.
+    draw(&mut svg, (width, height), &title, panels, names, axis, y).ok()?;
+    Some(Plot { file, title, svg })
+}
+
+type Drawn = Result<(), Box<dyn std::error::Error>>;
+
+fn draw(
+    svg: &mut String,
+    size: (u32, u32),
+    title: &str,
+    panels: &[Panel],
+    names: &[&str],
+    axis: &Axis,
+    y: &str,
+) -> Drawn {
+    let root = SVGBackend::with_string(svg, size).into_drawing_area();
+    root.fill(&WHITE)?;
+    let heading = ("sans-serif", 18).into_font().color(&BLACK);
+    root.draw(&Text::new(title.to_owned(), (14, 10), heading))?;
+    let (_, below) = root.split_vertically(ABOVE);
+    let (left, right) = below.split_horizontally(PANEL as i32 * panels.len() as i32);
+    let (x, top) = (along(panels, axis), top(panels));
+    for (panel, area) in panels.iter().zip(left.split_evenly((1, panels.len()))) {
+        draw_panel(&area, panel, axis, x.clone(), (y, top))?;
+    }
+    draw_legend(&right, names, panels)?;
+    root.present()?;
+    Ok(())
+}
+
+/// Where a value is along an axis.
+fn place(value: f64, axis: &Axis) -> f64 {
+    if axis.logarithmic { value.log10() } else { value }
+}
+
+/// The common range of all panels, with some room beside marks.
+fn along(panels: &[Panel], axis: &Axis) -> Range<f64> {
+    let series = || panels.iter().flat_map(|panel| &panel.series);
+    let all = || series().flat_map(|series| &series.points).map(|(x, _)| place(*x, axis));
+    let (low, high) =
+        (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
+    let marked = series().any(|series| series.form != Form::Curve);
+    let room = if marked { ((high - low) * 0.06).max(0.1) } else { 0.0 };
+    low - room..high + room
+}
+
+/// The common height of all panels: the next tenth.
+fn top(panels: &[Panel]) -> f64 {
+    let points = panels.iter().flat_map(|panel| &panel.series).flat_map(|series| &series.points);
+    let reach = |spread: &Spread| spread.mean + spread.deviation.unwrap_or(0.0);
+    let highest = points.map(|(_, spread)| reach(spread)).fold(0.0, f64::max);
+    ((highest * 10.0 + 0.2).ceil() / 10.0).clamp(0.1, 1.1)
+}
+
+fn draw_panel(
+    area: &DrawingArea<SVGBackend<'_>, Shift>,
+    panel: &Panel,
+    axis: &Axis,
+    x: Range<f64>,
+    (y, top): (&str, f64),
+) -> Drawn {
+    let mut chart = ChartBuilder::on(area)
+        .caption(panel.title, ("sans-serif", 14))
+        .margin(10)
+        .x_label_area_size(40)
+        .y_label_area_size(46)
+        .build_cartesian_2d(x, 0.0..top)?;
+    let logarithmic = axis.logarithmic;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(BLACK.mix(0.12))
+        .axis_style(BLACK.mix(0.5))
+        .label_style(("sans-serif", 12))
+        .x_labels(7)
+        .y_labels(6)
+        .x_desc(axis.title)
+        .y_desc(y)
+        .x_label_formatter(&|x| label(*x, logarithmic))
+        .y_label_formatter(&|y| format!("{y:.1}"))
+        .draw()?;
+    for Series { number, points, notes, form } in &panel.series {
+        let colour = COLOURS[number % COLOURS.len()];
+        let at: Vec<(f64, f64)> =
+            points.iter().map(|(x, spread)| (place(*x, axis), spread.mean)).collect();
+        if *form == Form::Alone {
+            let small = ("sans-serif", 10).into_font().color(&colour);
+            let note = |(at, note): (&(f64, f64), &String)| {
+                EmptyElement::at(*at) + Text::new(note.clone(), (6, -4), small.clone())
+            };
+            chart.draw_series(at.iter().zip(notes).map(note))?;
+        } else if *number < COLOURS.len() {
+            chart.draw_series(LineSeries::new(at.iter().copied(), colour.stroke_width(2)))?;
+        } else {
+            let dashed = DashedLineSeries::new(at.iter().copied(), 6, 4, colour.stroke_width(2));
+            chart.draw_series(dashed)?;
+        }
+        if *form == Form::Curve {
+            continue;
+        }
+        for ((x, y), (_, spread)) in at.iter().zip(points) {
+            if let Some(deviation) = spread.deviation {
+                let ends = vec![(*x, (y - deviation).max(0.0)), (*x, y + deviation)];
+                chart.draw_series([PathElement::new(ends, colour)])?;
+            }
+        }
+        // Another form for each round of colours.
+        let at = at.into_iter();
+        match number / COLOURS.len() {
+            0 => chart.draw_series(at.map(|at| Circle::new(at, 4, colour.filled())))?,
+            1 => chart.draw_series(at.map(|at| TriangleMarker::new(at, 5, colour.filled())))?,
+            _ => chart.draw_series(at.map(|at| Cross::new(at, 4, colour.stroke_width(2))))?,
+        };
+    }
+    Ok(())
+}
+
+/// What is written at a place along the axis.
+fn label(x: f64, logarithmic: bool) -> String {
+    if !logarithmic {
+        let text = format!("{x:.2}");
+        return text.trim_end_matches('0').trim_end_matches('.').to_owned();
+    }
+    match 10f64.powf(x) {
+        value if value < 1.0 => format!("{value:.2}"),
+        value if value < 10.0 => format!("{value:.1}"),
+        value => format!("{value:.0}"),
+    }
+}
+
+fn draw_legend(
+    area: &DrawingArea<SVGBackend<'_>, Shift>,
+    names: &[&str],
+    panels: &[Panel],
+) -> Drawn {
+    let mut forms = panels.iter().flat_map(|panel| &panel.series).map(|series| series.form);
+    let form = forms.next().unwrap_or(Form::Curve);
+    let text = ("sans-serif", 13).into_font().color(&BLACK).pos(Pos::new(HPos::Left, VPos::Center));
+    for (number, name) in names.iter().enumerate() {
+        let colour = COLOURS[number % COLOURS.len()];
+        let y = 16 + number as i32 * LINE;
+        let line = |from, to| PathElement::new(vec![(from, y), (to, y)], colour.stroke_width(2));
+        if form == Form::Alone {
+            // The mark alone.
+        } else if number < COLOURS.len() {
+            area.draw(&line(4, 34))?;
+        } else {
+            [4, 14, 24].iter().try_for_each(|from| area.draw(&line(*from, from + 6)))?;
+        }
+        if form != Form::Curve {
+            match number / COLOURS.len() {
+                0 => area.draw(&Circle::new((19, y), 4, colour.filled()))?,
+                1 => area.draw(&TriangleMarker::new((19, y), 5, colour.filled()))?,
+                _ => area.draw(&Cross::new((19, y), 4, colour.stroke_width(2)))?,
+            }
+        }
+        area.draw(&Text::new((*name).to_owned(), (42, y), text.clone()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_short() {
+        assert_eq!((label(0.2, false), label(12.0, false)), ("0.2".into(), "12".into()));
+        assert_eq!((label(-1.0, true), label(0.5, true)), ("0.10".into(), "3.2".into()));
+        assert_eq!(label(2.0, true), "100");
+    }
+}

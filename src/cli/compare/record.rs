@@ -1,0 +1,180 @@
+/*!
+What is kept of one run: its settings and figures, never its model.
+*/
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::now;
+use crate::eval::Metrics;
+use crate::eval::pointing::Pointing;
+use crate::file;
+use crate::train::{Comparison, Contender, LearnPlan, Measured, Setting};
+
+/// A record longer than this is none (bytes).
+const MAX_BYTES: u64 = 16 << 20;
+
+/// One run. The published fields of `runs/*.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    /// Everything that the figures depend on, as one name.
+    pub key: String,
+    /// The row it belongs to.
+    pub name: String,
+    pub method: String,
+    pub bits: usize,
+    pub seed: u64,
+    /// How it was trained and measured.
+    pub settings: Map<String, Value>,
+    /// With learned codes of the database, as papers print it.
+    pub map_learned: Option<f64>,
+    /// With the codes of the network.
+    #[serde(flatten)]
+    pub known: Metrics,
+    /// Queries of classes held out of training, against the whole database.
+    pub unseen: Option<Metrics>,
+    /// Attention against the parts that tell classes apart, where both are known.
+    pub pointing: Option<Pointing>,
+    pub training_images: usize,
+    pub unreadable_images: usize,
+    /// Training images shown, each as often as it was shown.
+    pub images_shown: usize,
+    /// Fitting or training alone: what the frozen part of the trunk makes of images was there.
+    pub seconds_training: f64,
+    pub seconds_evaluation: f64,
+    pub program: String,
+    pub device: String,
+    /// When it ended, UTC.
+    pub date: String,
+}
+
+/// Which run.
+pub struct Which<'a> {
+    pub key: &'a str,
+    pub name: &'a str,
+    pub contender: &'a Contender,
+    pub bits: usize,
+    pub seed: u64,
+}
+
+impl Record {
+    pub fn of(
+        Which { key, name, contender, bits, seed }: Which<'_>,
+        comparison: &Comparison,
+        measured: &Measured,
+        device: &str,
+    ) -> Self {
+        let Measured { evaluation, seconds, shown, images, .. } = measured;
+        let mut settings = common(comparison, seed);
+        if let Contender::Network(plan) = contender {
+            settings.append(&mut network(plan));
+        }
+        Self {
+            key: key.to_owned(),
+            name: name.to_owned(),
+            method: super::name(contender),
+            bits,
+            seed,
+            settings,
+            map_learned: evaluation.learned.as_ref().map(|learned| learned.map),
+            known: evaluation.network.clone(),
+            unseen: evaluation.unseen.clone(),
+            pointing: evaluation.pointing,
+            training_images: *images,
+            unreadable_images: evaluation.unreadable.len(),
+            images_shown: *shown,
+            seconds_training: *seconds,
+            seconds_evaluation: evaluation.seconds,
+            program: format!("barbule {}", env!("CARGO_PKG_VERSION")),
+            device: device.to_owned(),
+            date: now(),
+        }
+    }
+
+    /// The figures in a few words.
+    pub fn said(&self, seconds: f64) -> String {
+        let unseen = self.unseen.as_ref().map(|unseen| format!(", unseen {:.3}", unseen.map));
+        format!("mAP {:.3}{} in {seconds:.0} s", self.known.map, unseen.unwrap_or_default())
+    }
+}
+
+fn common(comparison: &Comparison, seed: u64) -> Map<String, Value> {
+    let Setting { split, hold_out, trunk, size, .. } = comparison.setting();
+    let dataset = comparison.dataset();
+    let name = dataset.and_then(|set| set.root.file_name()).map(|name| name.to_string_lossy());
+    let settings = json!({
+        "data": name,
+        "layout": dataset.map(|set| set.layout.to_string()),
+        "split": split.name(),
+        "split_seed": dataset.and_then(|set| set.split_seed).map(|_| seed),
+        "hold_out_classes": hold_out,
+        "held_out": comparison.held_out(seed),
+        "trunk": trunk.name(),
+        "size": size,
+    });
+    into_map(settings)
+}
+
+fn network(plan: &LearnPlan) -> Map<String, Value> {
+    let LearnPlan { method, trained, init, outer, epochs, sample, batch, accumulate, .. } = plan;
+    let LearnPlan { optimiser, schedule, rate, pretrained, weight_decay, views, .. } = plan;
+    let LearnPlan { least_area, images, minutes, .. } = plan;
+    let lower = |what: &dyn std::fmt::Debug| format!("{what:?}").to_lowercase();
+    into_map(json!({
+        "train": lower(trained), "options": format!("{method:?}"), "init": lower(init),
+        "outer": outer, "epochs": epochs, "sample": sample, "batch": batch,
+        "accumulate": accumulate, "optimiser": lower(optimiser), "schedule": lower(schedule),
+        "lr": rate, "lr_pretrained": pretrained, "weight_decay": weight_decay, "views": views,
+        "least_area": least_area, "images": images, "minutes": minutes,
+    }))
+}
+
+fn into_map(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+/// What a run's files are called.
+pub fn file_name(name: &str, bits: usize, seed: u64, key: &str) -> String {
+    let key = key.get(..16).unwrap_or(key);
+    format!("{}-{bits}-{seed}-{key}", name.replace(' ', "-"))
+}
+
+/// The folder with the records.
+pub struct Runs(PathBuf);
+
+impl Runs {
+    /// Opens the folder in `out`, or makes it.
+    pub fn open(out: &Path) -> Result<Self> {
+        let folder = out.join("runs");
+        fs::create_dir_all(&folder).with_context(|| {
+            format!("cannot make the folder {}; choose another --out", folder.display())
+        })?;
+        Ok(Self(folder))
+    }
+
+    fn path(&self, name: &str, bits: usize, seed: u64, key: &str) -> PathBuf {
+        self.0.join(format!("{}.json", file_name(name, bits, seed, key)))
+    }
+
+    /// The record of a run, if it was made; one that cannot be read was not.
+    pub fn find(&self, name: &str, bits: usize, seed: u64, key: &str) -> Option<Record> {
+        let bytes = file::read_whole(&self.path(name, bits, seed, key), MAX_BYTES).ok()?;
+        let record: Record = serde_json::from_slice(&bytes).ok()?;
+        (record.key == key && record.name == name).then_some(record)
+    }
+
+    /// Writes a record, whole or not at all.
+    pub fn keep(&self, record: &Record) -> Result<()> {
+        let path = self.path(&record.name, record.bits, record.seed, &record.key);
+        let text = serde_json::to_vec_pretty(record)?;
+        file::write_whole(&path, |out| out.write_all(&text))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+}

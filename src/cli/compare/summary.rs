@@ -1,0 +1,280 @@
+/*!
+What several seeds say together, and what has to be said beside it.
+*/
+
+use std::collections::HashSet;
+use std::env;
+
+use serde::Serialize;
+
+use super::now;
+use super::published::{self, Published};
+use super::record::Record;
+use crate::eval::Metrics;
+use crate::train::{Comparison, Setting};
+
+/// A mean over seeds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Spread {
+    pub mean: f64,
+    /// The sample standard deviation (n − 1); none of a single seed.
+    pub deviation: Option<f64>,
+}
+
+impl Spread {
+    /// Of several values; none without any.
+    pub fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
+        let values: Vec<f64> = values.collect();
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let squares = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
+        let deviation = (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt());
+        (!values.is_empty()).then_some(Self { mean, deviation })
+    }
+}
+
+/// A row of the table: one method at one number of bits.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    pub name: String,
+    pub bits: usize,
+    /// Seeds that were measured.
+    pub seeds: usize,
+    /// Queries of classes that were trained on.
+    pub map: Spread,
+    /// Queries of held-out classes against the whole database.
+    pub unseen: Option<Spread>,
+    /// With learned codes of the database.
+    pub map_learned: Option<Spread>,
+    pub p_at_1: Spread,
+    pub seconds_training: Spread,
+    pub images_shown: Spread,
+    /// Mean precision at recall 0, 0.01, …, 1.
+    #[serde(skip)]
+    pub curve: Vec<f64>,
+    /// The same of held-out classes; empty without any.
+    #[serde(skip)]
+    pub unseen_curve: Vec<f64>,
+}
+
+impl Row {
+    fn of(name: &str, bits: usize, records: &[Record]) -> Option<Self> {
+        let runs = records.iter().filter(|record| record.name == name && record.bits == bits);
+        let runs: Vec<&Record> = runs.collect();
+        let spread = |of: &dyn Fn(&Record) -> f64| Spread::of(runs.iter().map(|run| of(run)));
+        let known: Vec<&Metrics> = runs.iter().map(|run| &run.known).collect();
+        let unseen: Vec<&Metrics> = runs.iter().filter_map(|run| run.unseen.as_ref()).collect();
+        Some(Self {
+            name: name.to_owned(),
+            bits,
+            seeds: runs.len(),
+            map: spread(&|run| run.known.map)?,
+            unseen: Spread::of(unseen.iter().map(|metrics| metrics.map)),
+            map_learned: Spread::of(runs.iter().filter_map(|run| run.map_learned)),
+            p_at_1: spread(&|run| run.known.p_at_1)?,
+            seconds_training: spread(&|run| run.seconds_training)?,
+            images_shown: spread(&|run| run.images_shown as f64)?,
+            curve: mean_curve(&known),
+            unseen_curve: mean_curve(&unseen),
+        })
+    }
+}
+
+/// The mean of several precision–recall curves, point by point.
+fn mean_curve(all: &[&Metrics]) -> Vec<f64> {
+    let points = all.iter().map(|metrics| metrics.curve.len()).min().unwrap_or(0);
+    let mean = |i: usize| {
+        all.iter().map(|metrics| metrics.curve[i].precision).sum::<f64>() / all.len() as f64
+    };
+    (0..points).map(mean).collect()
+}
+
+/// A run of which nothing came.
+#[derive(Debug, Serialize)]
+pub struct Failure {
+    pub name: String,
+    pub bits: usize,
+    pub seed: u64,
+    pub error: String,
+}
+
+/// All of a comparison. The published fields of `compare --json` and `results.json`.
+#[derive(Debug, Serialize)]
+pub struct Results {
+    pub program: String,
+    pub command: String,
+    pub machine: String,
+    pub device: String,
+    /// When it ended, UTC.
+    pub date: String,
+    pub data: String,
+    pub layout: String,
+    pub classes: usize,
+    pub training_images: usize,
+    pub database: usize,
+    pub queries: usize,
+    pub split: &'static str,
+    pub hold_out_classes: Option<f64>,
+    pub seeds: Vec<u64>,
+    pub trunk: String,
+    pub size: u32,
+    /// What stands behind each mean.
+    pub deviation: &'static str,
+    pub rows: Vec<Row>,
+    /// What others have published, where the setting is theirs.
+    pub published: Vec<Published>,
+    pub failures: Vec<Failure>,
+    /// Every run, with its settings.
+    pub runs: Vec<Record>,
+}
+
+impl Results {
+    pub fn of(
+        comparison: &Comparison,
+        device: &str,
+        names: &[&str],
+        runs: Vec<Record>,
+        failures: Vec<Failure>,
+    ) -> Self {
+        let setting = comparison.setting();
+        let Setting { split, hold_out, seeds, trunk, size, .. } = setting;
+        let mut bits: Vec<usize> = runs.iter().map(|run| run.bits).collect();
+        bits.sort_unstable();
+        bits.dedup();
+        let pairs = bits.iter().flat_map(|bits| names.iter().map(|name| (*name, *bits)));
+        let rows = pairs.filter_map(|(name, bits)| Row::of(name, bits, &runs)).collect();
+        let dataset = comparison.dataset();
+        let root = dataset.and_then(|set| set.root.file_name());
+        Self {
+            program: format!("barbule {}", env!("CARGO_PKG_VERSION")),
+            command: command(env::args().skip(1)),
+            machine: machine(),
+            device: device.to_owned(),
+            date: now(),
+            data: root.unwrap_or_default().to_string_lossy().into_owned(),
+            layout: dataset.map(|set| set.layout.to_string()).unwrap_or_default(),
+            classes: dataset.map_or(0, |set| set.classes.len()),
+            training_images: dataset.map_or(0, |set| set.train.len()),
+            database: dataset.map_or(0, |set| set.database().len()),
+            queries: dataset.map_or(0, |set| split.of(set).len()),
+            split: split.name(),
+            hold_out_classes: *hold_out,
+            seeds: seeds.clone(),
+            trunk: trunk.to_string(),
+            size: *size,
+            deviation: "sample (n − 1)",
+            rows,
+            published: dataset.map_or(Vec::new(), |set| published::rows(setting, set, &bits)),
+            failures,
+            runs,
+        }
+    }
+
+    /// How many rows have names of their own.
+    pub fn methods(&self) -> usize {
+        self.rows.iter().map(|row| &row.name).collect::<HashSet<_>>().len()
+    }
+
+    /// Whether classes were held out.
+    pub fn has_unseen(&self) -> bool {
+        self.rows.iter().any(|row| row.unseen.is_some())
+    }
+
+    /// Whether there are learned codes.
+    pub fn has_learned(&self) -> bool {
+        self.rows.iter().any(|row| row.map_learned.is_some())
+    }
+
+    /// What has to be said beside the table.
+    pub fn sentences(&self) -> Vec<String> {
+        let Self { queries, split, training_images, database, classes, trunk, size, .. } = self;
+        let mut said = vec![format!(
+            "{queries} {split} queries against {database} images of {classes} classes \
+             ({training_images} to train on{}), {trunk} at {size}×{size}, {}; {}.",
+            if self.hold_out_classes.is_some() { " before classes are held out" } else { "" },
+            match self.seeds.len() {
+                1 => "seed 1".to_owned(),
+                n => format!("seeds 1 to {n}, mean ± {} standard deviation", self.deviation),
+            },
+            self.device,
+        )];
+        said.push(
+            "mAP is over the whole ranking, as the expectation over random orders of images at equal distance. \
+             Training is the time of fitting or training alone: what the frozen part of the trunk makes of the \
+             images was computed before, once for all methods."
+                .to_owned(),
+        );
+        if let Some(share) = self.hold_out_classes {
+            said.push(format!(
+                "{:.0} % of the classes were held out, others by each seed: mAP is of the others among themselves, \
+                 unseen of queries of held-out classes against the whole database.",
+                share * 100.0
+            ));
+        }
+        if self.has_learned() {
+            said.push(
+                "mAP learned has the learned codes of the database instead of the network's, as papers print it."
+                    .to_owned(),
+            );
+        }
+        if !self.published.is_empty() {
+            said.push(published::DIFFERENCE.to_owned());
+        }
+        let failed = self.failures.iter();
+        said.extend(failed.map(|Failure { name, bits, seed, error }| {
+            format!("{name} with {bits} bits from seed {seed} failed: {error}.")
+        }));
+        said
+    }
+}
+
+/// The command line as a shell takes it.
+fn command(args: impl Iterator<Item = String>) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=:+@%".contains(c);
+    let quoted = |arg: String| match !arg.is_empty() && arg.chars().all(plain) {
+        true => arg,
+        false => format!("'{}'", arg.replace('\'', r"'\''")),
+    };
+    let words: Vec<String> = args.map(quoted).collect();
+    format!("barbule {}", words.join(" "))
+}
+
+/// The processor, its threads, and the system.
+fn machine() -> String {
+    let mut system = sysinfo::System::new();
+    system.refresh_cpu_list(sysinfo::CpuRefreshKind::nothing());
+    system.refresh_memory();
+    let brand = system.cpus().first().map(|cpu| cpu.brand().trim().to_owned());
+    format!(
+        "{}, {} threads, {:.0} GiB, {}",
+        brand.filter(|brand| !brand.is_empty()).unwrap_or_else(|| env::consts::ARCH.to_owned()),
+        rayon::current_num_threads(),
+        system.total_memory() as f64 / (1u64 << 30) as f64,
+        env::consts::OS,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deviations_are_of_a_sample() {
+        let spread = Spread::of([1.0, 2.0, 4.0].into_iter()).unwrap();
+        assert!((spread.mean - 7.0 / 3.0).abs() < 1e-12);
+        // (16/9 + 1/9 + 25/9) / 2
+        assert!((spread.deviation.unwrap() - (7.0f64 / 3.0).sqrt()).abs() < 1e-12);
+        let one = Spread { mean: 0.5, deviation: None };
+        assert_eq!(Spread::of([0.5].into_iter()), Some(one));
+        assert_eq!(Spread::of([].into_iter()), None);
+    }
+
+    #[test]
+    fn a_command_can_be_given_to_a_shell() {
+        let args = ["compare", "all", "--data", "my birds/", "it's", ""].map(str::to_owned);
+        assert_eq!(
+            command(args.into_iter()),
+            r"barbule compare all --data 'my birds/' 'it'\''s' ''"
+        );
+    }
+}

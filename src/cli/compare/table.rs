@@ -1,0 +1,135 @@
+/*!
+The table, for the terminal and as Markdown.
+*/
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use super::plot::Plot;
+use super::published::Published;
+use super::summary::{Results, Row, Spread};
+
+/// A column: its title and what it shows of a row.
+type Column = (&'static str, Box<dyn Fn(&Row) -> String>);
+
+/// The columns that have something to show.
+fn columns(results: &Results) -> Vec<Column> {
+    let mut columns: Vec<Column> = vec![
+        ("method", Box::new(|row| row.name.clone())),
+        ("bits", Box::new(|row| row.bits.to_string())),
+        ("mAP", Box::new(|row| figure(Some(row.map)))),
+    ];
+    if results.has_unseen() {
+        columns.push(("unseen", Box::new(|row| figure(row.unseen))));
+    }
+    if results.has_learned() {
+        columns.push(("mAP learned", Box::new(|row| figure(row.map_learned))));
+    }
+    columns.push(("P@1", Box::new(|row| figure(Some(row.p_at_1)))));
+    columns.push(("training", Box::new(|row| seconds(row.seconds_training))));
+    columns.push(("images shown", Box::new(|row| format!("{:.0}", row.images_shown.mean))));
+    if results.rows.iter().any(|row| row.seeds < results.seeds.len()) {
+        columns.push(("seeds", Box::new(|row| row.seeds.to_string())));
+    }
+    columns
+}
+
+/// Titles, and the cells of all rows, published ones last.
+fn cells(results: &Results) -> (Vec<&'static str>, Vec<Vec<String>>) {
+    let columns = columns(results);
+    let titles: Vec<&str> = columns.iter().map(|(title, _)| *title).collect();
+    let ours = |row: &Row| columns.iter().map(|(_, cell)| cell(row)).collect();
+    let published = |row: &Published| {
+        let Published { name, bits, map, unseen } = row;
+        let cell = |title: &&str| match *title {
+            "method" => format!("{name} (published)"),
+            "bits" => bits.to_string(),
+            "mAP" => format!("{map:.3}"),
+            "unseen" => unseen.map_or_else(none, |map| format!("{map:.3}")),
+            _ => none(),
+        };
+        titles.iter().map(cell).collect()
+    };
+    let rows: Vec<Vec<String>> = results.rows.iter().map(ours).collect();
+    let published: Vec<Vec<String>> = results.published.iter().map(published).collect();
+    (titles, [rows, published].concat())
+}
+
+/// The table for the terminal.
+pub fn terminal(results: &Results) -> Table {
+    let (titles, rows) = cells(results);
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(titles);
+    table.add_rows(rows);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// The page `table.md`: the table, how it came about, and the plots beside it.
+pub fn markdown(results: &Results, plots: &[Plot]) -> String {
+    let (titles, rows) = cells(results);
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let titles: Vec<String> = titles.into_iter().map(str::to_owned).collect();
+    let mut page = format!("# {} methods on {}\n\n", results.methods(), escaped(&results.data));
+    page += &line(&titles);
+    page += &format!("|---|{}\n", "---:|".repeat(titles.len() - 1));
+    rows.iter().for_each(|row| page += &line(row));
+    for sentence in results.sentences() {
+        page += &format!("\n{}\n", escaped(&sentence));
+    }
+    let Results { program, command, machine, date, .. } = results;
+    page += &format!("\n```sh\n{command}\n```\n\n{program}, {date}, {}.\n", escaped(machine));
+    for Plot { file, title, .. } in plots {
+        page += &format!("\n![{title}]({file})\n");
+    }
+    page
+}
+
+/// A text in which Markdown finds nothing.
+fn escaped(text: &str) -> String {
+    let special = |c: char| matches!(c, '*' | '_' | '`' | '<' | '[' | ']' | '|' | '\\' | '#');
+    text.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
+}
+
+fn none() -> String {
+    "–".to_owned()
+}
+
+fn figure(spread: Option<Spread>) -> String {
+    match spread {
+        None => none(),
+        Some(Spread { mean, deviation: None }) => format!("{mean:.3}"),
+        Some(Spread { mean, deviation: Some(deviation) }) => format!("{mean:.3} ± {deviation:.3}"),
+    }
+}
+
+fn seconds(Spread { mean, deviation }: Spread) -> String {
+    // A fit takes milliseconds.
+    let digits = if mean < 10.0 { 2 } else { 0 };
+    match deviation {
+        None => format!("{mean:.digits$} s"),
+        Some(deviation) => format!("{mean:.digits$} ± {deviation:.digits$} s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_seed_has_no_deviation() {
+        let of = |deviation| Some(Spread { mean: 0.12345, deviation });
+        assert_eq!(figure(of(None)), "0.123");
+        assert_eq!(figure(of(Some(0.01))), "0.123 ± 0.010");
+        assert_eq!(figure(None), "–");
+        assert_eq!(seconds(Spread { mean: 0.031, deviation: None }), "0.03 s");
+        assert_eq!(seconds(Spread { mean: 123.4, deviation: Some(2.5) }), "123 ± 2 s");
+    }
+
+    #[test]
+    fn names_do_not_become_markdown() {
+        assert_eq!(escaped("my_birds [1]|"), r"my\_birds \[1\]\|");
+    }
+}

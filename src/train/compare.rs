@@ -1,0 +1,352 @@
+/*!
+Methods side by side: each trained and measured on the same images at the same size, with
+the same trunk, seed by seed.
+
+What the frozen part of the trunk makes of an image is computed once for all of them; the
+figures are those of training and measuring each model by itself.
+*/
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::evaluate::evaluate_from;
+use super::learn::{Prepared, open_images, run_key};
+use super::shallow::fit_features;
+use super::store::Store;
+use super::{
+    Evaluation, Fitted, LearnPlan, Learned, ShallowPlan, Split, TrainError, Trained, Unreadable,
+    Watcher, checkpoint_path, learn, open_trunk, split_features,
+};
+use crate::dataset::{Dataset, Layout, Sample};
+use crate::device::Device;
+use crate::image::Limits;
+use crate::method::Shallow;
+use crate::model::Model;
+use crate::task::Task;
+use crate::trunk::TrunkKind;
+
+/// What all runs of a comparison have in common.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// The data set's folder.
+    pub data: PathBuf,
+    /// How it lies; found by looking if none.
+    pub layout: Option<Layout>,
+    /// Which images are queries.
+    pub split: Split,
+    /// The share of the classes that each seed keeps out of training.
+    pub hold_out: Option<f64>,
+    /// The seeds: of every draw, of the held-out classes, and of the split where the data
+    /// set has none.
+    pub seeds: Vec<u64>,
+    /// The trunk.
+    pub trunk: TrunkKind,
+    /// A trunk file instead of the shipped weights.
+    pub weights: Option<PathBuf>,
+    /// Width and height of the trunk's input, in pixels.
+    pub size: u32,
+    /// Where the frozen part's features are kept.
+    pub cache: PathBuf,
+    /// Which images are refused.
+    pub limits: Limits,
+}
+
+/// A method with its options. Of a network's plan, everything that [`Setting`] or a run
+/// names is replaced.
+#[derive(Debug, Clone)]
+pub enum Contender {
+    /// Fitted to features of the trunk.
+    Shallow(Shallow),
+    /// Trained.
+    Network(Box<LearnPlan>),
+}
+
+/// One run: trained and measured.
+#[derive(Debug)]
+pub struct Measured {
+    /// Its figures.
+    pub evaluation: Evaluation,
+    /// Seconds of fitting or training. What the frozen part of the trunk makes of the
+    /// images is there before.
+    pub seconds: f64,
+    /// Training images shown to the method, each as often as it was shown.
+    pub shown: usize,
+    /// Training images.
+    pub images: usize,
+    /// Training images that could not be read.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// How much of a network never changes, so that its images need not be decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Frozen {
+    /// Stem and refine, and nothing is added before the hash.
+    All,
+    /// The stem.
+    Stem,
+    /// Nothing.
+    None,
+}
+
+/// The images of one seed.
+#[derive(Debug)]
+struct Set {
+    seed: u64,
+    /// What is measured on.
+    whole: Dataset,
+    /// What is trained on: without the held-out classes.
+    train: Dataset,
+    /// Tells it from others.
+    hash: blake3::Hash,
+}
+
+/// A comparison, ready to run.
+#[derive(Debug)]
+pub struct Comparison {
+    setting: Setting,
+    device: Device,
+    sets: Vec<Set>,
+    store: Store,
+}
+
+impl Comparison {
+    /// Opens the data and the trunk.
+    ///
+    /// # Errors
+    /// When the data set, the trunk or the input size is unusable, there are no queries, or
+    /// classes cannot be held out.
+    pub fn open(setting: Setting, device: &Device) -> Result<Self, TrainError> {
+        let sets: Vec<Set> = setting
+            .seeds
+            .iter()
+            .map(|seed| Set::open(&setting, *seed))
+            .collect::<Result<_, _>>()?;
+        let preprocess = setting.trunk.preprocess(setting.size)?;
+        let trunk = open_trunk(setting.trunk, setting.weights.as_deref(), device)?;
+        let all = |set: &Set| -> Vec<Sample> {
+            // A drawn split has all images in some role, and others with the next seed.
+            match set.whole.split_seed {
+                Some(_) => set.whole.samples().cloned().collect(),
+                None => {
+                    let queries = setting.split.of(&set.whole);
+                    set.whole.database().iter().chain(queries).cloned().collect()
+                }
+            }
+        };
+        let samples: Vec<Sample> = sets.iter().flat_map(all).collect();
+        let (cache, limits) = (&setting.cache, setting.limits);
+        let store = Store::new(trunk, preprocess, samples.iter(), cache, limits, device)?;
+        Ok(Self { setting, device: device.clone(), sets, store })
+    }
+
+    /// What all runs have in common.
+    pub fn setting(&self) -> &Setting {
+        &self.setting
+    }
+
+    /// The data set as the first seed splits it, held-out classes included.
+    pub fn dataset(&self) -> Option<&Dataset> {
+        self.sets.first().map(|set| &set.whole)
+    }
+
+    /// Names of the classes that are kept out of training with a seed.
+    pub fn held_out(&self, seed: u64) -> Vec<String> {
+        let set = self.sets.iter().find(|set| set.seed == seed);
+        let names = |set: &Set| -> Vec<String> {
+            let labels = set.train.held_out.iter();
+            labels.filter_map(|label| set.train.classes.get(*label as usize)).cloned().collect()
+        };
+        set.map(names).unwrap_or_default()
+    }
+
+    /// Everything that a run's figures depend on, the program's version and the device
+    /// included, as one name.
+    pub fn key(&self, contender: &Contender, bits: usize, seed: u64) -> String {
+        let data = self.sets.iter().find(|set| set.seed == seed).map(|set| set.hash);
+        let data = data.unwrap_or_else(|| blake3::hash(b""));
+        let method = match contender {
+            Contender::Shallow(method) => format!("{method} {bits} {seed} {data}"),
+            Contender::Network(plan) => {
+                let plan = self.network(plan, bits, seed);
+                let LearnPlan { views, least_area, .. } = plan;
+                format!("{} {views} {least_area}", run_key(&plan, &data))
+            }
+        };
+        let Setting { split, limits, .. } = &self.setting;
+        let text = format!(
+            "{} {} {} {:?} {} {limits:?} {method}",
+            env!("CARGO_PKG_VERSION"),
+            self.device,
+            self.store.weights(),
+            self.store.preprocess(),
+            split.name(),
+        );
+        blake3::hash(text.as_bytes()).to_hex().to_string()
+    }
+
+    /// Computes what a run needs of the frozen part of the trunk, so that the run itself is
+    /// nothing but training and measuring. Does nothing where it is there.
+    ///
+    /// # Errors
+    /// When images, cache or device make trouble, or the work is stopped.
+    pub fn prepare(
+        &mut self,
+        contender: &Contender,
+        bits: usize,
+        seed: u64,
+        task: &Task<'_>,
+    ) -> Result<(), TrainError> {
+        self.fill_store(contender, task)?;
+        if contender.frozen() == Frozen::None {
+            return Ok(());
+        }
+        if let (Contender::Network(plan), Some(set)) = (contender, self.set(seed)) {
+            let plan = self.network(plan, bits, seed);
+            let prepared = Prepared::new(&plan, &self.device)?;
+            let source = prepared.source(&plan, &set.train, &self.device);
+            open_images(&plan, &set.train, &source, task)?;
+        }
+        Ok(())
+    }
+
+    fn fill_store(&mut self, contender: &Contender, task: &Task<'_>) -> Result<(), TrainError> {
+        match contender.frozen() {
+            Frozen::All => self.store.need_features(task),
+            Frozen::Stem => self.store.need_maps(task),
+            Frozen::None => Ok(()),
+        }
+    }
+
+    /// Trains `contender` at `bits` with one of the setting's seeds and measures it. The
+    /// model is written to `out`; a checkpoint beside it, of the same run, is gone on from.
+    ///
+    /// # Errors
+    /// As [`fit_shallow`](super::fit_shallow), [`learn`] and [`evaluate`](super::evaluate).
+    pub fn run(
+        &mut self,
+        contender: &Contender,
+        bits: usize,
+        seed: u64,
+        out: &Path,
+        task: &Task<'_>,
+        watcher: &mut dyn Watcher,
+    ) -> Result<Measured, TrainError> {
+        self.fill_store(contender, task)?;
+        let Some(set) = self.set(seed) else { return Err(TrainError::NoSplit("seeded")) };
+        let trained = match contender {
+            Contender::Shallow(method) => self.fit(set, *method, bits, out)?,
+            Contender::Network(plan) => {
+                let plan = self.network(plan, bits, seed);
+                let resume = LearnPlan { resume: checkpoint_path(out).exists(), ..plan.clone() };
+                let (train, device) = (&set.train, &self.device);
+                let learned = match learn(&resume, train, out, device, task, watcher) {
+                    // What a damaged checkpoint loses is time.
+                    Err(TrainError::Resume { .. }) => {
+                        learn(&plan, train, out, device, task, watcher)?
+                    }
+                    learned => learned?,
+                };
+                let Learned { card, unreadable, time, images } = learned;
+                (card.data.images, unreadable, time.as_secs_f64(), images)
+            }
+        };
+        let (images, unreadable, seconds, shown) = trained;
+        let model = Model::open(out, &self.device)?;
+        let Setting { split, limits, .. } = &self.setting;
+        let features = |all: &[Sample]| {
+            let known = match contender.frozen() {
+                Frozen::All => self.store.features(all),
+                Frozen::Stem => self.store.behind_stem(model.encoder(), all, task)?,
+                Frozen::None => None,
+            };
+            match known {
+                Some(known) => Ok(known),
+                None => split_features(model.encoder(), "listed", all, limits, task),
+            }
+        };
+        let evaluation = evaluate_from(&model, &set.whole, *split, false, limits, task, &features)?;
+        Ok(Measured { evaluation, seconds, shown, images, unreadable })
+    }
+
+    /// Fits a shallow method: training images, those that cannot be read, seconds, images
+    /// shown.
+    fn fit(
+        &self,
+        set: &Set,
+        method: Shallow,
+        bits: usize,
+        out: &Path,
+    ) -> Result<(usize, Vec<Unreadable>, f64, usize), TrainError> {
+        let Setting { trunk, weights, size, limits, .. } = self.setting.clone();
+        let plan = ShallowPlan {
+            seed: set.seed,
+            size,
+            trunk,
+            weights,
+            limits,
+            ..ShallowPlan::new(method, bits)
+        };
+        let features = self.store.features(&set.train.train);
+        let split = features.ok_or(TrainError::NoSplit("training"))?;
+        let trunk = self.store.trunk().clone();
+        let begun = Instant::now();
+        let fitted = fit_features(&plan, &set.train, (trunk, split), out, &self.device)?;
+        let Fitted { card, unreadable } = fitted;
+        Ok((card.data.images, unreadable, begun.elapsed().as_secs_f64(), card.data.images))
+    }
+
+    fn set(&self, seed: u64) -> Option<&Set> {
+        self.sets.iter().find(|set| set.seed == seed)
+    }
+
+    /// A network's plan as it is run.
+    fn network(&self, plan: &LearnPlan, bits: usize, seed: u64) -> LearnPlan {
+        let Setting { trunk, weights, size, cache, limits, .. } = self.setting.clone();
+        LearnPlan { bits, seed, trunk, weights, size, cache, limits, resume: false, ..plan.clone() }
+    }
+}
+
+impl Contender {
+    fn frozen(&self) -> Frozen {
+        match self {
+            Self::Shallow(_) => Frozen::All,
+            Self::Network(plan) if plan.learns_from_features() => Frozen::All,
+            Self::Network(plan) if plan.trained != Trained::Full => Frozen::Stem,
+            Self::Network(_) => Frozen::None,
+        }
+    }
+}
+
+impl Set {
+    fn open(setting: &Setting, seed: u64) -> Result<Self, TrainError> {
+        let whole = Dataset::open(&setting.data, setting.layout, seed)?;
+        if setting.split.of(&whole).is_empty() {
+            return Err(TrainError::NoSplit(setting.split.name()));
+        }
+        let mut train = whole.clone();
+        if let Some(share) = setting.hold_out {
+            train.hold_out(share, seed)?;
+        }
+        let hash = fingerprint(&train, setting.split.of(&whole), whole.database());
+        Ok(Self { seed, whole, train, hash })
+    }
+}
+
+/// Tells images, their labels and their roles from others.
+fn fingerprint(train: &Dataset, queries: &[Sample], database: &[Sample]) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    for class in &train.classes {
+        hasher.update(class.as_bytes());
+        hasher.update(&[0]);
+    }
+    for (role, samples) in [(1u8, train.train.as_slice()), (2, queries), (3, database)] {
+        for sample in samples {
+            let path = sample.path.strip_prefix(&train.root).unwrap_or(&sample.path);
+            let size = std::fs::metadata(&sample.path).map_or(0, |meta| meta.len());
+            hasher.update(&[role]);
+            hasher.update(path.to_string_lossy().as_bytes());
+            hasher.update(format!("\0{:?} {size} {:?}\0", sample.record, sample.labels).as_bytes());
+        }
+    }
+    hasher.finalize()
+}
