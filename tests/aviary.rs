@@ -9,6 +9,9 @@ use std::fs;
 use std::path::Path;
 
 use barbule::dataset::{Dataset, Layout, TellingParts};
+use barbule::device::Device;
+use barbule::image::Limits;
+use barbule::model::Model;
 use common::TestEnv;
 use walkdir::WalkDir;
 
@@ -80,6 +83,48 @@ fn labels_and_a_kernel_beat_random_directions() {
     };
     let (lsh, sdh) = (map("lsh"), map("sdh"));
     assert!(sdh > lsh + 0.05, "SDH {sdh}, LSH {lsh}");
+}
+
+#[test]
+fn every_network_beats_random_directions() {
+    let env = TestEnv::new();
+    env.ok(&["aviary", "--species", "8", "--per-species", "16", "--size", "96", "--out", "birds"]);
+    let short = ["--size", "96", "--bits", "32", "--hold-out-classes", "0.2", "--images", "1024"];
+    let methods = "lsh adsh exchnet dpsh hashnet csq orthohash dsah plume";
+    let methods: Vec<&str> = methods.split(' ').collect();
+    let args = ["compare", "--data", "birds", "--cache", "cache", "--out", "table"];
+    let report = env.json(&[&args[..], &short, &methods].concat());
+    let rows = report["rows"].as_array().unwrap();
+    let map = |method: &str| {
+        let row = rows.iter().find(|row| row["name"] == *method).unwrap();
+        row["map"]["mean"].as_f64().unwrap()
+    };
+    for method in &methods[1..] {
+        assert!(map(method) > map("lsh") + 0.05, "{method} {}, LSH {}", map(method), map("lsh"));
+    }
+}
+
+#[test]
+fn saliency_neither_vanishes_nor_fills_the_image() {
+    let env = TestEnv::new();
+    env.ok(&["aviary", "--species", "8", "--per-species", "16", "--size", "96", "--out", "birds"]);
+    let train = ["train", "dsah", "--data", "birds", "--bits", "32", "--size", "96"];
+    let more = ["--images", "2048", "--cache", "cache", "--out", "dsah.safetensors"];
+    env.ok(&[&train[..], &more].concat());
+    let dataset = Dataset::open(&env.path("birds"), None, 1).unwrap();
+    let model = Model::open(&env.path("dsah.safetensors"), &Device::Cpu).unwrap();
+    let (mut shares, mut spreads) = (Vec::new(), Vec::new());
+    for sample in dataset.test.iter().step_by(4) {
+        let attention = model.attention(&sample.open(&Limits::default()).unwrap()).unwrap();
+        let [map] = &attention.maps[..] else { panic!("{} maps", attention.maps.len()) };
+        let mean = map.iter().sum::<f32>() / map.len() as f32;
+        shares.push(mean);
+        spreads.push(map.iter().map(|v| (v - mean).abs()).sum::<f32>() / map.len() as f32);
+    }
+    let mean = |values: &[f32]| values.iter().sum::<f32>() / values.len() as f32;
+    let (share, spread) = (mean(&shares), mean(&spreads));
+    assert!((0.05..0.8).contains(&share), "saliency is {share} on average");
+    assert!(spread > 0.05, "it differs from place to place by {spread}");
 }
 
 #[test]

@@ -12,7 +12,8 @@ use barbule::dataset::Dataset;
 use barbule::device::{Device, DeviceChoice};
 use barbule::encoder::Encoder;
 use barbule::image::Limits;
-use barbule::method::exchnet;
+use barbule::method::saliency::Level;
+use barbule::method::{dsah, exchnet, plume};
 use barbule::model::Model;
 use barbule::task::Task;
 use barbule::train::{
@@ -42,6 +43,20 @@ fn methods() -> [LearnMethod; 2] {
     // An early exchange, so that anchors are part of what is resumed.
     let options = exchnet::Options { parts: 2, exchange_share: 0.7, ..Default::default() };
     [LearnMethod::Adsh, LearnMethod::ExchNet(options)]
+}
+
+/// The other methods; Plume with all that it can have.
+fn others() -> [LearnMethod; 6] {
+    let parts = exchnet::Options { parts: 2, exchange_share: 0.7, ..Default::default() };
+    let plume = plume::Options { parts, asymmetric: 0.1, quantization: 0.1, ..Default::default() };
+    [
+        LearnMethod::Dpsh(Default::default()),
+        LearnMethod::HashNet(Default::default()),
+        LearnMethod::Csq(Default::default()),
+        LearnMethod::OrthoHash(Default::default()),
+        LearnMethod::Dsah(Default::default()),
+        LearnMethod::Plume(plume),
+    ]
 }
 
 fn data(env: &TestEnv) -> (PathBuf, Dataset) {
@@ -82,6 +97,65 @@ fn training_lowers_the_loss_and_gives_a_model() {
 }
 
 #[test]
+fn other_methods_lower_their_loss_and_give_models() {
+    let env = TestEnv::new();
+    let (_, dataset) = data(&env);
+    for method in others() {
+        for trained in [Trained::Refine, Trained::Head] {
+            let out = env.path("m.safetensors");
+            let plan = LearnPlan { trained, ..plan(method, &env.path("")) };
+            let epochs = run(&plan, &dataset, &out, &Task::unwatched());
+            assert_eq!(epochs.len(), 6);
+            // The second epoch and the last train the same, in DSaH too; HashNet's tanh grows
+            // steeper in between, so its loss is another.
+            let falls = epochs[5].loss < epochs[1].loss;
+            assert!(falls || matches!(method, LearnMethod::HashNet(_)), "{method:?} {epochs:?}");
+            let model = Model::open(&out, &Device::Cpu).unwrap();
+            assert_eq!(model.card().method, method.name());
+            let (limits, task) = (Limits::default(), Task::unwatched());
+            let figures = evaluate(&model, &dataset, Split::Test, false, &limits, &task).unwrap();
+            let map = figures.network.map;
+            assert!(map > 0.4, "chance is 0.25: {map} of {method:?} {trained:?}");
+            assert!(figures.learned.is_none() && figures.unseen.is_none());
+        }
+    }
+}
+
+#[test]
+fn saliency_works_on_images_too_and_steps_leave_the_other_network_alone() {
+    let env = TestEnv::new();
+    let (_, dataset) = data(&env);
+    let tensors = |out: &Path| {
+        let bytes = std::fs::read(out).unwrap();
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let all = tensors.tensors().into_iter();
+        all.map(|(name, tensor)| (name, tensor.data().to_vec()))
+            .collect::<std::collections::BTreeMap<_, _>>()
+    };
+    for level in [Level::Image, Level::Feature] {
+        let method = LearnMethod::Dsah(dsah::Options { level, ..Default::default() });
+        let whole = LearnPlan { trained: Trained::Full, ..plan(method, &env.path("")) };
+        // One epoch: whole images. Two: hashing too. Three: attention before that.
+        let after = |epochs: usize| {
+            let out = env.path("m.safetensors");
+            let plan = LearnPlan { outer: 1, epochs, rate: 1e-3, ..whole.clone() };
+            run(&plan, &dataset, &out, &Task::unwatched());
+            let model = Model::open(&out, &Device::Cpu).unwrap();
+            assert_eq!((model.card().saliency, model.card().format), (Some(level), 2));
+            tensors(&out)
+        };
+        let [one, two, three] = [1, 2, 3].map(after);
+        let changed = |a: &std::collections::BTreeMap<String, Vec<u8>>, saliency: bool| {
+            let mut names = a.keys().filter(|name| name.contains("saliency") == saliency);
+            names.any(|name| a[name] != one[name])
+        };
+        assert!(one.keys().any(|name| name.contains("saliency")));
+        assert!(!changed(&two, true) && changed(&two, false), "hashing leaves attention alone");
+        assert!(changed(&three, true), "attention learns");
+    }
+}
+
+#[test]
 fn a_stopped_and_resumed_run_equals_an_uninterrupted_one() {
     let env = TestEnv::new();
     let (_, dataset) = data(&env);
@@ -97,7 +171,9 @@ fn a_stopped_and_resumed_run_equals_an_uninterrupted_one() {
         accumulate: 2,
         ..LearnPlan::new(Recipe::Paper, LearnMethod::Adsh, Trained::Full, env.path("cache"))
     };
-    for mut plan in refine.into_iter().chain([full]) {
+    // What alternates, and what keeps most.
+    let more = others().into_iter().skip(4).map(|method| plan(method, &env.path("")));
+    for mut plan in refine.into_iter().chain([full]).chain(more) {
         let (whole, parts) = (env.path("whole.safetensors"), env.path("parts.safetensors"));
         run(&plan, &dataset, &whole, &Task::unwatched());
         // Stops after every few steps: within epochs, between them, in every iteration.
