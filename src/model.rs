@@ -4,7 +4,8 @@ A trained model: one file with a trunk, a hash and a card that says what they ar
 The file is a `.safetensors` file: the trunk's weights (convolutions in half
 precision), the hash in single precision, and the card as JSON in the metadata
 under the key `barbule`. Most hashes are linear; where a kernel comes first the card says
-how many anchors it has, and the file is of format 2. So is that of a network with saliency.
+how many anchors it has, and the file is of format 2. So is that of a network with saliency,
+or with the pretrained layers beside the trained ones.
 
 A file may leave the trunk out and name the shipped one by its hash: so does the general
 model, which ships inside the program.
@@ -35,9 +36,9 @@ use crate::trunk::{Trunk, TrunkKind};
 
 /// Version of most model files.
 pub const FORMAT: u32 = 1;
-/// Version of a model file with a kernel or with saliency. Programs of before would take it
-/// for a damaged one, or leave a part of it out; by the version they know to ask for a newer
-/// program.
+/// Version of a model file with a kernel, with saliency, or with the pretrained layers beside
+/// the trained ones. Programs of before would take it for a damaged one, or leave a part of it
+/// out; by the version they know to ask for a newer program.
 const FORMAT_MORE: u32 = 2;
 /// The newest version that this program reads.
 const NEWEST: u32 = FORMAT_MORE;
@@ -136,6 +137,10 @@ pub struct Card {
     /// What the network's saliency is applied to, where only what is salient is hashed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saliency: Option<Level>,
+    /// Whether the hash sees the features of the pretrained layers beside those of the trained
+    /// ones.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub original: bool,
     /// Anchors of the kernel between features and hash; none for a linear hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anchors: Option<usize>,
@@ -163,7 +168,7 @@ pub struct Card {
 impl Card {
     /// Length of the features that the hash sees.
     pub fn features(&self) -> usize {
-        self.trunk.pooled() * (1 + self.parts)
+        self.trunk.pooled() * (1 + self.parts + usize::from(self.original))
     }
 
     /// Whether the network has attention maps.
@@ -320,7 +325,8 @@ impl Model {
                 (trunk.into(), alone.hash)
             }
             None => {
-                let trunk = Extractor::new(card.trunk, card.parts, card.saliency, &burn);
+                let trunk =
+                    Extractor::new(card.trunk, card.parts, card.saliency, card.original, &burn);
                 let mut network = Network { trunk, hash };
                 fill_whole(&mut network, store).map_err(unfit)?;
                 (network.trunk, network.hash)
@@ -400,11 +406,12 @@ fn fingerprint(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
 
-/// The version of a file with this hash, and with saliency or without.
-pub fn format_of(hash: &Hash, saliency: Option<Level>) -> u32 {
-    match (hash, saliency) {
-        (Hash::Linear(_), None) => FORMAT,
-        (Hash::Kernel(_), _) | (_, Some(_)) => FORMAT_MORE,
+/// The version of a file with this hash; `more` when its network has saliency or the
+/// pretrained layers beside the trained ones.
+pub fn format_of(hash: &Hash, more: bool) -> u32 {
+    match (hash, more) {
+        (Hash::Linear(_), false) => FORMAT,
+        (Hash::Kernel(_), _) | (_, true) => FORMAT_MORE,
     }
 }
 
@@ -449,7 +456,8 @@ fn write_module(
 ) -> Result<(), ModelError> {
     let failed = |reason: String| ModelError::Write { path: path.to_owned(), reason };
     let described = (card.format, card.features(), card.bits, card.anchors);
-    if (format_of(hash, card.saliency), hash.dim(), hash.bits(), hash.anchors()) != described {
+    let more = card.saliency.is_some() || card.original;
+    if (format_of(hash, more), hash.dim(), hash.bits(), hash.anchors()) != described {
         return Err(failed("the hash does not belong to the card".to_owned()));
     }
     // Times differ from run to run, and the same training is to give the same file.
@@ -496,7 +504,7 @@ fn read_card(path: &Path, bytes: &[u8]) -> Result<Card, ModelError> {
         return Err(ModelError::Newer { path: path.to_owned(), found: format });
     }
     let card: Card = serde_json::from_str(text).map_err(damaged)?;
-    if card.shared_trunk.is_some() && card.attends() {
+    if card.shared_trunk.is_some() && (card.attends() || card.original) {
         return Err(unfit("its card names parts, which the trunk it shares has not".to_owned()));
     }
     if card.shared_trunk.is_some() && !card.trunk.ships() {
@@ -544,7 +552,7 @@ mod tests {
         let hash = Hash::from(hash);
         let general = Model::general(&device).unwrap();
         let card = Card {
-            format: format_of(&hash, None),
+            format: format_of(&hash, false),
             bits: 12,
             anchors: hash.anchors(),
             ..general.card().clone()

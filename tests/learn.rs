@@ -13,7 +13,7 @@ use barbule::device::{Device, DeviceChoice};
 use barbule::encoder::Encoder;
 use barbule::image::Limits;
 use barbule::method::saliency::Level;
-use barbule::method::{dsah, exchnet, plume};
+use barbule::method::{dsah, exchnet};
 use barbule::model::Model;
 use barbule::task::Task;
 use barbule::train::{
@@ -45,17 +45,15 @@ fn methods() -> [LearnMethod; 2] {
     [LearnMethod::Adsh, LearnMethod::ExchNet(options)]
 }
 
-/// The other methods; Plume with all that it can have.
+/// The other methods.
 fn others() -> [LearnMethod; 6] {
-    let parts = exchnet::Options { parts: 2, exchange_share: 0.7, ..Default::default() };
-    let plume = plume::Options { parts, asymmetric: 0.1, quantization: 0.1, ..Default::default() };
     [
         LearnMethod::Dpsh(Default::default()),
         LearnMethod::HashNet(Default::default()),
         LearnMethod::Csq(Default::default()),
         LearnMethod::OrthoHash(Default::default()),
         LearnMethod::Dsah(Default::default()),
-        LearnMethod::Plume(plume),
+        LearnMethod::Plume(Default::default()),
     ]
 }
 

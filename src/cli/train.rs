@@ -42,6 +42,8 @@ use crate::trunk::TrunkKind;
 ///   orthohash     the same by the cosine, all that there is to its loss
 ///   dsah          a network of which attention shows only what matters; a reconstruction of
 ///                 the published method, of which only the abstract could be read
+///   plume         Barbule's own: class centres beside what the pretrained network sees, and a
+///                 hash fitted to both
 #[derive(Debug, clap::Args)]
 #[command(
     verbatim_doc_comment,
@@ -222,12 +224,10 @@ pub struct Network {
     /// plume: weight of the likeness of codes and features
     #[arg(long, default_value_t = 1.0, value_name = "W")]
     likeness: f32,
-    /// plume: weight of the asymmetric loss
-    #[arg(long, default_value_t = 0.0, value_name = "W")]
-    asymmetric: f32,
-    /// plume: weight of the quantization
-    #[arg(long, default_value_t = 0.0, value_name = "W")]
-    quantization: f32,
+    /// plume: how far covariances within classes are shrunk, above 0 and up to 1, when the hash
+    /// is fitted: less for known kinds, more for others
+    #[arg(long, default_value_t = plume::Options::default().shrinkage, value_name = "SHARE")]
+    shrinkage: f64,
     /// dsah: what saliency is applied to [default: feature; image with --train full]
     #[arg(long)]
     saliency: Option<SaliencyLevel>,
@@ -297,8 +297,8 @@ pub fn positive(text: &str) -> Result<usize, String> {
 
 /// A number of parts on the command line.
 fn parts(text: &str) -> Result<usize, String> {
-    let parts = text.parse().ok().filter(|n| (0..=16).contains(n));
-    parts.ok_or_else(|| "not a whole number from 0 to 16".to_owned())
+    let parts = text.parse().ok().filter(|n| (1..=16).contains(n));
+    parts.ok_or_else(|| "not a whole number from 1 to 16".to_owned())
 }
 
 /// A time on the command line.
@@ -344,7 +344,7 @@ pub enum NetworkMethod {
     OrthoHash,
     /// Attention that makes pairs easier
     Dsah,
-    /// Parts, class centres, and codes as alike as features
+    /// Class centres beside what the pretrained network sees
     Plume,
 }
 
@@ -536,10 +536,8 @@ impl Network {
             NetworkMethod::Csq => LearnMethod::Csq(Default::default()),
             NetworkMethod::OrthoHash => LearnMethod::OrthoHash(Default::default()),
             NetworkMethod::Plume => LearnMethod::Plume(plume::Options {
-                parts: self.exchnet(recipe),
                 likeness: self.likeness,
-                asymmetric: self.asymmetric,
-                quantization: self.quantization,
+                shrinkage: self.shrinkage,
                 ..Default::default()
             }),
             NetworkMethod::Dsah => LearnMethod::Dsah(self.dsah(trained)?),

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use faer::{Mat, MatRef};
 
+use super::linalg::Cholesky;
 use super::shallow::{check_fit, check_variance};
 use super::{Features, LinearHash, MethodError, itq, linalg};
 
@@ -149,21 +150,19 @@ impl Scatter {
     /// validation split described at [`SHRINKAGE`], γ = 0.1, for variances 1, 1/√(1 + λ) and
     /// 1/(1 + λ): 0.27, 0.30, 0.31 at 12 bits, 0.67, 0.70, 0.70 at 48, 0.76, 0.76, 0.71 at 80.
     fn discriminant(&self, limit: usize, shrinkage: f64) -> Result<Mat<f64>, MethodError> {
-        let (variances, vectors) = linalg::symmetric_eigen(self.within().as_ref())?;
         let ridge = shrinkage * linalg::trace(self.total.as_ref()) / self.dim() as f64;
-        // Rounding can leave a small negative variance.
-        let shrunk = |v: f64| (1.0 - shrinkage) * v.max(0.0) + ridge;
-        let scale: Vec<f64> = variances.iter().map(|v| shrunk(*v).sqrt().recip()).collect();
-        let whitening = Mat::from_fn(self.dim(), self.dim(), |i, j| vectors[(i, j)] * scale[j]);
-        // Where W is the identity, the solutions are the eigenvectors of S_b: the left
-        // singular vectors of its root, whose squared singular values are λ.
-        let between = linalg::product(whitening.transpose(), self.between.as_ref());
-        let linalg::ThinSvd { u, s, .. } = linalg::thin_svd(between.as_ref())?;
+        let mut shrunk = faer::Scale(1.0 - shrinkage) * self.within();
+        shrunk.diagonal_mut().column_vector_mut().iter_mut().for_each(|value| *value += ridge);
+        // With S_b = B·Bᵀ, B being d×K, the solutions are a = W⁻¹·B·v for the eigenvectors v of
+        // Bᵀ·W⁻¹·B, which is only K×K and has the same λ; aᵀ·W·a is λ then.
+        let solved = Cholesky::new(shrunk.as_ref())?.solve(self.between.clone());
+        let inner = linalg::product(self.between.transpose(), solved.as_ref());
+        let (values, vectors) = linalg::symmetric_eigen(inner.as_ref())?;
         let most = limit.min(self.between.ncols() - 1);
-        let count = s.iter().take(most).take_while(|s| **s > LEAST_RATIO).count();
-        let length = |s: f64| (1.0 + s * s).powf(-0.25);
-        let u = Mat::from_fn(self.dim(), count, |i, j| u[(i, j)] * length(s[j]));
-        Ok(linalg::product(whitening.as_ref(), u.as_ref()))
+        let count = values.iter().take(most).take_while(|v| **v > LEAST_RATIO.powi(2)).count();
+        let length = |value: f64| (1.0 + value).powf(-0.25) / value.sqrt();
+        let v = Mat::from_fn(vectors.nrows(), count, |i, j| vectors[(i, j)] * length(values[j]));
+        Ok(linalg::product(solved.as_ref(), v.as_ref()))
     }
 
     /// Features per image.

@@ -8,6 +8,7 @@ The loop in [`crate::train`] knows this trait alone, so that a method adds nothi
 use burn::prelude::*;
 
 use super::asymmetric::{LearnedCodes, OneKind};
+use super::{Features, LinearHash, MethodError};
 
 /// How the images of a sample become mini-batches. Every epoch shows each once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +91,25 @@ pub trait Learner: Send {
     /// After the epochs over a sample.
     fn end(&mut self, sample: &[usize]) {
         let _ = sample;
+    }
+
+    /// Whether the hash is fitted anew when the network is finished: [`Learner::refit`].
+    fn refits(&self) -> bool {
+        false
+    }
+
+    /// The hash of the finished network, fitted to what it makes of all training images and
+    /// to their labels; `None` for the one that was trained.
+    ///
+    /// # Errors
+    /// When it cannot be fitted.
+    fn refit(
+        &self,
+        features: Features<'_>,
+        labels: &[Vec<u32>],
+    ) -> Result<Option<LinearHash>, MethodError> {
+        let _ = (features, labels);
+        Ok(None)
     }
 
     /// The learned codes of all training images, where the method has them.

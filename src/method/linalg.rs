@@ -170,6 +170,7 @@ pub struct ThinSvd {
     /// Left singular vectors as columns, m×min(m, n).
     pub u: Mat<f64>,
     /// Singular values, largest first.
+    #[cfg(test)]
     pub s: Vec<f64>,
     /// Right singular vectors as columns, n×min(m, n).
     pub v: Mat<f64>,
@@ -199,7 +200,12 @@ fn thin_svd_with(
     let stack = MemStack::new(&mut memory);
     svd::svd(a, s.as_mut(), Some(u.as_mut()), Some(v.as_mut()), Par::Seq, stack, spec)
         .map_err(|_| MethodError::NoConvergence)?;
-    Ok(ThinSvd { u, s: s.column_vector().iter().copied().collect(), v })
+    Ok(ThinSvd {
+        u,
+        #[cfg(test)]
+        s: s.column_vector().iter().copied().collect(),
+        v,
+    })
 }
 
 /// The orthogonal matrix R that brings `V·R` nearest to B, from `vtb = VᵀB`.

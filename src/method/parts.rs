@@ -157,12 +157,15 @@ pub struct Extractor {
     pub parts: Option<Parts>,
     /// What matters in the image, where only that is hashed.
     pub saliency: Option<Saliency>,
+    /// The pretrained refine, where the hash sees its features beside those of the trained one,
+    /// both of length 1.
+    pub original: Option<Refine>,
 }
 
 impl From<Trunk> for Extractor {
     /// A trunk alone: pooled features.
     fn from(trunk: Trunk) -> Self {
-        Self { stem: trunk.stem, refine: trunk.refine, parts: None, saliency: None }
+        Self { stem: trunk.stem, refine: trunk.refine, parts: None, saliency: None, original: None }
     }
 }
 
@@ -174,12 +177,20 @@ impl From<EfficientNetLite0> for Extractor {
 }
 
 impl Extractor {
-    /// A network with random weights, to be filled from a file; 0 parts for none.
-    pub fn new(trunk: TrunkKind, parts: usize, saliency: Option<Level>, device: &Device) -> Self {
+    /// A network with random weights, to be filled from a file; 0 parts for none, and with
+    /// `original` a second refine.
+    pub fn new(
+        trunk: TrunkKind,
+        parts: usize,
+        saliency: Option<Level>,
+        original: bool,
+        device: &Device,
+    ) -> Self {
         let Trunk { stem, refine, .. } = Trunk::new(trunk, device);
         let found = (parts > 0).then(|| Parts::new(parts, refine.clone(), device));
         let saliency = saliency.map(|level| Saliency::new(trunk.stem_channels(), level, device));
-        Self { stem, refine, parts: found, saliency }
+        let original = original.then(|| refine.clone());
+        Self { stem, refine, parts: found, saliency, original }
     }
 
     /// `[batch, 3, S, S]` to `[batch, features]`: those of the parts in order, then the
@@ -203,12 +214,16 @@ impl Extractor {
             None => e,
         };
         let global = pool(self.refine.forward(seen.clone()));
-        match &self.parts {
-            Some(parts) => {
+        match (&self.parts, &self.original) {
+            (Some(parts), _) => {
                 let local = parts.forward(seen).local.flatten::<2>(1, 2);
                 Tensor::cat(vec![local, global], 1)
             }
-            None => global,
+            (None, Some(original)) => {
+                let before = pool(original.forward(seen));
+                Tensor::cat(vec![unit(global), unit(before)], 1)
+            }
+            (None, None) => global,
         }
     }
 
@@ -229,6 +244,13 @@ impl Extractor {
             refine: self.refine.fold(),
             parts: self.parts.map(Parts::fold),
             saliency: self.saliency.map(Saliency::fold),
+            original: self.original.map(Refine::fold),
         }
     }
+}
+
+/// Rows of length 1.
+fn unit(rows: Tensor<2>) -> Tensor<2> {
+    let length = ((rows.clone() * rows.clone()).sum_dim(1) + 1e-12).sqrt();
+    rows / length
 }

@@ -41,6 +41,14 @@ pub(super) enum Images<'a> {
 }
 
 impl Images<'_> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Cached(cache) => cache.images(),
+            Self::Files { samples, .. } => samples.len(),
+        }
+    }
+
     /// Where they go in.
     pub fn begins(&self) -> Begins {
         match self {

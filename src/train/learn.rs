@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::cache::{Precision, Source, Views};
 use super::checkpoint::Checkpoint;
-use super::images::Images;
+use super::images::{Begins, Images};
 use super::memory;
 use super::net::{Net, read};
 use super::plan::{LearnPlan, Trained};
@@ -22,9 +22,10 @@ use super::run::Run;
 use super::{TrainError, Unreadable, data_card, open_trunk};
 use crate::dataset::Dataset;
 use crate::device::Device;
+use crate::encoder::{BATCH, EncodeError};
 use crate::image::Preprocess;
 use crate::method::parts::Extractor;
-use crate::method::{Hash, LinearHash, MethodError};
+use crate::method::{Features, Hash, LinearHash, MethodError};
 use crate::model::{self, Card};
 use crate::task::Task;
 use crate::trunk::{Refine, Stem, Trunk, weights};
@@ -165,16 +166,35 @@ pub fn learn(
     let net = trained.map_err(|error| memory::advise(error, plan))?.valid();
     let time = Duration::from_secs_f64(run.at.seconds);
 
-    let hash = Hash::from(hash_of(&net.linear, device)?);
+    let original = match plan.keeps_original() {
+        true => Some(prepared.trunk.refine.clone()),
+        false => None,
+    };
+    let stem = net.stem.unwrap_or_else(|| prepared.trunk.stem.clone());
+    let saliency = net.saliency;
+    let extractor = Extractor { stem, refine: net.refine, parts: net.parts, saliency, original };
+    let refitted = match run.learner().refits() {
+        true => {
+            let values = features_of(&extractor, plan, &images, device, task)?;
+            let dim = values.len() / labels.len().max(1);
+            run.learner().refit(Features { dim, values: &values }, &labels)?
+        }
+        false => None,
+    };
+    let hash = match refitted {
+        Some(hash) => Hash::from(hash),
+        None => hash_of(&net.linear, device)?.into(),
+    };
     let figures = [("images_shown", run.at.shown as f64), ("outer", length.outer as f64)];
     let card = Card {
-        format: model::format_of(&hash, plan.saliency()),
+        format: model::format_of(&hash, plan.saliency().is_some() || plan.keeps_original()),
         program: env!("CARGO_PKG_VERSION").to_owned(),
         method: plan.method.name().to_owned(),
         bits: plan.bits,
         trunk: plan.trunk,
         parts: plan.method.parts(),
         saliency: plan.saliency(),
+        original: plan.keeps_original(),
         anchors: None,
         preprocess: prepared.preprocess.clone(),
         classes: dataset.classes.clone(),
@@ -185,9 +205,6 @@ pub fn learn(
         shared_trunk: None,
         learned: run.learned()?,
     };
-    let stem = net.stem.unwrap_or_else(|| prepared.trunk.stem.clone());
-    let extractor =
-        Extractor { stem, refine: net.refine, parts: net.parts, saliency: net.saliency };
     model::write(out, &card, extractor, &hash)?;
     // The model is there: nothing is left to go on with. A checkpoint that stays is no harm.
     let _ = std::fs::remove_file(&path);
@@ -245,6 +262,31 @@ impl Prepared {
             device,
         }
     }
+}
+
+/// What a finished network makes of all training images, as they are when it is used:
+/// `[images, F]`.
+fn features_of(
+    network: &Extractor,
+    plan: &LearnPlan,
+    images: &Images<'_>,
+    device: &Device,
+    task: &Task<'_>,
+) -> Result<Vec<f32>, TrainError> {
+    let (network, count) = (network.clone().fold(), images.len());
+    let numbers: Vec<usize> = (0..count).collect();
+    let mut all = Vec::new();
+    for some in numbers.chunks(BATCH) {
+        task.step(some[0], count).map_err(EncodeError::from)?;
+        let input = images.tensor(images.plain(plan, some)?, some.len(), &device.burn());
+        let features = match images.begins() {
+            Begins::Pixels => network.features(input),
+            Begins::Maps => network.features_of_map(input),
+            Begins::Features => input.flatten(1, 3),
+        };
+        all.extend(read(device, features)?);
+    }
+    Ok(all)
 }
 
 /// The images as the plan takes them, their positions in the training split, and those

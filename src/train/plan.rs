@@ -33,7 +33,7 @@ pub enum LearnMethod {
     OrthoHash(orthohash::Options),
     /// Attention that makes pairs easier: our reconstruction of DSaH.
     Dsah(dsah::Options),
-    /// Barbule's own: parts, class centres, and codes as alike as features.
+    /// Barbule's own: class centres beside what the pretrained network sees.
     Plume(plume::Options),
 }
 
@@ -58,7 +58,6 @@ impl LearnMethod {
             // Without parts there is nothing to attend to or to exchange: the global features
             // alone, under the same loss.
             Self::ExchNet(options) if options.parts > 0 => Some(options),
-            Self::Plume(options) if options.parts.parts > 0 => Some(&options.parts),
             _ => None,
         }
     }
@@ -245,6 +244,12 @@ impl LearnPlan {
         }
     }
 
+    /// Whether the hash sees the features of the pretrained layers beside those of the trained
+    /// ones; where none are trained they are the same.
+    pub(super) fn keeps_original(&self) -> bool {
+        matches!(self.method, LearnMethod::Plume(_)) && self.trained != Trained::Head
+    }
+
     /// Whether the network's frozen part gives finished features, so that a step needs no more
     /// than the hash.
     pub(super) fn learns_from_features(&self) -> bool {
@@ -265,10 +270,7 @@ impl LearnPlan {
                 Box::new(orthohash::OrthoHash::new(groups, bits, seed, options))
             }
             LearnMethod::Dsah(options) => Box::new(dsah::Dsah::new(groups, options)),
-            LearnMethod::Plume(options) => {
-                let codes = self.first_codes(&groups);
-                Box::new(plume::Plume::new(groups, bits, seed, codes, options))
-            }
+            LearnMethod::Plume(options) => Box::new(plume::Plume::new(groups, bits, seed, options)),
         }
     }
 

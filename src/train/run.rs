@@ -240,6 +240,11 @@ impl<'a> Run<'a> {
         some.concat()
     }
 
+    /// The method, and what it keeps.
+    pub fn learner(&self) -> &dyn Learner {
+        &*self.learner
+    }
+
     /// The learned codes of all images as the card holds them, if the method has them.
     pub fn learned(&self) -> Result<Option<String>, TrainError> {
         let Some(codes) = self.learner.learned() else { return Ok(None) };

@@ -133,13 +133,14 @@ pub(super) fn fit_features(
     }
     let classes = if plan.method.needs_labels() { dataset.classes.clone() } else { Vec::new() };
     let card = Card {
-        format: model::format_of(&hash, None),
+        format: model::format_of(&hash, false),
         program: env!("CARGO_PKG_VERSION").to_owned(),
         method: plan.method.to_string(),
         bits: plan.bits,
         trunk: kind,
         parts: 0,
         saliency: None,
+        original: false,
         anchors: hash.anchors(),
         preprocess,
         classes,
