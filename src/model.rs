@@ -527,6 +527,7 @@ fn read_card(path: &Path, bytes: &[u8]) -> Result<Card, ModelError> {
 mod tests {
     use super::*;
     use crate::device::DeviceChoice;
+    use crate::method::parts::Parts;
 
     fn device() -> BarbuleDevice {
         BarbuleDevice::open(DeviceChoice::Cpu, None).unwrap()
@@ -539,6 +540,40 @@ mod tests {
         let path = folder.path().join("again.safetensors");
         write_sharing_trunk(&path, general.card(), &general.hash, &device).unwrap();
         assert!(std::fs::read(&path).unwrap() == GENERAL, "the built-in file is another now");
+    }
+
+    #[test]
+    fn every_branch_comes_back_with_norms_of_its_own() {
+        let (device, folder) = (device(), tempfile::tempdir().unwrap());
+        let burn = device.burn();
+        let fresh = || Trunk::new(TrunkKind::EfficientNetLite0, &burn).refine;
+        let value = |i: usize| ((i * 2_654_435_761) % 1009) as f32 / 500.0 - 1.0;
+        let input = || {
+            let values: Vec<f32> = (0..3 * 64 * 64).map(value).collect();
+            Tensor::<4>::from_data(TensorData::new(values, [1, 3, 64, 64]), &burn)
+        };
+        let read = |x: Tensor<2>| x.into_data().try_into_vec::<f32>().unwrap();
+        for (parts, original) in [(2, false), (0, true)] {
+            // A trained refine beside one whose norms have seen nothing.
+            let mut network = Extractor::from(weights::shipped(&burn).unwrap());
+            network.parts = (parts > 0).then(|| Parts::new(parts, fresh(), &burn));
+            network.original = original.then(fresh);
+            let features = read(network.clone().features(input()));
+            let hash = LinearHash::new(vec![0.0; features.len()], vec![1.0; features.len()]);
+            let hash = Hash::from(hash.unwrap());
+            let general = Model::general(&device).unwrap();
+            let format = format_of(&hash, original);
+            let card = Card { format, bits: 1, parts, original, ..general.card().clone() };
+            let path = folder.path().join("branches.safetensors");
+            write(&path, &card, network, &hash).unwrap();
+            let again = Model::open(&path, &device).unwrap();
+            let found = again.encoder().features(read(input().reshape([1, -1]))).unwrap();
+            let most = features.iter().fold(0f32, |m, v| m.max(v.abs()));
+            for (before, after) in features.iter().zip(found) {
+                // Weights are kept in half precision.
+                assert!((before - after).abs() < 0.02 * most, "{before} {after}");
+            }
+        }
     }
 
     #[test]

@@ -187,9 +187,12 @@ impl Extractor {
         device: &Device,
     ) -> Self {
         let Trunk { stem, refine, .. } = Trunk::new(trunk, device);
-        let found = (parts > 0).then(|| Parts::new(parts, refine.clone(), device));
+        // Not clones: those share running statistics, and of two that are read from a file
+        // the second would replace the first.
+        let another = || Trunk::new(trunk, device).refine;
+        let found = (parts > 0).then(|| Parts::new(parts, another(), device));
         let saliency = saliency.map(|level| Saliency::new(trunk.stem_channels(), level, device));
-        let original = original.then(|| refine.clone());
+        let original = original.then(another);
         Self { stem, refine, parts: found, saliency, original }
     }
 
