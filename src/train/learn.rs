@@ -17,14 +17,14 @@ use super::checkpoint::Checkpoint;
 use super::images::Images;
 use super::memory;
 use super::net::{Net, read};
-use super::plan::{LearnPlan, Trained};
+use super::plan::{LearnMethod, LearnPlan, Trained};
 use super::run::Run;
 use super::{TrainError, Unreadable, data_card, open_trunk};
 use crate::dataset::Dataset;
 use crate::device::Device;
 use crate::image::Preprocess;
 use crate::method::parts::Extractor;
-use crate::method::{Hash, LinearHash, MethodError};
+use crate::method::{Codebooks, Hash, HashError, LinearHash, MethodError, Quantizer};
 use crate::model::{self, Card};
 use crate::task::Task;
 use crate::trunk::{Refine, Stem, Trunk, weights};
@@ -121,6 +121,7 @@ pub fn learn(
     watcher: &mut dyn Watcher,
 ) -> Result<Learned, TrainError> {
     let begun = Instant::now();
+    plan.check_bits(plan.bits)?;
     model::check_writable(out)?;
     if dataset.classes.len() < 2 {
         return Err(MethodError::Classes(dataset.classes.len()).into());
@@ -165,7 +166,14 @@ pub fn learn(
     let net = trained.map_err(|error| memory::advise(error, plan))?.valid();
     let time = Duration::from_secs_f64(run.at.seconds);
 
-    let hash = Hash::from(hash_of(&net.linear, device)?);
+    let linear = hash_of(&net.linear, device)?;
+    let hash = match (plan.method, run.codebooks()) {
+        (_, Some(codebooks)) => Quantizer::new(linear, codebooks.clone()).map(Hash::from),
+        // Values that no words could be found for.
+        (LearnMethod::Dtq(_), None) => Err(HashError::NotFinite),
+        (_, None) => Ok(linear.into()),
+    };
+    let hash = hash.map_err(model::ModelError::from)?;
     let figures = [("images_shown", run.at.shown as f64), ("outer", length.outer as f64)];
     let card = Card {
         format: model::format_of(&hash, plan.saliency()),
@@ -176,6 +184,7 @@ pub fn learn(
         parts: plan.method.parts(),
         saliency: plan.saliency(),
         anchors: None,
+        codebooks: hash.codebooks().map(Codebooks::count),
         preprocess: prepared.preprocess.clone(),
         classes: dataset.classes.clone(),
         data: data_card(dataset, &kept),

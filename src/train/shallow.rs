@@ -141,6 +141,7 @@ pub(super) fn fit_features(
         parts: 0,
         saliency: None,
         anchors: hash.anchors(),
+        codebooks: None,
         preprocess,
         classes,
         data: data_card(dataset, &split.kept),
