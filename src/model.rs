@@ -561,6 +561,10 @@ fn read_card(path: &Path, bytes: &[u8]) -> Result<Card, ModelError> {
         return Err(unfit(format!("its card names {anchors} anchors, more than it holds")));
     }
     BinaryCodes::new(card.bits).map_err(|error| unfit(error.to_string()))?;
+    if card.codebooks.is_some() != (format == u64::from(FORMAT_CODEBOOKS)) {
+        let has = if card.codebooks.is_some() { "codebooks" } else { "no codebooks" };
+        return Err(unfit(format!("its card names {has} in a file of format {format}")));
+    }
     if let Some(count) = card.codebooks
         && (count.checked_mul(WORD_BITS) != Some(card.bits) || card.anchors.is_some())
     {
