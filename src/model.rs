@@ -5,7 +5,8 @@ The file is a `.safetensors` file: the trunk's weights (convolutions in half
 precision), the hash in single precision, and the card as JSON in the metadata
 under the key `barbule`. Most hashes are linear; where a kernel comes first the card says
 how many anchors it has, and the file is of format 2. So is that of a network with saliency,
-or with the pretrained layers beside the trained ones.
+or with the pretrained layers beside the trained ones. One whose codes are words of codebooks
+is of format 3.
 
 A file may leave the trunk out and name the shipped one by its hash: so does the general
 model, which ships inside the program.
@@ -28,9 +29,10 @@ use crate::encoder::{EncodeError, Encoder};
 use crate::explain::Attention;
 use crate::file;
 use crate::image::Preprocess;
+use crate::method::codebooks::{WORD_BITS, WORDS};
 use crate::method::parts::Extractor;
 use crate::method::saliency::Level;
-use crate::method::{Features, Hash, HashError, KernelHash, LinearHash};
+use crate::method::{Codebooks, Features, Hash, HashError, KernelHash, LinearHash, Quantizer};
 use crate::trunk::weights::{self, fill_whole, half_precision};
 use crate::trunk::{Trunk, TrunkKind};
 
@@ -40,8 +42,10 @@ pub const FORMAT: u32 = 1;
 /// the trained ones. Programs of before would take it for a damaged one, or leave a part of it
 /// out; by the version they know to ask for a newer program.
 const FORMAT_MORE: u32 = 2;
+/// Version of a model file with codebooks.
+const FORMAT_CODEBOOKS: u32 = 3;
 /// The newest version that this program reads.
-const NEWEST: u32 = FORMAT_MORE;
+const NEWEST: u32 = FORMAT_CODEBOOKS;
 /// The metadata key of the card.
 const CARD: &str = "barbule";
 /// The model for photos that nobody has trained on; see `assets/README.md`.
@@ -75,6 +79,11 @@ pub enum ModelError {
     /// The model does not attend to parts.
     #[error("a model of {0} attends to no parts; train one with `barbule train exchnet` or `dsah`")]
     NoParts(String),
+    /// The model's codes are no bits.
+    #[error(
+        "codes of {0} are numbers of words, which have no Hamming distance; measure this model with `barbule eval`, and train another method (orthohash, exchnet) for an index"
+    )]
+    NotHamming(String),
     /// The file is of a later version.
     #[error("{} is a model of format {found}, this program reads up to {NEWEST}; install a newer barbule", path.display())]
     Newer {
@@ -144,6 +153,9 @@ pub struct Card {
     /// Anchors of the kernel between features and hash; none for a linear hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anchors: Option<usize>,
+    /// Codebooks that codes are words of: one for each 4 bits. None where codes are signs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codebooks: Option<usize>,
     /// How images are prepared.
     pub preprocess: Preprocess,
     /// Names of the classes trained on; empty for methods that need none.
@@ -202,6 +214,8 @@ struct HashWeights {
     bias: Param<Tensor<1>>,
     /// What comes first, if anything; above, `features` are then its values.
     kernel: Option<KernelWeights>,
+    /// `[codebooks · 16, bits]`, if codes are words of codebooks.
+    codebooks: Option<Param<Tensor<2>>>,
 }
 
 /// The kernel of a hash.
@@ -224,12 +238,15 @@ impl HashWeights {
                 anchors: Param::from_tensor(Tensor::zeros([anchors, card.features()], device)),
                 rate: Param::from_tensor(Tensor::zeros([1], device)),
             }),
+            codebooks: card
+                .codebooks
+                .map(|count| Param::from_tensor(Tensor::zeros([count * WORDS, bits], device))),
         }
     }
 
     fn new(hash: &Hash, device: &Device) -> Self {
         let kernel = match hash {
-            Hash::Linear(_) => None,
+            Hash::Linear(_) | Hash::Quantizer(_) => None,
             Hash::Kernel(hash) => {
                 let anchors = hash.anchors().to_vec();
                 let anchors = TensorData::new(anchors, [hash.linear().dim(), hash.dim()]);
@@ -239,6 +256,11 @@ impl HashWeights {
                 })
             }
         };
+        let codebooks = hash.codebooks().map(|books| {
+            let words =
+                TensorData::new(books.words().to_vec(), [books.count() * WORDS, books.dim()]);
+            Param::from_tensor(Tensor::from_data(words, device))
+        });
         let hash = hash.linear();
         let mean = TensorData::new(hash.mean().to_vec(), [hash.dim()]);
         let projection = TensorData::new(hash.projection().to_vec(), [hash.dim(), hash.bits()]);
@@ -247,6 +269,7 @@ impl HashWeights {
             projection: Param::from_tensor(Tensor::from_data(projection, device)),
             bias: Param::from_tensor(Tensor::from_data(hash.bias(), device)),
             kernel,
+            codebooks,
         }
     }
 
@@ -257,6 +280,12 @@ impl HashWeights {
         let bias = values(self.bias.val().into_data())?;
         let linear = LinearHash::new(mean, projection).and_then(|hash| hash.with_bias(bias));
         let linear = linear.map_err(|error| error.to_string())?;
+        if let Some(words) = self.codebooks {
+            let words = values(words.val().into_data())?;
+            let codebooks = Codebooks::new(linear.bits(), words);
+            let hash = codebooks.and_then(|codebooks| Quantizer::new(linear, codebooks));
+            return Ok(hash.map_err(|error| error.to_string())?.into());
+        }
         let Some(kernel) = self.kernel else { return Ok(linear.into()) };
         let anchors = values(kernel.anchors.val().into_data())?;
         let rate = values(kernel.rate.val().into_data())?.first().copied().unwrap_or_default();
@@ -358,11 +387,28 @@ impl Model {
         &self.fingerprint
     }
 
-    /// Codes for pooled features, one row an image.
+    /// What features are hashed with.
+    pub fn hash(&self) -> &Hash {
+        &self.hash
+    }
+
+    /// Makes sure that codes are signs, which can be compared by Hamming distance.
     ///
     /// # Errors
-    /// When the features are not of this trunk or not finite.
+    /// [`ModelError::NotHamming`].
+    pub fn check_hamming(&self) -> Result<(), ModelError> {
+        match self.hash.codebooks() {
+            None => Ok(()),
+            Some(_) => Err(ModelError::NotHamming(self.card.method.clone())),
+        }
+    }
+
+    /// Codes for pooled features, one row an image, to be compared by Hamming distance.
+    ///
+    /// # Errors
+    /// When the features are not of this trunk or not finite, or codes are no signs.
     pub fn codes(&self, features: &[f32]) -> Result<BinaryCodes, ModelError> {
+        self.check_hamming()?;
         let features = Features { dim: self.hash.dim(), values: features };
         Ok(self.hash.encode(&features)?)
     }
@@ -370,7 +416,7 @@ impl Model {
     /// The code of one image.
     ///
     /// # Errors
-    /// When the device fails.
+    /// When the device fails, or codes are no signs.
     pub fn encode(&self, picture: &RgbImage) -> Result<BinaryCodes, ModelError> {
         let input = self.encoder.preprocess().apply(picture);
         self.codes(&self.encoder.features(input)?)
@@ -410,6 +456,7 @@ fn fingerprint(bytes: &[u8]) -> String {
 /// pretrained layers beside the trained ones.
 pub fn format_of(hash: &Hash, more: bool) -> u32 {
     match (hash, more) {
+        (Hash::Quantizer(_), _) => FORMAT_CODEBOOKS,
         (Hash::Linear(_), false) => FORMAT,
         (Hash::Kernel(_), _) | (_, true) => FORMAT_MORE,
     }
@@ -455,9 +502,10 @@ fn write_module(
     module: &impl ModuleSnapshot,
 ) -> Result<(), ModelError> {
     let failed = |reason: String| ModelError::Write { path: path.to_owned(), reason };
-    let described = (card.format, card.features(), card.bits, card.anchors);
-    let more = card.saliency.is_some() || card.original;
-    if (format_of(hash, more), hash.dim(), hash.bits(), hash.anchors()) != described {
+    let described = (card.format, card.features(), card.bits, card.anchors, card.codebooks);
+    let codebooks = hash.codebooks().map(Codebooks::count);
+    let format = format_of(hash, card.saliency.is_some() || card.original);
+    if (format, hash.dim(), hash.bits(), hash.anchors(), codebooks) != described {
         return Err(failed("the hash does not belong to the card".to_owned()));
     }
     // Times differ from run to run, and the same training is to give the same file.
@@ -520,6 +568,15 @@ fn read_card(path: &Path, bytes: &[u8]) -> Result<Card, ModelError> {
         return Err(unfit(format!("its card names {anchors} anchors, more than it holds")));
     }
     BinaryCodes::new(card.bits).map_err(|error| unfit(error.to_string()))?;
+    if card.codebooks.is_some() != (format == u64::from(FORMAT_CODEBOOKS)) {
+        let has = if card.codebooks.is_some() { "codebooks" } else { "no codebooks" };
+        return Err(unfit(format!("its card names {has} in a file of format {format}")));
+    }
+    if let Some(count) = card.codebooks
+        && (count.checked_mul(WORD_BITS) != Some(card.bits) || card.anchors.is_some())
+    {
+        return Err(unfit(format!("its card names {count} codebooks for {} bits", card.bits)));
+    }
     Ok(card)
 }
 
@@ -573,6 +630,38 @@ mod tests {
                 // Weights are kept in half precision.
                 assert!((before - after).abs() < 0.02 * most, "{before} {after}");
             }
+        }
+    }
+
+    #[test]
+    fn codebooks_come_back_as_they_were() {
+        let (device, folder) = (device(), tempfile::tempdir().unwrap());
+        let value = |i: usize| ((i * 2_654_435_761) % 1009) as f32 / 500.0 - 1.0;
+        let linear = LinearHash::new(vec![0.0; 1280], (0..1280 * 12).map(value).collect()).unwrap();
+        let codebooks = Codebooks::new(12, (0..3 * 16 * 12).map(value).collect()).unwrap();
+        let hash = Hash::from(Quantizer::new(linear, codebooks).unwrap());
+        let general = Model::general(&device).unwrap();
+        let card = Card {
+            format: format_of(&hash, false),
+            method: "dtq".to_owned(),
+            bits: 12,
+            codebooks: Some(3),
+            ..general.card().clone()
+        };
+        assert_eq!(card.format, 3);
+        let path = folder.path().join("words.safetensors");
+        write_sharing_trunk(&path, &card, &hash, &device).unwrap();
+        let model = Model::open(&path, &device).unwrap();
+        assert_eq!((model.card(), model.hash()), (&card, &hash));
+        let error = model.codes(&[0.5; 1280]).unwrap_err().to_string();
+        assert!(error.contains("codes of dtq") && error.contains("barbule eval"), "{error}");
+        for card in [
+            Card { codebooks: None, ..card.clone() },
+            Card { codebooks: Some(4), ..card.clone() },
+            Card { format: FORMAT_MORE, ..card.clone() },
+        ] {
+            let error = write_sharing_trunk(&path, &card, &hash, &device).unwrap_err();
+            assert!(error.to_string().contains("does not belong"), "{error}");
         }
     }
 

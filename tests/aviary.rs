@@ -90,7 +90,7 @@ fn every_network_beats_random_directions() {
     let env = TestEnv::new();
     env.ok(&["aviary", "--species", "8", "--per-species", "16", "--size", "96", "--out", "birds"]);
     let short = ["--size", "96", "--bits", "32", "--hold-out-classes", "0.2", "--images", "1024"];
-    let methods = "lsh adsh exchnet dpsh hashnet csq orthohash dsah plume";
+    let methods = "lsh adsh exchnet dpsh hashnet dtq csq orthohash dsah plume";
     let methods: Vec<&str> = methods.split(' ').collect();
     let args = ["compare", "--data", "birds", "--cache", "cache", "--out", "table"];
     let report = env.json(&[&args[..], &short, &methods].concat());

@@ -97,6 +97,36 @@ fn a_kernel_model_indexes_and_searches() {
 }
 
 #[test]
+fn codes_that_are_words_are_measured_and_never_indexed() {
+    let env = TestEnv::with_birds(3, 6);
+    let train = ["train", "dtq", "--data", "birds", "--size", "64", "--cache", "cache"];
+    let small = ["--outer", "2", "--epochs", "2", "--train", "head", "--out", "m"];
+    let card = env.json(&[&train[..], &small, &["--bits", "16"]].concat());
+    assert_eq!((&card["format"], &card["codebooks"]), (&3.into(), &4.into()));
+    let report = env.json(&["eval", "--model", "m", "--data", "birds"]);
+    assert!(report["map"].as_f64().unwrap() > 0.4, "{report}");
+    assert!(report["p_radius_2"].is_null() && report["map_learned"].is_null(), "{report}");
+    assert_eq!(report["bytes_per_image"], 2);
+    let image = "birds/class-1/0.png";
+    env.ok(&["index", "birds", "--index", "general.db"]);
+    for refused in [
+        &["index", "birds", "--model", "m", "--index", "i.db"][..],
+        &["search", image, "--model", "m", "--index", "general.db"],
+        &["encode", image, "--model", "m"],
+    ] {
+        let said = env.fails(refused);
+        assert!(said.contains("no Hamming distance; measure this model with"), "{said}");
+    }
+    assert!(!env.path("i.db").exists(), "nothing is begun");
+    // Bits that make no whole words are refused before anything is computed.
+    for begin in [&train[..], &["compare", "dtq", "lsh", "--data", "birds"]] {
+        let more: &[&str] = if begin[0] == "train" { &small } else { &[] };
+        let said = env.fails(&[begin, more, &["--bits", "18"]].concat());
+        assert!(said.contains("multiple of 4, not 18"), "{said}");
+    }
+}
+
+#[test]
 #[cfg(feature = "engine")]
 fn searching_codes_is_measured_beside_searching_features() {
     let env = TestEnv::with_birds(3, 6);

@@ -106,7 +106,7 @@ fn a_model_file_that_lies_is_refused() {
         (file.tensor(entry, "shape", json!([3, 32, 3, 3])), entry),
         (file.tensor(entry, "dtype", json!("I16")), entry),
         (file.tensor(entry, "dtype", json!("U16")), "U16"),
-        (file.card(set("format", json!(3))), "install a newer barbule"),
+        (file.card(set("format", json!(4))), "install a newer barbule"),
         (file.card(set("format", json!(1e12 as u64))), "install a newer barbule"),
         (file.card(set("format", json!("1"))), "its card is damaged"),
         (file.card(set("bits", json!(0))), "not 0"),
@@ -178,6 +178,56 @@ fn a_kernel_that_lies_is_refused() {
     for (bytes, expected) in cases {
         env.write("lie.safetensors", &bytes);
         let said = env.fails(&["encode", "birds/class-0/0.png", "--model", "lie.safetensors"]);
+        assert!(said.contains(expected), "{said} instead of {expected}");
+        assert!(said.contains("lie.safetensors"), "the file is not named: {said}");
+    }
+}
+
+#[test]
+fn codebooks_that_lie_are_refused() {
+    let env = TestEnv::with_birds(2, 5);
+    let small = ["--size", "64", "--outer", "1", "--epochs", "1", "--train", "head"];
+    let train = ["train", "dtq", "--data", "birds", "--bits", "16", "--cache", "cache"];
+    env.ok(&[&train[..], &small, &["--out", "m.safetensors"]].concat());
+    let file = ModelFile::read(&env.path("m.safetensors"));
+    let words = "hash.codebooks";
+    assert_eq!(
+        (&file.header[words]["shape"], &file.header[words]["dtype"]),
+        (&json!([64, 16]), &json!("F32"))
+    );
+    let number = |value: f32| {
+        let mut changed = file.clone();
+        let at = changed.header[words]["data_offsets"][0].as_u64().unwrap() as usize;
+        changed.data[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        changed.bytes()
+    };
+    let without = {
+        let mut changed = file.clone();
+        let entry = changed.header.remove(words).unwrap();
+        changed.header.insert("other".to_owned(), entry);
+        changed.bytes()
+    };
+    let named = |count: Value| file.card(|card| card["codebooks"] = count);
+    let cases: Vec<(Vec<u8>, &str)> = vec![
+        (number(f32::NAN), "not a number"),
+        (number(f32::INFINITY), "infinite"),
+        (without, words),
+        (file.tensor(words, "shape", json!([16, 64])), words),
+        (file.tensor(words, "shape", json!([1024])), words),
+        (file.tensor(words, "dtype", json!("I32")), words),
+        (named(json!(0)), "names 0 codebooks for 16 bits"),
+        (named(json!(3)), "names 3 codebooks for 16 bits"),
+        (named(json!(u64::MAX)), "names 18446744073709551615 codebooks"),
+        (named(json!(-1)), "its card is damaged"),
+        (file.card(|card| card["anchors"] = json!(1)), "names 4 codebooks"),
+        (file.card(|card| card["bits"] = json!(20)), "names 4 codebooks for 20 bits"),
+        // Words are not taken for signs, nor signs for words.
+        (named(Value::Null), "names no codebooks in a file of format 3"),
+        (file.card(|card| card["format"] = json!(2)), "names codebooks in a file of format 2"),
+    ];
+    for (bytes, expected) in cases {
+        env.write("lie.safetensors", &bytes);
+        let said = env.fails(&["eval", "--model", "lie.safetensors", "--data", "birds"]);
         assert!(said.contains(expected), "{said} instead of {expected}");
         assert!(said.contains("lie.safetensors"), "the file is not named: {said}");
     }

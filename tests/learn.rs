@@ -46,9 +46,10 @@ fn methods() -> [LearnMethod; 2] {
 }
 
 /// The other methods.
-fn others() -> [LearnMethod; 6] {
+fn others() -> [LearnMethod; 7] {
     [
         LearnMethod::Dpsh(Default::default()),
+        LearnMethod::Dtq(Default::default()),
         LearnMethod::HashNet(Default::default()),
         LearnMethod::Csq(Default::default()),
         LearnMethod::OrthoHash(Default::default()),
@@ -170,7 +171,11 @@ fn a_stopped_and_resumed_run_equals_an_uninterrupted_one() {
         ..LearnPlan::new(Recipe::Paper, LearnMethod::Adsh, Trained::Full, env.path("cache"))
     };
     // What alternates, and what keeps most.
-    let more = others().into_iter().skip(4).map(|method| plan(method, &env.path("")));
+    let keeps = |method: &LearnMethod| {
+        use LearnMethod::{Dsah, Dtq, Plume};
+        matches!(method, Dsah(_) | Dtq(_) | Plume(_))
+    };
+    let more = others().into_iter().filter(keeps).map(|method| plan(method, &env.path("")));
     for mut plan in refine.into_iter().chain([full]).chain(more) {
         let (whole, parts) = (env.path("whole.safetensors"), env.path("parts.safetensors"));
         run(&plan, &dataset, &whole, &Task::unwatched());

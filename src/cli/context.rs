@@ -94,10 +94,13 @@ impl Context {
         Ok(device)
     }
 
-    /// Opens the model in `file`, or else the built-in general one, which is said.
+    /// Opens the model in `file`, or else the built-in general one, which is said; refuses
+    /// one whose codes no Hamming distance compares.
     pub fn model(&self, file: Option<&Path>, device: &Device) -> Result<Model> {
         if let Some(file) = file {
-            return Ok(Model::open(file, device)?);
+            let model = Model::open(file, device)?;
+            model.check_hamming()?;
+            return Ok(model);
         }
         self.say("using the built-in general model, of 256 bits (--model names one of your own)");
         Ok(Model::general(device)?)

@@ -17,7 +17,7 @@ use super::context::bits;
 use crate::dataset::{Dataset, Layout};
 use crate::device::Device;
 use crate::method::saliency::Level;
-use crate::method::{Shallow, dsah, exchnet, plume, sdh};
+use crate::method::{Shallow, dsah, dtq, exchnet, plume, sdh};
 use crate::model::Card;
 use crate::task::Task;
 use crate::train::{
@@ -38,6 +38,8 @@ use crate::trunk::TrunkKind;
 ///   exchnet       the same, on parts that the network finds by itself
 ///   dpsh          a network trained on the likelihood of pairs
 ///   hashnet       the same with balanced pairs and a tanh that grows steeper
+///   dtq           a network trained on triplets, and words that add up to what it gives: its
+///                 codes are measured by `eval` and `compare`, no index can hold them
 ///   csq           a network that draws every class to a centre of its own
 ///   orthohash     the same by the cosine, all that there is to its loss
 ///   dsah          a network of which attention shows only what matters; a reconstruction of
@@ -234,6 +236,13 @@ pub struct Network {
     /// dsah: the mean of a saliency map that is wanted
     #[arg(long, default_value_t = 0.3, value_name = "SHARE")]
     density: f32,
+    /// dtq: how much farther an image of another class has to be than one of its own: squared
+    /// distance per bit
+    #[arg(long, default_value_t = dtq::Options::default().margin, value_name = "M")]
+    margin: f32,
+    /// dtq: weight of an image's distance to the sum of its words
+    #[arg(long, default_value_t = dtq::Options::default().quantization, value_name = "W")]
+    word_weight: f32,
     /// exchnet: weight of the pull of exchanged features to their class's anchors
     #[arg(long, default_value_t = 0.0, value_name = "W")]
     pull: f32,
@@ -337,6 +346,8 @@ pub enum NetworkMethod {
     /// Balanced pairs, and a tanh that grows steeper
     #[value(name = "hashnet")]
     HashNet,
+    /// Triplets, and words that add up to an image's values
+    Dtq,
     /// A centre for every class
     Csq,
     /// The cosine to a fixed code for every class
@@ -533,6 +544,10 @@ impl Network {
             NetworkMethod::ExchNet => LearnMethod::ExchNet(self.exchnet(recipe)),
             NetworkMethod::Dpsh => LearnMethod::Dpsh(Default::default()),
             NetworkMethod::HashNet => LearnMethod::HashNet(Default::default()),
+            NetworkMethod::Dtq => LearnMethod::Dtq(dtq::Options {
+                margin: self.margin,
+                quantization: self.word_weight,
+            }),
             NetworkMethod::Csq => LearnMethod::Csq(Default::default()),
             NetworkMethod::OrthoHash => LearnMethod::OrthoHash(Default::default()),
             NetworkMethod::Plume => LearnMethod::Plume(plume::Options {

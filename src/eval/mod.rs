@@ -168,6 +168,31 @@ pub fn evaluate_scores(
     mean(figures.collect(), database.len())
 }
 
+/// Ranks the whole database by scores for every query: `scores` gives those of all
+/// database images for the query of a number, the greatest for what is nearest.
+///
+/// Images of exactly equal score are ties. Otherwise as [`evaluate`], without `p_radius_2`.
+///
+/// # Errors
+/// When a side is empty, a query has another number of scores than there are database
+/// images, or no query has a relevant image.
+pub fn evaluate_by(
+    scores: impl Fn(usize) -> Vec<f32> + Sync,
+    query_labels: &[Vec<u32>],
+    database_labels: &[Vec<u32>],
+) -> Result<Metrics, EvalError> {
+    check_side("query", query_labels.len(), query_labels)?;
+    check_side("database", database_labels.len(), database_labels)?;
+    let relevance = Relevance::new(database_labels);
+    let figures = (0..query_labels.len()).into_par_iter().map_init(Vec::new, |marks, q| {
+        let scores = scores(q);
+        check_side("database", scores.len(), database_labels)?;
+        relevance.mark(&query_labels[q], marks);
+        Ok(Figures::of(&score_levels(&scores, marks), None))
+    });
+    mean(figures.collect::<Result<_, EvalError>>()?, database_labels.len())
+}
+
 /// Refuses an empty side, and one whose labels do not match its images.
 fn check_side(side: &'static str, images: usize, labels: &[Vec<u32>]) -> Result<(), EvalError> {
     if images == 0 {
@@ -424,6 +449,29 @@ mod tests {
             assert!((cosine.p_at_10 - hamming.p_at_10).abs() < 1e-12, "{bits}");
             assert!((cosine.curve[40].precision - hamming.curve[40].precision).abs() < 1e-12);
         }
+    }
+
+    #[test]
+    fn given_scores_rank_as_the_distances_that_they_are_of() {
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        let mut random = |rows: usize| -> (BinaryCodes, Vec<Vec<u32>>) {
+            let signs: Vec<f32> =
+                (0..rows * 12).map(|_| if rng.random() { 1.0 } else { -1.0 }).collect();
+            let labels = (0..rows).map(|_| vec![rng.random_range(0..4u32)]).collect();
+            (BinaryCodes::from_signs(12, &signs).unwrap(), labels)
+        };
+        let ((q, q_labels), (d, d_labels)) = (random(19), random(150));
+        let scores = |query: usize| -> Vec<f32> {
+            let distance = |row| BinaryCodes::distance(q.row(query), d.row(row)) as f32;
+            (0..d.len()).map(|row| 3.0 - 2.0 * distance(row)).collect()
+        };
+        let by_scores = evaluate_by(scores, &q_labels, &d_labels).unwrap();
+        let hamming = evaluate(&q, &q_labels, &d, &d_labels).unwrap();
+        assert_eq!(by_scores, Metrics { p_radius_2: None, ..hamming });
+        let few = evaluate_by(|_| vec![1.0; 3], &q_labels, &d_labels).unwrap_err();
+        assert_eq!(few, EvalError::Labels { side: "database", images: 3, labels: 150 });
+        let none = evaluate_by(scores, &[], &d_labels).unwrap_err();
+        assert_eq!(none, EvalError::Empty("query"));
     }
 
     #[test]

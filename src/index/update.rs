@@ -81,6 +81,7 @@ pub fn update(
     options: &UpdateOptions,
     task: &Task<'_>,
 ) -> Result<Update, IndexError> {
+    model.check_hamming()?;
     index.same_model(model.bits(), model.fingerprint())?;
     let mut report = Update::default();
     let work = plan(index, folders, options, &mut report)?;

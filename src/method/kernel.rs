@@ -115,7 +115,7 @@ pub(super) fn exponentiate(distances: &mut [f32], rate: f32) {
 }
 
 /// The squared distance, always summed in the same order.
-fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
+pub(super) fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
     // Independent sums that the compiler can keep in vector registers.
     const LANES: usize = 16;
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());

@@ -7,6 +7,7 @@ The loop in [`crate::train`] knows this trait alone, so that a method adds nothi
 
 use burn::prelude::*;
 
+use super::Codebooks;
 use super::asymmetric::{LearnedCodes, OneKind};
 use super::{Features, LinearHash, MethodError};
 
@@ -114,6 +115,11 @@ pub trait Learner: Send {
 
     /// The learned codes of all training images, where the method has them.
     fn learned(&self) -> Option<&LearnedCodes> {
+        None
+    }
+
+    /// The codebooks that codes are words of, where they are not signs.
+    fn codebooks(&self) -> Option<&Codebooks> {
         None
     }
 

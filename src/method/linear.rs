@@ -210,6 +210,16 @@ pub enum HashError {
         "the rate of the kernel must be a number above 0, not {0}; the model's file is damaged"
     )]
     Rate(String),
+    /// The words of codebooks are too many or too few.
+    #[error(
+        "{numbers} numbers are no codebooks of 16 words for codes of {dim} bits; the model's file is damaged"
+    )]
+    Codebooks {
+        /// Bits of a code.
+        dim: usize,
+        /// Numbers given.
+        numbers: usize,
+    },
     /// A weight is infinite or not a number.
     #[error("the hash has a weight that is infinite or not a number")]
     NotFinite,

@@ -5,10 +5,12 @@ One file is one method; none of them knows about images, files or training loops
 What every fitted method is in the end, a [`Hash`] of features, needs no training code.
 */
 
+pub mod codebooks;
 mod hash;
 mod kernel;
 mod linear;
 pub mod parts;
+mod quantizer;
 pub mod saliency;
 #[cfg(feature = "train")]
 mod shallow;
@@ -23,6 +25,8 @@ pub mod csq;
 pub mod dpsh;
 #[cfg(feature = "train")]
 pub mod dsah;
+#[cfg(feature = "train")]
+pub mod dtq;
 #[cfg(feature = "train")]
 pub mod exchnet;
 #[cfg(feature = "train")]
@@ -50,9 +54,13 @@ pub mod lsh;
 pub mod sdh;
 #[cfg(feature = "train")]
 pub mod whitened;
+#[cfg(feature = "train")]
+mod words;
 
+pub use codebooks::Codebooks;
 pub use hash::Hash;
 pub use kernel::KernelHash;
 pub use linear::{FeatureError, Features, HashError, LinearHash};
+pub use quantizer::Quantizer;
 #[cfg(feature = "train")]
 pub use shallow::{MethodError, Shallow};

@@ -12,8 +12,8 @@ use crate::encoder::EncodeError;
 use crate::eval::pointing::{Pointing, look};
 use crate::eval::{self, Metrics};
 use crate::image::Limits;
-use crate::method::Features;
-use crate::model::Model;
+use crate::method::{Codebooks, Features, Hash, HashError};
+use crate::model::{Model, ModelError};
 use crate::task::Task;
 
 /// Which images are queries; the database is always that of the data set.
@@ -85,6 +85,8 @@ struct Side {
     dim: usize,
     features: Vec<f32>,
     codes: BinaryCodes,
+    /// Real values, where codes are words of them.
+    values: Vec<f32>,
     labels: Vec<Vec<u32>>,
 }
 
@@ -93,16 +95,37 @@ impl Side {
         let rows = 0..self.labels.len();
         let rows: Vec<usize> = rows.filter(|row| wanted(&self.labels[*row])).collect();
         let feature = |row: &usize| &self.features[row * self.dim..(row + 1) * self.dim];
+        let bits = if self.values.is_empty() { 0 } else { self.codes.bits() };
+        let value = |row: &usize| &self.values[row * bits..(row + 1) * bits];
         Self {
             dim: self.dim,
             features: rows.iter().flat_map(feature).copied().collect(),
             codes: self.codes.select(&rows),
+            values: rows.iter().flat_map(value).copied().collect(),
             labels: rows.iter().map(|row| self.labels[*row].clone()).collect(),
         }
     }
 
-    fn against(&self, database: &Self) -> Result<Metrics, TrainError> {
-        Ok(eval::evaluate(&self.codes, &self.labels, &database.codes, &database.labels)?)
+    /// By Hamming distance, or by how near a query's values are to the sums of words.
+    fn against(
+        &self,
+        database: &Self,
+        codebooks: Option<&Codebooks>,
+    ) -> Result<Metrics, TrainError> {
+        let Some(codebooks) = codebooks else {
+            return Ok(eval::evaluate(
+                &self.codes,
+                &self.labels,
+                &database.codes,
+                &database.labels,
+            )?);
+        };
+        let (codes, lengths) = (&database.codes, codebooks.lengths(&database.codes));
+        let bits = codes.bits();
+        let scores = |query: usize| {
+            codebooks.scores(&self.values[query * bits..(query + 1) * bits], codes, &lengths)
+        };
+        Ok(eval::evaluate_by(scores, &self.labels, &database.labels)?)
     }
 
     fn by_cosine(&self, database: &Self) -> Result<Metrics, TrainError> {
@@ -153,10 +176,18 @@ pub(super) fn evaluate_from(
     let dim = model.card().features();
     let queries = found.kept.iter().filter(|position| **position < samples.len()).count();
     let side = |values: &[f32], labels: &[Vec<u32>]| -> Result<Side, TrainError> {
-        let codes = model.codes(values)?;
+        let rows = Features { dim, values };
+        let (codes, real) = match model.hash() {
+            Hash::Quantizer(hash) => {
+                let real = hash.project(&rows).map_err(HashError::from);
+                let real = real.map_err(ModelError::from)?;
+                (hash.codebooks().encode(&real).map_err(ModelError::from)?, real)
+            }
+            hash => (hash.encode(&rows).map_err(ModelError::from)?, Vec::new()),
+        };
         // Features are kept only where they are ranked: a gigabyte for a large database.
         let (dim, features) = if float { (dim, values.to_vec()) } else { (0, Vec::new()) };
-        Ok(Side { dim, features, codes, labels: labels.to_vec() })
+        Ok(Side { dim, features, codes, values: real, labels: labels.to_vec() })
     };
     let (q, d) = found.values.split_at(queries * dim);
     let (q_labels, d_labels) = found.labels.split_at(queries);
@@ -166,13 +197,14 @@ pub(super) fn evaluate_from(
     let known = |labels: &[u32]| labels.iter().all(|label| !held_out.contains(label));
     let strange = |labels: &[u32]| !known(labels);
     let (known_queries, known_database) = (queries.rows(known), database.rows(known));
-    let network = known_queries.against(&known_database)?;
+    let codebooks = model.hash().codebooks();
+    let network = known_queries.against(&known_database, codebooks)?;
     let cosine = float.then(|| known_queries.by_cosine(&known_database)).transpose()?;
     let (mut unseen, mut float_unseen) = (None, None);
     if !held_out.is_empty() {
         let new = queries.rows(strange);
         if !new.labels.is_empty() {
-            unseen = Some(new.against(&database)?);
+            unseen = Some(new.against(&database, codebooks)?);
             float_unseen = float.then(|| new.by_cosine(&database)).transpose()?;
         }
     }
@@ -195,7 +227,7 @@ pub(super) fn evaluate_from(
     };
     Ok(Evaluation {
         network,
-        learned: learned.map(|learned| known_queries.against(&learned)).transpose()?,
+        learned: learned.map(|learned| known_queries.against(&learned, codebooks)).transpose()?,
         unseen,
         float: cosine,
         float_unseen,

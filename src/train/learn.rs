@@ -17,7 +17,7 @@ use super::checkpoint::Checkpoint;
 use super::images::{Begins, Images};
 use super::memory;
 use super::net::{Net, read};
-use super::plan::{LearnPlan, Trained};
+use super::plan::{LearnMethod, LearnPlan, Trained};
 use super::run::Run;
 use super::{TrainError, Unreadable, data_card, open_trunk};
 use crate::dataset::Dataset;
@@ -25,7 +25,7 @@ use crate::device::Device;
 use crate::encoder::{BATCH, EncodeError};
 use crate::image::Preprocess;
 use crate::method::parts::Extractor;
-use crate::method::{Features, Hash, LinearHash, MethodError};
+use crate::method::{Codebooks, Features, Hash, HashError, LinearHash, MethodError, Quantizer};
 use crate::model::{self, Card};
 use crate::task::Task;
 use crate::trunk::{Refine, Stem, Trunk, weights};
@@ -122,6 +122,7 @@ pub fn learn(
     watcher: &mut dyn Watcher,
 ) -> Result<Learned, TrainError> {
     let begun = Instant::now();
+    plan.check_bits(plan.bits)?;
     model::check_writable(out)?;
     if dataset.classes.len() < 2 {
         return Err(MethodError::Classes(dataset.classes.len()).into());
@@ -183,7 +184,7 @@ pub fn learn(
     };
     let hash = match refitted {
         Some(hash) => Hash::from(hash),
-        None => hash_of(&net.linear, device)?.into(),
+        None => trained_hash(plan, hash_of(&net.linear, device)?, run.codebooks())?,
     };
     let figures = [("images_shown", run.at.shown as f64), ("outer", length.outer as f64)];
     let card = Card {
@@ -196,6 +197,7 @@ pub fn learn(
         saliency: plan.saliency(),
         original: plan.keeps_original(),
         anchors: None,
+        codebooks: hash.codebooks().map(Codebooks::count),
         preprocess: prepared.preprocess.clone(),
         classes: dataset.classes.clone(),
         data: data_card(dataset, &kept),
@@ -346,6 +348,22 @@ pub(super) fn run_key(plan: &LearnPlan, data: &blake3::Hash) -> String {
          {minutes:?}"
     );
     blake3::hash(text.as_bytes()).to_hex().to_string()
+}
+
+/// The hash of a finished network: its linear layer, with the method's codebooks if it has
+/// some.
+fn trained_hash(
+    plan: &LearnPlan,
+    linear: LinearHash,
+    codebooks: Option<&Codebooks>,
+) -> Result<Hash, TrainError> {
+    let hash = match (plan.method, codebooks) {
+        (_, Some(codebooks)) => Quantizer::new(linear, codebooks.clone()).map(Hash::from),
+        // Values that no words could be found for.
+        (LearnMethod::Dtq(_), None) => Err(HashError::NotFinite),
+        (_, None) => Ok(linear.into()),
+    };
+    Ok(hash.map_err(model::ModelError::from)?)
 }
 
 /// The linear layer as a hash.

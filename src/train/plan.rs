@@ -8,12 +8,14 @@ use std::sync::Arc;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
+use super::TrainError;
 use super::draw::{Purpose, generator};
 use crate::image::Limits;
 use crate::method::asymmetric::{Asymmetric, Groups, LearnedCodes};
+use crate::method::codebooks::WORD_BITS;
 use crate::method::learner::Learner;
 use crate::method::saliency::Level;
-use crate::method::{csq, dpsh, dsah, exchnet, hashnet, orthohash, plume};
+use crate::method::{csq, dpsh, dsah, dtq, exchnet, hashnet, orthohash, plume};
 use crate::trunk::TrunkKind;
 
 /// A method that trains a network, with its options.
@@ -27,6 +29,8 @@ pub enum LearnMethod {
     Dpsh(dpsh::Options),
     /// Balanced pairs and a tanh that grows steeper.
     HashNet(hashnet::Options),
+    /// Triplets, and words that add up to an image's values.
+    Dtq(dtq::Options),
     /// A centre for every class.
     Csq(csq::Options),
     /// The cosine to a fixed code for every class.
@@ -45,6 +49,7 @@ impl LearnMethod {
             Self::ExchNet(_) => "exchnet",
             Self::Dpsh(_) => "dpsh",
             Self::HashNet(_) => "hashnet",
+            Self::Dtq(_) => "dtq",
             Self::Csq(_) => "csq",
             Self::OrthoHash(_) => "orthohash",
             Self::Dsah(_) => "dsah",
@@ -234,6 +239,20 @@ impl LearnPlan {
         }
     }
 
+    /// Makes sure that the method can make codes of so many bits.
+    ///
+    /// # Errors
+    /// [`TrainError::Bits`].
+    pub fn check_bits(&self, bits: usize) -> Result<(), TrainError> {
+        match self.method {
+            LearnMethod::Dtq(_) if !bits.is_multiple_of(WORD_BITS) => {
+                let (method, multiple) = (self.method.name(), WORD_BITS);
+                Err(TrainError::Bits { method, multiple, bits })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What the network's saliency is applied to, for methods that have it. Images that are
     /// not kept can only be weighed where the whole network is trained.
     pub(super) fn saliency(&self) -> Option<Level> {
@@ -265,6 +284,7 @@ impl LearnPlan {
             LearnMethod::ExchNet(_) => self.asymmetric(groups, 0.0),
             LearnMethod::Dpsh(options) => Box::new(dpsh::Dpsh::new(groups, options)),
             LearnMethod::HashNet(options) => Box::new(hashnet::HashNet::new(groups, options)),
+            LearnMethod::Dtq(options) => Box::new(dtq::Dtq::new(groups, bits, seed, options)),
             LearnMethod::Csq(options) => Box::new(csq::Csq::new(groups, bits, seed, options)),
             LearnMethod::OrthoHash(options) => {
                 Box::new(orthohash::OrthoHash::new(groups, bits, seed, options))
@@ -354,6 +374,16 @@ mod tests {
         assert_eq!(short.images(), 234_000);
         assert_eq!(paper.length(3, Some(10)).sample, 3);
         assert_eq!(quick.length(0, None).sample, 1);
+    }
+
+    #[test]
+    fn words_need_whole_codebooks() {
+        let plan = |method| LearnPlan::new(Recipe::Quick, method, Trained::Head, "".into());
+        let dtq = plan(LearnMethod::Dtq(Default::default()));
+        assert!(dtq.check_bits(4).is_ok() && dtq.check_bits(48).is_ok());
+        let error = dtq.check_bits(30).unwrap_err().to_string();
+        assert!(error.contains("multiple of 4, not 30"), "{error}");
+        assert!(plan(LearnMethod::Adsh).check_bits(30).is_ok());
     }
 
     #[test]

@@ -28,9 +28,9 @@ use super::{TrainError, exchange};
 use crate::code::BinaryCodes;
 use crate::device::Device;
 use crate::encoder::EncodeError;
-use crate::method::HashError;
 use crate::method::asymmetric::Groups;
 use crate::method::learner::{Batches, Learner, Moment};
+use crate::method::{Codebooks, HashError};
 use crate::model::ModelError;
 use crate::task::Task;
 
@@ -251,6 +251,11 @@ impl<'a> Run<'a> {
         let codes = BinaryCodes::from_signs(self.plan.bits, codes.signs());
         let codes = codes.map_err(|error| ModelError::from(HashError::from(error)))?;
         Ok(Some((0..codes.len()).map(|row| codes.hex(row)).collect()))
+    }
+
+    /// The codebooks that codes are words of, if the method has them.
+    pub fn codebooks(&self) -> Option<&Codebooks> {
+        self.learner.codebooks()
     }
 
     fn save(&self, net: &Net, path: &Path, key: &str) -> Result<(), TrainError> {

@@ -142,6 +142,7 @@ pub(super) fn fit_features(
         saliency: None,
         original: false,
         anchors: hash.anchors(),
+        codebooks: None,
         preprocess,
         classes,
         data: data_card(dataset, &split.kept),

@@ -65,6 +65,7 @@ pub fn time_training(
     device: &Device,
     warm_up: usize,
 ) -> Result<StepTimes, TrainError> {
+    plan.check_bits(plan.bits)?;
     let folder = tempfile::tempdir().map_err(TrainError::Temporary)?;
     let images = plan.batch * plan.accumulate;
     let data = folder.path().join("images");

@@ -133,6 +133,11 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     lengths.sort_unstable();
     lengths.dedup();
     let seeds: Vec<u64> = (1..=args.seeds as u64).collect();
+    for (entry, bits) in entries.iter().flat_map(|e| lengths.iter().map(move |b| (e, *b))) {
+        if let Contender::Network(plan) = &entry.contender {
+            plan.check_bits(bits)?;
+        }
+    }
     let runs = args.out.as_deref().map(Runs::open).transpose()?;
     let device = context.device()?;
     let mut comparison =
