@@ -227,9 +227,9 @@ pub struct Network {
     #[arg(long, default_value_t = 1.0, value_name = "W")]
     likeness: f32,
     /// plume: how far covariances within classes are shrunk, above 0 and up to 1, when the hash
-    /// is fitted: less for known kinds, more for others
-    #[arg(long, default_value_t = plume::Options::default().shrinkage, value_name = "SHARE")]
-    shrinkage: f64,
+    /// is fitted: less for known kinds, more for others [default: 0.7; with --train head 0.3]
+    #[arg(long, value_name = "SHARE")]
+    shrinkage: Option<f64>,
     /// dsah: what saliency is applied to [default: feature; image with --train full]
     #[arg(long)]
     saliency: Option<SaliencyLevel>,

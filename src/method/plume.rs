@@ -35,8 +35,8 @@ pub struct Options {
     /// Weight of the likeness of codes and features.
     pub likeness: f32,
     /// How far covariances within classes are shrunk towards equal variances, γ of
-    /// [`lda::fit`].
-    pub shrinkage: f64,
+    /// [`lda::fit`]; none for 0.7, or 0.3 where the network is not trained.
+    pub shrinkage: Option<f64>,
     /// The ridge of the regression of centres, in mean variances of a feature.
     pub ridge: f64,
 }
@@ -44,7 +44,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let centres = orthohash::Options::default();
-        Self { centres, likeness: 1.0, shrinkage: 0.8, ridge: 1.0 }
+        Self { centres, likeness: 1.0, shrinkage: None, ridge: 1.0 }
     }
 }
 
@@ -55,14 +55,22 @@ pub struct Plume {
     bits: usize,
     seed: u64,
     options: Options,
+    shrinkage: f64,
     centres: OrthoHash,
 }
 
 impl Plume {
-    /// For training images in groups.
-    pub fn new(groups: Arc<Groups>, bits: usize, seed: u64, options: Options) -> Self {
+    /// For training images in groups, of which a network learns, or, `frozen`, only the hash.
+    pub fn new(
+        groups: Arc<Groups>,
+        bits: usize,
+        seed: u64,
+        frozen: bool,
+        options: Options,
+    ) -> Self {
         let centres = OrthoHash::new(groups.clone(), bits, seed, options.centres);
-        Self { groups, bits, seed, options, centres }
+        let shrinkage = options.shrinkage.unwrap_or(if frozen { 0.3 } else { 0.7 });
+        Self { groups, bits, seed, options, shrinkage, centres }
     }
 
     /// The ridge regression of class centres on the features:
@@ -116,7 +124,7 @@ impl Learner for Plume {
     ) -> Result<Option<LinearHash>, MethodError> {
         let directions = self.groups.classes().len().saturating_sub(1);
         let hash = match 2 * self.bits >= directions {
-            true => lda::fit(features, labels, self.bits, self.options.shrinkage, self.seed)?,
+            true => lda::fit(features, labels, self.bits, self.shrinkage, self.seed)?,
             false => self.regression(features)?,
         };
         Ok(Some(hash))
@@ -139,7 +147,7 @@ mod tests {
         // give otherwise is held to plain loops in `orthohash.rs`.
         let centres = orthohash::Options { scale: 0.0, margin: 0.0 };
         let options = Options { likeness: 2.0, centres, ..Options::default() };
-        let plume = Plume::new(groups, 6, 3, options);
+        let plume = Plume::new(groups, 6, 3, false, options);
         let centred = |rows: &Rows| -> Rows {
             let mean = |k: usize| rows.iter().map(|row| row[k]).sum::<f64>() / rows.len() as f64;
             rows.iter().map(|row| (0..row.len()).map(|k| row[k] - mean(k)).collect()).collect()
@@ -167,7 +175,7 @@ mod tests {
         let features = Features { dim, values: &values };
         let groups = Arc::new(Groups::new(&labels));
         for bits in [5, 8, 16] {
-            let plume = Plume::new(groups.clone(), bits, 1, Options::default());
+            let plume = Plume::new(groups.clone(), bits, 1, false, Options::default());
             let hash = plume.refit(features, &labels).unwrap().unwrap();
             let codes = hash.encode(&features).unwrap();
             let distance = |a: usize, b: usize| {

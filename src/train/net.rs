@@ -141,11 +141,11 @@ impl Net {
         }
         let hashing = step == Step::Hashing;
         let alpha = match hashing {
-            true => saliency.clone().freeze().forward(e.clone()).detach(),
+            true => standing_still(saliency).forward(e.clone()).detach(),
             false => saliency.forward(e.clone()),
         };
         laps.end(Lap::Attention)?;
-        let frozen = |stem: &Stem| if hashing { stem.clone() } else { stem.clone().freeze() };
+        let frozen = |stem: &Stem| if hashing { stem.clone() } else { standing_still(stem) };
         let attended = match (saliency.level(), &self.stem) {
             (Level::Image, Some(stem)) => {
                 frozen(stem).forward(salient(input.values.clone(), alpha.clone()))
@@ -158,7 +158,7 @@ impl Net {
         let both = Tensor::cat(vec![attended, e], 0);
         let (refine, linear) = match hashing {
             true => (self.refine.clone(), self.linear.clone()),
-            false => (self.refine.clone().freeze(), self.linear.clone().freeze()),
+            false => (standing_still(&self.refine), self.linear.clone().freeze()),
         };
         let features = pool(refine.forward(both));
         laps.end(Lap::Refine)?;
@@ -172,6 +172,15 @@ impl Net {
             twice: Some(Twice { whole: rows(&values, batch), saliency }),
         })
     }
+}
+
+/// A module as it is, for a step that does not train it.
+///
+/// A norm that is used as it is looks at running statistics without what the last step
+/// left for the next; the validation copy takes that up first, as a checkpoint does.
+fn standing_still<M: Module>(module: &M) -> M {
+    drop(module.valid());
+    module.clone().freeze()
 }
 
 /// What the network makes of a pass of images.

@@ -290,7 +290,10 @@ impl LearnPlan {
                 Box::new(orthohash::OrthoHash::new(groups, bits, seed, options))
             }
             LearnMethod::Dsah(options) => Box::new(dsah::Dsah::new(groups, options)),
-            LearnMethod::Plume(options) => Box::new(plume::Plume::new(groups, bits, seed, options)),
+            LearnMethod::Plume(options) => {
+                let frozen = self.trained == Trained::Head;
+                Box::new(plume::Plume::new(groups, bits, seed, frozen, options))
+            }
         }
     }
 
