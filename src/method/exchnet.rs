@@ -34,8 +34,8 @@ pub struct Options {
     /// The scale of the last norm of the attention at first, around 1 less it.
     ///
     /// 1, a norm's usual start, hides half of each image from every part: the pretrained
-    /// weights behind it see maps they do not know, and unlearn. Maps close to 1 keep them
-    /// in use, while parts still differ enough to grow apart.
+    /// weights behind it see maps they do not know. Maps close to 1 keep them in use, while
+    /// parts still differ enough to grow apart.
     pub attention_gain: f32,
     /// Weight of the spatial diversity.
     pub spatial_weight: f32,
