@@ -12,7 +12,9 @@ A file may leave the trunk out and name the shipped one by its hash: so does the
 model, which ships inside the program.
 */
 
-use std::collections::{BTreeMap, HashMap};
+mod card;
+
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -21,20 +23,20 @@ use burn::module::{Module, Param};
 use burn::prelude::*;
 use burn::tensor::{DType, TensorData};
 use burn_store::{FloatCastAdapter, ModuleSnapshot, SafetensorsStore};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+
+pub use card::{Card, DataCard};
 
 use crate::code::BinaryCodes;
 use crate::device::Device as BarbuleDevice;
 use crate::encoder::{EncodeError, Encoder};
 use crate::explain::Attention;
 use crate::file;
-use crate::image::Preprocess;
 use crate::method::codebooks::{WORD_BITS, WORDS};
 use crate::method::parts::Extractor;
-use crate::method::saliency::Level;
 use crate::method::{Codebooks, Features, Hash, HashError, KernelHash, LinearHash, Quantizer};
+use crate::trunk::Trunk;
 use crate::trunk::weights::{self, fill_whole, half_precision};
-use crate::trunk::{Trunk, TrunkKind};
 
 /// Version of most model files.
 pub const FORMAT: u32 = 1;
@@ -106,98 +108,6 @@ pub enum ModelError {
     /// The device failed.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-}
-
-/// What a model was trained on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DataCard {
-    /// Name of the data set's folder.
-    pub name: String,
-    /// Its layout.
-    pub layout: String,
-    /// Images trained on.
-    pub images: usize,
-    /// BLAKE3 of their names in order, so that another training set is told apart.
-    #[serde(default)]
-    pub files: String,
-    /// Names of classes that were kept out of training.
-    #[serde(default)]
-    pub held_out: Vec<String>,
-    /// Seed of the split, where the data set has none of its own.
-    pub split_seed: Option<u64>,
-}
-
-/// What a model says about itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Card {
-    /// Version of the file's format: [`format_of`] the hash.
-    pub format: u32,
-    /// Version of the program that wrote it.
-    pub program: String,
-    /// The method, as on the command line.
-    pub method: String,
-    /// Bits per code.
-    pub bits: usize,
-    /// The trunk.
-    pub trunk: TrunkKind,
-    /// Parts that the network attends to; 0 for pooled features alone.
-    #[serde(default)]
-    pub parts: usize,
-    /// What the network's saliency is applied to, where only what is salient is hashed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub saliency: Option<Level>,
-    /// Whether the hash sees the features of the pretrained layers beside those of the trained
-    /// ones.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub original: bool,
-    /// Anchors of the kernel between features and hash; none for a linear hash.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub anchors: Option<usize>,
-    /// Codebooks that codes are words of: one for each 4 bits. None where codes are signs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub codebooks: Option<usize>,
-    /// How images are prepared.
-    pub preprocess: Preprocess,
-    /// Names of the classes trained on; empty for methods that need none.
-    pub classes: Vec<String>,
-    /// The training data.
-    pub data: DataCard,
-    /// Seed of every draw.
-    pub seed: u64,
-    /// Figures of the training, by name.
-    pub figures: BTreeMap<String, f64>,
-    /// Licence of the weights.
-    pub licence: String,
-    /// BLAKE3 of the shipped trunk, where the file holds the hash alone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shared_trunk: Option<String>,
-    /// The learned codes of the training images in order, as hexadecimal; none for
-    /// methods that learn only a network.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub learned: Option<String>,
-}
-
-impl Card {
-    /// Length of the features that the hash sees.
-    pub fn features(&self) -> usize {
-        self.trunk.pooled() * (1 + self.parts + usize::from(self.original))
-    }
-
-    /// Whether the network has attention maps.
-    pub fn attends(&self) -> bool {
-        self.parts > 0 || self.saliency.is_some()
-    }
-
-    /// The learned codes of the training images, if there are any and they are whole.
-    pub fn learned_codes(&self) -> Option<BinaryCodes> {
-        let digits = self.bits.div_ceil(8) * 2;
-        let mut codes = BinaryCodes::new(self.bits).ok()?;
-        for code in self.learned.as_ref()?.as_bytes().chunks(digits) {
-            let code = std::str::from_utf8(code).ok()?;
-            codes.extend(&BinaryCodes::from_hex(self.bits, code).ok()?).ok()?;
-        }
-        (codes.len() == self.data.images).then_some(codes)
-    }
 }
 
 /// The hash as a module, so that it is stored like the trunk.
@@ -585,6 +495,7 @@ mod tests {
     use super::*;
     use crate::device::DeviceChoice;
     use crate::method::parts::Parts;
+    use crate::trunk::TrunkKind;
 
     fn device() -> BarbuleDevice {
         BarbuleDevice::open(DeviceChoice::Cpu, None).unwrap()
