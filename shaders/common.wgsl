@@ -14,7 +14,8 @@ struct Pass {
     k: u32,              // hits wanted, at most the database's size
     queries: u32,        // queries in this batch
     filtered: u32,       // whether `allowed` says which codes count
-    stride: u32,         // histogram: every how manieth code is looked at
+    stride: u32,         // guess: every how manieth code of the sample is looked at
+    apart: u32,          // guess: from the id of one sampled code to that of the next
     room: u32,           // candidates for which a query has room
 }
 

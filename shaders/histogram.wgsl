@@ -1,5 +1,4 @@
-// How many codes of a segment lie at each distance from each query; with a stride above 1
-// only every so manieth code is looked at.
+// How many codes of a segment lie at each distance from each query.
 //
 // Bindings: 0-2 as in common.wgsl; 3 histograms [query][level], added to.
 // Reads a code once per query (4·WORDS bytes, and a bit where codes are filtered); writes `levels` counters per
@@ -24,7 +23,7 @@ fn main(
     workgroupBarrier();
     if block < pass_.segment_blocks {
         for (var i = 0u; i < PER_THREAD; i++) {
-            let code = ((block * PER_THREAD + i) * THREADS + thread) * pass_.stride;
+            let code = (block * PER_THREAD + i) * THREADS + thread;
             if code < pass_.codes {
                 let distance = counted_distance(code, query);
                 if distance < pass_.levels {

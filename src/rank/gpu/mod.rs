@@ -3,7 +3,7 @@ Ranking on a graphics adapter: the codes stay on the device, distances are never
 written out, and only the hits come back.
 
 Two paths, both exact. The quick one guesses from a sample how near the k nearest are
-(`histogram`, `cut`), sifts all codes once for those within that bound (`sift`), and takes
+(`guess`), sifts all codes once for those within that bound (`sift`), and takes
 the k nearest of what is left (`finish`). Where the guess fails (too few within the bound,
 or more than there is room for, as with many equal codes) and for large k, the sure one
 counts first: `histogram` counts the codes at each distance, `cut` finds where the top k
@@ -35,7 +35,10 @@ const TABLE: u64 = 64 << 20;
 /// The most queries in one batch.
 const BATCH: usize = 1024;
 /// Codes that are looked at for a first guess.
-const SAMPLE: usize = 4096;
+const SAMPLE: usize = 1 << 14;
+/// How many of them may have to be within the bound: half of the invocations of `guess`, which
+/// counts one of each.
+const MOST_WITHIN: usize = 128;
 /// The most candidates for which a query has room; more hits than this are left to the sure path.
 const ROOM: usize = 1 << 16;
 
@@ -46,14 +49,15 @@ const CUT: Source = ("cut", include_str!("../../../shaders/cut.wgsl"));
 const COUNT: Source = ("count", include_str!("../../../shaders/count.wgsl"));
 const SCAN: Source = ("scan", include_str!("../../../shaders/scan.wgsl"));
 const COLLECT: Source = ("collect", include_str!("../../../shaders/collect.wgsl"));
+const GUESS: Source = ("guess", include_str!("../../../shaders/guess.wgsl"));
 const SIFT: Source = ("sift", include_str!("../../../shaders/sift.wgsl"));
 const FINISH: Source = ("finish", include_str!("../../../shaders/finish.wgsl"));
 const TALLY: Source = ("tally", include_str!("../../../shaders/tally.wgsl"));
 const SUM: Source = ("sum", include_str!("../../../shaders/sum.wgsl"));
 
 /// All kernels.
-pub(super) const KERNELS: [Source; 9] =
-    [HISTOGRAM, CUT, COUNT, SCAN, COLLECT, SIFT, FINISH, TALLY, SUM];
+pub(super) const KERNELS: [Source; 10] =
+    [HISTOGRAM, CUT, COUNT, SCAN, COLLECT, GUESS, SIFT, FINISH, TALLY, SUM];
 
 /// What may be used of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,11 +87,21 @@ struct Segment {
 pub(super) struct GpuRanker {
     gpu: Arc<Gpu>,
     segments: Vec<Segment>,
+    sample: Sample,
     /// Locked while a batch runs: batches of several threads take turns.
     tables: Mutex<Tables>,
     words: usize,
     len: usize,
     limit: u64,
+}
+
+/// Some of the codes of all segments.
+#[derive(Debug)]
+struct Sample {
+    codes: wgpu::Buffer,
+    len: usize,
+    /// From the id of one to that of the next.
+    apart: usize,
 }
 
 /// One batch of queries.
@@ -101,7 +115,7 @@ struct Batch<'a> {
 
 /// The first guess of the quick path.
 struct Guess {
-    /// Every how manieth code is looked at.
+    /// Every how manieth code of the sample is looked at.
     stride: usize,
     /// The bound is the distance of this nearest of them.
     rank: usize,
@@ -110,19 +124,41 @@ struct Guess {
 }
 
 impl Guess {
-    /// For the `k` nearest of `len` codes; `None` when there would be too many candidates.
-    fn new(k: usize, len: usize) -> Option<Self> {
-        let stride = (len / SAMPLE).max(1);
-        // How many of the k nearest are among the sample: so many on average, Poisson
-        // distributed. Four deviations and four more make too few of them a rare thing.
-        let expected = k as f64 / stride as f64;
-        let rank = match stride {
-            1 => k,
-            _ => (expected + 4.0 * expected.sqrt() + 4.0).ceil() as usize,
-        };
-        let room = (4 * rank * stride).max(1024).next_power_of_two();
-        (room <= ROOM).then_some(Self { stride, rank, room })
+    /// For the `k` nearest, from a sample of codes so far `apart`; `None` when there would be
+    /// too many candidates.
+    fn new(k: usize, apart: usize) -> Option<Self> {
+        let mut stride = 1;
+        loop {
+            let rank = match stride * apart {
+                1 => k,
+                every => rarely_reached(k as f64 / every as f64),
+            };
+            let room = (4 * rank * stride * apart).max(1024).next_power_of_two();
+            if room > ROOM {
+                return None;
+            }
+            if rank <= MOST_WITHIN {
+                return Some(Self { stride, rank, room });
+            }
+            stride *= 2;
+        }
     }
+}
+
+/// The least number that a Poisson variable of this mean reaches less than once in 100,000
+/// times: of the k nearest, so many at most are in the sample.
+fn rarely_reached(mean: f64) -> usize {
+    // More than four deviations; e^-mean is still far from the least float.
+    if mean > 100.0 {
+        return (mean + 4.5 * mean.sqrt() + 2.0).ceil() as usize;
+    }
+    let (mut number, mut here, mut reached) = (0, (-mean).exp(), 1.0);
+    while reached >= 1e-5 {
+        reached -= here;
+        number += 1;
+        here *= mean / number as f64;
+    }
+    number
 }
 
 impl GpuRanker {
@@ -155,7 +191,12 @@ impl GpuRanker {
             }
         }
         let len = segments.iter().map(|segment| segment.len).sum();
-        Ok(Self { gpu, segments, tables: Mutex::default(), words, len, limit })
+        let apart = usize::max(len / SAMPLE, 1);
+        let sampled: Vec<usize> = (0..len).step_by(apart).collect();
+        let contents = narrow(&codes.select(&sampled), 0, sampled.len(), words);
+        let sample = guarded(&gpu, || storage(&gpu, "sample", &contents))?;
+        let sample = Sample { codes: sample, len: sampled.len(), apart };
+        Ok(Self { gpu, segments, sample, tables: Mutex::default(), words, len, limit })
     }
 
     /// Codes on the device: the first so many of the database.
@@ -185,7 +226,7 @@ impl GpuRanker {
     ) -> Result<Option<Vec<Vec<Hit>>>, RankError> {
         let levels = want.radius as usize + 1;
         let filter = want.allowed.map_or(0, |allowed| allowed.len() as u64);
-        let mut guess = Guess::new(want.k, self.len)
+        let mut guess = Guess::new(want.k, self.sample.apart)
             .filter(|guess| (SIXTEEN * guess.room * 8) as u64 <= self.limit);
         let mut per_query = self.per_query(want.k, levels, guess.as_ref());
         if per_query.max(filter) > self.limit {
@@ -239,7 +280,6 @@ impl GpuRanker {
             k: batch.k as u32,
             queries: batch.count as u32,
             filtered: u32::from(batch.allowed.is_some()),
-            stride: 1,
             ..Pass::default()
         }
     }
@@ -263,30 +303,28 @@ impl GpuRanker {
             let queries = storage(gpu, "queries", batch.queries);
             let sixteens = uniform(gpu, &sixteens(batch.queries, self.words));
             let mut table = |name, bytes: usize| tables.get(gpu, name, bytes as u64);
-            let histograms = table("histograms", count * levels * 4);
             let bounds = table("bounds", count * 16);
             let found = table("found", count * 4);
             let candidates = table("candidates", count * guess.room * 8);
             let hits = table("hits", count * k * 8);
             let cuts = table("cuts", count * 16);
-            let [histogram, cut, finish] = [HISTOGRAM, CUT, FINISH].map(|of| self.kernel(of));
+            let [guesser, finish] = [GUESS, FINISH].map(|of| self.kernel(of));
             let shape = self.shape(count);
             let sift = Kernel::get(gpu, SIFT, self.words, shape);
             let pass = Pass { room: guess.room as u32, ..self.pass(batch) };
             let allowed = batch.allowed.unwrap_or(&queries);
             let mut commands = Commands::new(gpu);
-            commands.clear(&histograms);
             commands.clear(&found);
-            for segment in &self.segments {
-                let pass = Self::of_segment(segment, &pass);
-                let pass = Pass { stride: guess.stride as u32, ..pass };
-                let bound = [(1, &segment.codes), (2, &queries), (3, &histograms), (7, allowed)];
-                let groups = segment.len.div_ceil(guess.stride).div_ceil(BLOCK);
-                commands.run(&histogram, &pass, &bound, [groups, count]);
-            }
-            let bound = [(3, &histograms), (4, &bounds)];
-            let rank = Pass { k: guess.rank as u32, ..pass };
-            commands.run(&cut, &rank, &bound, [count.div_ceil(64), 1]);
+            let Sample { codes, len, apart } = &self.sample;
+            let sampled = Pass {
+                codes: *len as u32,
+                apart: *apart as u32,
+                stride: guess.stride as u32,
+                k: guess.rank as u32,
+                ..pass
+            };
+            let bound = [(1, codes), (2, &queries), (3, &bounds), (7, allowed)];
+            commands.run(&guesser, &sampled, &bound, [count, 1]);
             for segment in &self.segments {
                 let pass = Self::of_segment(segment, &pass);
                 let bound = [

@@ -32,6 +32,7 @@ pub struct Pass {
     pub queries: u32,
     pub filtered: u32,
     pub stride: u32,
+    pub apart: u32,
     pub room: u32,
 }
 
