@@ -59,7 +59,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let path = folder.join("flowers.db");
     let mut index = Index::open_or_create(&path, model.bits(), model.fingerprint())?;
-    let options = UpdateOptions { labels: Labels::Folder, limits: plan.limits };
+    let options =
+        UpdateOptions { labels: Labels::Folder, limits: plan.limits, ..UpdateOptions::default() };
     update(&mut index, &model, &[photos.join("train")], &options, &task)?;
     println!("indexed {} images in {}", index.len()?, path.display());
 

@@ -1,10 +1,75 @@
 /*!
-Where a model looks: its attention maps laid over the image.
+Where a model looks: its attention maps laid over the image, and which of them made two codes
+agree.
 
-Knows maps and pixels only; a [`crate::model::Model`] gives the maps.
+Knows maps, pixels and codes only; a [`crate::model::Model`] gives them.
 */
 
 use image::{Rgb, RgbImage};
+
+use crate::method::LinearHash;
+
+/// Why two images have codes that are near, or far.
+#[derive(Debug, Clone)]
+pub struct Pair {
+    /// Where the model looks in the one.
+    pub first: Attention,
+    /// And in the other.
+    pub second: Attention,
+    /// Hamming distance of the codes, in bits.
+    pub distance: u32,
+    /// Bits per code.
+    pub bits: usize,
+    /// What each part contributes, in their order; behind them the image as a whole. Empty for a
+    /// model that looks at one thing only.
+    pub shares: Vec<Share>,
+}
+
+/// What a part contributes to two codes. A code is the sign of a sum over the parts, so that
+/// each can be left out, or taken alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// How many bits would differ if this part were all that there is.
+    pub alone: u32,
+    /// How many would differ without it: more than the codes' distance where it made them
+    /// agree, fewer where it kept them apart.
+    pub without: u32,
+}
+
+impl Pair {
+    /// Both images with all overlays, one row above the other.
+    pub fn sheet(&self) -> RgbImage {
+        let (first, second) = (self.first.all(), self.second.all());
+        let width = first.width().max(second.width());
+        let height = first.height() + 4 + second.height();
+        let mut sheet = RgbImage::from_pixel(width, height, Rgb([255; 3]));
+        image::imageops::replace(&mut sheet, &first, 0, 0);
+        image::imageops::replace(&mut sheet, &second, 0, i64::from(first.height() + 4));
+        sheet
+    }
+}
+
+/// What each of `parts` equal ranges of two images' features contributes to their codes.
+pub fn shares(hash: &LinearHash, [a, b]: [&[f32]; 2], parts: usize) -> Vec<Share> {
+    let each = hash.dim() / parts.max(1);
+    let of = |row: &[f32]| -> Vec<Vec<f32>> {
+        (0..parts).map(|part| hash.share(row, part * each..(part + 1) * each)).collect()
+    };
+    let (of_a, of_b) = (of(a), of(b));
+    let differ = |a: &dyn Fn(usize) -> f32, b: &dyn Fn(usize) -> f32| {
+        (0..hash.bits()).filter(|bit| (a(*bit) >= 0.0) != (b(*bit) >= 0.0)).count() as u32
+    };
+    let without = |of: &[Vec<f32>], part: usize, bit: usize| -> f32 {
+        let others = (0..parts).filter(|other| *other != part);
+        hash.bias()[bit] + others.map(|other| of[other][bit]).sum::<f32>()
+    };
+    (0..parts)
+        .map(|part| Share {
+            alone: differ(&|bit| of_a[part][bit], &|bit| of_b[part][bit]),
+            without: differ(&|bit| without(&of_a, part, bit), &|bit| without(&of_b, part, bit)),
+        })
+        .collect()
+}
 
 /// Attention maps of one image, and the part of the image that they cover.
 #[derive(Debug, Clone)]
@@ -116,6 +181,16 @@ mod tests {
             assert!(attention.overlay(flat).pixels().all(|p| p[0] < 100));
         }
         assert_eq!(attention.all().dimensions(), (4 * 44 - 4, 40));
+    }
+
+    #[test]
+    fn a_part_that_agrees_is_missed_and_one_that_does_not_is_not() {
+        // Two parts of one feature each, two bits. The first part sets both bits alike in both
+        // images, the second pulls the second bit apart, but is too weak.
+        let hash = LinearHash::new(vec![0.0; 2], vec![1.0, 1.0, 0.0, 0.1]).unwrap();
+        let shares = shares(&hash, [&[1.0, 1.0], &[1.0, -1.0]], 2);
+        assert_eq!(shares[0], Share { alone: 0, without: 1 });
+        assert_eq!(shares[1], Share { alone: 1, without: 0 });
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub use card::{Card, DataCard};
 use crate::code::BinaryCodes;
 use crate::device::Device as BarbuleDevice;
 use crate::encoder::{EncodeError, Encoder};
-use crate::explain::Attention;
+use crate::explain::{Attention, Pair, shares};
 use crate::file;
 use crate::method::codebooks::{WORD_BITS, WORDS};
 use crate::method::parts::Extractor;
@@ -337,8 +337,39 @@ impl Model {
     /// # Errors
     /// When the model has no parts or the device fails.
     pub fn attention(&self, picture: &RgbImage) -> Result<Attention, ModelError> {
+        let input = self.encoder.preprocess().apply(picture);
+        self.attention_of(picture, input)
+    }
+
+    /// Why the codes of two images are near, or far: where the network looks in each, and what
+    /// each part contributes.
+    ///
+    /// # Errors
+    /// As [`Model::attention`], and when codes are no signs.
+    pub fn explain(&self, first: &RgbImage, second: &RgbImage) -> Result<Pair, ModelError> {
+        self.check_hamming()?;
+        let inputs = [first, second].map(|picture| self.encoder.preprocess().apply(picture));
+        let features = self.encoder.features(inputs.concat())?;
+        let codes = self.codes(&features)?;
+        let (a, b) = features.split_at(features.len() / 2);
+        // Only parts share a code out between them, by a hash that is linear.
+        let shares = match (&self.hash, self.card.parts) {
+            (Hash::Linear(hash), parts @ 1..) => shares(hash, [a, b], parts + 1),
+            _ => Vec::new(),
+        };
+        let [one, other] = inputs;
+        Ok(Pair {
+            first: self.attention_of(first, one)?,
+            second: self.attention_of(second, other)?,
+            distance: BinaryCodes::distance(codes.row(0), codes.row(1)),
+            bits: self.bits(),
+            shares,
+        })
+    }
+
+    fn attention_of(&self, picture: &RgbImage, input: Vec<f32>) -> Result<Attention, ModelError> {
         let preprocess = self.encoder.preprocess();
-        let values = self.encoder.attention(preprocess.apply(picture))?;
+        let values = self.encoder.attention(input)?;
         let values = values.ok_or_else(|| ModelError::NoParts(self.card.method.clone()))?;
         let size = preprocess.size();
         let side = size.div_ceil(16) as usize;

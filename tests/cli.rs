@@ -311,10 +311,13 @@ fn an_index_is_kept_up_to_date_and_searched() {
     };
     assert_eq!(distances(&by_code), distances(&all));
 
-    // Another image needs the model.
+    // Another image needs the model: it is found where it was, or named.
     env.write("new.png", png(1, 9));
+    assert_eq!(search("new.png", &["-k", "3"])["results"].as_array().unwrap().len(), 3);
+    fs::rename(env.path(&model), env.path("away")).unwrap();
     let said = env.fails(&["search", "new.png", "--index", "birds.db"]);
     assert!(said.contains("new.png is not indexed") && said.contains("--model"), "{said}");
+    fs::rename(env.path("away"), env.path(&model)).unwrap();
     let answer = search("new.png", &["--model", &model, "-k", "3"]);
     assert!(answer["results"].as_array().unwrap().iter().all(|hit| hit["same"] == false));
     assert!(names(&answer)[0].starts_with("class-1/"), "{answer}");

@@ -106,6 +106,11 @@ impl Context {
         Ok(Model::general(device)?)
     }
 
+    /// Whether Ctrl-C was pressed.
+    pub fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
     /// The choice and the adapter as they were given.
     pub fn choice(&self) -> (DeviceChoice, Option<&str>) {
         (self.device, self.adapter.as_deref())

@@ -2,94 +2,256 @@
 `barbule index`: brings an index up to date with folders of images.
 */
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueHint;
-use serde_json::json;
+use notify_debouncer_mini::{new_debouncer, notify::RecursiveMode};
+use serde_json::{Value, json};
 
 use super::Context;
-use super::context::default_index;
-use crate::index::{Index, Labels, UpdateOptions, update};
-use crate::task::Task;
+use super::query::index_path;
+use crate::index::{Index, Labels, ScanOptions, Update, UpdateOptions, update};
+use crate::model::Model;
+use crate::task::{Stopped, Task};
+
+/// How long a watched folder has to be quiet before it is looked at.
+const QUIET: Duration = Duration::from_secs(2);
+/// How often it is looked at whether Ctrl-C was pressed.
+const GLANCE: Duration = Duration::from_millis(200);
 
 /// Add the images of folders to an index, or bring it up to date
 ///
-/// Only new and changed files are encoded. Every batch is written at once: stopping
-/// loses at most one, and the next run goes on.
+/// Only new and changed files are read, and only new pictures are encoded: moved, renamed and
+/// copied ones are known by their content. Images whose files are gone are taken out. Every
+/// batch is written at once: stopping loses at most one, and the next run goes on.
+///
+/// Without a folder, all folders that the index was made from are looked at again. What is left
+/// out (--exclude, --hidden, --follow-links) is kept for each folder.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule index ~/Pictures\n         \
+                  barbule index\n         \
+                  barbule index ~/Pictures --exclude 'raw' --exclude '*.png' --watch\n         \
                   barbule index ~/birds --model birds.safetensors --index birds.db")]
 pub struct Args {
     /// The folders; sub-folders are included, hidden ones are not
-    #[arg(required = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     folders: Vec<PathBuf>,
     /// The index file [default: barbule.db in the platform's data folder]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     index: Option<PathBuf>,
-    /// The model file [default: the built-in general model]
+    /// The model file [default: the one that made the index; for a new one the built-in
+    /// general model]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     model: Option<PathBuf>,
     /// Labels: `folder` for the name of each image's folder, or a file of PATH,LABEL lines
     #[arg(long, value_name = "folder|FILE.csv")]
     labels: Option<String>,
+    /// Leave out what is called so: a pattern such as '*.png' or 'raw'; one with a slash is
+    /// compared with the path below DIR. May be given several times; '' forgets earlier ones
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+    /// Look at hidden files and folders too
+    #[arg(long)]
+    hidden: bool,
+    /// Follow links to folders
+    #[arg(long)]
+    follow_links: bool,
+    /// Keep the features of each image (2.5 KB) for `search --rerank`
+    #[arg(long)]
+    keep_features: bool,
+    /// Go on: look at the folders whenever something in them changes, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
     /// Fail (exit status 1) if any image could not be used
     #[arg(long)]
     strict: bool,
 }
 
+impl Args {
+    fn options(&self, context: &Context) -> Result<UpdateOptions> {
+        let labels = match self.labels.as_deref() {
+            None => Labels::None,
+            Some("folder") => Labels::Folder,
+            Some(file) => Labels::read(file.as_ref())?,
+        };
+        let said = !self.exclude.is_empty() || self.hidden || self.follow_links;
+        let exclude = self.exclude.iter().filter(|pattern| !pattern.is_empty()).cloned().collect();
+        let scan = ScanOptions { exclude, hidden: self.hidden, follow_links: self.follow_links };
+        Ok(UpdateOptions {
+            labels,
+            limits: context.limits,
+            scan: said.then_some(scan),
+            keep_features: self.keep_features,
+        })
+    }
+}
+
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
-    let begun = Instant::now();
-    let path = match &args.index {
-        Some(path) => path.clone(),
-        None => default_index()?,
-    };
-    let labels = match args.labels.as_deref() {
-        None => Labels::None,
-        Some("folder") => Labels::Folder,
-        Some(file) => Labels::read(file.as_ref())?,
-    };
+    let path = index_path(args.index.as_deref())?;
+    let options = args.options(context)?;
     if let Some(wrong) = args.folders.iter().find(|folder| !folder.is_dir()) {
         bail!("{} is not a folder; name the folders that hold your images", wrong.display());
     }
-    let model = context.model(args.model.as_deref(), &context.device()?)?;
+    if args.folders.is_empty() && !path.exists() {
+        bail!(
+            "there is no index at {} yet; name the folders that hold your images",
+            path.display()
+        );
+    }
+    let model = model(context, args, &path)?;
     if let Some(folder) = path.parent().filter(|_| args.index.is_none()) {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
     let mut index = Index::open_or_create(&path, model.bits(), model.fingerprint())?;
-    let options = UpdateOptions { labels, limits: context.limits };
-    let work = |task: &Task<'_>| update(&mut index, &model, &args.folders, &options, task);
+    if let Some(file) = &args.model {
+        index.set_model_file(file)?;
+    }
+    let skipped = once(context, args, &options, &mut index, &model, &args.folders)?;
+    if args.watch {
+        watch(context, args, &options, &mut index, &model)?;
+    } else if args.strict && skipped > 0 {
+        bail!("{skipped} images were skipped (--strict)");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The model that is named, or the one that made the index.
+fn model(context: &Context, args: &Args, path: &Path) -> Result<Model> {
+    let device = context.device()?;
+    if args.model.is_some() || !path.exists() {
+        return context.model(args.model.as_deref(), &device);
+    }
+    // A file that is no index is told so when it is opened for writing.
+    let made_with = Index::open(path).ok().and_then(|index| {
+        let built_in = index.model() == Model::general_fingerprint();
+        index.model_file().ok().flatten().filter(|file| !built_in && file.exists())
+    });
+    context.model(made_with.as_deref(), &device)
+}
+
+/// One update, and what it did; how many images could not be used.
+fn once(
+    context: &Context,
+    args: &Args,
+    options: &UpdateOptions,
+    index: &mut Index,
+    model: &Model,
+    folders: &[PathBuf],
+) -> Result<usize> {
+    let begun = Instant::now();
+    let work = |task: &Task<'_>| update(index, model, folders, options, task);
     let report = context.with_progress("indexing", work)?;
     for skipped in &report.skipped {
         context.warn(format_args!("skipped: {}", skipped.reason));
     }
+    for folder in &report.absent {
+        context.warn(format_args!(
+            "nothing is in {} any more, so what is indexed of it stays; `barbule forget {}` takes it out",
+            folder.display(),
+            folder.display()
+        ));
+    }
     let (images, seconds) = (index.len()?, begun.elapsed().as_secs_f64());
-    let skipped = report.skipped.len();
     if context.json {
-        let list = report
-            .skipped
-            .iter()
-            .map(|s| json!({ "path": s.path.display().to_string(), "reason": s.reason }));
-        context.print_json(&json!({
-            "index": path.display().to_string(), "bits": model.bits(), "images": images,
-            "found": report.found, "added": report.added, "copied": report.copied,
-            "changed": report.changed, "unchanged": report.unchanged,
-            "skipped": list.collect::<Vec<_>>(), "seconds": seconds,
-        }))?;
+        let document = document(&report, index, images, seconds);
+        match args.watch {
+            // One line each, since there will be more.
+            true => context.print(document)?,
+            false => context.print_json(&document)?,
+        }
     } else {
         context.print(format_args!(
-            "{}: {images} images ({} added, {} changed, {} unchanged, {skipped} skipped) in {seconds:.1} s",
-            path.display(), report.added, report.changed, report.unchanged,
+            "{}: {images} images ({}) in {seconds:.1} s",
+            index.path().display(),
+            in_words(&report),
         ))?;
     }
-    if report.found == 0 {
-        context.warn("no image was found: JPEG, PNG and WebP files are looked for");
+    if report.found == 0 && report.absent.is_empty() {
+        context.warn("no image was found: JPEG, PNG, WebP, GIF, BMP and TIFF files are looked for");
     }
-    if args.strict && skipped > 0 {
-        bail!("{skipped} images were skipped (--strict)");
+    Ok(report.skipped.len() + report.skipped_before)
+}
+
+fn document(report: &Update, index: &Index, images: usize, seconds: f64) -> Value {
+    let list = report
+        .skipped
+        .iter()
+        .map(|s| json!({ "path": s.path.display().to_string(), "reason": s.reason }));
+    let absent = report.absent.iter().map(|folder| folder.display().to_string());
+    json!({
+        "index": index.path().display().to_string(), "bits": index.bits(), "images": images,
+        "found": report.found, "added": report.added, "copied": report.copied,
+        "changed": report.changed, "moved": report.moved, "unchanged": report.unchanged,
+        "removed": report.removed, "skipped": list.collect::<Vec<_>>(),
+        "skipped_before": report.skipped_before, "absent": absent.collect::<Vec<_>>(),
+        "seconds": seconds,
+    })
+}
+
+/// What changed, in words; what is 0 and rarely otherwise is left out.
+fn in_words(report: &Update) -> String {
+    let Update { added, changed, moved, unchanged, removed, .. } = report;
+    let mut parts = vec![format!("{added} added"), format!("{changed} changed")];
+    parts.extend((*moved > 0).then(|| format!("{moved} moved")));
+    parts.push(format!("{unchanged} unchanged"));
+    parts.extend((*removed > 0).then(|| format!("{removed} removed")));
+    parts.push(format!("{} skipped", report.skipped.len() + report.skipped_before));
+    parts.join(", ")
+}
+
+/// Updates whenever something changes, until Ctrl-C.
+fn watch(
+    context: &Context,
+    args: &Args,
+    options: &UpdateOptions,
+    index: &mut Index,
+    model: &Model,
+) -> Result<()> {
+    let folders = match args.folders.is_empty() {
+        false => args.folders.clone(),
+        true => index.roots()?.into_iter().map(|root| PathBuf::from(root.path)).collect(),
+    };
+    let (sender, receiver) = channel();
+    let mut debouncer =
+        new_debouncer(QUIET, sender).context("cannot watch folders on this system")?;
+    for folder in folders.iter().filter(|folder| folder.is_dir()) {
+        let watched = debouncer.watcher().watch(folder, RecursiveMode::Recursive);
+        watched.with_context(|| format!("cannot watch {}", folder.display()))?;
     }
-    Ok(ExitCode::SUCCESS)
+    context.say("watching for changes; Ctrl-C ends it");
+    let own = index.path().canonicalize().unwrap_or_else(|_| index.path().to_owned());
+    while !context.stopped() {
+        let events = match receiver.recv_timeout(GLANCE) {
+            Ok(Ok(events)) => events,
+            Ok(Err(error)) => {
+                context.warn(format_args!("watching: {error}"));
+                continue;
+            }
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => bail!("watching ended; start it again"),
+        };
+        // An index inside a watched folder changes with every update.
+        let beside = |path: &Path| path.to_string_lossy().starts_with(&*own.to_string_lossy());
+        if events.iter().all(|event| beside(&event.path)) {
+            continue;
+        }
+        match once(context, args, options, index, model, &args.folders) {
+            Ok(_) => {}
+            Err(error) if error.downcast_ref::<crate::index::IndexError>().is_some_and(stopped) => {
+                break;
+            }
+            // A folder that is gone for a moment is no reason to stop.
+            Err(error) => context.warn(format_args!("{error:#}")),
+        }
+    }
+    Ok(())
+}
+
+fn stopped(error: &crate::index::IndexError) -> bool {
+    matches!(error, crate::index::IndexError::Stopped(Stopped))
 }

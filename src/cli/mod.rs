@@ -13,12 +13,19 @@ mod context;
 mod data;
 mod demo;
 mod doctor;
+mod duplicates;
 mod encode;
 mod eval;
 mod explain;
+mod forget;
+mod gallery;
 mod index;
+mod label;
+mod prune;
+mod query;
 mod search;
 pub mod shaders;
+mod status;
 mod train;
 mod weights;
 
@@ -56,7 +63,12 @@ enum Command {
     Encode(encode::Args),
     Explain(explain::Args),
     Index(index::Args),
-    Search(search::Args),
+    Status(status::Args),
+    Prune(prune::Args),
+    Forget(forget::Args),
+    Search(Box<search::Args>),
+    Duplicates(duplicates::Args),
+    Label(label::Args),
     Data(data::Args),
     Aviary(aviary::Args),
     Bench(bench::Args),
@@ -80,6 +92,11 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Encode(args) => encode::run(&context, &args),
         Command::Explain(args) => explain::run(&context, &args),
         Command::Index(args) => index::run(&context, &args),
+        Command::Status(args) => status::run(&context, &args),
+        Command::Prune(args) => prune::run(&context, &args),
+        Command::Forget(args) => forget::run(&context, &args),
+        Command::Duplicates(args) => duplicates::run(&context, &args),
+        Command::Label(args) => label::run(&context, &args),
         Command::Search(args) => search::run(&context, &args),
         Command::Data(args) => data::run(&context, &args),
         Command::Aviary(args) => aviary::run(&context, &args),

@@ -2,191 +2,317 @@
 `barbule search`: the indexed images nearest to an image or a code.
 */
 
+use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueHint;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
-use super::Context;
-use super::context::default_index;
+use super::query::{FileQuery, FilterArgs, IndexArgs, Queries, index_path};
+use super::{Context, gallery};
 use crate::code::BinaryCodes;
-use crate::device::Device;
 use crate::image;
-use crate::index::{Found, Index, Searcher};
-use crate::model::Model;
+use crate::index::{Filter, Found, Index, Query, Rerank, Searcher};
 
 /// Find the indexed images that are most alike
 ///
 /// Hits come in the order of their Hamming distance; those at the same distance in
 /// the order in which they were indexed. An image that is itself indexed comes first.
+///
+/// The exit status is 0 even if nothing was found.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule search cat.jpg -k 10\n         \
-                        barbule search bird.jpg --model birds.safetensors --index birds.db\n         \
+                        barbule search bird.jpg --under ~/Pictures/2024 --html found.html\n         \
+                        barbule search front.jpg side.jpg --together --rerank 200\n         \
+                        barbule search cat.jpg --radius 40 --paths0 | xargs -0 cp -t cats/\n         \
                         barbule search --code 0f3a5577c2d1 --index birds.db")]
 pub struct Args {
-    /// The images to look for; each is a query of its own
+    /// The images to look for, indexed or not; each is a query of its own. A `-` reads paths
+    /// from stdin, one a line
     #[arg(required_unless_present = "code", value_name = "IMAGE", value_hint = ValueHint::FilePath)]
     images: Vec<PathBuf>,
     /// A code to look for, as `barbule encode` prints it
     #[arg(long, value_name = "HEX", conflicts_with = "images")]
     code: Option<String>,
+    /// Look for what is near to all the images: ranked by the sum of the distances
+    #[arg(long)]
+    together: bool,
     /// How many hits
     #[arg(short, default_value_t = 10, value_name = "K")]
     k: usize,
-    /// The index file [default: barbule.db in the platform's data folder]
+    /// Only hits up to this distance, in bits; with --together, of the mean distance
+    #[arg(long, value_name = "R")]
+    radius: Option<u32>,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// Put the N nearest into the order of their features' cosine, which is finer than that of
+    /// the codes; needs an index made with --keep-features
+    #[arg(long, value_name = "N")]
+    rerank: Option<usize>,
+    #[command(flatten)]
+    index: IndexArgs,
+    /// Print paths alone, each ended by a zero byte, for `xargs -0`
+    #[arg(long, conflicts_with = "json")]
+    paths0: bool,
+    /// Write a page with pictures of the hits, complete in itself
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    index: Option<PathBuf>,
-    /// The model that the index was made with; needed only for images that are not indexed
-    /// [default: the built-in general model]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    model: Option<PathBuf>,
+    html: Option<PathBuf>,
+    /// Show the hits in the terminal (kitty, iTerm2 and sixel pictures, else coloured blocks)
+    #[arg(long, conflicts_with_all = ["json", "paths0"])]
+    preview: bool,
+    /// Say how long opening, encoding and ranking took
+    #[arg(long)]
+    timings: bool,
 }
 
 /// The published fields of `search --json`.
 #[derive(Debug, Serialize)]
-struct Answer {
-    query: String,
-    index: String,
-    bits: usize,
-    results: Vec<Result_>,
+pub struct Answer {
+    pub query: String,
+    pub index: String,
+    pub bits: usize,
+    pub results: Vec<Hit>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds: Option<Seconds>,
 }
 
+/// A result of `search --json`.
 #[derive(Debug, Serialize)]
-struct Result_ {
-    rank: usize,
-    path: String,
-    distance: u32,
-    id: i64,
-    label: Option<String>,
-    same: bool,
+pub struct Hit {
+    pub rank: usize,
+    pub path: String,
+    pub distance: u32,
+    pub id: i64,
+    pub label: Option<String>,
+    pub same: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub similarity: Option<f32>,
 }
 
-impl From<Found> for Result_ {
+/// Where the time of a run went.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Seconds {
+    /// Reading the index and bringing its codes to the device.
+    opening: f64,
+    /// Making codes of the images, opening the model included.
+    encoding: f64,
+    /// Searching, and looking up what was found.
+    ranking: f64,
+}
+
+impl From<Found> for Hit {
     fn from(found: Found) -> Self {
-        let Found { rank, path, distance, id, label, same } = found;
-        Self { rank, path, distance, id, label, same }
+        let Found { rank, path, distance, id, label, same, similarity } = found;
+        Self { rank, path, distance, id, label, same, similarity }
     }
-}
-
-/// What is looked for: its name, its code, and the content that is the same image.
-struct Query {
-    name: String,
-    code: BinaryCodes,
-    content: Option<blake3::Hash>,
 }
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
-    let path = match &args.index {
-        Some(path) => path.clone(),
-        None => default_index()?,
-    };
+    ensure!(args.rerank != Some(0), "--rerank 0 compares nothing; leave it out");
+    let begun = Instant::now();
+    let path = index_path(args.index.index.as_deref())?;
     let index = Index::open(&path)?;
     let device = context.device()?;
-    let mut model = OpenOnce { context, device: &device, index: &index, args, model: None };
-    if args.model.is_some() {
-        model.get()?;
+    if args.rerank.is_some() && !index.keeps_features()? {
+        bail!(
+            "{} keeps no features to compare; run `barbule index --keep-features` once",
+            path.display()
+        );
     }
-    let queries = match &args.code {
-        Some(code) => {
-            let name = code.clone();
-            vec![Query { name, code: BinaryCodes::from_hex(index.bits(), code)?, content: None }]
+    let opened = begun.elapsed();
+    let named = args.index.model.as_deref();
+    let mut queries = Queries::new(context, &device, &index, named, args.rerank.is_some())?;
+    let asked = match &args.code {
+        Some(_) if args.rerank.is_some() => {
+            bail!("--rerank compares features, which a code has none of; search by an image")
         }
-        None => args
-            .images
-            .iter()
-            .map(|image| query(context, &index, &mut model, image))
-            .collect::<Result<_>>()?,
+        Some(code) => {
+            let code = BinaryCodes::from_hex(index.bits(), code)
+                .with_context(|| format!("--code {code}"))?;
+            let name = args.code.clone().unwrap_or_default();
+            vec![FileQuery { name, code, content: None, features: None }]
+        }
+        None => {
+            let files = files(&args.images)?;
+            files.iter().map(|file| queries.of_file(file)).collect::<Result<_>>()?
+        }
     };
+    let encoded = begun.elapsed();
     let searcher = Searcher::new(&index, &device)?;
+    let loaded = begun.elapsed();
     if searcher.is_empty() {
         context.warn(format_args!("{} holds no images", path.display()));
     }
+    let filter = args.filter.filter()?;
+    let groups: Vec<&[FileQuery]> = match args.together {
+        true => vec![&asked],
+        false => asked.chunks(1).collect(),
+    };
     let mut answers = Vec::new();
-    for query in queries {
-        let found = searcher.search(&index, &query.code, query.content.as_ref(), args.k)?;
-        let results = found.into_iter().map(Result_::from).collect();
-        let index = path.display().to_string();
-        answers.push(Answer { query: query.name, index, bits: query.code.bits(), results });
+    for group in groups {
+        let results = find(&index, &searcher, group, args, &filter)?;
+        let names: Vec<&str> = group.iter().map(|query| query.name.as_str()).collect();
+        let (query, index) = (names.join(" + "), path.display().to_string());
+        answers.push(Answer { query, index, bits: searcher_bits(group), results, seconds: None });
     }
+    let ranked = begun.elapsed();
     if let Some(reason) = searcher.failure() {
         context.warn(format_args!("searched on the CPU instead: {reason}"));
     }
-    match (context.json, answers.as_slice()) {
-        (true, [answer]) => context.print_json(answer)?,
-        (true, answers) => context.print_json(&answers)?,
-        (false, answers) => {
-            for answer in answers {
-                if answers.len() > 1 {
-                    context.print(format_args!("{}", answer.query))?;
-                }
-                context.print(table(answer))?;
-            }
-        }
+    if args.timings {
+        let seconds = Seconds {
+            opening: (opened + (loaded - encoded)).as_secs_f64(),
+            encoding: (encoded - opened).as_secs_f64(),
+            ranking: (ranked - loaded).as_secs_f64(),
+        };
+        answers.iter_mut().for_each(|answer| answer.seconds = Some(seconds));
+        let Seconds { opening, encoding, ranking } = seconds;
+        context.say(format_args!(
+            "opening {:.1} ms, encoding {:.1} ms, ranking {:.1} ms",
+            opening * 1e3,
+            encoding * 1e3,
+            ranking * 1e3
+        ));
     }
+    if let Some(file) = &args.html {
+        let page = gallery::render(&answers, &context.limits)?;
+        std::fs::write(file, page).with_context(|| format!("cannot write {}", file.display()))?;
+        context.say(format_args!("the page is {}", file.display()));
+    }
+    show(context, args, &answers)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The model, opened when it is first needed: an indexed image needs none.
-struct OpenOnce<'a> {
-    context: &'a Context,
-    device: &'a Device,
-    index: &'a Index,
-    args: &'a Args,
-    model: Option<Model>,
+fn searcher_bits(group: &[FileQuery]) -> usize {
+    group.first().map_or(0, |query| query.code.bits())
 }
 
-impl OpenOnce<'_> {
-    /// Whether it is a model that only the user can name.
-    fn unnamed(&self) -> bool {
-        self.args.model.is_none() && self.index.model() != Model::general_fingerprint()
+/// The images that are named; `-` stands for those on stdin.
+fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for file in named {
+        if file != Path::new("-") {
+            files.push(file.clone());
+            continue;
+        }
+        for line in std::io::stdin().lock().lines() {
+            let line = line.context("cannot read the paths on stdin")?;
+            // A file manager's clipboard has them as addresses and in quotes.
+            let line = line.trim().trim_matches(['"', '\'']);
+            let line = line.strip_prefix("file://").unwrap_or(line);
+            files.extend((!line.is_empty()).then(|| PathBuf::from(line)));
+        }
     }
+    ensure!(!files.is_empty(), "no path came on stdin; write one a line");
+    Ok(files)
+}
 
-    fn get(&mut self) -> Result<&Model> {
-        let model = match self.model.take() {
-            Some(model) => model,
-            None => {
-                let file = self.args.model.as_deref();
-                let model = self.context.model(file, self.device)?;
-                self.index.same_model(model.bits(), model.fingerprint())?;
-                model
-            }
+/// What is found for one image, or for several together.
+fn find(
+    index: &Index,
+    searcher: &Searcher,
+    group: &[FileQuery],
+    args: &Args,
+    filter: &Filter,
+) -> Result<Vec<Hit>> {
+    let mut codes = BinaryCodes::new(index.bits())?;
+    let mut contents = Vec::new();
+    let mut features: Vec<f32> = Vec::new();
+    for query in group {
+        codes.extend(&query.code)?;
+        contents.extend(query.content);
+        if let Some(own) = &query.features {
+            features.resize(own.len(), 0.0);
+            features.iter_mut().zip(own).for_each(|(sum, x)| *sum += x);
+        }
+    }
+    let rerank = args.rerank.map(|candidates| Rerank { candidates, features: &features });
+    let query = Query {
+        codes: &codes,
+        contents: &contents,
+        k: args.k,
+        radius: args.radius,
+        filter,
+        rerank,
+    };
+    Ok(searcher.find(index, &query)?.into_iter().map(Hit::from).collect())
+}
+
+fn show(context: &Context, args: &Args, answers: &[Answer]) -> Result<()> {
+    if context.json {
+        return match answers {
+            [answer] => context.print_json(answer),
+            answers => context.print_json(&answers),
         };
-        Ok(self.model.insert(model))
     }
+    if args.paths0 {
+        let mut out = std::io::stdout().lock();
+        for hit in answers.iter().flat_map(|answer| &answer.results) {
+            out.write_all(hit.path.as_bytes())?;
+            out.write_all(&[0])?;
+        }
+        return Ok(out.flush()?);
+    }
+    for answer in answers {
+        if answers.len() > 1 {
+            context.print(&answer.query)?;
+        }
+        match args.preview {
+            true => preview(context, answer)?,
+            false => context.print(table(answer))?,
+        }
+    }
+    Ok(())
 }
 
-/// The code of an image: the stored one if its content is indexed.
-fn query(context: &Context, index: &Index, model: &mut OpenOnce<'_>, path: &Path) -> Result<Query> {
-    let name = path.display().to_string();
-    let bytes = image::read(path)?;
-    let content = blake3::hash(&bytes);
-    if let Some(id) = index.with_content(&content)?.first() {
-        return Ok(Query { name, code: index.code(*id)?, content: Some(content) });
+/// Each hit as a picture in the terminal.
+fn preview(context: &Context, answer: &Answer) -> Result<()> {
+    let config = viuer::Config {
+        absolute_offset: false,
+        width: Some(40),
+        // What is written to a file is read by no terminal.
+        use_kitty: std::io::stdout().is_terminal(),
+        use_iterm: std::io::stdout().is_terminal(),
+        use_sixel: std::io::stdout().is_terminal(),
+        ..viuer::Config::default()
+    };
+    for hit in &answer.results {
+        context.print(format_args!("{}. {}, {} bits", hit.rank, hit.path, hit.distance))?;
+        match image::open(Path::new(&hit.path), &context.limits) {
+            Ok(picture) => {
+                let picture = ::image::DynamicImage::ImageRgb8(picture).thumbnail(640, 640);
+                viuer::print(&picture, &config).context("cannot show a picture here")?;
+            }
+            Err(error) => context.warn(error),
+        }
     }
-    if model.unnamed() {
-        bail!(
-            "{name} is not indexed, so its code has to be computed: name the model of this index with --model"
-        );
-    }
-    let decoded = image::decode(&bytes, &context.limits).with_context(|| name.clone())?;
-    let model = model.get()?;
-    Ok(Query { name, code: model.encode(&decoded)?, content: None })
+    Ok(())
 }
 
 fn table(answer: &Answer) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["rank", "distance", "label", "path"]);
+    let compared = answer.results.iter().any(|hit| hit.similarity.is_some());
+    let mut header = vec!["rank", "distance", "label", "path"];
+    if compared {
+        header.insert(2, "cosine");
+    }
+    table.set_header(header);
     for hit in &answer.results {
         let path =
             if hit.same { format!("{} (the same image)", hit.path) } else { hit.path.clone() };
         let label = hit.label.clone().unwrap_or_default();
-        table.add_row([hit.rank.to_string(), hit.distance.to_string(), label, path]);
+        let mut row = vec![hit.rank.to_string(), hit.distance.to_string(), label, path];
+        if compared {
+            row.insert(2, hit.similarity.map_or(String::new(), |cosine| format!("{cosine:.3}")));
+        }
+        table.add_row(row);
     }
-    for column in table.column_iter_mut().take(2) {
+    for column in table.column_iter_mut().take(if compared { 3 } else { 2 }) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table

@@ -109,7 +109,7 @@ static FOLDER: Facts = Facts {
     classes: None,
     images: None,
     files: &[
-        place("CLASS/IMAGE", "the images of each class (JPEG, PNG or WebP), or:"),
+        place("CLASS/IMAGE", "the images of each class (JPEG, PNG, WebP, GIF, BMP or TIFF), or:"),
         place("train/CLASS/IMAGE", "those to learn from"),
         place("val/CLASS/IMAGE", "those to make choices on; may be left out"),
         place("test/CLASS/IMAGE", "the queries"),

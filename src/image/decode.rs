@@ -1,5 +1,5 @@
 /*!
-Decoding: the bytes of a JPEG, PNG or WebP file as upright 8-bit RGB.
+Decoding: the bytes of a JPEG, PNG, WebP, GIF, BMP or TIFF file as upright 8-bit RGB.
 */
 
 use std::io::{Cursor, ErrorKind};
@@ -17,7 +17,7 @@ pub enum DecodeError {
     #[error("the file is empty; copy or download it again")]
     Empty,
     /// The content is of no format that is read.
-    #[error("not a JPEG, PNG or WebP image{}; convert it to one of these or leave it out", found.map(|f| format!(" but {f}")).unwrap_or_default())]
+    #[error("not a JPEG, PNG, WebP, GIF, BMP or TIFF image{}; convert it to one of these or leave it out", found.map(|f| format!(" but {f}")).unwrap_or_default())]
     Format {
         /// The format that it seems to be instead, if it is a known one.
         found: Option<&'static str>,
@@ -63,17 +63,22 @@ pub enum DecodeError {
     },
 }
 
-/// Decodes a JPEG, PNG or WebP image, told by its content, into 8-bit RGB.
+/// Decodes a JPEG, PNG, WebP, GIF, BMP or TIFF image, told by its content, into 8-bit RGB; with
+/// the feature `heic` also HEIC and AVIF.
 ///
 /// The EXIF orientation is applied. Grey and palette images become RGB, 16 bits become
 /// 8, transparency is laid over white, CMYK and YCCK are taken as Adobe writes them
 /// (inverted, which is how all known programs write them) and converted without a
-/// colour profile. Of an animation, the first frame is taken.
+/// colour profile. Of an animation the first frame is taken, of several pages the first.
 ///
 /// # Errors
 /// When the content is of another format, has no pixels or more than `limits` allow, is
 /// cut off, or is damaged so far that the decoder notices.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, DecodeError> {
+    #[cfg(feature = "heic")]
+    if super::heic::is_heic(bytes) {
+        return super::heic::decode(bytes, limits);
+    }
     let format = recognise(bytes)?;
     // The decoders are other people's code and read files of unknown origin: a mistake in
     // one of them must cost one image, not a run over a hundred thousand.
@@ -89,12 +94,14 @@ fn recognise(bytes: &[u8]) -> Result<ImageFormat, DecodeError> {
         return Err(DecodeError::Empty);
     }
     let found = match ::image::guess_format(bytes) {
-        Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP)) => {
-            return Ok(format);
-        }
-        Ok(ImageFormat::Gif) => Some("GIF"),
-        Ok(ImageFormat::Tiff) => Some("TIFF or a camera's raw format"),
-        Ok(ImageFormat::Bmp) => Some("BMP"),
+        Ok(
+            format @ (ImageFormat::Jpeg
+            | ImageFormat::Png
+            | ImageFormat::WebP
+            | ImageFormat::Gif
+            | ImageFormat::Bmp
+            | ImageFormat::Tiff),
+        ) => return Ok(format),
         // The ISO container of phones' photos; the brand behind it says HEIF or AVIF.
         _ if bytes.get(4..8) == Some(b"ftyp") => Some("HEIC, AVIF or a video"),
         _ => None,
@@ -131,7 +138,7 @@ fn memory(limits: &Limits) -> ::image::Limits {
     memory
 }
 
-fn check_size((width, height): (u32, u32), limits: &Limits) -> Result<(), DecodeError> {
+pub(super) fn check_size((width, height): (u32, u32), limits: &Limits) -> Result<(), DecodeError> {
     if width == 0 || height == 0 {
         return Err(DecodeError::NoPixels { width, height });
     }
@@ -172,6 +179,9 @@ fn name(format: ImageFormat) -> &'static str {
     match format {
         ImageFormat::Jpeg => "JPEG",
         ImageFormat::Png => "PNG",
+        ImageFormat::Gif => "GIF",
+        ImageFormat::Bmp => "BMP",
+        ImageFormat::Tiff => "TIFF",
         _ => "WebP",
     }
 }
@@ -299,11 +309,50 @@ mod tests {
     fn other_content_is_named() {
         assert_eq!(refused(b""), DecodeError::Empty);
         let said = |bytes: &[u8]| refused(bytes).to_string();
-        assert!(said(b"Dear Sir or Madam").starts_with("not a JPEG, PNG or WebP image; "));
-        assert!(said(b"GIF89a\x01\0\x01\0").contains("image but GIF;"));
+        assert!(
+            said(b"Dear Sir or Madam")
+                .starts_with("not a JPEG, PNG, WebP, GIF, BMP or TIFF image; ")
+        );
+        assert!(said(b"GIF89a\x01\0\x01\0").contains("GIF image is cut off"));
+        #[cfg(not(feature = "heic"))]
         assert!(said(b"\0\0\0\x18ftypheic\0\0\0\0").contains("but HEIC, AVIF or a video;"));
         assert!(said(b"\xff\xd8\xff").contains("JPEG image is cut off"));
         assert!(said(b"\x89PNG\r\n\x1a\n").contains("PNG image is cut off"));
+    }
+
+    #[test]
+    fn gif_bmp_and_tiff_are_read_and_noticed_when_cut() {
+        let picture = RgbImage::from_fn(24, 16, |x, _| Rgb(if x < 12 { RED } else { BLUE }));
+        let formats = [ImageFormat::Gif, ImageFormat::Bmp, ImageFormat::Tiff];
+        for format in formats {
+            let mut bytes = Vec::new();
+            picture.write_to(&mut Cursor::new(&mut bytes), format).unwrap();
+            let back = read(&bytes);
+            assert_eq!(back.dimensions(), (24, 16), "{format:?}");
+            for (x, wanted) in [(3, RED), (20, BLUE)] {
+                let near =
+                    back.get_pixel(x, 8).0.iter().zip(wanted).all(|(a, b)| a.abs_diff(b) < 8);
+                assert!(near, "{format:?} at {x}: {:?}", back.get_pixel(x, 8));
+            }
+            let error = refused(&bytes[..bytes.len() / 2]).to_string();
+            assert!(error.contains(name(format)), "{format:?}: {error}");
+            let small = decode(&bytes, &Limits { max_pixels: 24 * 16 - 1 }).unwrap_err();
+            assert!(matches!(small, DecodeError::TooManyPixels { .. }), "{format:?}: {small}");
+        }
+    }
+
+    #[test]
+    fn of_an_animation_the_first_frame_is_taken() {
+        let mut bytes = Vec::new();
+        {
+            let mut encoder = ::image::codecs::gif::GifEncoder::new(&mut bytes);
+            for colour in [GREEN, RED] {
+                let frame =
+                    RgbaImage::from_pixel(8, 8, Rgba([colour[0], colour[1], colour[2], 255]));
+                encoder.encode_frame(::image::Frame::new(frame)).unwrap();
+            }
+        }
+        assert!(read(&bytes).get_pixel(4, 4)[1] > 150);
     }
 
     #[test]

@@ -8,6 +8,8 @@ module does not know about labels, models or devices.
 
 mod container;
 mod decode;
+#[cfg(feature = "heic")]
+mod heic;
 mod preprocess;
 
 use std::fs::{self, File};
@@ -20,7 +22,12 @@ pub use decode::{DecodeError, decode};
 pub use preprocess::{Filter, MAX_SIZE, Preprocess, PreprocessError};
 
 /// The file extensions that a folder walk takes for images, in lower case.
-pub const IMAGE_EXTENSIONS: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
+#[cfg(not(feature = "heic"))]
+pub const IMAGE_EXTENSIONS: &[&str] = &["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
+/// The file extensions that a folder walk takes for images, in lower case.
+#[cfg(feature = "heic")]
+pub const IMAGE_EXTENSIONS: &[&str] =
+    &["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif"];
 
 /// The largest image file that is read, in bytes (2 GiB).
 pub const MAX_FILE_BYTES: u64 = 2 << 30;
@@ -125,7 +132,7 @@ mod tests {
         for name in ["a.jpg", "b.JPEG", "c.Png", "d/e.webp", "f.tar.JPG"] {
             assert!(is_image_path(Path::new(name)), "{name}");
         }
-        for name in ["a.gif", "jpg", ".jpg", "b.jpg.txt", "c.", ""] {
+        for name in ["a.heic", "jpg", ".jpg", "b.jpg.txt", "c.", ""] {
             assert!(!is_image_path(Path::new(name)), "{name}");
         }
     }
@@ -144,7 +151,11 @@ mod tests {
         let text = folder.path().join("letter.jpg");
         fs::write(&text, "Dear Sir or Madam,").unwrap();
         assert!(said(&text).contains("letter.jpg: "), "{}", said(&text));
-        assert!(said(&text).contains("not a JPEG, PNG or WebP image"), "{}", said(&text));
+        assert!(
+            said(&text).contains("not a JPEG, PNG, WebP, GIF, BMP or TIFF image"),
+            "{}",
+            said(&text)
+        );
     }
 
     #[test]

@@ -7,25 +7,35 @@ batch of images changes is one transaction. An index belongs to one model, told 
 the fingerprint of the model's file.
 */
 
+mod filter;
+mod groups;
+mod lock;
+mod prepare;
 mod scan;
+mod searcher;
 mod store;
 mod update;
+mod vote;
+mod write;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use crate::code::{BinaryCodes, CodeError};
-use crate::device::Device;
+use crate::code::CodeError;
 use crate::model::ModelError;
-use crate::rank::{Hit, RankError, Ranker};
+use crate::rank::RankError;
 use crate::task::Stopped;
 
-pub use scan::Labels;
-pub use store::{ImageRow, Index};
+pub use filter::Filter;
+pub use groups::{Group, Member};
+pub use scan::{Labels, ScanOptions};
+pub use searcher::{Found, Query, Rerank, Searcher};
+pub use store::{Failure, ImageRow, Index, Root};
 pub use update::{Skipped, Update, UpdateOptions, update};
+pub use vote::{Reach, Vote};
 
-/// Version of the index format that this program writes, and the newest it reads.
-pub const FORMAT: u32 = 1;
+/// Version of the index format that this program writes, and the newest it reads. It reads all
+/// earlier ones, and brings an index up to this when it writes into it.
+pub const FORMAT: u32 = 2;
 
 /// Why an index could not be opened, changed or searched.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +87,39 @@ pub enum IndexError {
         /// What SQLite said.
         error: rusqlite::Error,
     },
+    /// Another process is writing to the index.
+    #[error(
+        "another program{} is writing to {}; wait until it is done, or stop it",
+        process.map(|number| format!(" (process {number})")).unwrap_or_default(),
+        path.display()
+    )]
+    Busy {
+        /// The index.
+        path: PathBuf,
+        /// The other process, if it says.
+        process: Option<u32>,
+    },
+    /// The file that keeps a second writer out could not be made.
+    #[error("cannot write {}: {error}; check the folder, or choose another --index", path.display())]
+    Lock {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// A pattern of what is left out is none.
+    #[error(
+        "{pattern} is no pattern: {reason}; write it as in a shell, such as '*.png' or 'raw/**'"
+    )]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Features are asked for, but none are kept.
+    #[error("{} keeps no features; run `barbule index --keep-features` once", .0.display())]
+    NoFeatures(PathBuf),
     /// A folder to index could not be read.
     #[error("cannot read the folder {}: {reason}", path.display())]
     Folder {
@@ -107,93 +150,12 @@ pub enum IndexError {
     Stopped(#[from] Stopped),
 }
 
-/// An index in memory, ready to be searched.
-#[derive(Debug)]
-pub struct Searcher {
-    ranker: Ranker,
-    /// Image id of each code, ascending.
-    ids: Vec<i64>,
-}
-
-/// One found image.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// From 1.
-    pub rank: usize,
-    /// Where it was when it was indexed.
-    pub path: String,
-    /// Hamming distance, in bits.
-    pub distance: u32,
-    /// Its id in the index.
-    pub id: i64,
-    /// Its label, if it has one.
-    pub label: Option<String>,
-    /// Whether it has the very content of the query.
-    pub same: bool,
-}
-
-impl Searcher {
-    /// Reads all codes of an index and puts them on the device.
-    ///
-    /// # Errors
-    /// When the index is damaged or the device fails.
-    pub fn new(index: &Index, device: &Device) -> Result<Self, IndexError> {
-        let (ids, codes) = index.codes()?;
-        let ranker = Ranker::new(device, Arc::new(codes))?;
-        Ok(Self { ranker, ids })
-    }
-
-    /// For programs that search for long: see [`Ranker::expect_many`].
-    pub fn expect_many(&self) -> bool {
-        self.ranker.expect_many()
-    }
-
-    /// Why searches run on the CPU although a GPU was asked for, if they do.
-    pub fn failure(&self) -> Option<&str> {
-        self.ranker.failure()
-    }
-
-    /// Number of images.
-    pub fn len(&self) -> usize {
-        self.ids.len()
-    }
-
-    /// Whether there is no image.
-    pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
-    }
-
-    /// The `k` nearest images of one code (row `query` of `queries`), in the order of
-    /// (distance, id); images whose content is `content` (a BLAKE3 hash) come first
-    /// and are marked.
-    ///
-    /// # Errors
-    /// When the lengths differ, the index is damaged or the device fails.
-    pub fn search(
-        &self,
-        index: &Index,
-        query: &BinaryCodes,
-        content: Option<&blake3::Hash>,
-        k: usize,
-    ) -> Result<Vec<Found>, IndexError> {
-        let own = content.map(|hash| index.with_content(hash)).transpose()?.unwrap_or_default();
-        let ranked = self.ranker.top_k(query, k)?;
-        let hits = ranked.into_iter().next().unwrap_or_default();
-        let id_of = |hit: &Hit| self.ids.get(hit.id as usize).copied().unwrap_or_default();
-        let hits = hits.iter().map(|hit| (id_of(hit), hit.distance));
-        // A stored code is at distance 0 of itself; others at 0 may have smaller ids.
-        let first = own.iter().map(|id| (*id, 0, true));
-        let rest = hits.filter(|(id, _)| !own.contains(id)).map(|(id, d)| (id, d, false));
-        let mut found = Vec::new();
-        for (rank, (id, distance, same)) in (1..).zip(first.chain(rest)).take(k) {
-            let ImageRow { path, label, .. } = index.image(id)?;
-            found.push(Found { rank, path, distance, id, label, same });
-        }
-        Ok(found)
-    }
-}
-
 /// The path as it is stored and shown: absolute, as far as the system can tell.
 fn stored_path(path: &Path) -> String {
     path.to_string_lossy().into_owned()
+}
+
+/// Whether a stored path is `folder` or lies in it.
+fn is_under(path: &str, folder: &str) -> bool {
+    Path::new(path).starts_with(folder)
 }

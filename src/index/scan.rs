@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use glob::{MatchOptions, Pattern};
 use walkdir::{DirEntry, WalkDir};
 
 use super::store::Stamp;
@@ -66,35 +67,97 @@ impl Labels {
     }
 }
 
+/// What of a folder is looked at. Kept with the folder, so that the next update does the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct ScanOptions {
+    /// What is left out: patterns as in a shell (`*`, `?`, `[ab]`, `**`). One without
+    /// a slash is compared with each name below the folder, any other with the path from there.
+    pub exclude: Vec<String>,
+    /// Whether hidden files and folders (a name that begins with a dot) and those that
+    /// belong to the system are looked at.
+    pub hidden: bool,
+    /// Whether links to folders are followed. Loops are noticed.
+    pub follow_links: bool,
+}
+
+/// Folders that hold no photos of anybody's: bins, thumbnails of file servers, what was found.
+const SYSTEM: [&str; 6] =
+    ["$RECYCLE.BIN", "System Volume Information", "@eaDir", "#recycle", "lost+found", "__MACOSX"];
+
+/// Patterns that are ready to be compared with.
+struct Excluded {
+    names: Vec<Pattern>,
+    paths: Vec<Pattern>,
+}
+
+impl Excluded {
+    fn new(patterns: &[String]) -> Result<Self, IndexError> {
+        let (mut names, mut paths) = (Vec::new(), Vec::new());
+        for pattern in patterns {
+            let failed = |error: glob::PatternError| IndexError::Pattern {
+                pattern: pattern.clone(),
+                reason: error.msg.to_owned(),
+            };
+            let ready = Pattern::new(pattern.trim_matches('/')).map_err(failed)?;
+            let to = if pattern.contains('/') { &mut paths } else { &mut names };
+            to.push(ready);
+        }
+        Ok(Self { names, paths })
+    }
+
+    fn has(&self, entry: &DirEntry, folder: &Path) -> bool {
+        let within = MatchOptions { require_literal_separator: true, ..MatchOptions::default() };
+        let below = entry.path().strip_prefix(folder).unwrap_or(entry.path());
+        let name = entry.file_name().to_string_lossy();
+        self.names.iter().any(|pattern| pattern.matches(&name))
+            || self.paths.iter().any(|pattern| pattern.matches_path_with(below, within))
+    }
+}
+
 /// A file that may be an image.
 pub(super) struct Candidate {
     pub path: PathBuf,
     pub stamp: Stamp,
 }
 
-/// All image files under `folder`, in the order of their paths; hidden files and
-/// folders are passed over, links to folders are not followed.
+/// What was found under a folder.
+#[derive(Default)]
+pub(super) struct Scan {
+    /// In the order of their paths.
+    pub found: Vec<Candidate>,
+    /// What could not be looked at: what lies there may still be there.
+    pub unreadable: Vec<Skipped>,
+}
+
+/// All image files under `folder`.
 ///
 /// # Errors
-/// When `folder` itself cannot be read. Folders below it that cannot be read are
-/// given with their reasons.
-pub(super) fn scan(folder: &Path) -> Result<(Vec<Candidate>, Vec<Skipped>), IndexError> {
+/// When `folder` itself cannot be read, or a pattern is none. Folders below it that cannot be
+/// read are given with their reasons.
+pub(super) fn scan(folder: &Path, options: &ScanOptions) -> Result<Scan, IndexError> {
     let failed = |reason: String| IndexError::Folder { path: folder.to_owned(), reason };
     let meta = std::fs::metadata(folder).map_err(|error| failed(error.to_string()))?;
     if !meta.is_dir() {
         return Err(failed("it is not a folder".to_owned()));
     }
     std::fs::read_dir(folder).map_err(|error| failed(error.to_string()))?;
-    let visible = |entry: &DirEntry| {
-        entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.')
+    let excluded = Excluded::new(&options.exclude)?;
+    let looked_at = |entry: &DirEntry| {
+        let name = entry.file_name();
+        let hidden = name.to_string_lossy().starts_with('.') || SYSTEM.iter().any(|s| name == *s);
+        entry.depth() == 0 || ((options.hidden || !hidden) && !excluded.has(entry, folder))
     };
-    let (mut found, mut unreadable) = (Vec::new(), Vec::new());
-    for entry in WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(visible) {
+    let mut scan = Scan::default();
+    let walk = WalkDir::new(folder).follow_links(options.follow_links).sort_by_file_name();
+    for entry in walk.into_iter().filter_entry(looked_at) {
         let entry = match entry {
             Ok(entry) => entry,
+            // What it leads back to is looked at anyway.
+            Err(error) if error.loop_ancestor().is_some() => continue,
             Err(error) => {
                 let path = error.path().unwrap_or(folder).to_owned();
-                unreadable.push(Skipped { path, reason: error.to_string() });
+                scan.unreadable.push(Skipped { path, reason: error.to_string() });
                 continue;
             }
         };
@@ -107,14 +170,75 @@ pub(super) fn scan(folder: &Path) -> Result<(Vec<Candidate>, Vec<Skipped>), Inde
                 let modified = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
                 let modified = modified.map_or(0, |t| t.as_nanos() as i64);
                 let stamp = Stamp { size: meta.len() as i64, modified };
-                found.push(Candidate { path: entry.into_path(), stamp });
+                scan.found.push(Candidate { path: entry.into_path(), stamp });
             }
             Ok(_) => {}
             Err(error) => {
                 let reason = format!("{}: {error}", entry.path().display());
-                unreadable.push(Skipped { path: entry.into_path(), reason });
+                scan.unreadable.push(Skipped { path: entry.into_path(), reason });
             }
         }
     }
-    Ok((found, unreadable))
+    Ok(scan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path, options: &ScanOptions) -> Vec<String> {
+        let below = |c: Candidate| {
+            c.path.strip_prefix(folder).unwrap().to_str().unwrap().replace('\\', "/")
+        };
+        scan(folder, options).unwrap().found.into_iter().map(below).collect()
+    }
+
+    #[test]
+    fn patterns_hidden_and_system_folders_are_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = [
+            "a.jpg",
+            "b.txt",
+            ".c.jpg",
+            ".d/e.jpg",
+            "@eaDir/f.jpg",
+            "raw/g.jpg",
+            "x/raw/h.png",
+            "x/y/i.jpg",
+        ];
+        for file in files {
+            let path = folder.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        let of = |exclude: &[&str], hidden| {
+            let exclude = exclude.iter().map(|s| s.to_string()).collect();
+            names(folder.path(), &ScanOptions { exclude, hidden, ..Default::default() })
+        };
+        assert_eq!(of(&[], false), ["a.jpg", "raw/g.jpg", "x/raw/h.png", "x/y/i.jpg"]);
+        assert_eq!(of(&["raw"], false), ["a.jpg", "x/y/i.jpg"]);
+        assert_eq!(of(&["/raw"], false), ["a.jpg", "x/raw/h.png", "x/y/i.jpg"]);
+        assert_eq!(of(&["x/*/*.jpg"], false), ["a.jpg", "raw/g.jpg", "x/raw/h.png"]);
+        assert_eq!(of(&["*.jp*g"], false), ["x/raw/h.png"]);
+        assert_eq!(of(&["x", "raw"], true), [".c.jpg", ".d/e.jpg", "@eaDir/f.jpg", "a.jpg"]);
+        let wrong = ScanOptions { exclude: vec!["a[".to_owned()], ..Default::default() };
+        let told = scan(folder.path(), &wrong).err().unwrap().to_string();
+        assert!(told.contains("a["), "{told}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_on_request_and_loops_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let other = tempfile::tempdir().unwrap();
+        std::fs::write(other.path().join("far.jpg"), "").unwrap();
+        std::fs::write(folder.path().join("near.jpg"), "").unwrap();
+        std::os::unix::fs::symlink(other.path(), folder.path().join("link")).unwrap();
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("self")).unwrap();
+        let mut options = ScanOptions::default();
+        assert_eq!(names(folder.path(), &options), ["near.jpg"]);
+        options.follow_links = true;
+        assert_eq!(names(folder.path(), &options), ["link/far.jpg", "near.jpg"]);
+        assert!(scan(folder.path(), &options).unwrap().unreadable.is_empty());
+    }
 }

@@ -1,28 +1,30 @@
 /*!
-The SQLite file: schema, opening, and every statement that touches it.
+The SQLite file: schema, opening, and every statement that reads it; `write` has those that
+change it.
 */
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{
-    Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params,
-};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
-use super::{FORMAT, IndexError};
+use super::lock::WriteLock;
+use super::{FORMAT, Filter, IndexError, ScanOptions};
 use crate::code::BinaryCodes;
 
 /// Marks the file as ours in SQLite's own header ("Barb").
 const APPLICATION: i32 = 0x4261_7262;
-/// Codes per block.
-const BLOCK: usize = 4096;
 /// How long a second writer waits for the first.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const SCHEMA: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE roots (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE);
+CREATE TABLE roots (
+    id INTEGER PRIMARY KEY,
+    path TEXT NOT NULL UNIQUE,
+    options TEXT NOT NULL DEFAULT '{}' -- JSON: what of the folder is looked at
+);
 -- Ids are never used twice, and grow with time.
 CREATE TABLE images (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -39,14 +41,29 @@ CREATE INDEX images_content ON images (content);
 CREATE TABLE blocks (id INTEGER PRIMARY KEY, first INTEGER NOT NULL, ids BLOB NOT NULL, codes BLOB NOT NULL);
 CREATE INDEX blocks_first ON blocks (first);
 ";
+/// What format 2 has more than format 1, but for `roots.options`.
+const SINCE_2: &str = "
+-- Files that could not be used, as they were then.
+CREATE TABLE failures (
+    path TEXT PRIMARY KEY,
+    size INTEGER NOT NULL,
+    modified INTEGER NOT NULL,
+    reason TEXT NOT NULL
+) WITHOUT ROWID;
+-- Where they are kept: features of unit length, little-endian half-precision numbers.
+CREATE TABLE features (id INTEGER PRIMARY KEY, numbers BLOB NOT NULL);
+";
 
 /// An open index.
 #[derive(Debug)]
 pub struct Index {
-    connection: Connection,
+    pub(super) connection: Connection,
     path: PathBuf,
     bits: usize,
     model: String,
+    version: u32,
+    /// Held while the index is open for writing.
+    lock: Option<WriteLock>,
 }
 
 /// What is known of an indexed image.
@@ -58,6 +75,8 @@ pub struct ImageRow {
     pub path: String,
     /// Its label, if it has one.
     pub label: Option<String>,
+    /// BLAKE3 of its file.
+    pub content: blake3::Hash,
 }
 
 /// What tells whether a file has changed.
@@ -67,14 +86,34 @@ pub(super) struct Stamp {
     pub modified: i64,
 }
 
-/// A new row of `images` with its code.
-pub(super) struct NewImage<'a> {
-    pub root: i64,
-    pub path: &'a str,
+/// A row of `images`, as an update needs it.
+pub(super) struct KnownImage {
+    pub id: i64,
+    pub path: String,
     pub stamp: Stamp,
     pub content: blake3::Hash,
-    pub label: Option<&'a str>,
-    pub code: Vec<u8>,
+    pub label: Option<String>,
+    /// Whether its features are kept.
+    pub features: bool,
+}
+
+/// A folder that is indexed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root {
+    /// Its absolute path.
+    pub path: String,
+    /// What of it is looked at.
+    pub options: ScanOptions,
+}
+
+/// A file that could not be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Where it is.
+    pub path: String,
+    /// Why, in a sentence that names it.
+    pub reason: String,
+    pub(super) stamp: Stamp,
 }
 
 impl Index {
@@ -118,6 +157,23 @@ impl Index {
     /// # Errors
     /// As [`Index::open`], and when it belongs to another model or cannot be written.
     pub fn open_or_create(path: &Path, bits: usize, model: &str) -> Result<Self, IndexError> {
+        Self::open_to_write(path, Some((bits, model)))
+    }
+
+    /// Opens an index that there is for changing it without a model.
+    ///
+    /// # Errors
+    /// As [`Index::open`], and when it cannot be written.
+    pub fn open_to_change(path: &Path) -> Result<Self, IndexError> {
+        if !path.exists() {
+            return Err(IndexError::Missing(path.to_owned()));
+        }
+        Self::open_to_write(path, None)
+    }
+
+    /// Opens an index for writing; makes it for a model of so many bits, if one is given.
+    fn open_to_write(path: &Path, model: Option<(usize, &str)>) -> Result<Self, IndexError> {
+        let lock = WriteLock::take(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -127,11 +183,20 @@ impl Index {
             Connection::open_with_flags(file, flags).map_err(|error| failed(path, error))?;
         connection.busy_timeout(PATIENCE).map_err(|error| failed(path, error))?;
         // What is no database fails here, and again, with a better message, below.
-        if is_blank(&connection, path).unwrap_or(false) {
+        if let Some((bits, model)) = model.filter(|_| is_blank(&connection, path).unwrap_or(false))
+        {
             Self::create(&mut connection, bits, model).map_err(|error| failed(path, error))?;
         }
-        let index = Self::check(connection, path)?;
-        index.same_model(bits, model)?;
+        let mut index = Self::check(connection, path)?;
+        if let Some((bits, model)) = model {
+            index.same_model(bits, model)?;
+        }
+        if index.version < 2 {
+            let upgraded = upgrade(&mut index.connection);
+            index.mine(upgraded)?;
+            index.version = 2;
+        }
+        index.lock = Some(lock);
         Ok(index)
     }
 
@@ -163,6 +228,7 @@ impl Index {
         transaction.pragma_update(None, "application_id", APPLICATION)?;
         transaction.pragma_update(None, "user_version", FORMAT)?;
         transaction.execute_batch(SCHEMA)?;
+        transaction.execute_batch(SINCE_2)?;
         let program = env!("CARGO_PKG_VERSION");
         let meta =
             [("bits", bits.to_string()), ("model", model.into()), ("program", program.into())];
@@ -193,6 +259,9 @@ impl Index {
         if version < 1 {
             return Err(unfit("its version is damaged"));
         }
+        if is_cut_off(&connection, path).unwrap_or(false) {
+            return Err(unfit("it is cut off; restore it from a copy or make it anew"));
+        }
         let meta = |key: &str| {
             let sql = "SELECT value FROM meta WHERE key = ?1";
             let value = connection.query_row(sql, [key], |row| row.get::<_, String>(0));
@@ -201,7 +270,8 @@ impl Index {
         let bits = meta("bits")?.parse().map_err(|_| unfit("its bit length is damaged"))?;
         BinaryCodes::new(bits).map_err(|_| unfit("its bit length is damaged"))?;
         let model = meta("model")?;
-        Ok(Self { path: path.to_owned(), bits, model, connection })
+        let version = u32::try_from(version).unwrap_or_default();
+        Ok(Self { path: path.to_owned(), bits, model, connection, version, lock: None })
     }
 
     /// Where the index is.
@@ -242,8 +312,6 @@ impl Index {
     /// # Errors
     /// When the file is damaged.
     pub fn codes(&self) -> Result<(Vec<i64>, BinaryCodes), IndexError> {
-        let damaged =
-            |reason: &str| IndexError::Unfit { path: self.path.clone(), reason: reason.to_owned() };
         let (mut ids, mut codes) = (Vec::new(), BinaryCodes::new(self.bits)?);
         let sql = "SELECT ids, codes FROM blocks ORDER BY first";
         let mut statement = self.mine(self.connection.prepare(sql))?;
@@ -254,13 +322,13 @@ impl Index {
             let block = BinaryCodes::from_bytes(self.bits, &packed)?;
             let block_ids = unpack_ids(&packed_ids);
             if block_ids.len() != block.len() {
-                return Err(damaged("a block has more ids than codes, or fewer"));
+                return Err(self.damaged("a block has more ids than codes, or fewer"));
             }
             ids.extend(block_ids);
             codes.extend(&block)?;
         }
         if !ids.is_sorted_by(|a, b| a < b) {
-            return Err(damaged("its ids are not in order"));
+            return Err(self.damaged("its ids are not in order"));
         }
         Ok((ids, codes))
     }
@@ -304,66 +372,154 @@ impl Index {
     /// # Errors
     /// When the file is damaged or there is no such image.
     pub fn image(&self, id: i64) -> Result<ImageRow, IndexError> {
-        let sql = "SELECT path, label FROM images WHERE id = ?1";
+        let sql = "SELECT path, label, content FROM images WHERE id = ?1";
         let mut statement = self.mine(self.connection.prepare_cached(sql))?;
-        let row = statement
-            .query_row([id], |row| Ok(ImageRow { id, path: row.get(0)?, label: row.get(1)? }));
+        let row = statement.query_row([id], |row| {
+            let content = blake3::Hash::from_bytes(row.get(2)?);
+            Ok(ImageRow { id, path: row.get(0)?, label: row.get(1)?, content })
+        });
         self.mine(row)
     }
 
-    /// Size and time of modification when the file at `path` was indexed, its id and label.
-    pub(super) fn known(&self, path: &str) -> Result<Option<(Stamp, ImageRow)>, IndexError> {
-        let sql = "SELECT id, size, modified, label FROM images WHERE path = ?1";
-        let mut statement = self.mine(self.connection.prepare_cached(sql))?;
-        let row = statement.query_row([path], |row| {
-            let stamp = Stamp { size: row.get(1)?, modified: row.get(2)? };
-            Ok((stamp, ImageRow { id: row.get(0)?, path: path.to_owned(), label: row.get(3)? }))
+    /// The image that is indexed at a path.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn at_path(&self, path: &str) -> Result<Option<ImageRow>, IndexError> {
+        let sql = "SELECT id FROM images WHERE path = ?1";
+        let id = self.connection.query_row(sql, [path], |row| row.get(0)).optional();
+        self.mine(id)?.map(|id| self.image(id)).transpose()
+    }
+
+    /// The ids of the images that `filter` lets through, ascending.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn ids(&self, filter: &Filter) -> Result<Vec<i64>, IndexError> {
+        let mut statement =
+            self.mine(self.connection.prepare("SELECT id, path, label FROM images ORDER BY id"))?;
+        let mut rows = self.mine(statement.query([]))?;
+        let mut ids = Vec::new();
+        while let Some(row) = self.mine(rows.next())? {
+            let path = self.mine(row.get_ref(1).and_then(|v| Ok(v.as_str()?)))?;
+            let label = self.mine(row.get_ref(2).and_then(|v| Ok(v.as_str_or_null()?)))?;
+            if filter.lets_through(path, label) {
+                ids.push(self.mine(row.get(0))?);
+            }
+        }
+        Ok(ids)
+    }
+
+    /// All labels with the number of their images, in their order.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn labels(&self) -> Result<Vec<(String, usize)>, IndexError> {
+        let sql = "SELECT label, count(*) FROM images WHERE label IS NOT NULL GROUP BY label ORDER BY label";
+        let mut statement = self.mine(self.connection.prepare(sql))?;
+        let rows = statement.query_map([], |row| {
+            Ok((row.get(0)?, usize::try_from(row.get::<_, i64>(1)?).unwrap_or_default()))
         });
-        self.mine(row.optional())
+        self.mine(self.mine(rows)?.collect())
     }
 
-    /// Registers a folder that is indexed; gives its id.
-    pub(super) fn root(&mut self, folder: &str) -> Result<i64, IndexError> {
-        let sql = "INSERT INTO roots (path) VALUES (?1) ON CONFLICT DO UPDATE SET path = path RETURNING id";
-        let id = self.connection.query_row(sql, [folder], |row| row.get(0));
-        self.mine(id)
+    /// The folders that are indexed, in the order in which they were added.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn roots(&self) -> Result<Vec<Root>, IndexError> {
+        let sql = match self.version {
+            1 => "SELECT path, '{}' FROM roots ORDER BY id",
+            _ => "SELECT path, options FROM roots ORDER BY id",
+        };
+        let mut statement = self.mine(self.connection.prepare(sql))?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)));
+        let rows: Vec<(String, String)> = self.mine(self.mine(rows)?.collect())?;
+        let root = |(path, options): (String, String)| {
+            let options = serde_json::from_str(&options)
+                .map_err(|error| self.damaged(&format!("the options of {path}: {error}")))?;
+            Ok(Root { path, options })
+        };
+        rows.into_iter().map(root).collect()
     }
 
-    /// Applies one batch: all of it, or nothing if anything fails.
-    pub(super) fn apply(
-        &mut self,
-        gone: &[i64],
-        new: &[NewImage<'_>],
-        relabelled: &[(i64, Option<&str>)],
-    ) -> Result<(), IndexError> {
-        let bytes = self.bits.div_ceil(8);
-        let applied = (|| {
-            // Immediate: a transaction that begins with reading is refused at its first
-            // write if somebody else has written meanwhile.
-            let behavior = TransactionBehavior::Immediate;
-            let transaction = self.connection.transaction_with_behavior(behavior)?;
-            for id in gone {
-                remove(&transaction, *id, bytes)?;
-            }
-            for (id, label) in relabelled {
-                transaction
-                    .execute("UPDATE images SET label = ?2 WHERE id = ?1", params![id, label])?;
-            }
-            for image in new {
-                // Another process may have added the same file since it was looked for.
-                let sql = "SELECT id FROM images WHERE path = ?1";
-                let other = transaction.query_row(sql, [image.path], |row| row.get(0));
-                if let Some(id) = other.optional()? {
-                    remove(&transaction, id, bytes)?;
-                }
-            }
-            append(&transaction, new, bytes)?;
-            transaction.commit()
-        })();
-        self.mine(applied)
+    /// The files that could not be used, in the order of their paths.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn failures(&self) -> Result<Vec<Failure>, IndexError> {
+        if self.version < 2 {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT path, reason, size, modified FROM failures ORDER BY path";
+        let mut statement = self.mine(self.connection.prepare(sql))?;
+        let rows = statement.query_map([], |row| {
+            let stamp = Stamp { size: row.get(2)?, modified: row.get(3)? };
+            Ok(Failure { path: row.get(0)?, reason: row.get(1)?, stamp })
+        });
+        self.mine(self.mine(rows)?.collect())
     }
 
-    fn mine<T>(&self, result: rusqlite::Result<T>) -> Result<T, IndexError> {
+    /// Where the file of the index's model was when it was last used, if it is not the
+    /// built-in one.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn model_file(&self) -> Result<Option<PathBuf>, IndexError> {
+        let sql = "SELECT value FROM meta WHERE key = 'model_file'";
+        let path = self.connection.query_row(sql, [], |row| row.get::<_, String>(0));
+        self.mine(path.optional()).map(|path| path.map(PathBuf::from))
+    }
+
+    /// Whether features are kept of every image.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn keeps_features(&self) -> Result<bool, IndexError> {
+        let sql = "SELECT count(*) FROM meta WHERE key = 'features'";
+        let count = self.connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        self.mine(count).map(|count| count > 0)
+    }
+
+    /// The kept features of an image, of unit length; `None` when there are none.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn features(&self, id: i64) -> Result<Option<Vec<f32>>, IndexError> {
+        if self.version < 2 {
+            return Ok(None);
+        }
+        let sql = "SELECT numbers FROM features WHERE id = ?1";
+        let mut statement = self.mine(self.connection.prepare_cached(sql))?;
+        let numbers = statement.query_row([id], |row| row.get::<_, Vec<u8>>(0)).optional();
+        let half = |b: &[u8]| half::f16::from_le_bytes([b[0], b[1]]).to_f32();
+        Ok(self.mine(numbers)?.map(|bytes| bytes.chunks_exact(2).map(half).collect()))
+    }
+
+    /// All images, in the order of their ids.
+    pub(super) fn known(&self) -> Result<Vec<KnownImage>, IndexError> {
+        let sql = "SELECT images.id, path, size, modified, content, label, features.id IS NOT NULL
+            FROM images LEFT JOIN features ON features.id = images.id ORDER BY images.id";
+        let mut statement = self.mine(self.connection.prepare(sql))?;
+        let rows = statement.query_map([], |row| {
+            Ok(KnownImage {
+                id: row.get(0)?,
+                path: row.get(1)?,
+                stamp: Stamp { size: row.get(2)?, modified: row.get(3)? },
+                content: blake3::Hash::from_bytes(row.get(4)?),
+                label: row.get(5)?,
+                features: row.get(6)?,
+            })
+        });
+        self.mine(self.mine(rows)?.collect())
+    }
+
+    /// That the file is damaged, and how.
+    pub(super) fn damaged(&self, reason: &str) -> IndexError {
+        IndexError::Unfit { path: self.path.clone(), reason: reason.to_owned() }
+    }
+
+    pub(super) fn mine<T>(&self, result: rusqlite::Result<T>) -> Result<T, IndexError> {
         result.map_err(|error| failed(&self.path, error))
     }
 }
@@ -398,6 +554,23 @@ fn is_blank(connection: &Connection, path: &Path) -> rusqlite::Result<bool> {
     Ok(blank)
 }
 
+/// Whether the file ends before its last page, as after a copy that was broken off. SQLite notices
+/// only what it happens to read.
+fn is_cut_off(connection: &Connection, path: &Path) -> rusqlite::Result<bool> {
+    let wal = std::fs::metadata(beside(path, "-wal")).map_or(0, |meta| meta.len());
+    // While somebody writes, the last pages may be in the other file.
+    let Some(there) = std::fs::metadata(path).ok().filter(|_| wal == 0) else { return Ok(false) };
+    let needed = pragma(connection, "page_count")? * pragma(connection, "page_size")?;
+    Ok(u64::try_from(needed).is_ok_and(|needed| there.len() < needed))
+}
+
+/// A file beside the index.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.to_owned().into_os_string();
+    name.push(ending);
+    name.into()
+}
+
 fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, name, |row| row.get(0))
 }
@@ -411,9 +584,7 @@ fn tables(connection: &Connection) -> rusqlite::Result<i64> {
 /// that nobody changes it; `None` while somebody may.
 fn unchanging(path: &Path) -> Option<String> {
     let path = path.canonicalize().ok()?;
-    let mut wal = path.clone().into_os_string();
-    wal.push("-wal");
-    if std::fs::metadata(wal).is_ok_and(|meta| meta.len() > 0) {
+    if std::fs::metadata(beside(&path, "-wal")).is_ok_and(|meta| meta.len() > 0) {
         return None;
     }
     let text = path.to_str()?;
@@ -434,75 +605,17 @@ fn unchanging(path: &Path) -> Option<String> {
     Some(uri)
 }
 
-fn unpack_ids(bytes: &[u8]) -> impl ExactSizeIterator<Item = i64> + use<'_> {
+/// From format 1 to format 2.
+fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch("ALTER TABLE roots ADD COLUMN options TEXT NOT NULL DEFAULT '{}'")?;
+    transaction.execute_batch(SINCE_2)?;
+    transaction.pragma_update(None, "user_version", 2)?;
+    transaction.commit()
+}
+
+pub(super) fn unpack_ids(bytes: &[u8]) -> impl ExactSizeIterator<Item = i64> + use<'_> {
     bytes
         .chunks_exact(8)
         .map(|b| i64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]))
-}
-
-/// Takes an image out of `images` and its code out of its block.
-fn remove(transaction: &Transaction<'_>, id: i64, bytes: usize) -> rusqlite::Result<()> {
-    transaction.execute("DELETE FROM images WHERE id = ?1", [id])?;
-    let sql = "SELECT id, ids, codes FROM blocks WHERE first <= ?1 ORDER BY first DESC LIMIT 1";
-    let block = transaction.query_row(sql, [id], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, Vec<u8>>(2)?))
-    });
-    let Some((block, mut ids, mut codes)) = block.optional()? else { return Ok(()) };
-    let place = unpack_ids(&ids).position(|stored| stored == id);
-    if let Some(at) = place.filter(|at| codes.len() >= (at + 1) * bytes) {
-        ids.drain(at * 8..(at + 1) * 8);
-        codes.drain(at * bytes..(at + 1) * bytes);
-    }
-    let first = unpack_ids(&ids).next();
-    match first {
-        Some(first) => transaction.execute(
-            "UPDATE blocks SET first = ?2, ids = ?3, codes = ?4 WHERE id = ?1",
-            params![block, first, ids, codes],
-        )?,
-        None => transaction.execute("DELETE FROM blocks WHERE id = ?1", [block])?,
-    };
-    Ok(())
-}
-
-/// Adds images and puts their codes behind the others, filling the last block first.
-fn append(
-    transaction: &Transaction<'_>,
-    new: &[NewImage<'_>],
-    bytes: usize,
-) -> rusqlite::Result<()> {
-    if new.is_empty() {
-        return Ok(());
-    }
-    let sql = "SELECT id, ids, codes FROM blocks ORDER BY first DESC LIMIT 1";
-    let last = transaction.query_row(sql, [], |row| {
-        Ok((Some(row.get::<_, i64>(0)?), row.get::<_, Vec<u8>>(1)?, row.get::<_, Vec<u8>>(2)?))
-    });
-    let (mut block, mut ids, mut codes) = last.optional()?.unwrap_or_default();
-    let mut insert = transaction.prepare_cached(
-        "INSERT INTO images (root, path, size, modified, content, label) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?;
-    for image in new {
-        if ids.len() >= BLOCK * 8 {
-            write_block(transaction, block, &ids, &codes)?;
-            (block, ids, codes) = Default::default();
-        }
-        let Stamp { size, modified } = image.stamp;
-        let content = image.content.as_bytes();
-        insert.execute(params![image.root, image.path, size, modified, content, image.label])?;
-        ids.extend(transaction.last_insert_rowid().to_le_bytes());
-        codes.extend(&image.code);
-        debug_assert_eq!(image.code.len(), bytes);
-    }
-    write_block(transaction, block, &ids, &codes)
-}
-
-fn write_block(
-    transaction: &Transaction<'_>,
-    block: Option<i64>,
-    ids: &[u8],
-    codes: &[u8],
-) -> rusqlite::Result<()> {
-    let first = unpack_ids(ids).next();
-    let sql = "INSERT OR REPLACE INTO blocks (id, first, ids, codes) VALUES (?1, ?2, ?3, ?4)";
-    transaction.execute(sql, params![block, first, ids, codes]).map(drop)
 }

@@ -166,6 +166,18 @@ impl LinearHash {
         Ok(out)
     }
 
+    /// What some of the features add to an image's real-valued code: `(x − mean)·P` over those
+    /// in `range`, c numbers. Nothing of features that there are not.
+    pub fn share(&self, row: &[f32], range: std::ops::Range<usize>) -> Vec<f32> {
+        let mut out = vec![0f32; self.bits];
+        let centred = row.iter().zip(&self.mean).map(|(x, mean)| x - mean);
+        let rows = centred.zip(self.projection.chunks_exact(self.bits));
+        for (x, weights) in rows.skip(range.start).take(range.len()) {
+            out.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += x * weight);
+        }
+        out
+    }
+
     /// The codes `sign((x − mean)·P + bias)`, with sign(0) = +1.
     ///
     /// # Errors

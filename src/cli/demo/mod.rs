@@ -282,7 +282,11 @@ impl Demo<'_> {
         self.context.say("indexing and searching");
         let path = self.out.join("birds.db");
         let mut index = Index::open_or_create(&path, model.bits(), model.fingerprint())?;
-        let options = UpdateOptions { labels: Labels::Folder, limits: self.context.limits };
+        let options = UpdateOptions {
+            labels: Labels::Folder,
+            limits: self.context.limits,
+            ..UpdateOptions::default()
+        };
         let images = dataset.root.join("images");
         let work = |task: &Task<'_>| update(&mut index, model, &[images], &options, task);
         self.context.with_progress("indexing", work)?;

@@ -1,0 +1,150 @@
+/*!
+The page of `search --html`: pictures of what was found, in one file.
+*/
+
+use std::path::Path;
+
+use ::image::DynamicImage;
+use ::image::codecs::jpeg::JpegEncoder;
+use anyhow::Result;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use rayon::prelude::*;
+
+use super::search::{Answer, Hit};
+use crate::image::{self, Limits};
+
+/// The longer side of a picture in the page, in pixels: twice what is shown, for fine screens.
+const SIDE: u32 = 400;
+/// JPEG quality.
+const QUALITY: u8 = 80;
+
+const STYLE: &str = "
+:root { color-scheme: light dark; --ink: #1d2a25; --soft: #5d6b64; --paper: #fbfaf5; --card: #fff;
+  --line: #dcdcd0; --accent: #b5541c; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e9ebe4; --soft: #a3ada6; --paper: #141a18;
+  --card: #1d2522; --line: #35403b; --accent: #f0a060; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--paper); color: var(--ink);
+  font: 15px/1.5 system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif; }
+main { max-width: 1280px; margin: 0 auto; padding: 24px 18px 64px; }
+header { display: flex; gap: 18px; align-items: center; margin: 28px 0 14px; }
+header img { width: 150px; height: 150px; object-fit: cover; border-radius: 12px; flex: none; }
+h1 { font-size: 1.3rem; margin: 0; overflow-wrap: anywhere; } p { margin: .3em 0 0; color: var(--soft); }
+ol { list-style: none; margin: 0; padding: 0; display: grid; gap: 14px;
+  grid-template-columns: repeat(auto-fill, minmax(168px, 1fr)); }
+li { background: var(--card); border: 1px solid var(--line); border-radius: 12px; overflow: hidden; }
+li a { display: block; } li img, .none { width: 100%; aspect-ratio: 1; object-fit: cover; display: block; }
+.none { display: grid; place-items: center; color: var(--soft); text-align: center; padding: 8px; }
+.text { padding: 8px 10px 10px; } .name { font-weight: 600; overflow-wrap: anywhere; line-height: 1.3; }
+.where, .far { color: var(--soft); font-size: .84rem; overflow-wrap: anywhere; line-height: 1.35; }
+.far b { color: var(--accent); }
+";
+
+/// The page as text.
+///
+/// # Errors
+/// When a picture cannot be written as JPEG.
+pub fn render(answers: &[Answer], limits: &Limits) -> Result<String> {
+    let sections: Vec<Markup> =
+        answers.iter().map(|answer| section(answer, limits)).collect::<Result<_>>()?;
+    let title = answers.first().map_or("nothing", |answer| answer.query.as_str());
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "Like " (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body { main { @for section in &sections { (section) } } }
+        }
+    };
+    Ok(page.into_string())
+}
+
+fn section(answer: &Answer, limits: &Limits) -> Result<Markup> {
+    // Of several images together there is no one picture to show; that of the first is.
+    let first = answer.query.split(" + ").next().unwrap_or_default();
+    let query = picture(Path::new(first), limits)?;
+    let pictures: Vec<Option<String>> = answer
+        .results
+        .par_iter()
+        .map(|hit| picture(Path::new(&hit.path), limits))
+        .collect::<Result<_>>()?;
+    let count = answer.results.len();
+    Ok(html! {
+        header {
+            @if let Some(query) = query { img src=(query) alt="The image that was looked for"; }
+            div {
+                h1 { "Like " (answer.query) }
+                p { (count) " of " (answer.index) ", by codes of " (answer.bits) " bits" }
+            }
+        }
+        ol { @for (hit, picture) in answer.results.iter().zip(&pictures) { (card(hit, picture.as_deref())) } }
+    })
+}
+
+fn card(hit: &Hit, picture: Option<&str>) -> Markup {
+    let path = Path::new(&hit.path);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let folder = path.parent().unwrap_or(path).to_string_lossy();
+    html! {
+        li title=(hit.path) {
+            a href=(address(&hit.path)) {
+                @match picture {
+                    Some(picture) => { img src=(picture) alt=(name) loading="lazy"; }
+                    None => { div class="none" { "no longer readable" } }
+                }
+            }
+            div class="text" {
+                div class="name" { @if let Some(label) = &hit.label { (label) } @else { (name) } }
+                div class="where" { (folder) }
+                div class="far" {
+                    @if hit.same { b { "the same image" } }
+                    @else { b { (hit.distance) } " bits away" }
+                    @if let Some(cosine) = hit.similarity { ", cosine " (format!("{cosine:.3}")) }
+                }
+            }
+        }
+    }
+}
+
+/// A path as an address that a browser opens.
+fn address(path: &str) -> String {
+    let path = if cfg!(windows) { path.replace('\\', "/") } else { path.to_owned() };
+    let mut address = "file://".to_owned();
+    if !path.starts_with('/') {
+        address.push('/');
+    }
+    for byte in path.bytes() {
+        match byte {
+            b'/' | b'-' | b'_' | b'.' | b':' | b'~' => address.push(byte.into()),
+            _ if byte.is_ascii_alphanumeric() => address.push(byte.into()),
+            _ => address.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    address
+}
+
+/// A small JPEG of a file inside the page; `None` when it cannot be read.
+fn picture(path: &Path, limits: &Limits) -> Result<Option<String>> {
+    let Ok(picture) = image::open(path, limits) else { return Ok(None) };
+    let picture = DynamicImage::ImageRgb8(picture).thumbnail(SIDE, SIDE).into_rgb8();
+    let mut bytes = Vec::new();
+    picture.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, QUALITY))?;
+    Ok(Some(format!("data:image/jpeg;base64,{}", STANDARD.encode(bytes))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_keep_what_means_something_out() {
+        let expected = "file:///a/what%3F%20a%23%25%22.jpg";
+        assert_eq!(address("/a/what? a#%\".jpg"), expected);
+    }
+}

@@ -1,0 +1,94 @@
+/*!
+`barbule label`: what an image is, by its labelled neighbours.
+*/
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail, ensure};
+use clap::ValueHint;
+use serde_json::json;
+
+use super::Context;
+use super::query::{IndexArgs, Queries, index_path};
+use crate::index::{Index, Searcher};
+
+/// Say what images are, by a vote of the labelled images most like them
+///
+/// The index has to have labels (`barbule index --labels`). A neighbour's vote weighs less the
+/// farther it is. "unknown" is said when none lies within the radius; by default that is how far
+/// 95 of 100 right nearest neighbours of the index's own images are.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: barbule label bird.jpg --index birds.db")]
+pub struct Args {
+    /// The images
+    #[arg(required = true, value_name = "IMAGE", value_hint = ValueHint::FilePath)]
+    images: Vec<PathBuf>,
+    /// How many neighbours vote
+    #[arg(short, default_value_t = 10, value_name = "K")]
+    k: usize,
+    /// The greatest distance of a neighbour that votes, in bits [default: found out]
+    #[arg(long, value_name = "R")]
+    radius: Option<u32>,
+    #[command(flatten)]
+    index: IndexArgs,
+}
+
+pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
+    ensure!(args.k > 0, "-k 0 lets nobody vote; ask for at least one");
+    let path = index_path(args.index.index.as_deref())?;
+    let index = Index::open(&path)?;
+    if index.labels()?.is_empty() {
+        bail!(
+            "{} has no labels; run `barbule index --labels folder` (or FILE.csv) first",
+            path.display()
+        );
+    }
+    let device = context.device()?;
+    let mut queries = Queries::new(context, &device, &index, args.index.model.as_deref(), false)?;
+    let searcher = Searcher::new(&index, &device)?;
+    let radius = match args.radius {
+        Some(radius) => radius,
+        None => match searcher.reach(&index, args.k)? {
+            None => bail!(
+                "no two images that are alike share a label, so nothing tells what is near; name a --radius"
+            ),
+            Some(reach) => {
+                context.say(format_args!(
+                    "within {} of {} bits; of {} labelled images here the others name {:.0} % rightly, {:.0} % wrongly",
+                    reach.radius, index.bits(), reach.tried, 100.0 * reach.right, 100.0 * reach.wrong
+                ));
+                reach.radius
+            }
+        },
+    };
+    let mut answers = Vec::new();
+    for image in &args.images {
+        let query = queries.of_file(image)?;
+        let vote = searcher.vote(&index, &query.code, query.content.as_ref(), args.k, radius)?;
+        if !context.json {
+            let said = match &vote.label {
+                None => "unknown".to_owned(),
+                Some(label) => format!("{label} ({:.0} %)", 100.0 * vote.confidence),
+            };
+            context.print(format_args!("{}: {said}", query.name))?;
+        }
+        let shares =
+            vote.shares.iter().map(|(label, share)| json!({ "label": label, "share": share }));
+        let neighbours = vote.neighbours.iter().map(
+            |found| json!({ "path": found.path, "label": found.label, "distance": found.distance }),
+        );
+        answers.push(json!({
+            "image": query.name, "label": vote.label, "confidence": vote.confidence,
+            "radius": radius, "shares": shares.collect::<Vec<_>>(),
+            "neighbours": neighbours.collect::<Vec<_>>(),
+        }));
+    }
+    if context.json {
+        match answers.as_slice() {
+            [answer] => context.print_json(answer)?,
+            answers => context.print_json(&answers)?,
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

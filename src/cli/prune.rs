@@ -1,0 +1,94 @@
+/*!
+`barbule prune`: takes out of an index what is gone from the disk.
+*/
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::ValueHint;
+use serde_json::json;
+
+use super::Context;
+use super::query::index_path;
+use crate::index::{Filter, Index};
+
+/// Take images whose files are gone out of an index
+///
+/// `barbule index` does that for the folders it looks at; this needs no model and looks at
+/// all. Images of a folder that is missing as a whole (a drive that is not there) stay,
+/// unless --all is given. The file shrinks accordingly.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: barbule prune\n         barbule prune --dry-run")]
+pub struct Args {
+    /// The index file [default: barbule.db in the platform's data folder]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    index: Option<PathBuf>,
+    /// Also what was in folders that are missing as a whole
+    #[arg(long)]
+    all: bool,
+    /// Only say what would be taken out
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
+    let path = index_path(args.index.as_deref())?;
+    let mut index = match args.dry_run {
+        true => Index::open(&path)?,
+        false => Index::open_to_change(&path)?,
+    };
+    let missing: Vec<String> = index
+        .roots()?
+        .into_iter()
+        .map(|root| root.path)
+        .filter(|root| !Path::new(root).is_dir())
+        .collect();
+    let kept =
+        |path: &str| !args.all && missing.iter().any(|root| Path::new(path).starts_with(root));
+    let mut gone = Vec::new();
+    for id in index.ids(&Filter::default())? {
+        let path = index.image(id)?.path;
+        if is_gone(Path::new(&path)) && !kept(&path) {
+            gone.push((id, path));
+        }
+    }
+    if !args.dry_run {
+        let ids: Vec<i64> = gone.iter().map(|(id, _)| *id).collect();
+        let failures = index.failures()?.into_iter().map(|failure| failure.path);
+        let mut forgotten: Vec<String> =
+            failures.filter(|path| is_gone(Path::new(path)) && !kept(path)).collect();
+        forgotten.extend(missing.iter().filter(|_| args.all).cloned());
+        index.remove(&ids, &forgotten)?;
+        index.compact()?;
+    }
+    let images = index.len()?;
+    if context.json {
+        let paths: Vec<_> = gone.iter().map(|(_, path)| path).collect();
+        context.print_json(&json!({
+            "index": path.display().to_string(), "images": images, "removed": paths,
+            "missing": missing, "dry_run": args.dry_run,
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.dry_run {
+        for (_, path) in &gone {
+            context.print(path)?;
+        }
+    }
+    let would = if args.dry_run { "would be " } else { "" };
+    context.print(format_args!("{images} images; {} {would}taken out", gone.len()))?;
+    for root in missing.iter().filter(|_| !args.all) {
+        context.warn(format_args!(
+            "{root} is missing as a whole, so what is indexed of it stays (--all takes it out)"
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Not merely out of reach.
+fn is_gone(path: &Path) -> bool {
+    let error = std::fs::metadata(path).err();
+    error.is_some_and(|e| matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
+}

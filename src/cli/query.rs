@@ -1,0 +1,168 @@
+/*!
+What the commands that search an index share: which index, which images may be found, and
+queries made of files.
+*/
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use clap::ValueHint;
+
+use super::Context;
+use super::context::default_index;
+use crate::code::BinaryCodes;
+use crate::device::Device;
+use crate::image;
+use crate::index::{Filter, Index};
+use crate::model::{Model, ModelError};
+
+/// Which index, and the model of its codes.
+#[derive(Debug, clap::Args)]
+pub struct IndexArgs {
+    /// The index file [default: barbule.db in the platform's data folder]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub index: Option<PathBuf>,
+    /// The model that the index was made with; needed only for images that are not indexed,
+    /// and only if its file was moved since [default: the one that made the index]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub model: Option<PathBuf>,
+}
+
+/// The file that is meant.
+pub fn index_path(named: Option<&Path>) -> Result<PathBuf> {
+    named.map_or_else(default_index, |path| Ok(path.to_owned()))
+}
+
+/// Which images may be found.
+#[derive(Debug, clap::Args)]
+pub struct FilterArgs {
+    /// Only images in this folder; may be given several times
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    under: Vec<PathBuf>,
+    /// Only images with this label; may be given several times
+    #[arg(long, value_name = "LABEL")]
+    label: Vec<String>,
+    /// No images with this label; may be given several times
+    #[arg(long, value_name = "LABEL")]
+    not: Vec<String>,
+}
+
+impl FilterArgs {
+    pub fn filter(&self) -> Result<Filter> {
+        let under: Result<Vec<String>> = self.under.iter().map(|folder| absolute(folder)).collect();
+        let (labels, not) = (self.label.clone(), self.not.clone());
+        Ok(Filter { under: under?, labels, not, labelled: false })
+    }
+}
+
+/// A path as an index keeps it. What is not there any more is spelled as it is given.
+pub fn absolute(path: &Path) -> Result<String> {
+    let absolute = path.canonicalize().or_else(|_| std::path::absolute(path));
+    let absolute = absolute.with_context(|| format!("{} is no path", path.display()))?;
+    Ok(absolute.to_string_lossy().into_owned())
+}
+
+/// What is looked for: its name, its code, and the content that is the same image.
+pub struct FileQuery {
+    pub name: String,
+    pub code: BinaryCodes,
+    pub content: Option<blake3::Hash>,
+    /// Of unit length; only where they were asked for.
+    pub features: Option<Vec<f32>>,
+}
+
+/// Makes queries of files. The model is opened when it is first needed: an indexed image
+/// needs none.
+pub struct Queries<'a> {
+    pub context: &'a Context,
+    pub device: &'a Device,
+    pub index: &'a Index,
+    /// The model's file, if it was named.
+    pub named: Option<&'a Path>,
+    /// Whether features are wanted.
+    pub features: bool,
+    model: Option<Model>,
+}
+
+impl<'a> Queries<'a> {
+    /// Opens a model that is named at once, so that a wrong one is noticed.
+    pub fn new(
+        context: &'a Context,
+        device: &'a Device,
+        index: &'a Index,
+        named: Option<&'a Path>,
+        features: bool,
+    ) -> Result<Self> {
+        let mut queries = Self { context, device, index, named, features, model: None };
+        if named.is_some() {
+            queries.model("")?;
+        }
+        Ok(queries)
+    }
+
+    /// The query that a file is: its stored code if its content, or the file of this name,
+    /// is indexed.
+    pub fn of_file(&mut self, path: &Path) -> Result<FileQuery> {
+        let name = path.display().to_string();
+        let bytes = match image::read(path) {
+            Ok(bytes) => bytes,
+            // What is indexed can be looked for although its file is gone.
+            Err(error) => match self.index.at_path(&absolute(path)?)? {
+                Some(row) if !path.exists() => return self.indexed(name, row.id, row.content),
+                _ => return Err(error.into()),
+            },
+        };
+        let content = blake3::hash(&bytes);
+        if let Some(id) = self.index.with_content(&content)?.first() {
+            return self.indexed(name, *id, content);
+        }
+        let decoded = image::decode(&bytes, &self.context.limits).with_context(|| name.clone())?;
+        let wanted = self.features;
+        let model = self.model(&name)?;
+        let input = model.encoder().preprocess().apply(&decoded);
+        let features = model.encoder().features(input).map_err(ModelError::from)?;
+        let code = model.codes(&features)?;
+        let features = wanted.then(|| unit(features));
+        Ok(FileQuery { name, code, content: None, features })
+    }
+
+    fn indexed(&self, name: String, id: i64, content: blake3::Hash) -> Result<FileQuery> {
+        let features = if self.features { self.index.features(id)? } else { None };
+        Ok(FileQuery { name, code: self.index.code(id)?, content: Some(content), features })
+    }
+
+    /// The index's model: the named one, the one that made it, or the built-in one.
+    fn model(&mut self, asked_for: &str) -> Result<&Model> {
+        let model = match self.model.take() {
+            Some(model) => model,
+            None => self.open(asked_for)?,
+        };
+        Ok(self.model.insert(model))
+    }
+
+    fn open(&self, asked_for: &str) -> Result<Model> {
+        let built_in = self.index.model() == Model::general_fingerprint();
+        if self.named.is_some() || built_in {
+            let model = self.context.model(self.named, self.device)?;
+            self.index.same_model(model.bits(), model.fingerprint())?;
+            return Ok(model);
+        }
+        let made_with = self.index.model_file()?;
+        let opened = made_with.as_deref().map(|file| self.context.model(Some(file), self.device));
+        match opened {
+            Some(Ok(model)) if model.fingerprint() == self.index.model() => Ok(model),
+            _ => bail!(
+                "{asked_for} is not indexed, so its code has to be computed: name the model of this index with --model"
+            ),
+        }
+    }
+}
+
+/// Features made of unit length.
+fn unit(mut features: Vec<f32>) -> Vec<f32> {
+    let norm = features.iter().map(|x| x * x).sum::<f32>().sqrt();
+    if norm > 0.0 {
+        features.iter_mut().for_each(|x| *x /= norm);
+    }
+    features
+}

@@ -1,0 +1,95 @@
+/*!
+`barbule status`: what an index holds.
+*/
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::ValueHint;
+use serde_json::json;
+
+use super::Context;
+use super::query::index_path;
+use crate::index::{Filter, Index};
+use crate::model::Model;
+
+/// Failures that are named unless all are asked for.
+const NAMED: usize = 10;
+
+/// Say what an index holds: folders, images, its model, and files that could not be used
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: barbule status\n         \
+                        barbule status --index birds.db --json")]
+pub struct Args {
+    /// The index file [default: barbule.db in the platform's data folder]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    index: Option<PathBuf>,
+    /// Name every file that could not be used
+    #[arg(long)]
+    failures: bool,
+}
+
+pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
+    let path = index_path(args.index.as_deref())?;
+    let index = Index::open(&path)?;
+    let images = index.len()?;
+    let bytes = std::fs::metadata(&path).map_or(0, |meta| meta.len());
+    let (labels, failures) = (index.labels()?, index.failures()?);
+    let built_in = index.model() == Model::general_fingerprint();
+    let model_file = index.model_file()?.filter(|_| !built_in);
+    let mut roots = Vec::new();
+    for root in index.roots()? {
+        let filter = Filter { under: vec![root.path.clone()], ..Filter::default() };
+        let there = Path::new(&root.path).is_dir();
+        roots.push((index.ids(&filter)?.len(), there, root));
+    }
+    if context.json {
+        let roots = roots.iter().map(|(images, there, root)| {
+            json!({ "path": root.path, "images": images, "there": there, "options": root.options })
+        });
+        let failures = failures.iter().map(|f| json!({ "path": f.path, "reason": f.reason }));
+        context.print_json(&json!({
+            "index": path.display().to_string(), "bytes": bytes, "images": images,
+            "bits": index.bits(), "model": index.model(), "built_in": built_in,
+            "model_file": model_file.map(|file| file.display().to_string()),
+            "features": index.keeps_features()?, "labels": labels.len(),
+            "folders": roots.collect::<Vec<_>>(), "failures": failures.collect::<Vec<_>>(),
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let model = match (built_in, model_file) {
+        (true, _) => "the built-in general model".to_owned(),
+        (false, Some(file)) => file.display().to_string(),
+        (false, None) => format!("a model with the fingerprint {:.8}", index.model()),
+    };
+    let features = if index.keeps_features()? { ", features kept" } else { "" };
+    context.print(format_args!(
+        "{}: {images} images, codes of {} bits by {model}{features}, {:.1} MB",
+        path.display(),
+        index.bits(),
+        bytes as f64 / 1e6
+    ))?;
+    for (images, there, root) in roots {
+        let gone = if there { "" } else { " (not there now)" };
+        let without = match root.options.exclude.as_slice() {
+            [] => String::new(),
+            patterns => format!(", without {}", patterns.join(" ")),
+        };
+        context.print(format_args!("  {}: {images} images{without}{gone}", root.path))?;
+    }
+    if !labels.is_empty() {
+        context.print(format_args!("  {} labels", labels.len()))?;
+    }
+    if !failures.is_empty() {
+        context.print(format_args!("  {} files could not be used:", failures.len()))?;
+    }
+    let named = if args.failures { failures.len() } else { NAMED };
+    for failure in failures.iter().take(named) {
+        context.print(format_args!("    {}", failure.reason))?;
+    }
+    if failures.len() > named {
+        context.print(format_args!("    … and {} more (--failures)", failures.len() - named))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

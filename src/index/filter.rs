@@ -1,0 +1,57 @@
+/*!
+Which images a search may find.
+*/
+
+use super::is_under;
+
+/// What an image has to be to be found. The empty filter lets every image through.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// It lies in one of these folders (absolute paths), if there are any.
+    pub under: Vec<String>,
+    /// It has one of these labels, if there are any.
+    pub labels: Vec<String>,
+    /// It has none of these labels.
+    pub not: Vec<String>,
+    /// It has a label.
+    pub labelled: bool,
+}
+
+impl Filter {
+    /// Whether every image is let through.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether an image at `path` with `label` is let through.
+    pub fn lets_through(&self, path: &str, label: Option<&str>) -> bool {
+        let among = |labels: &[String]| label.is_some_and(|own| labels.iter().any(|l| l == own));
+        (self.under.is_empty() || self.under.iter().any(|folder| is_under(path, folder)))
+            && (self.labels.is_empty() || among(&self.labels))
+            && !among(&self.not)
+            && (!self.labelled || label.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_condition_has_to_hold() {
+        let list = |texts: &[&str]| texts.iter().map(|t| t.to_string()).collect::<Vec<_>>();
+        let all = Filter::default();
+        assert!(all.is_empty() && all.lets_through("/a/b.jpg", None));
+        let under = Filter { under: list(&["/a/b", "/c"]), ..Filter::default() };
+        assert!(under.lets_through("/a/b/x.jpg", None) && under.lets_through("/c/d/x.jpg", None));
+        // A name that begins alike is another folder.
+        assert!(!under.lets_through("/a/bc/x.jpg", None));
+        let owls = Filter { labels: list(&["owl"]), ..under.clone() };
+        assert!(owls.lets_through("/c/x.jpg", Some("owl")));
+        assert!(!owls.lets_through("/c/x.jpg", None) && !owls.lets_through("/d", Some("owl")));
+        let no_owls = Filter { not: list(&["owl"]), ..Filter::default() };
+        assert!(no_owls.lets_through("/x", None) && !no_owls.lets_through("/x", Some("owl")));
+        let known = Filter { labelled: true, ..Filter::default() };
+        assert!(!known.lets_through("/x", None) && known.lets_through("/x", Some("owl")));
+    }
+}

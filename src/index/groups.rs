@@ -1,0 +1,133 @@
+/*!
+Images that are nearly the same: groups whose members are joined by short distances.
+*/
+
+use super::{Filter, Index, IndexError, Searcher};
+use crate::rank::Search;
+use crate::task::Task;
+
+/// Queries that are searched at once.
+const BATCH: usize = 256;
+
+/// Images each of which is within the radius of another of the group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// In the order in which they were indexed.
+    pub images: Vec<Member>,
+}
+
+/// An image of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its id.
+    pub id: i64,
+    /// Where it is.
+    pub path: String,
+    /// Its label, if it has one.
+    pub label: Option<String>,
+    /// Hamming distance to the nearest other image of the group, in bits.
+    pub distance: u32,
+    /// Whether its file has the very content of one before it.
+    pub copy: bool,
+}
+
+impl Searcher {
+    /// All groups of two images or more, the largest first. Two images are in one group if a
+    /// chain of images leads from one to the other in steps of at most `radius` bits.
+    ///
+    /// # Errors
+    /// When the index is damaged, the device fails, or the work is stopped.
+    pub fn groups(
+        &self,
+        index: &Index,
+        radius: u32,
+        filter: &Filter,
+        task: &Task<'_>,
+    ) -> Result<Vec<Group>, IndexError> {
+        let (_, codes) = index.codes()?;
+        let chosen = self.positions(&index.ids(filter)?);
+        let rows: Vec<usize> = (0..self.len()).filter(|row| chosen.contains(*row as u32)).collect();
+        let search = Search::within(radius).among(&chosen);
+        let mut joined = Joined((0..self.len()).collect());
+        let mut nearest = vec![u32::MAX; self.len()];
+        task.step(0, rows.len())?;
+        for (done, some) in rows.chunks(BATCH).enumerate() {
+            let found = self.ranker.search(&codes.select(some), &search)?;
+            for (row, hits) in some.iter().zip(found) {
+                for hit in hits.iter().filter(|hit| hit.id as usize != *row) {
+                    joined.join(*row, hit.id as usize);
+                    nearest[*row] = nearest[*row].min(hit.distance);
+                }
+            }
+            task.step((done * BATCH + BATCH).min(rows.len()), rows.len())?;
+        }
+        let mut groups: Vec<Vec<usize>> = vec![Vec::new(); self.len()];
+        for row in rows.into_iter().filter(|row| nearest[*row] != u32::MAX) {
+            let first = joined.first(row);
+            groups[first].push(row);
+        }
+        groups.retain(|rows| rows.len() > 1);
+        // The sort is stable: of equally many, what was indexed first comes first.
+        groups.sort_by_key(|rows| std::cmp::Reverse(rows.len()));
+        groups.iter().map(|rows| self.group(index, rows, &nearest)).collect()
+    }
+
+    fn group(&self, index: &Index, rows: &[usize], nearest: &[u32]) -> Result<Group, IndexError> {
+        let mut contents = Vec::new();
+        let mut images = Vec::new();
+        for row in rows {
+            let id = self.ids[*row];
+            let image = index.image(id)?;
+            let copy = contents.contains(&image.content);
+            contents.push(image.content);
+            let distance = nearest[*row];
+            images.push(Member { id, path: image.path, label: image.label, distance, copy });
+        }
+        Ok(Group { images })
+    }
+}
+
+/// Disjoint sets; each is known by its least member.
+struct Joined(Vec<usize>);
+
+impl Joined {
+    fn first(&mut self, mut row: usize) -> usize {
+        while self.0[row] != row {
+            // Halves the way for whoever comes next.
+            self.0[row] = self.0[self.0[row]];
+            row = self.0[row];
+        }
+        row
+    }
+
+    fn join(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.first(a), self.first(b));
+        self.0[a.max(b)] = a.min(b);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn joined_is_what_a_flood_reaches(pairs in prop::collection::vec((0usize..20, 0usize..20), 0..30)) {
+            let mut joined = Joined((0..20).collect());
+            pairs.iter().for_each(|(a, b)| joined.join(*a, *b));
+            for start in 0..20 {
+                let mut reached = vec![start];
+                let mut at = 0;
+                while at < reached.len() {
+                    let here = reached[at];
+                    let next = pairs.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]);
+                    let new: Vec<_> = next.filter(|(a, b)| *a == here && !reached.contains(b)).map(|(_, b)| b).collect();
+                    for b in new { if !reached.contains(&b) { reached.push(b); } }
+                    at += 1;
+                }
+                prop_assert_eq!(joined.first(start), *reached.iter().min().unwrap());
+            }
+        }
+    }
+}

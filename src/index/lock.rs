@@ -1,0 +1,73 @@
+/*!
+One writer at a time: a file beside the index that is locked while somebody writes.
+
+SQLite's own lock holds for a transaction; two updates that take turns would both encode what
+is new. The system gives the lock back however a process ends.
+*/
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::path::Path;
+
+use super::IndexError;
+use super::store::beside;
+
+/// Held by the one process that changes an index.
+#[derive(Debug)]
+pub(super) struct WriteLock {
+    // Unlocked when it is closed.
+    _file: File,
+}
+
+impl WriteLock {
+    /// Locks the index at `path`.
+    ///
+    /// # Errors
+    /// [`IndexError::Busy`] when another process has it; a folder that cannot be written.
+    pub fn take(path: &Path) -> Result<Self, IndexError> {
+        let name = beside(path, ".lock");
+        let failed = |error: std::io::Error| IndexError::Lock { path: name.clone(), error };
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&name)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // For the message alone: where it cannot be read, it says nothing.
+                let _ = file.take(16).read_to_string(&mut holder);
+                let process = holder.trim().parse().ok();
+                return Err(IndexError::Busy { path: path.to_owned(), process });
+            }
+            // A file system without locks, as some network drives are: SQLite's own lock
+            // still keeps the file whole.
+            Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        // The number only helps whoever is told to wait.
+        let _ = file.set_len(0);
+        let _ = write!(file, "{}", std::process::id());
+        Ok(Self { _file: file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_is_told_who_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("i.db");
+        let first = WriteLock::take(&path).unwrap();
+        let told = WriteLock::take(&path).unwrap_err();
+        let own = std::process::id();
+        assert!(matches!(told, IndexError::Busy { process: Some(p), .. } if p == own), "{told}");
+        drop(first);
+        WriteLock::take(&path).unwrap();
+    }
+}
