@@ -18,6 +18,8 @@ mod eval;
 mod explain;
 mod index;
 mod search;
+#[cfg(feature = "serve")]
+mod serve;
 pub mod shaders;
 mod train;
 mod weights;
@@ -57,6 +59,8 @@ enum Command {
     Explain(explain::Args),
     Index(index::Args),
     Search(search::Args),
+    #[cfg(feature = "serve")]
+    Serve(serve::Args),
     Data(data::Args),
     Aviary(aviary::Args),
     Bench(bench::Args),
@@ -81,6 +85,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => explain::run(&context, &args),
         Command::Index(args) => index::run(&context, &args),
         Command::Search(args) => search::run(&context, &args),
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => serve::run(&context, &args),
         Command::Data(args) => data::run(&context, &args),
         Command::Aviary(args) => aviary::run(&context, &args),
         Command::Completions(args) => completions::run(&args),

@@ -7,6 +7,7 @@ batch of images changes is one transaction. An index belongs to one model, told 
 the fingerprint of the model's file.
 */
 
+mod list;
 mod scan;
 mod store;
 mod update;

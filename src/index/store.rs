@@ -43,7 +43,7 @@ CREATE INDEX blocks_first ON blocks (first);
 /// An open index.
 #[derive(Debug)]
 pub struct Index {
-    connection: Connection,
+    pub(super) connection: Connection,
     path: PathBuf,
     bits: usize,
     model: String,
@@ -363,7 +363,7 @@ impl Index {
         self.mine(applied)
     }
 
-    fn mine<T>(&self, result: rusqlite::Result<T>) -> Result<T, IndexError> {
+    pub(super) fn mine<T>(&self, result: rusqlite::Result<T>) -> Result<T, IndexError> {
         result.map_err(|error| failed(&self.path, error))
     }
 }
