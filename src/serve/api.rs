@@ -195,6 +195,8 @@ impl App {
         watch.next = begun + LOOK;
         let stamp = Stamp::of(&self.path);
         if stamp == watch.stamp {
+            // It may have been away and be back.
+            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
             return;
         }
         let read = Library::open(&self.path, &self.device, (self.bits, &self.fingerprint));

@@ -59,7 +59,8 @@ function say(text) {
 }
 
 function complain(text) {
-  at("notice").textContent = text || "";
+  // Said once, not every few seconds.
+  if (at("notice").textContent !== (text || "")) at("notice").textContent = text || "";
   at("notice").hidden = !text;
 }
 
@@ -104,7 +105,7 @@ async function show() {
   } catch (error) {
     if (!(error instanceof Trouble)) throw error;
     if (!current()) return;
-    asked(wanted.id ? null : wanted);
+    asked(wanted.file ? wanted : null, true);
     fill([]);
     at("title").textContent = wanted.id || wanted.file ? "Nothing to show" : "Your images";
     say("");
@@ -124,7 +125,7 @@ function welcome(images) {
   say(images.length ? "Or drop, paste or choose any other image." : "");
   fill(images, about && !about.images
     ? ["This index has no images yet. Put some in, and they show up here by themselves:", "barbule index ~/Pictures"]
-    : ["No image is in this folder with this label."]);
+    : ["No image fits these filters."]);
 }
 
 function found(answer, query, begun) {
@@ -133,30 +134,31 @@ function found(answer, query, begun) {
   at("title").textContent = others ? "What looks most like it" : "Nothing that looks like it";
   const milliseconds = Math.max(1, Math.round(performance.now() - begun));
   say(many(answer.results.length, "image") + " of " + about.images.toLocaleString("en") + ", nearest first, in " + milliseconds.toLocaleString("en") + " ms");
-  fill(answer.results, ["No image is in this folder with this label."], answer.bits);
+  fill(answer.results, ["No image fits these filters."], answer.bits);
 }
 
 let preview = null; // the address of the chosen file's picture
 
-function asked(query) {
-  shown.query = query;
+function asked(query, refused) {
+  shown.query = refused ? null : query;
   if (preview) URL.revokeObjectURL(preview);
   preview = null;
   const there = Boolean(query && (query.id || query.file));
   at("query").classList.toggle("chosen", there);
-  for (const id of ["preview", "query-text"]) at(id).hidden = !there;
+  at("query-text").hidden = !there;
+  at("preview").hidden = !there || Boolean(refused);
   at("others").hidden = true;
   if (!there) {
     document.title = "Barbule";
     return;
   }
-  if (query.file) preview = URL.createObjectURL(query.file);
+  if (query.file && !refused) preview = URL.createObjectURL(query.file);
   const [name, folder] = query.file ? [query.file.name || "Pasted image", ""] : split(query.path);
   at("query-name").textContent = name;
-  at("query-folder").textContent = query.file ? "not from the index" : familiar(folder);
+  at("query-folder").textContent = query.file ? "not from the folders that are searched" : familiar(folder);
   at("query-folder").title = query.path || "";
   document.title = name + " – Barbule";
-  drawQuery();
+  if (!refused) drawQuery();
 }
 
 // The chosen image, or where the model looks in it.
@@ -230,7 +232,9 @@ function card(hit, i, bits) {
   }
   link.append(made("span", "name", name));
   const foot = made("div", "foot");
-  const where = made("span", "where", familiar(folder));
+  // A label that is the folder's name need not stand there twice.
+  const [last, above] = split(folder);
+  const where = made("span", "where", familiar(hit.label === last ? above : folder));
   where.title = hit.path;
   foot.append(where, copier(hit.path, name));
   item.append(link, foot);
@@ -282,7 +286,7 @@ function go(address, state) {
   scrollTo({ top: 0 });
 }
 
-function open(file) {
+function start(file) {
   if (!file) return;
   const megabytes = about ? about.max_upload_bytes / 1048576 : 64;
   if (file.size > megabytes * 1048576) {
@@ -305,7 +309,7 @@ function pick(files, otherwise) {
   const images = [...files].filter((file) => file.type.startsWith("image/") || /\.(jpe?g|png|webp)$/i.test(file.name));
   const file = images[0] || files[0];
   if (!file) return complain(otherwise);
-  open(file);
+  start(file);
   if (files.length > 1) say("Searching with the first of " + files.length + " files…");
 }
 
@@ -412,6 +416,7 @@ async function refresh() {
   about = await read("/api/status");
   at("summary").textContent = many(about.images, "image") + " · codes of " + about.bits + " bits";
   at("summary").title = about.index + "\n" + about.model.method + " on " + about.device;
+  if (before && before.trouble && !about.trouble) complain("");
   if (about.trouble) complain("The index cannot be read as it is now, so its last sound state is searched: " + about.trouble + ".");
   at("looks").hidden = !about.model.parts;
   const parts = [...Array(about.model.parts).keys()].map((i) => [String(i + 1), "Part " + (i + 1)]);
