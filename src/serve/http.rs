@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::problem::Problem;
 
 /// How long a request may take in all, but for computing what has begun.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long its head may take.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 /// How long is waited for a client to take note of its answer.

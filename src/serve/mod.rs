@@ -189,8 +189,13 @@ fn accept(listener: &TcpListener, running: &Arc<Running>) -> io::Result<()> {
             Err(error) => return Err(error),
         };
         failures = 0;
-        let Some(permit) = running.connections.enter(Instant::now() + http::PATIENCE) else {
-            continue; // as many are busy as there may be: this one is closed
+        // As many are busy as there may be: the next one waits, but not beyond the end.
+        let permit = loop {
+            match running.connections.enter(Instant::now() + TICK) {
+                Some(permit) => break permit,
+                None if running.closing.load(Ordering::Relaxed) => return Ok(()),
+                None => {}
+            }
         };
         let shared = running.clone();
         let talk = move || {

@@ -120,11 +120,11 @@ async function show() {
 
 function welcome(images) {
   asked(null);
-  at("title").textContent = "Start from one of yours";
+  at("title").textContent = images.length ? "Start from one of yours" : "No images here";
   at("others").hidden = !images.length;
   say(images.length ? "Or drop, paste or choose any other image." : "");
   fill(images, about && !about.images
-    ? ["This index has no images yet. Put some in, and they show up here by themselves:", "barbule index ~/Pictures"]
+    ? ["This index has no images yet. Put some in, and they show up here by themselves:", "barbule index ~/Pictures --index \"" + about.index + "\""]
     : ["No image fits these filters."]);
 }
 
