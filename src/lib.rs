@@ -91,6 +91,7 @@ an error that says what to do.
 | `train` | training and evaluation | yes |
 | `cli` | the `barbule` program | yes |
 | `engine` | formats of other programs | yes |
+| `serve` | a local page for an index, and its JSON interface | yes |
 | `tuned` | kernel tuning and fusion, for real GPUs | |
 */
 #![warn(missing_docs)]
@@ -120,6 +121,8 @@ pub mod method;
 #[cfg(feature = "model")]
 pub mod model;
 pub mod rank;
+#[cfg(feature = "serve")]
+pub mod serve;
 #[cfg(feature = "model")]
 pub mod task;
 #[cfg(feature = "train")]

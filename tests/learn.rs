@@ -333,6 +333,20 @@ fn explain_draws_each_part() {
     let sizes = ["part-1.png", "part-2.png", "all.png"]
         .map(|name| image::image_dimensions(env.path("look").join(name)).unwrap());
     assert_eq!(sizes, [(64, 64), (64, 64), (3 * 68 - 4, 64)]);
+
+    // Two images: as many bits differ as their codes do, and each part has its share.
+    let other = "birds/class-1/3.png";
+    let pair = ["explain", "birds/class-0/0.png", other, "--out", "pair", "--model"];
+    let report = env.json(&[&pair[..], &["x.safetensors"]].concat());
+    assert_eq!(report["pair"]["shares"].as_array().unwrap().len(), 3);
+    let encode = ["encode", "birds/class-0/0.png", other, "--model", "x.safetensors"];
+    let codes = env.json(&encode);
+    let code = |i: usize| u32::from_str_radix(codes[i]["code"].as_str().unwrap(), 16).unwrap();
+    assert_eq!(report["pair"]["distance"], (code(0) ^ code(1)).count_ones());
+    let size = image::image_dimensions(env.path("pair/pair.png")).unwrap();
+    assert_eq!(size, (3 * 68 - 4, 2 * 64 + 4));
+    let said = env.ok(&[&pair[..], &["x.safetensors"]].concat());
+    assert!(said.contains("bits would differ without it"), "{said}");
     let lsh = env.train("lsh", 12);
     let error = env.fails(&[&look[..], &[lsh.as_str()]].concat());
     assert!(error.contains("exchnet"), "{error}");

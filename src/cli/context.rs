@@ -116,6 +116,12 @@ impl Context {
         (self.device, self.adapter.as_deref())
     }
 
+    /// What Ctrl-C raises.
+    #[cfg(feature = "serve")]
+    pub fn stop(&self) -> &AtomicBool {
+        &self.stop
+    }
+
     /// A remark on stderr.
     pub fn say(&self, text: impl Display) {
         if !self.quiet {

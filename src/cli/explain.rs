@@ -75,7 +75,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             "files": files,
             "least": attention.maps.iter().map(least).collect::<Vec<_>>(),
             "greatest": attention.maps.iter().map(greatest).collect::<Vec<_>>(),
-            "pair": pair.as_ref().map(|pair| document(pair)),
+            "pair": pair.as_ref().map(document),
             "likeness": likeness.iter().map(|(a, b, c)| json!({ "parts": [a, b], "correlation": c })).collect::<Vec<_>>(),
         }))?;
     } else {

@@ -24,6 +24,8 @@ mod label;
 mod prune;
 mod query;
 mod search;
+#[cfg(feature = "serve")]
+mod serve;
 pub mod shaders;
 mod status;
 mod train;
@@ -69,6 +71,8 @@ enum Command {
     Search(Box<search::Args>),
     Duplicates(duplicates::Args),
     Label(label::Args),
+    #[cfg(feature = "serve")]
+    Serve(serve::Args),
     Data(data::Args),
     Aviary(aviary::Args),
     Bench(bench::Args),
@@ -98,6 +102,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Duplicates(args) => duplicates::run(&context, &args),
         Command::Label(args) => label::run(&context, &args),
         Command::Search(args) => search::run(&context, &args),
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => serve::run(&context, &args),
         Command::Data(args) => data::run(&context, &args),
         Command::Aviary(args) => aviary::run(&context, &args),
         Command::Completions(args) => completions::run(&args),

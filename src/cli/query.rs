@@ -141,21 +141,32 @@ impl<'a> Queries<'a> {
     }
 
     fn open(&self, asked_for: &str) -> Result<Model> {
-        let built_in = self.index.model() == Model::general_fingerprint();
-        if self.named.is_some() || built_in {
-            let model = self.context.model(self.named, self.device)?;
-            self.index.same_model(model.bits(), model.fingerprint())?;
-            return Ok(model);
-        }
-        let made_with = self.index.model_file()?;
-        let opened = made_with.as_deref().map(|file| self.context.model(Some(file), self.device));
-        match opened {
-            Some(Ok(model)) if model.fingerprint() == self.index.model() => Ok(model),
-            _ => bail!(
+        match model_of(self.context, self.device, self.index, self.named)? {
+            Some(model) => Ok(model),
+            None => bail!(
                 "{asked_for} is not indexed, so its code has to be computed: name the model of this index with --model"
             ),
         }
     }
+}
+
+/// The model of an index: the named one, which has to be it, the built-in one, or the one that
+/// made it. `None` when that is not where it was, or another is there now.
+pub fn model_of(
+    context: &Context,
+    device: &Device,
+    index: &Index,
+    named: Option<&Path>,
+) -> Result<Option<Model>> {
+    let built_in = index.model() == Model::general_fingerprint();
+    if named.is_some() || built_in {
+        let model = context.model(named, device)?;
+        index.same_model(model.bits(), model.fingerprint())?;
+        return Ok(Some(model));
+    }
+    let made_with = index.model_file()?;
+    let opened = made_with.and_then(|file| context.model(Some(&file), device).ok());
+    Ok(opened.filter(|model| model.fingerprint() == index.model()))
 }
 
 /// Features made of unit length.

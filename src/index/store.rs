@@ -396,18 +396,32 @@ impl Index {
     /// # Errors
     /// When the file is damaged.
     pub fn ids(&self, filter: &Filter) -> Result<Vec<i64>, IndexError> {
-        let mut statement =
-            self.mine(self.connection.prepare("SELECT id, path, label FROM images ORDER BY id"))?;
-        let mut rows = self.mine(statement.query([]))?;
         let mut ids = Vec::new();
+        self.each_image(|id, path, label| {
+            if filter.lets_through(path, label) {
+                ids.push(id);
+            }
+        })?;
+        Ok(ids)
+    }
+
+    /// Shows `look` the id, path and label of every image, in the order of ids.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn each_image(
+        &self,
+        mut look: impl FnMut(i64, &str, Option<&str>),
+    ) -> Result<(), IndexError> {
+        let sql = "SELECT id, path, label FROM images ORDER BY id";
+        let mut statement = self.mine(self.connection.prepare(sql))?;
+        let mut rows = self.mine(statement.query([]))?;
         while let Some(row) = self.mine(rows.next())? {
             let path = self.mine(row.get_ref(1).and_then(|v| Ok(v.as_str()?)))?;
             let label = self.mine(row.get_ref(2).and_then(|v| Ok(v.as_str_or_null()?)))?;
-            if filter.lets_through(path, label) {
-                ids.push(self.mine(row.get(0))?);
-            }
+            look(self.mine(row.get(0))?, path, label);
         }
-        Ok(ids)
+        Ok(())
     }
 
     /// All labels with the number of their images, in their order.
@@ -498,7 +512,7 @@ impl Index {
 
     /// All images, in the order of their ids.
     pub(super) fn known(&self) -> Result<Vec<KnownImage>, IndexError> {
-        let sql = "SELECT images.id, path, size, modified, content, label, features.id IS NOT NULL
+        let sql = "SELECT images.id, path, size, modified, content, label, features.id IS NOT NULL \
             FROM images LEFT JOIN features ON features.id = images.id ORDER BY images.id";
         let mut statement = self.mine(self.connection.prepare(sql))?;
         let rows = statement.query_map([], |row| {

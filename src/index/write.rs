@@ -58,7 +58,7 @@ impl Index {
     ) -> Result<i64, IndexError> {
         let options = options.map(serde_json::to_string).transpose();
         let options = options.map_err(|error| self.damaged(&error.to_string()))?;
-        let sql = "INSERT INTO roots (path, options) VALUES (?1, coalesce(?2, '{}'))
+        let sql = "INSERT INTO roots (path, options) VALUES (?1, coalesce(?2, '{}')) \
             ON CONFLICT DO UPDATE SET options = coalesce(?2, options) RETURNING id";
         let id = self.connection.query_row(sql, params![folder, options], |row| row.get(0));
         self.mine(id)
@@ -124,7 +124,7 @@ impl Index {
             }
             for root in roots.iter().filter(under) {
                 // Another folder's images may have been found through this one first.
-                let sql = "DELETE FROM roots WHERE path = ?1
+                let sql = "DELETE FROM roots WHERE path = ?1 \
                     AND NOT EXISTS (SELECT 1 FROM images WHERE root = roots.id)";
                 transaction.execute(sql, [root])?;
             }

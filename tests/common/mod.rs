@@ -6,6 +6,9 @@ to run there, and the graphics adapter where there is one.
 // Every test file is a crate of its own and uses its part of this.
 #![allow(dead_code)]
 
+#[cfg(unix)]
+pub mod browser;
+
 use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};

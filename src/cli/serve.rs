@@ -1,0 +1,81 @@
+/*!
+`barbule serve`: a local page to search one's own photos.
+*/
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::ValueHint;
+use serde_json::json;
+
+use super::Context;
+use super::query::{index_path, model_of};
+use crate::index::Index;
+use crate::serve::{Options, Server};
+
+/// Open a page on this machine to search your photos by look-alikes
+///
+/// Prints the page's address with the secret that opens it, and runs until Ctrl-C. Only
+/// this machine can reach it, unless --address says otherwise. The index is only read; what
+/// `barbule index` adds meanwhile shows up by itself.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: barbule serve --open\n         \
+                        barbule serve --model birds.safetensors --index birds.db --port 8080")]
+pub struct Args {
+    /// The index file [default: barbule.db in the platform's data folder]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    index: Option<PathBuf>,
+    /// The model that the index was made with [default: the one that made it]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    model: Option<PathBuf>,
+    /// The address to listen at; any but this machine's own lets others in
+    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    address: IpAddr,
+    /// The port to listen at; 0 for any that is free
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    port: u16,
+    /// Open the page in the browser
+    #[arg(long)]
+    open: bool,
+}
+
+pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
+    let index = index_path(args.index.as_deref())?;
+    // Before the model, which takes longer to open.
+    let opened = Index::open(&index)?;
+    let device = context.device()?;
+    let model = model_of(context, &device, &opened, args.model.as_deref())?
+        .context("the model that made this index is not where it was; name it with --model")?;
+    drop(opened);
+    let address = SocketAddr::new(args.address, args.port);
+    let server = Server::bind(Options { index, address, limits: context.limits }, device, model)?;
+    if !args.address.is_loopback() {
+        context.warn(
+            "whoever can reach this machine and learns the address below can see the indexed photos, and what is sent is not encrypted",
+        );
+    }
+    let url = server.url();
+    if context.json {
+        context.print_json(&json!({
+            "url": url, "address": server.address().ip().to_string(),
+            "port": server.address().port(), "index": server.index(), "images": server.images(),
+        }))?;
+    } else {
+        context.print(&url)?;
+        context.say(format_args!(
+            "{} images of {}; Ctrl-C ends it",
+            server.images(),
+            server.index().display()
+        ));
+    }
+    if args.open
+        && let Err(error) = open::that_detached(&url)
+    {
+        context
+            .warn(format_args!("no browser could be opened ({error}); open the address yourself"));
+    }
+    server.run(context.stop())?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,487 @@
+/*!
+Every address that is answered, and what the answer is.
+
+[`ROUTES`] is the whole list; `openapi.json` describes it for others, and a test holds the
+two against each other.
+*/
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use ::image::RgbImage;
+use serde_json::{Value, json};
+
+use super::ask::{Ask, MAX_K};
+use super::gate::Gate;
+use super::http::{Connection, Request, Response};
+use super::library::{Library, Stamp};
+use super::pick;
+use super::pictures::{Kind, Pictures, busy, overlay};
+use super::problem::Problem;
+use crate::device::Device;
+use crate::explain::{Attention, Share};
+use crate::image::{self, Limits};
+use crate::index::{Found, IndexError};
+use crate::model::Model;
+
+/// The description of all addresses, OpenAPI 3.1.
+pub const OPENAPI: &str = include_str!("openapi.json");
+/// The largest file that may be sent, in bytes.
+const MAX_UPLOAD: u64 = 64 << 20;
+/// Sent images that are decoded and encoded at the same time.
+const UPLOADS: usize = 2;
+/// The shortest time between two looks at whether the index has changed.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What is asked, and by whom.
+struct Call<'a, 'b> {
+    request: &'a Request,
+    connection: &'a mut Connection<'b>,
+    /// The `{id}` of the address.
+    id: i64,
+}
+
+type Answer = Result<Response, Problem>;
+
+/// One address.
+struct Route {
+    method: &'static str,
+    path: &'static str,
+    /// The parameters that its query may have.
+    known: &'static [&'static str],
+    answer: fn(&App, &mut Call<'_, '_>, &Ask) -> Answer,
+}
+
+const NARROW: [&str; 4] = ["k", "under", "label", "radius"];
+
+const ROUTES: [Route; 16] = [
+    Route { method: "GET", path: "/", known: &["id"], answer: |_, _, _| page(PAGE) },
+    Route { method: "GET", path: "/page.css", known: &[], answer: |_, _, _| page(STYLE) },
+    Route { method: "GET", path: "/page.js", known: &[], answer: |_, _, _| page(SCRIPT) },
+    Route { method: "GET", path: "/icon.svg", known: &[], answer: |_, _, _| page(ICON) },
+    Route {
+        method: "GET",
+        path: "/api/openapi.json",
+        known: &[],
+        answer: |_, _, _| page(("application/json", OPENAPI)),
+    },
+    Route { method: "GET", path: "/api/status", known: &[], answer: App::status },
+    Route { method: "GET", path: "/api/folders", known: &[], answer: App::folders },
+    Route { method: "GET", path: "/api/labels", known: &[], answer: App::labels },
+    Route {
+        method: "GET",
+        path: "/api/images",
+        known: &["k", "under", "label", "order"],
+        answer: App::images,
+    },
+    Route { method: "POST", path: "/api/search", known: &NARROW, answer: App::search },
+    Route { method: "GET", path: "/api/images/{id}/similar", known: &NARROW, answer: App::similar },
+    Route {
+        method: "GET",
+        path: "/api/images/{id}/thumbnail",
+        known: &[],
+        answer: |app, call, _| app.picture(call, Kind::Thumbnail),
+    },
+    Route {
+        method: "GET",
+        path: "/api/images/{id}/view",
+        known: &[],
+        answer: |app, call, _| app.picture(call, Kind::View),
+    },
+    Route {
+        method: "GET",
+        path: "/api/images/{id}/explanation",
+        known: &["part"],
+        answer: |app, call, ask| app.picture(call, Kind::Attention(ask.part)),
+    },
+    Route {
+        method: "GET",
+        path: "/api/images/{id}/agreement",
+        known: &["with"],
+        answer: App::agreement,
+    },
+    Route { method: "POST", path: "/api/explanation", known: &["part"], answer: App::explain },
+];
+
+const PAGE: (&str, &str) = ("text/html; charset=utf-8", include_str!("page/index.html"));
+const STYLE: (&str, &str) = ("text/css; charset=utf-8", include_str!("page/page.css"));
+const SCRIPT: (&str, &str) = ("text/javascript; charset=utf-8", include_str!("page/page.js"));
+const ICON: (&str, &str) = ("image/svg+xml", include_str!("page/icon.svg"));
+
+/// Method and path of every address that is answered.
+pub fn routes() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ROUTES.iter().map(|route| (route.method, route.path))
+}
+
+fn page((kind, text): (&'static str, &'static str)) -> Answer {
+    Ok(Response::fixed(kind, text))
+}
+
+/// What answers: the index as it is at present, the model, and pictures.
+#[derive(Debug)]
+pub struct App {
+    path: PathBuf,
+    device: Device,
+    limits: Limits,
+    /// Bits and fingerprint, for which the model need not be waited for.
+    bits: usize,
+    fingerprint: String,
+    model: Mutex<Model>,
+    /// A description of it.
+    card: Value,
+    library: RwLock<Arc<Library>>,
+    watch: Mutex<Watch>,
+    /// Why the index cannot be read as it is now, if so.
+    trouble: Mutex<Option<String>>,
+    pictures: Pictures,
+    uploads: Gate,
+}
+
+/// When the index was looked at, and what was seen.
+#[derive(Debug)]
+struct Watch {
+    stamp: Stamp,
+    next: Instant,
+}
+
+impl App {
+    pub fn new(
+        path: PathBuf,
+        device: Device,
+        model: Model,
+        limits: Limits,
+    ) -> Result<Self, IndexError> {
+        // Absolute, so that the page can say where it is; before reading, so that no
+        // change is missed.
+        let path = std::path::absolute(&path).unwrap_or(path);
+        let watch = Watch { stamp: Stamp::of(&path), next: Instant::now() + LOOK };
+        let (bits, fingerprint) = (model.bits(), model.fingerprint().to_owned());
+        let library = Library::open(&path, &device, (bits, &fingerprint))?;
+        let card = model.card();
+        let parts = if card.parts > 0 { card.parts } else { usize::from(card.attends()) };
+        let card = json!({
+            "method": card.method, "trunk": card.trunk.to_string(), "bits": bits,
+            "fingerprint": fingerprint, "parts": parts,
+        });
+        Ok(Self {
+            path,
+            device,
+            limits,
+            bits,
+            fingerprint,
+            model: Mutex::new(model),
+            card,
+            library: RwLock::new(Arc::new(library)),
+            watch: Mutex::new(watch),
+            trouble: Mutex::new(None),
+            pictures: Pictures::new(limits),
+            uploads: Gate::new(UPLOADS),
+        })
+    }
+
+    pub fn index(&self) -> &Path {
+        &self.path
+    }
+
+    /// The index as it was when it was last read.
+    pub fn library(&self) -> Arc<Library> {
+        self.library.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the index again if its files have changed; answers go on with the old state
+    /// until then. Looks at most once a second, and less often the longer reading takes.
+    pub fn reload_if_changed(&self) {
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = Instant::now();
+        if begun < watch.next {
+            return;
+        }
+        watch.next = begun + LOOK;
+        let stamp = Stamp::of(&self.path);
+        if stamp == watch.stamp {
+            // It may have been away and be back.
+            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            return;
+        }
+        let read = Library::open(&self.path, &self.device, (self.bits, &self.fingerprint));
+        let trouble = match read {
+            Ok(library) => {
+                let mut current = self.library.write().unwrap_or_else(PoisonError::into_inner);
+                *current = Arc::new(library);
+                watch.stamp = stamp;
+                None
+            }
+            // Looked at again the next time: it may be half copied.
+            Err(error) => Some(error.to_string()),
+        };
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        watch.next = Instant::now() + LOOK.max(4 * begun.elapsed());
+    }
+
+    /// The answer to a request that may be answered.
+    pub fn answer(&self, request: &Request, connection: &mut Connection<'_>) -> Answer {
+        let mut other_method = false;
+        let method = if request.method == "HEAD" { "GET" } else { &request.method };
+        for route in &ROUTES {
+            let Some(id) = matching(route.path, &request.path) else { continue };
+            if route.method != method {
+                other_method = true;
+                continue;
+            }
+            // The page's own address carries what its script reads.
+            let query = request.query.as_deref().filter(|_| route.path != "/");
+            let ask = Ask::read(query, route.known)?;
+            return (route.answer)(self, &mut Call { request, connection, id }, &ask);
+        }
+        match other_method {
+            true => Err(Problem::new(405, format!("{} cannot be asked for here", request.method))),
+            false => Err(Problem::new(404, "there is nothing here; see /api/openapi.json")),
+        }
+    }
+
+    fn status(&self, _: &mut Call<'_, '_>, _: &Ask) -> Answer {
+        let library = self.library();
+        let folders = library.catalogue.folders();
+        let images = |root: &String| folders.get(root.as_str()).copied().unwrap_or_default();
+        let roots = library.catalogue.roots().iter();
+        let roots: Vec<_> = roots.map(|r| json!({ "path": r, "images": images(r) })).collect();
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(Response::json(
+            200,
+            &json!({
+                "program": env!("CARGO_PKG_VERSION"), "index": self.path.display().to_string(),
+                "images": library.len(), "bits": self.bits, "model": self.card, "roots": roots,
+                "labels": library.catalogue.labels().len(), "device": self.device.to_string(),
+                "max_upload_bytes": MAX_UPLOAD, "max_k": MAX_K, "trouble": trouble,
+            }),
+        ))
+    }
+
+    fn folders(&self, _: &mut Call<'_, '_>, _: &Ask) -> Answer {
+        let library = self.library();
+        Ok(counted("folders", "path", &library.catalogue.folders()))
+    }
+
+    fn labels(&self, _: &mut Call<'_, '_>, _: &Ask) -> Answer {
+        let library = self.library();
+        Ok(counted("labels", "label", &library.catalogue.labels()))
+    }
+
+    fn images(&self, _: &mut Call<'_, '_>, ask: &Ask) -> Answer {
+        let library = self.library();
+        let (under, label) = (ask.under.as_deref(), ask.label.as_deref());
+        let ids = match ask.recent {
+            true => library.catalogue.recent(ask.k, under, label),
+            // Which images greet somebody is no secret.
+            false => {
+                let random = getrandom::u64().unwrap_or_default();
+                library.catalogue.mixed(ask.k, under, label, random)
+            }
+        };
+        let index = library.index();
+        let rows: Result<Vec<_>, _> = ids.into_iter().map(|id| index.image(id)).collect();
+        let rows = rows?.into_iter();
+        let rows = rows.map(|row| json!({ "id": row.id, "path": row.path, "label": row.label }));
+        Ok(Response::json(200, &json!({ "images": rows.collect::<Vec<_>>() })))
+    }
+
+    /// What `barbule search` finds for the sent image.
+    fn search(&self, call: &mut Call<'_, '_>, ask: &Ask) -> Answer {
+        let library = self.library();
+        self.check_folder(&library, ask)?;
+        let _permit = self.uploads.enter(call.request.deadline).ok_or_else(busy)?;
+        let bytes = sent(call)?;
+        let content = blake3::hash(&bytes);
+        let stored = {
+            let index = library.index();
+            let own = index.with_content(&content)?;
+            own.first().map(|id| index.code(*id)).transpose()?
+        };
+        let (code, content) = match stored {
+            Some(code) => (code, Some(content)),
+            None => {
+                let picture = image::decode(&bytes, &self.limits)?;
+                (self.model().encode(&picture)?, None)
+            }
+        };
+        let found = pick::nearest(&library, &code, content.as_ref(), ask)?;
+        Ok(self.results("", found))
+    }
+
+    fn similar(&self, call: &mut Call<'_, '_>, ask: &Ask) -> Answer {
+        let library = self.library();
+        self.check_folder(&library, ask)?;
+        let id = library.known(call.id)?;
+        let (row, code) = {
+            let index = library.index();
+            (index.image(id)?, index.code(id)?)
+        };
+        let found = pick::nearest(&library, &code, Some(&row.content), ask)?;
+        Ok(self.results(&row.path, found))
+    }
+
+    /// The fields of `barbule search --json`.
+    fn results(&self, query: &str, found: Vec<Found>) -> Response {
+        let result = |found: Found| {
+            let Found { rank, path, distance, id, label, same, .. } = found;
+            json!({
+                "rank": rank, "path": path, "distance": distance, "id": id, "label": label,
+                "same": same,
+            })
+        };
+        let results: Vec<_> = found.into_iter().map(result).collect();
+        let index = self.path.display().to_string();
+        let document =
+            json!({ "query": query, "index": index, "bits": self.bits, "results": results });
+        Response::json(200, &document)
+    }
+
+    fn picture(&self, call: &mut Call<'_, '_>, kind: Kind) -> Answer {
+        let library = self.library();
+        let look = |picture: &RgbImage| self.attention(picture);
+        let bytes = self.pictures.of(&library, call.id, kind, call.request.deadline, look)?;
+        let kind = if matches!(kind, Kind::Attention(_)) { "image/png" } else { "image/jpeg" };
+        Ok(Response::made(kind, bytes))
+    }
+
+    fn explain(&self, call: &mut Call<'_, '_>, ask: &Ask) -> Answer {
+        let _permit = self.uploads.enter(call.request.deadline).ok_or_else(busy)?;
+        let picture = image::decode(&sent(call)?, &self.limits)?;
+        let attention = self.attention(&picture)?;
+        Ok(Response::made("image/png", overlay(&attention, ask.part)?.into()))
+    }
+
+    /// Which parts made the codes of two indexed images agree.
+    fn agreement(&self, call: &mut Call<'_, '_>, ask: &Ask) -> Answer {
+        let other = ask.with.ok_or_else(|| Problem::new(400, "with must name the other image"))?;
+        let library = self.library();
+        let [first, second] =
+            [call.id, other].map(|id| self.pictures.open(&library, id, call.request.deadline));
+        let pair = self.model().explain(&first?, &second?)?;
+        let last = pair.shares.len().saturating_sub(1);
+        let share = |(number, share): (usize, &Share)| {
+            // Behind the parts comes the image as a whole.
+            let part = (number < last).then_some(number + 1);
+            json!({ "part": part, "alone": share.alone, "without": share.without })
+        };
+        let parts: Vec<_> = pair.shares.iter().enumerate().map(share).collect();
+        Ok(Response::json(
+            200,
+            &json!({ "distance": pair.distance, "bits": pair.bits, "parts": parts }),
+        ))
+    }
+
+    fn attention(&self, picture: &RgbImage) -> Result<Attention, Problem> {
+        Ok(self.model().attention(picture)?)
+    }
+
+    /// The model, for one at a time: it uses all cores itself.
+    fn model(&self) -> MutexGuard<'_, Model> {
+        self.model.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// That something is indexed where only a folder is to be searched.
+    fn check_folder(&self, library: &Library, ask: &Ask) -> Result<(), Problem> {
+        match &ask.under {
+            Some(under) if library.catalogue.recent(1, Some(under), None).is_empty() => {
+                Err(Problem::new(400, format!("no indexed image is under {under}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The body of a request, which must be there.
+fn sent(call: &mut Call<'_, '_>) -> Result<Vec<u8>, Problem> {
+    call.connection.body(call.request, MAX_UPLOAD)
+}
+
+/// Names and their numbers of images.
+fn counted(list: &str, name: &str, counts: &BTreeMap<&str, usize>) -> Response {
+    let items = counts.iter().map(|(key, images)| json!({ name: key, "images": images }));
+    Response::json(200, &json!({ list: items.collect::<Vec<_>>() }))
+}
+
+/// Whether a path is one of a route's; its id, or 0 where the route has none.
+fn matching(route: &str, path: &str) -> Option<i64> {
+    if route.split('/').count() != path.split('/').count() {
+        return None;
+    }
+    let mut id = 0;
+    for (expected, found) in route.split('/').zip(path.split('/')) {
+        if expected == "{id}" {
+            let digits = !found.is_empty() && found.bytes().all(|byte| byte.is_ascii_digit());
+            id = found.parse().ok().filter(|_| digits)?;
+        } else if expected != found {
+            return None;
+        }
+    }
+    Some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn all_addresses_are_described_and_all_that_is_described_is_there() {
+        let document: Value = serde_json::from_str(OPENAPI).unwrap();
+        assert_eq!(document["openapi"], "3.1.0");
+        assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+        let mut described = Vec::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                described.push((method.to_uppercase(), path.clone()));
+                let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+                let named = |place: &str| -> Vec<String> {
+                    let here = parameters.iter().filter(|p| p["in"] == place);
+                    here.map(|p| p["name"].as_str().unwrap().to_owned()).collect()
+                };
+                let route = ROUTES.iter().find(|r| r.path == path).expect(path);
+                assert_eq!(named("query"), route.known, "{path}");
+                let ids = path.matches("{id}").count();
+                assert_eq!(named("path"), vec!["id"; ids], "{path}");
+                assert!(operation["summary"].is_string(), "{path}");
+                assert!(operation["responses"]["200"].is_object(), "{path}");
+            }
+        }
+        let mut there: Vec<_> =
+            routes().map(|(method, path)| (method.to_owned(), path.to_owned())).collect();
+        there.sort();
+        described.sort();
+        assert_eq!(described, there);
+    }
+
+    #[test]
+    fn ids_are_digits_and_paths_are_taken_as_they_are() {
+        let route = "/api/images/{id}/view";
+        assert_eq!(matching(route, "/api/images/17/view"), Some(17));
+        assert_eq!(matching("/", "/"), Some(0));
+        for path in [
+            "/api/images/-1/view",
+            "/api/images/+1/view",
+            "/api/images//view",
+            "/api/images/1/view/",
+            "/api/images/../view",
+            "/api/images/%31/view",
+            "/api/images/99999999999999999999/view",
+            "//api/images/1/view",
+            "/api/images/1/View",
+        ] {
+            assert_eq!(matching(route, path), None, "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_leads_astray(path in "/[a-z0-9./%{}-]{0,40}") {
+            for route in ROUTES.iter().filter(|route| matching(route.path, &path).is_some()) {
+                let by_id = route.path.contains("{id}");
+                prop_assert!(path == route.path || by_id);
+            }
+        }
+    }
+}

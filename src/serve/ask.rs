@@ -1,0 +1,108 @@
+/*!
+What a request asks for: its query's parameters, checked.
+*/
+
+use std::borrow::Cow;
+
+use super::problem::Problem;
+
+/// Most hits or images in one answer.
+pub const MAX_K: usize = 1000;
+/// A number that no image gets.
+const MAX_ID: usize = u32::MAX as usize;
+/// Hits if nothing else is asked for.
+const K: usize = 24;
+
+/// The parameters of all addresses; each address takes some of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// How many.
+    pub k: usize,
+    /// Only in this folder and those below.
+    pub under: Option<String>,
+    /// Only with this label.
+    pub label: Option<String>,
+    /// Only up to this distance.
+    pub radius: Option<u32>,
+    /// The newest, instead of some from everywhere.
+    pub recent: bool,
+    /// One part of the attention alone, from 1.
+    pub part: Option<usize>,
+    /// The image that another is compared with.
+    pub with: Option<i64>,
+}
+
+impl Ask {
+    /// Reads a query of which only the parameters `known` have a meaning.
+    pub fn read(query: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
+        let mut ask = Self {
+            k: K,
+            under: None,
+            label: None,
+            radius: None,
+            recent: false,
+            part: None,
+            with: None,
+        };
+        for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            if !known.contains(&&*name) {
+                let known = match known {
+                    [] => "none".to_owned(),
+                    known => known.join(", "),
+                };
+                let sentence = format!("there is no parameter '{name}' here; known: {known}");
+                return Err(Problem::new(400, sentence));
+            }
+            let text = |value: Cow<'_, str>| Some(value.into_owned()).filter(|v| !v.is_empty());
+            match &*name {
+                "k" => ask.k = number(&name, &value, 1, MAX_K)?,
+                "under" => ask.under = text(value),
+                "label" => ask.label = text(value),
+                "radius" => ask.radius = Some(number(&name, &value, 0, 1024)? as u32),
+                "with" => ask.with = i64::try_from(number(&name, &value, 0, MAX_ID)?).ok(),
+                "part" => ask.part = Some(number(&name, &value, 1, 64)?),
+                _ => {
+                    ask.recent = match &*value {
+                        "recent" => true,
+                        "mixed" => false,
+                        _ => return Err(Problem::new(400, "order must be recent or mixed")),
+                    }
+                }
+            }
+        }
+        Ok(ask)
+    }
+}
+
+fn number(name: &str, value: &str, least: usize, most: usize) -> Result<usize, Problem> {
+    let number = value.parse().ok().filter(|number| (least..=most).contains(number));
+    number
+        .ok_or_else(|| Problem::new(400, format!("{name} must be a number from {least} to {most}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_read_or_refused_in_a_sentence() {
+        let known = ["k", "under", "label", "radius", "part", "order"];
+        let read = |query| Ask::read(Some(query), &known);
+        let ask = read("k=3&under=%2Fa+b%26&label=&radius=0&part=2&order=recent").unwrap();
+        assert_eq!((ask.k, ask.under.as_deref(), ask.label), (3, Some("/a b&"), None));
+        assert_eq!((ask.radius, ask.part, ask.recent), (Some(0), Some(2), true));
+        assert_eq!(Ask::read(None, &[]).unwrap().k, K);
+        for (query, said) in [
+            ("k=0", "k must be a number from 1 to 1000"),
+            ("k=-1", "k must be"),
+            ("k=1001", "k must be"),
+            ("radius=x", "radius must be a number from 0 to 1024"),
+            ("order=up", "order must be recent or mixed"),
+            ("page=2", "there is no parameter 'page' here; known: k, under"),
+        ] {
+            let problem = read(query).unwrap_err();
+            assert!(problem.status == 400 && problem.sentence.starts_with(said), "{problem:?}");
+        }
+        assert!(Ask::read(Some("k=1"), &[]).unwrap_err().sentence.ends_with("known: none"));
+    }
+}

@@ -1,0 +1,206 @@
+/*!
+Who gets an answer: whoever has the secret, asks this server by its own name, and is not
+another page.
+
+The secret comes in the address once and is then a cookie that no script and no other
+site can use. A foreign page could still make the browser ask: by a name of its own that
+leads here (so the `Host` has to be ours), or by a form or a script (so the `Origin`, where
+there is one, has to be ours too).
+*/
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
+use form_urlencoded::{Serializer, parse};
+
+use super::http::{Body, Request, Response};
+use super::problem::Problem;
+
+/// What every answer carries.
+pub const HEADERS: [(&str, &str); 7] = [
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    // What is seen here is private, and an id may mean another image tomorrow.
+    ("Cache-Control", "no-store"),
+    ("X-Frame-Options", "DENY"),
+];
+
+/// Bytes of the secret.
+const SECRET: usize = 32;
+
+/// Decides about requests.
+#[derive(Debug)]
+pub struct Guard {
+    address: SocketAddr,
+    token: String,
+}
+
+impl Guard {
+    /// With a new secret.
+    pub fn new(address: SocketAddr) -> Result<Self, getrandom::Error> {
+        let mut secret = [0; SECRET];
+        getrandom::fill(&mut secret)?;
+        let token = secret.iter().fold(String::new(), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
+        Ok(Self { address, token })
+    }
+
+    /// The page's address with the secret.
+    pub fn url(&self) -> String {
+        let port = self.address.port();
+        let host = match self.address.ip() {
+            ip if ip.is_unspecified() => "localhost".to_owned(),
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        format!("http://{host}:{port}/?token={}", self.token)
+    }
+
+    /// Lets a request pass (`None`), or sends it on to its address without the secret.
+    pub fn check(&self, request: &Request) -> Result<Option<Response>, Problem> {
+        let hosts = [request.field("host"), request.authority.as_deref()];
+        let ours = hosts.iter().flatten().all(|host| self.is_ours(host));
+        if request.count("host") != 1 || !ours {
+            let sentence = "this is not the address that `barbule serve` printed; open that one";
+            return Err(Problem::new(421, sentence));
+        }
+        let origin = request.field("origin").and_then(|origin| origin.strip_prefix("http://"));
+        if request.count("origin") > 0 && !origin.is_some_and(|origin| self.is_ours(origin)) {
+            return Err(Problem::new(403, "another site's page may not ask this server"));
+        }
+        let unknown = || {
+            Problem::new(
+                401,
+                "the secret is missing or wrong; open the address that `barbule serve` printed, to its last letter",
+            )
+        };
+        let query = request.query.as_deref().unwrap_or_default();
+        let given = || parse(query.as_bytes());
+        if let Some((_, token)) = given().find(|(name, _)| name == "token") {
+            if !self.is_token(&token) || !matches!(request.method.as_str(), "GET" | "HEAD") {
+                return Err(unknown());
+            }
+            let rest = given().filter(|(name, _)| name != "token");
+            return Ok(Some(self.welcome(&request.path, rest)));
+        }
+        let bearer = request.field("authorization").and_then(|text| text.strip_prefix("Bearer "));
+        let cookies = request.field("cookie").unwrap_or_default().split(';');
+        let cookie = cookies.filter_map(|one| one.trim().split_once('='));
+        let cookie = cookie.filter(|(name, _)| *name == self.cookie()).map(|(_, value)| value);
+        match bearer.into_iter().chain(cookie).any(|token| self.is_token(token)) {
+            true => Ok(None),
+            false => Err(unknown()),
+        }
+    }
+
+    /// Gives the cookie, and the same address without the secret.
+    fn welcome<'a>(
+        &self,
+        path: &str,
+        rest: impl Iterator<Item = (std::borrow::Cow<'a, str>, std::borrow::Cow<'a, str>)>,
+    ) -> Response {
+        let query = Serializer::new(String::new()).extend_pairs(rest).finish();
+        // One slash: two would be the name of another server.
+        let path = format!("/{}", path.trim_start_matches('/'));
+        let there = if query.is_empty() { path } else { format!("{path}?{query}") };
+        let cookie = format!("{}={}; Path=/; HttpOnly; SameSite=Strict", self.cookie(), self.token);
+        let fields = vec![("Location", there), ("Set-Cookie", cookie)];
+        Response { status: 303, kind: "text/plain", body: Body::Fixed(""), fields }
+    }
+
+    /// Cookies are shared by all ports of a host.
+    fn cookie(&self) -> String {
+        format!("barbule-{}", self.address.port())
+    }
+
+    /// In a time that does not tell how much of it is right: hashes are compared so.
+    fn is_token(&self, given: &str) -> bool {
+        blake3::hash(given.as_bytes()) == blake3::hash(self.token.as_bytes())
+    }
+
+    /// Whether `host` with its port means this server and can mean no other.
+    fn is_ours(&self, host: &str) -> bool {
+        let own = self.address.ip();
+        let (name, port) = match host.rsplit_once(':') {
+            Some((name, port)) if !port.ends_with(']') => (name, port),
+            _ => (host, "80"),
+        };
+        if port != self.address.port().to_string() {
+            return false;
+        }
+        if name.eq_ignore_ascii_case("localhost") {
+            return own.is_loopback() || own.is_unspecified();
+        }
+        let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+        let ip = match bare {
+            Some(inner) => inner.parse().map(IpAddr::V6).ok(),
+            None => name.parse().map(IpAddr::V4).ok(),
+        };
+        // Listening everywhere, any number may be ours; only names can be made to lead here.
+        ip.is_some_and(|ip| own.is_unspecified() || ip == own)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard(address: &str) -> Guard {
+        Guard::new(address.parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn secrets_are_long_and_never_the_same() {
+        let (a, b) = (guard("127.0.0.1:80"), guard("127.0.0.1:80"));
+        assert_eq!(a.token.len(), 2 * SECRET);
+        assert_ne!(a.token, b.token);
+        assert!(a.is_token(&a.token) && !a.is_token(&b.token) && !a.is_token(""));
+        assert!(!a.is_token(&a.token[1..]));
+    }
+
+    #[test]
+    fn only_names_that_cannot_be_another_server_are_ours() {
+        let local = guard("127.0.0.1:8000");
+        for host in ["127.0.0.1:8000", "localhost:8000", "LocalHost:8000"] {
+            assert!(local.is_ours(host), "{host}");
+        }
+        for host in [
+            "",
+            ":",
+            ":8000",
+            "127.0.0.1",
+            "127.0.0.1:80",
+            "127.0.0.1:08000",
+            "evil.example:8000",
+            "localhost.evil.example:8000",
+            "127.0.0.1.evil.example:8000",
+            "127.0.0.1:8000:8000",
+            "user@127.0.0.1:8000",
+            "10.0.0.1:8000",
+            "[::1]:8000",
+            "[127.0.0.1]:8000",
+            "null",
+            "127.0.0.1:8000/",
+            "localhost:8000@evil.example",
+        ] {
+            assert!(!local.is_ours(host), "{host}");
+        }
+        assert!(guard("[::1]:8000").is_ours("[::1]:8000"));
+        assert!(guard("127.0.0.1:80").is_ours("127.0.0.1"));
+        let open = guard("0.0.0.0:8000");
+        assert!(open.is_ours("192.168.1.7:8000") && open.is_ours("localhost:8000"));
+        assert!(!open.is_ours("evil.example:8000"));
+        assert!(open.url().starts_with("http://localhost:8000/?token="));
+        let lan = guard("192.168.1.7:8000");
+        assert!(lan.is_ours("192.168.1.7:8000") && !lan.is_ours("localhost:8000"));
+    }
+}

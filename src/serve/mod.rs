@@ -1,0 +1,236 @@
+/*!
+A local page for searching one's own photos, and the JSON interface behind it.
+
+[`Server::bind`] opens a port, [`Server::run`] answers until it is told to stop. What an
+answer says is decided in `api`; who gets one at all in `guard`; HTTP itself is `http`,
+which knows nothing of images. An index is only ever read, and of the files on disk
+nothing leaves but pictures made anew from indexed images (`pictures`).
+*/
+
+mod api;
+mod ask;
+mod catalogue;
+mod gate;
+mod guard;
+mod http;
+mod library;
+mod pick;
+mod pictures;
+mod problem;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::device::Device;
+use crate::image::Limits;
+use crate::index::IndexError;
+use crate::model::Model;
+use api::App;
+pub use api::{OPENAPI, routes};
+use gate::Gate;
+use guard::Guard;
+use http::{Connection, Request, Response};
+use problem::Problem;
+
+/// Connections that are answered at the same time; further ones wait.
+const CONNECTIONS: usize = 64;
+/// How often is looked whether to stop, and whether the index has changed.
+const TICK: Duration = Duration::from_millis(100);
+/// How long a stop waits for answers that are under way.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The index cannot be used.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The port cannot be had.
+    #[error("cannot listen at {address}: {error}; choose another --port or --address")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// There is no randomness for the secret.
+    #[error(
+        "the system gives no random numbers ({0}), without which the page cannot be kept secret"
+    )]
+    Random(getrandom::Error),
+}
+
+/// What to serve, and where.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The index.
+    pub index: PathBuf,
+    /// Where to listen; port 0 for any that is free.
+    pub address: SocketAddr,
+    /// Which images are refused.
+    pub limits: Limits,
+}
+
+/// A server that has its port, ready to run.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    guard: Guard,
+    app: App,
+}
+
+/// What the threads of a running server share.
+#[derive(Debug)]
+struct Running {
+    guard: Guard,
+    app: App,
+    connections: Gate,
+    /// No more is answered.
+    closing: AtomicBool,
+}
+
+impl Server {
+    /// Opens the index and the port.
+    ///
+    /// # Errors
+    /// When the index cannot be used or is another model's, or the port cannot be had.
+    pub fn bind(options: Options, device: Device, model: Model) -> Result<Self, ServeError> {
+        let app = App::new(options.index, device, model, options.limits)?;
+        let failed = |error| ServeError::Listen { address: options.address, error };
+        let listener = TcpListener::bind(options.address).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let guard = Guard::new(address).map_err(ServeError::Random)?;
+        Ok(Self { listener, address, guard, app })
+    }
+
+    /// The page's address, with the secret that opens it.
+    pub fn url(&self) -> String {
+        self.guard.url()
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The index.
+    pub fn index(&self) -> &Path {
+        self.app.index()
+    }
+
+    /// Number of indexed images at present.
+    pub fn images(&self) -> usize {
+        self.app.library().len()
+    }
+
+    /// Answers until `stop` is raised, then waits a few seconds for what is under way.
+    ///
+    /// # Errors
+    /// When no connection can be accepted any more.
+    pub fn run(self, stop: &AtomicBool) -> Result<(), ServeError> {
+        let Self { listener, address, guard, app } = self;
+        let connections = Gate::new(CONNECTIONS);
+        let running =
+            Arc::new(Running { guard, app, connections, closing: AtomicBool::new(false) });
+        let accepted = {
+            let running = running.clone();
+            thread::spawn(move || accept(&listener, &running))
+        };
+        let reloading = {
+            let running = running.clone();
+            // Not waited for at the end: a large index takes a while to read.
+            thread::spawn(move || {
+                while !running.closing.load(Ordering::Relaxed) {
+                    running.app.reload_if_changed();
+                    thread::sleep(TICK);
+                }
+            })
+        };
+        while !stop.load(Ordering::Relaxed) && !accepted.is_finished() {
+            thread::sleep(TICK);
+        }
+        running.closing.store(true, Ordering::Relaxed);
+        // Whoever waits for a connection gets one, and sees that it is over.
+        let own = match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
+            IpAddr::V6(ip) if ip.is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        let woken = TcpStream::connect_timeout(&SocketAddr::new(own, address.port()), GRACE);
+        let outcome = match (woken, accepted.is_finished()) {
+            (Err(_), false) => Ok(()),
+            _ => accepted.join().unwrap_or(Ok(())),
+        };
+        running.connections.wait_until_empty(Instant::now() + GRACE);
+        drop(reloading);
+        outcome.map_err(|error| ServeError::Listen { address, error })
+    }
+}
+
+/// Gives each connection a thread, until closing or until nothing comes any more.
+fn accept(listener: &TcpListener, running: &Arc<Running>) -> io::Result<()> {
+    let mut failures = 0;
+    while !running.closing.load(Ordering::Relaxed) {
+        let stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            // A client that went away, or no more open files for a moment.
+            Err(_) if failures < 100 => {
+                failures += 1;
+                thread::sleep(TICK);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        failures = 0;
+        // As many are busy as there may be: the next one waits, but not beyond the end.
+        let permit = loop {
+            match running.connections.enter(Instant::now() + TICK) {
+                Some(permit) => break permit,
+                None if running.closing.load(Ordering::Relaxed) => return Ok(()),
+                None => {}
+            }
+        };
+        let shared = running.clone();
+        let talk = move || {
+            let _permit = permit;
+            let mut connection = Connection::new(stream, &shared.closing);
+            converse(&mut connection, &shared);
+        };
+        // Without a thread to be had, the connection is closed.
+        drop(thread::Builder::new().name("page".to_owned()).spawn(talk));
+    }
+    Ok(())
+}
+
+/// One request and its answer.
+fn converse(connection: &mut Connection<'_>, running: &Running) {
+    let (request, response) = match connection.request() {
+        // Nobody has asked for anything.
+        Ok(None) => return,
+        Ok(Some(request)) => {
+            // A mistake must cost one answer, not the server.
+            let answer = || answer(&request, connection, running);
+            let response = catch_unwind(AssertUnwindSafe(answer))
+                .unwrap_or_else(|_| Problem::internal("the program failed on this").into());
+            (Some(request), response)
+        }
+        Err(problem) => (None, problem.into()),
+    };
+    let head = request.is_some_and(|request| request.method == "HEAD");
+    connection.answer(&response, &guard::HEADERS, head);
+}
+
+fn answer(request: &Request, connection: &mut Connection<'_>, running: &Running) -> Response {
+    match running.guard.check(request) {
+        Ok(None) => running.app.answer(request, connection).unwrap_or_else(Response::from),
+        Ok(Some(elsewhere)) => elsewhere,
+        Err(problem) => problem.into(),
+    }
+}

@@ -1,0 +1,66 @@
+/*!
+What went wrong with a request: a status and one sentence, as JSON.
+*/
+
+use serde_json::json;
+
+use super::http::Response;
+use crate::image::{DecodeError, ImageError};
+use crate::index::IndexError;
+use crate::model::ModelError;
+
+/// Why a request is not answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub status: u16,
+    /// What is wrong, and what to do about it.
+    pub sentence: String,
+}
+
+impl Problem {
+    pub fn new(status: u16, sentence: impl Into<String>) -> Self {
+        Self { status, sentence: sentence.into() }
+    }
+
+    /// It is not the client's fault.
+    pub fn internal(sentence: impl Into<String>) -> Self {
+        Self::new(500, sentence)
+    }
+}
+
+impl From<Problem> for Response {
+    fn from(problem: Problem) -> Self {
+        Self::json(problem.status, &json!({ "error": problem.sentence }))
+    }
+}
+
+impl From<DecodeError> for Problem {
+    fn from(error: DecodeError) -> Self {
+        Self::new(400, error.to_string())
+    }
+}
+
+impl From<ImageError> for Problem {
+    fn from(error: ImageError) -> Self {
+        let status = match error {
+            ImageError::Read { .. } => 404,
+            _ => 422,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<IndexError> for Problem {
+    fn from(error: IndexError) -> Self {
+        Self::internal(error.to_string())
+    }
+}
+
+impl From<ModelError> for Problem {
+    fn from(error: ModelError) -> Self {
+        match error {
+            ModelError::NoParts(_) => Self::new(404, error.to_string()),
+            _ => Self::internal(error.to_string()),
+        }
+    }
+}
