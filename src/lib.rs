@@ -91,10 +91,13 @@ an error that says what to do.
 | `train` | training and evaluation | yes |
 | `cli` | the `barbule` program | yes |
 | `engine` | formats of other programs | yes |
+| `capi` | the C interface, for a shared library | |
 | `tuned` | kernel tuning and fusion, for real GPUs | |
 */
 #![warn(missing_docs)]
 
+#[cfg(feature = "capi")]
+pub mod capi;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod code;
@@ -131,3 +134,8 @@ pub mod trunk;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+// And those of the guide for apps.
+#[cfg(all(doctest, feature = "model"))]
+#[doc = include_str!("../docs/EMBEDDING.md")]
+struct Embedding;
