@@ -8,6 +8,8 @@
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 
 use barbule::device::{Device, DeviceChoice};
 use barbule::image::{self, Limits};
@@ -15,7 +17,17 @@ use barbule::index::{Index, Searcher, UpdateOptions, update};
 use barbule::model::Model;
 use barbule::task::Task;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args_os().skip(1).map(PathBuf::from);
     let (Some(folder), Some(query)) = (args.next(), args.next()) else {
         return Err("name a folder of images and the image to look for".into());
@@ -31,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let file = Path::new("embed.db");
     let mut index = Index::open_or_create(file, model.bits(), model.fingerprint())?;
     // An app raises the flag from another thread to stop; what is done by then is kept.
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    let stop = AtomicBool::new(false);
     let progress = |done: usize, total: usize| eprint!("\r{done} of {total} new images ");
     let task = Task::new(&progress, &stop);
     let report = update(&mut index, &model, &[folder], &UpdateOptions::default(), &task)?;

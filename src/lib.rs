@@ -92,6 +92,7 @@ an error that says what to do.
 | `cli` | the `barbule` program | yes |
 | `engine` | formats of other programs | yes |
 | `capi` | the C interface, for a shared library | |
+| `desktop` | the window of `examples/desktop` | |
 | `tuned` | kernel tuning and fusion, for real GPUs | |
 */
 #![warn(missing_docs)]
