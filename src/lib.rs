@@ -92,10 +92,14 @@ an error that says what to do.
 | `cli` | the `barbule` program | yes |
 | `engine` | formats of other programs | yes |
 | `serve` | a local page for an index, and its JSON interface | yes |
+| `capi` | the C interface, for a shared library | |
+| `desktop` | the window of `examples/desktop` | |
 | `tuned` | kernel tuning and fusion, for real GPUs | |
 */
 #![warn(missing_docs)]
 
+#[cfg(feature = "capi")]
+pub mod capi;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod code;
@@ -134,3 +138,8 @@ pub mod trunk;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+// And those of the guide for apps.
+#[cfg(all(doctest, feature = "model"))]
+#[doc = include_str!("../docs/EMBEDDING.md")]
+struct Embedding;

@@ -1,0 +1,189 @@
+//! All that takes long, on threads of its own: the model, the index, and thumbnails. Knows
+//! nothing of windows; is asked through one channel and tells through another.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+
+use ::image::RgbImage;
+use barbule::device::{Device, DeviceChoice};
+use barbule::image::{self, Limits};
+use barbule::index::{Found, Index, IndexError, Searcher, UpdateOptions, update};
+use barbule::model::Model;
+use barbule::task::Task;
+
+/// Hits of a search.
+const HITS: usize = 30;
+/// Width and height that thumbnails fit in.
+pub const THUMBNAIL: u32 = 256;
+
+enum Ask {
+    Index(PathBuf),
+    Search(PathBuf),
+}
+
+/// What the window is told.
+pub enum Tell {
+    /// The model is open, and so many images are indexed.
+    Ready { images: usize, bits: usize, device: String },
+    /// Indexing has looked into `done` of `total` new images.
+    Progress { done: usize, total: usize },
+    /// Indexing has ended.
+    Indexed { images: usize, added: usize, skipped: usize, stopped: bool },
+    /// The images most like this one.
+    Found { query: PathBuf, hits: Vec<Found> },
+    /// An image, small; or nothing, if it cannot be read.
+    Thumbnail { path: PathBuf, picture: Option<RgbImage> },
+    /// What was asked for cannot be done: a sentence that says why.
+    Failed(String),
+}
+
+/// The window's end of the channels.
+pub struct Worker {
+    asks: Sender<Ask>,
+    thumbnails: Sender<PathBuf>,
+    tells: Receiver<Tell>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Worker {
+    /// Starts the threads; `wake` is called after each thing that is told.
+    pub fn start(index: PathBuf, wake: impl Fn() + Send + Clone + 'static) -> Self {
+        let (asks, asked) = mpsc::channel();
+        let (thumbnails, wanted) = mpsc::channel::<PathBuf>();
+        let (teller, tells) = mpsc::channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let tell = {
+            let (teller, wake) = (teller.clone(), wake.clone());
+            move |what| {
+                // The window may be gone.
+                let _ = teller.send(what);
+                wake();
+            }
+        };
+        let flag = stop.clone();
+        thread::spawn(move || {
+            if let Err(error) = work(&index, &asked, &tell, &flag) {
+                tell(Tell::Failed(error.to_string()));
+            }
+        });
+        thread::spawn(move || {
+            for path in wanted {
+                let opened = image::open(&path, &Limits::default()).ok();
+                let picture = opened.map(|picture| shrink(&picture));
+                let _ = teller.send(Tell::Thumbnail { path, picture });
+                wake();
+            }
+        });
+        Self { asks, thumbnails, tells, stop }
+    }
+
+    /// Brings the index up to date with a folder.
+    pub fn index(&self, folder: &Path) {
+        self.stop.store(false, Ordering::Relaxed);
+        let _ = self.asks.send(Ask::Index(folder.to_owned()));
+    }
+
+    /// Ends indexing; what is done by then is kept.
+    pub fn cancel(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Looks for images like this one.
+    pub fn search(&self, query: &Path) {
+        let _ = self.asks.send(Ask::Search(query.to_owned()));
+    }
+
+    /// Makes a small picture of an image.
+    pub fn thumbnail(&self, path: &Path) {
+        let _ = self.thumbnails.send(path.to_owned());
+    }
+
+    /// What has been told since the last call.
+    pub fn told(&self) -> Vec<Tell> {
+        self.tells.try_iter().collect()
+    }
+}
+
+fn work(
+    file: &Path,
+    asked: &Receiver<Ask>,
+    tell: &(impl Fn(Tell) + Send + Clone + 'static),
+    stop: &AtomicBool,
+) -> Result<(), Box<dyn Error>> {
+    let device = Device::open(DeviceChoice::Auto, None)?;
+    let model = Model::general(&device)?;
+    let mut index = Index::open_or_create(file, model.bits(), model.fingerprint())?;
+    let mut searcher = Searcher::new(&index, &device)?;
+    let (bits, name) = (model.bits(), device.to_string());
+    tell(Tell::Ready { images: searcher.len(), bits, device: name });
+    for ask in asked {
+        let answer = match ask {
+            Ask::Index(folder) => {
+                let answer = add(&mut index, &model, folder, tell, stop);
+                searcher = Searcher::new(&index, &device)?;
+                answer
+            }
+            Ask::Search(query) => find(&index, &model, &searcher, query),
+        };
+        tell(answer.unwrap_or_else(|error| Tell::Failed(error.to_string())));
+    }
+    Ok(())
+}
+
+fn add(
+    index: &mut Index,
+    model: &Model,
+    folder: PathBuf,
+    tell: &(impl Fn(Tell) + Send + Clone + 'static),
+    stop: &AtomicBool,
+) -> Result<Tell, Box<dyn Error>> {
+    let before = index.len()?;
+    let tell = std::sync::Mutex::new(tell.clone());
+    let progress = |done, total| {
+        if let Ok(tell) = tell.lock() {
+            tell(Tell::Progress { done, total });
+        }
+    };
+    let task = Task::new(&progress, stop);
+    let updated = update(index, model, &[folder], &UpdateOptions::default(), &task);
+    let (skipped, stopped) = match updated {
+        Ok(updated) => (updated.skipped.len(), false),
+        Err(IndexError::Stopped(_)) => (0, true),
+        Err(error) => return Err(error.into()),
+    };
+    let images = index.len()?;
+    Ok(Tell::Indexed { images, added: images.saturating_sub(before), skipped, stopped })
+}
+
+fn find(
+    index: &Index,
+    model: &Model,
+    searcher: &Searcher,
+    query: PathBuf,
+) -> Result<Tell, Box<dyn Error>> {
+    let bytes = image::read(&query)?;
+    // As the index spells it.
+    let query = query.canonicalize()?;
+    // An indexed image needs not be encoded again, and comes first, marked.
+    let content = blake3::hash(&bytes);
+    let code = match index.with_content(&content)?.first() {
+        Some(id) => index.code(*id)?,
+        None => {
+            let decoded = image::decode(&bytes, &Limits::default());
+            model.encode(&decoded.map_err(|error| format!("{}: {error}", query.display()))?)?
+        }
+    };
+    let hits = searcher.search(index, &code, Some(&content), HITS)?;
+    Ok(Tell::Found { query, hits })
+}
+
+fn shrink(picture: &RgbImage) -> RgbImage {
+    let (width, height) = picture.dimensions();
+    let scale = (f64::from(THUMBNAIL) / f64::from(width.max(height))).min(1.0);
+    let side = |length: u32| ((f64::from(length) * scale) as u32).max(1);
+    ::image::imageops::thumbnail(picture, side(width), side(height))
+}
