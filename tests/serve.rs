@@ -284,7 +284,8 @@ fn what_cannot_be_searched_is_explained() {
         (&b"Dear Sir or Madam,"[..], "not a JPEG, PNG, WebP, GIF, BMP or TIFF image"),
         (b"", "the file is empty"),
         (&png(1, 1)[..200], "cut off"),
-        (b"GIF89a\x01\0\x01\0\0\0\0", "but GIF"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "but HEIC"),
+        (b"GIF89a\x01\0\x01\0\0\0\0", "cut off"),
     ] {
         for path in ["/api/search", "/api/explanation"] {
             let sentence = page.ask("POST", path, body).sentence(400);

@@ -75,11 +75,16 @@ fn section(answer: &Answer, limits: &Limits) -> Result<Markup> {
         .map(|hit| picture(Path::new(&hit.path), limits))
         .collect::<Result<_>>()?;
     let count = answer.results.len();
+    let name = |path: &str| match Path::new(path).file_name() {
+        Some(name) => name.to_string_lossy().into_owned(),
+        None => path.to_owned(),
+    };
+    let names: Vec<String> = answer.query.split(" + ").map(name).collect();
     Ok(html! {
         header {
             @if let Some(query) = query { img src=(query) alt="The image that was looked for"; }
             div {
-                h1 { "Like " (answer.query) }
+                h1 title=(answer.query) { "Like " (names.join(" + ")) }
                 p { (count) " of " (answer.index) ", by codes of " (answer.bits) " bits" }
             }
         }
