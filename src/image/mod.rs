@@ -132,7 +132,7 @@ mod tests {
         for name in ["a.jpg", "b.JPEG", "c.Png", "d/e.webp", "f.tar.JPG"] {
             assert!(is_image_path(Path::new(name)), "{name}");
         }
-        for name in ["a.heic", "jpg", ".jpg", "b.jpg.txt", "c.", ""] {
+        for name in ["a.psd", "jpg", ".jpg", "b.jpg.txt", "c.", ""] {
             assert!(!is_image_path(Path::new(name)), "{name}");
         }
     }
