@@ -17,10 +17,8 @@ use crate::task::Task;
 /// Two images are in one group if a chain of images leads from one to the other in steps of at
 /// most R bits. Copies of a file are named as such. Nothing is deleted.
 ///
-/// With the built-in model, photos that were saved again at half the quality are 22 to 48 of 256
-/// bits away (half of them within 34), other photos of the same thing rarely less than 50. A
-/// model that was trained on classes gives their images equal codes: there, whole classes are
-/// groups.
+/// The radius is for the built-in model. One that was trained on classes gives their images
+/// equal codes: there, whole classes are groups.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule duplicates\n         \
                         barbule duplicates --radius 4 --under ~/Pictures/2024 --json")]
