@@ -55,7 +55,11 @@ pub(crate) fn read_whole(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn beside(path: &Path) -> io::Result<NamedTempFile> {
+/// A temporary file in the folder of `path`, which is to take its place.
+///
+/// # Errors
+/// When there is no such folder, or it is not writable.
+pub(crate) fn beside(path: &Path) -> io::Result<NamedTempFile> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

@@ -12,12 +12,21 @@ use serde::Serialize;
 use super::Context;
 use crate::task::Task;
 
-/// Print the code of each image
+/// Print the code of each image, or write the codes of folders to a file
+///
+/// With --out, folders and lists are encoded into a Parquet file, without an index: `barbule export`
+/// and `barbule import` take such files. With --shard I/N this machine takes the I-th of N parts
+/// of the same list (the same folders, or the same --list, under the same paths everywhere), so
+/// that many machines share the work. A run that was stopped goes on where it was.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: barbule encode bird.jpg --model birds.safetensors --format bits")]
+#[command(
+    after_help = "Example: barbule encode bird.jpg --model birds.safetensors --format bits\n         \
+                  barbule encode /photos --out codes.parquet\n         \
+                  barbule encode --list all.txt --shard 3/16 --out parts/3.parquet"
+)]
 pub struct Args {
-    /// The images
-    #[arg(required = true, value_name = "IMAGE", value_hint = ValueHint::FilePath)]
+    /// The images; with --out, folders too
+    #[arg(value_name = "IMAGE", value_hint = ValueHint::AnyPath)]
     images: Vec<PathBuf>,
     /// The model file [default: the built-in general model]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -29,6 +38,9 @@ pub struct Args {
     #[cfg(feature = "engine")]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     npy: Option<PathBuf>,
+    #[cfg(feature = "engine")]
+    #[command(flatten)]
+    part: super::part::Args,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -48,6 +60,15 @@ struct Encoded<'a> {
 }
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
+    #[cfg(feature = "engine")]
+    if args.part.is_wanted() {
+        ensure!(
+            args.npy.is_none() && !context.json,
+            "--out writes a Parquet file, with neither --npy nor --json; leave one out"
+        );
+        return super::part::run(context, &args.images, args.model.as_deref(), &args.part);
+    }
+    ensure!(!args.images.is_empty(), "no image is named; see `barbule encode --help`");
     let model = context.model(args.model.as_deref(), &context.device()?)?;
     let encode =
         |task: &Task<'_>| model.encoder().features_of_files(&args.images, &context.limits, task);

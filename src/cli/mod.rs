@@ -14,13 +14,19 @@ mod data;
 mod demo;
 mod doctor;
 mod duplicates;
+#[cfg(feature = "engine")]
+mod elsewhere;
 mod encode;
 mod eval;
 mod explain;
+#[cfg(feature = "engine")]
+mod export;
 mod forget;
 mod gallery;
 mod index;
 mod label;
+#[cfg(feature = "engine")]
+mod part;
 mod prune;
 mod query;
 mod search;
@@ -71,6 +77,10 @@ enum Command {
     Search(Box<search::Args>),
     Duplicates(duplicates::Args),
     Label(label::Args),
+    #[cfg(feature = "engine")]
+    Export(Box<export::ExportArgs>),
+    #[cfg(feature = "engine")]
+    Import(export::ImportArgs),
     #[cfg(feature = "serve")]
     Serve(serve::Args),
     Data(data::Args),
@@ -101,6 +111,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Forget(args) => forget::run(&context, &args),
         Command::Duplicates(args) => duplicates::run(&context, &args),
         Command::Label(args) => label::run(&context, &args),
+        #[cfg(feature = "engine")]
+        Command::Export(args) => export::run(&context, &args),
+        #[cfg(feature = "engine")]
+        Command::Import(args) => export::import(&context, &args),
         Command::Search(args) => search::run(&context, &args),
         #[cfg(feature = "serve")]
         Command::Serve(args) => serve::run(&context, &args),

@@ -71,12 +71,59 @@ pub struct FileQuery {
     pub features: Option<Vec<f32>>,
 }
 
+/// Where stored codes are looked up: in an index, or on a server.
+pub trait Collection {
+    /// Bits of its codes.
+    fn bits(&self) -> usize;
+    /// Fingerprint of the model that gave them.
+    fn fingerprint(&self) -> &str;
+    /// Where that model's file was.
+    fn model_file(&self) -> Result<Option<PathBuf>>;
+    /// Refuses another model.
+    fn check_model(&self, model: &Model) -> Result<()>;
+    /// The stored code of this content, and the features where they are kept and wanted.
+    fn stored(&self, content: &blake3::Hash, features: bool) -> Result<Option<Stored>>;
+    /// The content of the image at a path.
+    fn content_at(&self, path: &str) -> Result<Option<blake3::Hash>>;
+}
+
+/// What is stored of an image: its code, and its features if they are kept and were asked for.
+pub type Stored = (BinaryCodes, Option<Vec<f32>>);
+
+impl Collection for Index {
+    fn bits(&self) -> usize {
+        self.bits()
+    }
+
+    fn fingerprint(&self) -> &str {
+        self.model()
+    }
+
+    fn model_file(&self) -> Result<Option<PathBuf>> {
+        Ok(self.model_file()?)
+    }
+
+    fn check_model(&self, model: &Model) -> Result<()> {
+        Ok(self.same_model(model.bits(), model.fingerprint())?)
+    }
+
+    fn stored(&self, content: &blake3::Hash, features: bool) -> Result<Option<Stored>> {
+        let Some(id) = self.with_content(content)?.first().copied() else { return Ok(None) };
+        let features = if features { self.features(id)? } else { None };
+        Ok(Some((self.code(id)?, features)))
+    }
+
+    fn content_at(&self, path: &str) -> Result<Option<blake3::Hash>> {
+        Ok(self.at_path(path)?.map(|row| row.content))
+    }
+}
+
 /// Makes queries of files. The model is opened when it is first needed: an indexed image
 /// needs none.
 pub struct Queries<'a> {
     pub context: &'a Context,
     pub device: &'a Device,
-    pub index: &'a Index,
+    pub collection: &'a dyn Collection,
     /// The model's file, if it was named.
     pub named: Option<&'a Path>,
     /// Whether features are wanted.
@@ -89,11 +136,11 @@ impl<'a> Queries<'a> {
     pub fn new(
         context: &'a Context,
         device: &'a Device,
-        index: &'a Index,
+        collection: &'a dyn Collection,
         named: Option<&'a Path>,
         features: bool,
     ) -> Result<Self> {
-        let mut queries = Self { context, device, index, named, features, model: None };
+        let mut queries = Self { context, device, collection, named, features, model: None };
         if named.is_some() {
             queries.model("")?;
         }
@@ -107,14 +154,15 @@ impl<'a> Queries<'a> {
         let bytes = match image::read(path) {
             Ok(bytes) => bytes,
             // What is indexed can be looked for although its file is gone.
-            Err(error) => match self.index.at_path(&absolute(path)?)? {
-                Some(row) if !path.exists() => return self.indexed(name, row.id, row.content),
-                _ => return Err(error.into()),
-            },
+            Err(error) => {
+                let gone = if path.exists() { None } else { self.stored_at(path)? };
+                let Some((content, (code, features))) = gone else { return Err(error.into()) };
+                return Ok(FileQuery { name, code, content: Some(content), features });
+            }
         };
         let content = blake3::hash(&bytes);
-        if let Some(id) = self.index.with_content(&content)?.first() {
-            return self.indexed(name, *id, content);
+        if let Some((code, features)) = self.collection.stored(&content, self.features)? {
+            return Ok(FileQuery { name, code, content: Some(content), features });
         }
         let decoded = image::decode(&bytes, &self.context.limits).with_context(|| name.clone())?;
         let wanted = self.features;
@@ -126,9 +174,11 @@ impl<'a> Queries<'a> {
         Ok(FileQuery { name, code, content: None, features })
     }
 
-    fn indexed(&self, name: String, id: i64, content: blake3::Hash) -> Result<FileQuery> {
-        let features = if self.features { self.index.features(id)? } else { None };
-        Ok(FileQuery { name, code: self.index.code(id)?, content: Some(content), features })
+    /// What is stored of the image at a path.
+    fn stored_at(&self, path: &Path) -> Result<Option<(blake3::Hash, Stored)>> {
+        let Some(content) = self.collection.content_at(&absolute(path)?)? else { return Ok(None) };
+        let stored = self.collection.stored(&content, self.features)?;
+        Ok(stored.map(|stored| (content, stored)))
     }
 
     /// The index's model: the named one, the one that made it, or the built-in one.
@@ -141,7 +191,7 @@ impl<'a> Queries<'a> {
     }
 
     fn open(&self, asked_for: &str) -> Result<Model> {
-        match model_of(self.context, self.device, self.index, self.named)? {
+        match model_of(self.context, self.device, self.collection, self.named)? {
             Some(model) => Ok(model),
             None => bail!(
                 "{asked_for} is not indexed, so its code has to be computed: name the model of this index with --model"
@@ -150,23 +200,23 @@ impl<'a> Queries<'a> {
     }
 }
 
-/// The model of an index: the named one, which has to be it, the built-in one, or the one that
+/// The model of a collection: the named one, which has to be it, the built-in one, or the one that
 /// made it. `None` when that is not where it was, or another is there now.
 pub fn model_of(
     context: &Context,
     device: &Device,
-    index: &Index,
+    collection: &dyn Collection,
     named: Option<&Path>,
 ) -> Result<Option<Model>> {
-    let built_in = index.model() == Model::general_fingerprint();
+    let built_in = collection.fingerprint() == Model::general_fingerprint();
     if named.is_some() || built_in {
         let model = context.model(named, device)?;
-        index.same_model(model.bits(), model.fingerprint())?;
+        collection.check_model(&model)?;
         return Ok(Some(model));
     }
-    let made_with = index.model_file()?;
+    let made_with = collection.model_file()?;
     let opened = made_with.and_then(|file| context.model(Some(&file), device).ok());
-    Ok(opened.filter(|model| model.fingerprint() == index.model()))
+    Ok(opened.filter(|model| model.fingerprint() == collection.fingerprint()))
 }
 
 /// Features made of unit length.

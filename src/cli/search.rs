@@ -12,11 +12,12 @@ use clap::ValueHint;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
-use super::query::{FileQuery, FilterArgs, IndexArgs, Queries, index_path};
+use super::query::{Collection, FileQuery, FilterArgs, IndexArgs, Queries, index_path};
 use super::{Context, gallery};
 use crate::code::BinaryCodes;
+use crate::device::Device;
 use crate::image;
-use crate::index::{Filter, Found, Index, Query, Rerank, Searcher};
+use crate::index::{Found, Index, Query, Rerank, Searcher};
 
 /// Find the indexed images that are most alike
 ///
@@ -29,15 +30,16 @@ use crate::index::{Filter, Found, Index, Query, Rerank, Searcher};
                         barbule search bird.jpg --under ~/Pictures/2024 --html found.html\n         \
                         barbule search front.jpg side.jpg --together --rerank 200\n         \
                         barbule search cat.jpg --radius 40 --paths0 | xargs -0 cp -t cats/\n         \
-                        barbule search --code 0f3a5577c2d1 --index birds.db")]
+                        barbule search --code 0f3a5577c2d1 --index birds.db\n         \
+                        barbule search cat.jpg --engine postgres://me@db.example/photos")]
 pub struct Args {
     /// The images to look for, indexed or not; each is a query of its own. A `-` reads paths
     /// from stdin, one a line
     #[arg(required_unless_present = "code", value_name = "IMAGE", value_hint = ValueHint::FilePath)]
     images: Vec<PathBuf>,
-    /// A code to look for, as `barbule encode` prints it
+    /// A code to look for, as `barbule encode` prints it; may be given several times
     #[arg(long, value_name = "HEX", conflicts_with = "images")]
-    code: Option<String>,
+    code: Vec<String>,
     /// Look for what is near to all the images: ranked by the sum of the distances
     #[arg(long)]
     together: bool,
@@ -52,9 +54,12 @@ pub struct Args {
     /// Put the N nearest into the order of their features' cosine, which is finer than that of
     /// the codes; needs an index made with --keep-features
     #[arg(long, value_name = "N")]
-    rerank: Option<usize>,
+    pub rerank: Option<usize>,
     #[command(flatten)]
     index: IndexArgs,
+    #[cfg(feature = "engine")]
+    #[command(flatten)]
+    pub elsewhere: super::elsewhere::SearchArgs,
     /// Print paths alone, each ended by a zero byte, for `xargs -0`
     #[arg(long, conflicts_with = "json")]
     paths0: bool,
@@ -95,13 +100,13 @@ pub struct Hit {
 
 /// Where the time of a run went.
 #[derive(Debug, Clone, Copy, Serialize)]
-struct Seconds {
-    /// Reading the index and bringing its codes to the device.
-    opening: f64,
+pub struct Seconds {
+    /// Reading the index and bringing its codes to the device; connecting to a server.
+    pub opening: f64,
     /// Making codes of the images, opening the model included.
-    encoding: f64,
+    pub encoding: f64,
     /// Searching, and looking up what was found.
-    ranking: f64,
+    pub ranking: f64,
 }
 
 impl From<Found> for Hit {
@@ -113,6 +118,10 @@ impl From<Found> for Hit {
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     ensure!(args.rerank != Some(0), "--rerank 0 compares nothing; leave it out");
+    #[cfg(feature = "engine")]
+    if let Some(address) = &args.elsewhere.engine {
+        return super::elsewhere::search(context, args, address);
+    }
     let begun = Instant::now();
     let path = index_path(args.index.index.as_deref())?;
     let index = Index::open(&path)?;
@@ -124,71 +133,121 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         );
     }
     let opened = begun.elapsed();
-    let named = args.index.model.as_deref();
-    let mut queries = Queries::new(context, &device, &index, named, args.rerank.is_some())?;
-    let asked = match &args.code {
-        Some(_) if args.rerank.is_some() => {
-            bail!("--rerank compares features, which a code has none of; search by an image")
-        }
-        Some(code) => {
-            let code = BinaryCodes::from_hex(index.bits(), code)
-                .with_context(|| format!("--code {code}"))?;
-            let name = args.code.clone().unwrap_or_default();
-            vec![FileQuery { name, code, content: None, features: None }]
-        }
-        None => {
-            let files = files(&args.images)?;
-            files.iter().map(|file| queries.of_file(file)).collect::<Result<_>>()?
-        }
-    };
+    let asked = args.asked(context, &device, &index)?;
     let encoded = begun.elapsed();
     let searcher = Searcher::new(&index, &device)?;
     let loaded = begun.elapsed();
     if searcher.is_empty() {
         context.warn(format_args!("{} holds no images", path.display()));
     }
-    let filter = args.filter.filter()?;
-    let groups: Vec<&[FileQuery]> = match args.together {
-        true => vec![&asked],
-        false => asked.chunks(1).collect(),
-    };
-    let mut answers = Vec::new();
-    for group in groups {
-        let results = find(&index, &searcher, group, args, &filter)?;
-        let names: Vec<&str> = group.iter().map(|query| query.name.as_str()).collect();
-        let (query, index) = (names.join(" + "), path.display().to_string());
-        answers.push(Answer { query, index, bits: searcher_bits(group), results, seconds: None });
-    }
+    let mut answers = args
+        .answers(&asked, &path.display().to_string(), |query| Ok(searcher.find(&index, query)?))?;
     let ranked = begun.elapsed();
     if let Some(reason) = searcher.failure() {
         context.warn(format_args!("searched on the CPU instead: {reason}"));
     }
-    if args.timings {
-        let seconds = Seconds {
-            opening: (opened + (loaded - encoded)).as_secs_f64(),
-            encoding: (encoded - opened).as_secs_f64(),
-            ranking: (ranked - loaded).as_secs_f64(),
-        };
-        answers.iter_mut().for_each(|answer| answer.seconds = Some(seconds));
-        let Seconds { opening, encoding, ranking } = seconds;
-        context.say(format_args!(
-            "opening {:.1} ms, encoding {:.1} ms, ranking {:.1} ms",
-            opening * 1e3,
-            encoding * 1e3,
-            ranking * 1e3
-        ));
-    }
-    if let Some(file) = &args.html {
-        let page = gallery::render(&answers, &context.limits)?;
-        std::fs::write(file, page).with_context(|| format!("cannot write {}", file.display()))?;
-        context.say(format_args!("the page is {}", file.display()));
-    }
-    show(context, args, &answers)?;
+    let seconds = Seconds {
+        opening: (opened + (loaded - encoded)).as_secs_f64(),
+        encoding: (encoded - opened).as_secs_f64(),
+        ranking: (ranked - loaded).as_secs_f64(),
+    };
+    args.report(context, &mut answers, seconds)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn searcher_bits(group: &[FileQuery]) -> usize {
-    group.first().map_or(0, |query| query.code.bits())
+impl Args {
+    /// What is looked for: codes of the images, or the code that is given.
+    pub fn asked(
+        &self,
+        context: &Context,
+        device: &Device,
+        collection: &dyn Collection,
+    ) -> Result<Vec<FileQuery>> {
+        let named = self.index.model.as_deref();
+        let mut queries = Queries::new(context, device, collection, named, self.rerank.is_some())?;
+        if self.code.is_empty() {
+            return files(&self.images)?.iter().map(|file| queries.of_file(file)).collect();
+        }
+        if self.rerank.is_some() {
+            bail!("--rerank compares features, which a code has none of; search by an image");
+        }
+        let query = |text: &String| {
+            let code = BinaryCodes::from_hex(collection.bits(), text);
+            let code = code.with_context(|| format!("--code {text}"))?;
+            Ok(FileQuery { name: text.clone(), code, content: None, features: None })
+        };
+        self.code.iter().map(query).collect()
+    }
+
+    /// What `find` finds for each image, or for all together.
+    pub fn answers(
+        &self,
+        asked: &[FileQuery],
+        index: &str,
+        mut find: impl FnMut(&Query<'_>) -> Result<Vec<Found>>,
+    ) -> Result<Vec<Answer>> {
+        let filter = self.filter.filter()?;
+        let groups = if self.together { asked.len().max(1) } else { 1 };
+        let mut answers = Vec::new();
+        for group in asked.chunks(groups) {
+            let Some(first) = group.first() else { continue };
+            let mut codes = BinaryCodes::new(first.code.bits())?;
+            let mut contents = Vec::new();
+            let mut features: Vec<f32> = Vec::new();
+            for query in group {
+                codes.extend(&query.code)?;
+                contents.extend(query.content);
+                if let Some(own) = &query.features {
+                    features.resize(own.len(), 0.0);
+                    features.iter_mut().zip(own).for_each(|(sum, x)| *sum += x);
+                }
+            }
+            let rerank = self.rerank.map(|candidates| Rerank { candidates, features: &features });
+            let found = find(&Query {
+                codes: &codes,
+                contents: &contents,
+                k: self.k,
+                radius: self.radius,
+                filter: &filter,
+                rerank,
+            })?;
+            let names: Vec<&str> = group.iter().map(|query| query.name.as_str()).collect();
+            answers.push(Answer {
+                query: names.join(" + "),
+                index: index.to_owned(),
+                bits: codes.bits(),
+                results: found.into_iter().map(Hit::from).collect(),
+                seconds: None,
+            });
+        }
+        Ok(answers)
+    }
+
+    /// Says what was found, and, if that is asked for, how long it took.
+    pub fn report(
+        &self,
+        context: &Context,
+        answers: &mut [Answer],
+        seconds: Seconds,
+    ) -> Result<()> {
+        if self.timings {
+            answers.iter_mut().for_each(|answer| answer.seconds = Some(seconds));
+            let Seconds { opening, encoding, ranking } = seconds;
+            context.say(format_args!(
+                "opening {:.1} ms, encoding {:.1} ms, ranking {:.1} ms",
+                opening * 1e3,
+                encoding * 1e3,
+                ranking * 1e3
+            ));
+        }
+        if let Some(file) = &self.html {
+            let page = gallery::render(answers, &context.limits)?;
+            std::fs::write(file, page)
+                .with_context(|| format!("cannot write {}", file.display()))?;
+            context.say(format_args!("the page is {}", file.display()));
+        }
+        show(context, self, answers)
+    }
 }
 
 /// The images that are named; `-` stands for those on stdin.
@@ -209,37 +268,6 @@ fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
     }
     ensure!(!files.is_empty(), "no path came on stdin; write one a line");
     Ok(files)
-}
-
-/// What is found for one image, or for several together.
-fn find(
-    index: &Index,
-    searcher: &Searcher,
-    group: &[FileQuery],
-    args: &Args,
-    filter: &Filter,
-) -> Result<Vec<Hit>> {
-    let mut codes = BinaryCodes::new(index.bits())?;
-    let mut contents = Vec::new();
-    let mut features: Vec<f32> = Vec::new();
-    for query in group {
-        codes.extend(&query.code)?;
-        contents.extend(query.content);
-        if let Some(own) = &query.features {
-            features.resize(own.len(), 0.0);
-            features.iter_mut().zip(own).for_each(|(sum, x)| *sum += x);
-        }
-    }
-    let rerank = args.rerank.map(|candidates| Rerank { candidates, features: &features });
-    let query = Query {
-        codes: &codes,
-        contents: &contents,
-        k: args.k,
-        radius: args.radius,
-        filter,
-        rerank,
-    };
-    Ok(searcher.find(index, &query)?.into_iter().map(Hit::from).collect())
 }
 
 fn show(context: &Context, args: &Args, answers: &[Answer]) -> Result<()> {

@@ -1,6 +1,6 @@
 /*!
 NumPy's `.npy`: packed codes as an array of bytes, features as one of `float32`; one row
-an image.
+an image. And a whole collection as a folder of such files.
 */
 
 use std::fs::File;
@@ -9,9 +9,14 @@ use std::path::{Path, PathBuf};
 
 use npyz::{NpyFile, WriterBuilder};
 
+use super::side::{self, Names, Rows};
+use super::{BATCH, Batch, EngineError, Head, Sink, Source};
 use crate::code::{BinaryCodes, CodeError};
 use crate::file;
 use crate::rank::Hit;
+
+/// The file of a collection's codes: `uint8` of shape (images, ⌈bits/8⌉).
+pub const CODES: &str = "codes.npy";
 
 /// What went wrong with a `.npy` file.
 #[derive(Debug, thiserror::Error)]
@@ -133,4 +138,84 @@ fn write(path: &Path, codes: &BinaryCodes) -> io::Result<()> {
         }
         writer.finish()
     })
+}
+
+/// Writes a collection into a folder: [`CODES`], `ids.npy`, `contents.npy`, `paths.txt`,
+/// `labels.txt` and, last, `about.json`.
+pub struct Writer {
+    codes: Rows<u8>,
+    side: side::Writer,
+}
+
+impl Writer {
+    /// Begins to write into `folder`, which is made if it is not there.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or written into.
+    pub fn create(folder: &Path, head: &Head) -> Result<Self, EngineError> {
+        std::fs::create_dir_all(folder).map_err(EngineError::write(folder))?;
+        let shape = [head.images, head.bits.div_ceil(8) as u64];
+        let codes = Rows::create(&folder.join(CODES), &shape)?;
+        Ok(Self { codes, side: side::Writer::create(Names::within(folder), head)? })
+    }
+}
+
+impl Sink for Writer {
+    fn write(&mut self, batch: &Batch) -> Result<(), EngineError> {
+        for row in 0..batch.len() {
+            self.codes.extend(batch.codes.row_bytes(row))?;
+        }
+        self.side.write(batch)
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), EngineError> {
+        let Self { codes, side } = *self;
+        side.finish(codes.finish()?)
+    }
+}
+
+/// Reads what [`Writer`] wrote.
+pub struct Reader {
+    path: PathBuf,
+    codes: npyz::NpyReader<u8, BufReader<File>>,
+    side: side::Reader,
+    left: u64,
+}
+
+impl Reader {
+    /// Opens the collection in a folder.
+    ///
+    /// # Errors
+    /// When a file of it is missing, damaged or of another collection.
+    pub fn open(folder: &Path) -> Result<Self, EngineError> {
+        let side = side::Reader::open(Names::within(folder))?;
+        let path = folder.join(CODES);
+        let shape = [side.head.images, side.head.bits.div_ceil(8) as u64];
+        let codes = side::rows(&path, "|u1", &shape)?;
+        Ok(Self { path, codes, left: side.head.images, side })
+    }
+}
+
+impl Source for Reader {
+    fn head(&self) -> &Head {
+        &self.side.head
+    }
+
+    fn stamp(&self) -> String {
+        side::stamp(&[&self.path])
+    }
+
+    fn next_batch(&mut self) -> Result<Option<Batch>, EngineError> {
+        let count = BATCH.min(usize::try_from(self.left).unwrap_or(BATCH));
+        if count == 0 {
+            return Ok(None);
+        }
+        let bits = self.side.head.bits;
+        let bytes = self.codes.by_ref().take(count * bits.div_ceil(8));
+        let bytes: Vec<u8> =
+            bytes.collect::<io::Result<_>>().map_err(EngineError::read(&self.path))?;
+        let codes = BinaryCodes::from_bytes(bits, &bytes)?;
+        self.left -= count as u64;
+        self.side.next(count, codes).map(Some)
+    }
 }

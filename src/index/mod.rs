@@ -14,6 +14,8 @@ mod prepare;
 mod scan;
 mod searcher;
 mod store;
+#[cfg(feature = "engine")]
+mod transfer;
 mod update;
 mod vote;
 mod write;
@@ -27,9 +29,11 @@ use crate::task::Stopped;
 
 pub use filter::Filter;
 pub use groups::{Group, Member};
-pub use scan::{Labels, ScanOptions};
+pub use scan::{Labels, ScanOptions, files_under};
 pub use searcher::{Found, Query, Rerank, Searcher};
 pub use store::{Failure, ImageRow, Index, Root};
+#[cfg(feature = "engine")]
+pub(crate) use transfer::Block;
 pub use update::{Skipped, Update, UpdateOptions, update};
 pub use vote::{Reach, Vote};
 

@@ -51,7 +51,7 @@ impl Labels {
     }
 
     /// The label of an image; `None` where the source says nothing about it.
-    pub(super) fn of(&self, path: &Path) -> Option<String> {
+    pub(crate) fn of(&self, path: &Path) -> Option<String> {
         match self {
             Self::None => None,
             Self::Folder => {
@@ -128,6 +128,18 @@ pub(super) struct Scan {
     pub found: Vec<Candidate>,
     /// What could not be looked at: what lies there may still be there.
     pub unreadable: Vec<Skipped>,
+}
+
+/// The image files under `folder` in the order of their paths, and what could not be looked at.
+///
+/// # Errors
+/// When `folder` itself cannot be read, or a pattern is none.
+pub fn files_under(
+    folder: &Path,
+    options: &ScanOptions,
+) -> Result<(Vec<PathBuf>, Vec<Skipped>), IndexError> {
+    let Scan { found, unreadable } = scan(folder, options)?;
+    Ok((found.into_iter().map(|candidate| candidate.path).collect(), unreadable))
 }
 
 /// All image files under `folder`.

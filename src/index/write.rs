@@ -91,6 +91,16 @@ impl Index {
         self.mine(done)
     }
 
+    /// Closes the index, so that all of it is in its one file.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn close(self) -> Result<(), IndexError> {
+        let path = self.path().to_owned();
+        let closed = self.connection.close();
+        closed.map_err(|(_, error)| IndexError::Database { path, error })
+    }
+
     /// Applies one batch: all of it, or nothing if anything fails.
     pub(super) fn apply(&mut self, changes: &Changes<'_>) -> Result<(), IndexError> {
         let bytes = self.bits().div_ceil(8);

@@ -8,6 +8,10 @@ to run there, and the graphics adapter where there is one.
 
 #[cfg(unix)]
 pub mod browser;
+#[cfg(feature = "engine")]
+pub mod collection;
+#[cfg(all(unix, feature = "engine"))]
+pub mod server;
 
 use std::fs;
 use std::io::Cursor;

@@ -1,0 +1,182 @@
+/*!
+`barbule export` and `barbule import`: collections for other programs, and from them.
+*/
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::ValueHint;
+use serde_json::json;
+
+use super::Context;
+use super::elsewhere::{ServerArgs, use_approximate};
+use super::query::index_path;
+use crate::engine::postgres::{Address, LoadOptions, Loader, Remote};
+use crate::engine::{self, IndexSource, Sink, Source, faiss, numpy, parquet};
+use crate::index::Index;
+use crate::task::Task;
+
+/// Take the codes of an index to another program
+///
+/// The end of --to says which: FILE.parquet (DuckDB, ClickHouse, Spark), FILE.faiss (a faiss
+/// IndexBinaryFlat, with the paths beside it), a folder (NumPy arrays), or the address of a
+/// PostgreSQL server with pgvector. Ids, paths, labels and contents go along, so that
+/// `barbule import` can take all of it in again.
+///
+/// On a server, images are known by their content: what is new is put in, what has moved or has
+/// another label is changed, what is gone is taken out. Searches see the old state until all of
+/// it is there; a load that is broken off goes on where it was. With --shard images are spread
+/// over several servers, which the one in --to asks through postgres_fdw; a server with the
+/// Citus extension spreads them itself.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: barbule export --to codes.parquet\n         \
+                  barbule export parts/ --to codes/\n         \
+                  barbule export --to postgres://me@db.example/photos --approximate\n         \
+                  barbule export --to postgres://me@db/photos --shard postgres://me@a/photos --shard postgres://me@b/photos")]
+pub struct ExportArgs {
+    /// Parts that `barbule encode --out` or `export` wrote, or folders of them, instead of an index
+    #[arg(value_name = "PART", value_hint = ValueHint::AnyPath)]
+    parts: Vec<PathBuf>,
+    /// Where to: FILE.parquet, FILE.faiss, a folder, or postgres://USER@HOST:PORT/DATABASE
+    #[arg(long, value_name = "FILE|DIR|URL")]
+    to: String,
+    /// The index file [default: barbule.db in the platform's data folder]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "parts")]
+    index: Option<PathBuf>,
+    #[command(flatten)]
+    server: ServerArgs,
+    /// A server to spread the images over, by its address; several, and always the same in the
+    /// same order. The server in --to has to reach them, and keeps the password
+    #[arg(long, value_name = "URL", help_heading = "Server")]
+    shard: Vec<String>,
+    /// Take what is there of another model, or spread otherwise, out first
+    #[arg(long, help_heading = "Server")]
+    replace: bool,
+    /// Build the HNSW index for `search --approximate` too
+    #[arg(long, help_heading = "Server")]
+    approximate: bool,
+    /// Show what would be said to each server, and do nothing
+    #[arg(long, help_heading = "Server")]
+    explain_sql: bool,
+}
+
+/// Make an index of what was exported
+///
+/// Ids, paths and labels are as they were, so that searches find the same. The next
+/// `barbule index` looks at the files again.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: barbule import codes.parquet --index birds.db\n         \
+                  barbule import parts/ --index all.db\n         \
+                  barbule import postgres://me@db.example/photos --index photos.db")]
+pub struct ImportArgs {
+    /// Parquet files (parts of one collection), FILE.faiss, a folder of NumPy arrays, or the
+    /// address of a server
+    #[arg(required = true, value_name = "FROM", value_hint = ValueHint::AnyPath)]
+    from: Vec<PathBuf>,
+    /// The index file to make [default: barbule.db in the platform's data folder]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    index: Option<PathBuf>,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+pub fn run(context: &Context, args: &ExportArgs) -> Result<ExitCode> {
+    let begun = Instant::now();
+    let index;
+    let mut source: Box<dyn Source + '_> = match args.parts.is_empty() {
+        false => engine::open(&args.parts)?,
+        true => {
+            index = Index::open(&index_path(args.index.as_deref())?)?;
+            Box::new(IndexSource::new(&index)?)
+        }
+    };
+    let server = Address::is_one(&args.to);
+    let for_servers =
+        !args.shard.is_empty() || args.replace || args.approximate || args.explain_sql;
+    ensure!(
+        server || !for_servers,
+        "--shard, --replace, --approximate and --explain-sql are for servers; name one with --to postgres://…"
+    );
+    if server {
+        return to_server(context, args, source.as_mut(), begun);
+    }
+    let path = Path::new(&args.to);
+    let sink: Box<dyn Sink> = match path.extension().and_then(|ending| ending.to_str()) {
+        Some("parquet") => Box::new(parquet::Writer::create(path, source.head(), None)?),
+        Some("faiss") => Box::new(faiss::Writer::create(path, source.head())?),
+        Some(other) if !path.is_dir() && !args.to.ends_with(['/', '\\']) => bail!(
+            "nothing is known of files that end in .{other}; name FILE.parquet, FILE.faiss, a folder (with a slash behind it), or postgres://…"
+        ),
+        _ => Box::new(numpy::Writer::create(path, source.head())?),
+    };
+    let images =
+        context.with_progress("exporting", |task| engine::copy(source.as_mut(), sink, task))?;
+    done(context, &args.to, images, source.head().bits, begun)
+}
+
+fn done(context: &Context, to: &str, images: u64, bits: usize, begun: Instant) -> Result<ExitCode> {
+    let seconds = begun.elapsed().as_secs_f64();
+    match context.json {
+        true => context
+            .print_json(&json!({ "to": to, "images": images, "bits": bits, "seconds": seconds }))?,
+        false => context.say(format_args!("{images} images in {to}, {seconds:.1} s")),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn to_server(
+    context: &Context,
+    args: &ExportArgs,
+    source: &mut dyn Source,
+    begun: Instant,
+) -> Result<ExitCode> {
+    let connecting = args.server.connecting(Duration::ZERO);
+    let address = Address::parse(&args.to, &connecting)?;
+    let shards: Result<Vec<Address>, _> =
+        args.shard.iter().map(|shard| Address::parse(shard, &connecting)).collect();
+    let shards = shards?;
+    let table = &args.server.table;
+    if args.explain_sql {
+        for (place, text) in Loader::explain(&address, table, source.head(), &shards) {
+            context.print(format_args!("-- {place}\n{text}\n"))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let options = LoadOptions { shards, replace: args.replace };
+    let loader = Loader::begin(address.clone(), table.clone(), source, &options)?;
+    if loader.before() > 0 {
+        context.say(format_args!("going on: {} images arrived before", loader.before()));
+    }
+    let load = |task: &Task<'_>| engine::copy(source, Box::new(loader), task);
+    let images = context.with_progress("loading", load)?;
+    if args.approximate {
+        let mut remote = Remote::open(address.clone(), table.clone(), &connecting)?;
+        use_approximate(context, &mut remote)?;
+    }
+    done(context, &address.to_string(), images, source.head().bits, begun)
+}
+
+pub fn import(context: &Context, args: &ImportArgs) -> Result<ExitCode> {
+    let begun = Instant::now();
+    let path = index_path(args.index.as_deref())?;
+    let address =
+        args.from.iter().find_map(|from| from.to_str().filter(|text| Address::is_one(text)));
+    let mut source: Box<dyn Source> = match address {
+        Some(address) => {
+            ensure!(args.from.len() == 1, "a server is taken in alone; name nothing beside it");
+            let connecting = args.server.connecting(Duration::ZERO);
+            let address = Address::parse(address, &connecting)?;
+            Box::new(Remote::open(address, args.server.table.clone(), &connecting)?.rows())
+        }
+        None => engine::open(&args.from)?,
+    };
+    if let Some(folder) = path.parent().filter(|_| args.index.is_none()) {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+    let images =
+        context.with_progress("importing", |task| engine::import(source.as_mut(), &path, task))?;
+    done(context, &path.display().to_string(), images, source.head().bits, begun)
+}

@@ -1,0 +1,104 @@
+/*!
+What can go wrong between Barbule and other programs.
+*/
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::numpy::NumpyError;
+use crate::code::CodeError;
+use crate::index::IndexError;
+use crate::model::ModelError;
+use crate::task::Stopped;
+
+/// Why a collection could not be taken out or in.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// A file could not be written.
+    #[error("cannot write {}: {error}; check the folder and the room on its disk", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A file could not be read, or is not what it should be.
+    #[error("cannot read {}: {reason}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// Codes of different models were to be put together.
+    #[error(
+        "{name} holds codes of {bits} bits of another model than the rest, which has {others}; take parts of one model"
+    )]
+    Mixed {
+        /// Which collection.
+        name: String,
+        /// Its bits.
+        bits: usize,
+        /// Bits of the others.
+        others: usize,
+    },
+    /// Parts do not make a whole.
+    #[error("{0}")]
+    Parts(String),
+    /// Ids do not ascend.
+    #[error("the image {0} comes twice or out of order; each part may be given once")]
+    Order(i64),
+    /// Another number of images came than was said.
+    #[error("{said} images were announced and {found} came; the source is damaged")]
+    Count {
+        /// What was said.
+        said: u64,
+        /// What came.
+        found: u64,
+    },
+    /// The index that was to take images in has some.
+    #[error("{} holds images already; choose another --index for what is imported", .0.display())]
+    NotEmpty(PathBuf),
+    /// A server could not be used.
+    #[error("{server}: {reason}")]
+    Server {
+        /// Which: host, port and database.
+        server: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// A NumPy file made trouble.
+    #[error(transparent)]
+    Numpy(#[from] NumpyError),
+    /// The local index made trouble.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The model made trouble.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A code is damaged.
+    #[error(transparent)]
+    Code(#[from] CodeError),
+    /// The work was stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+impl EngineError {
+    /// For `map_err`: that a file could not be written.
+    pub(super) fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |error| Self::Write { path, error }
+    }
+
+    /// For `map_err`: that a file could not be read.
+    pub(super) fn read<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> Self {
+        let path = path.to_owned();
+        move |error| Self::Read { path, reason: error.to_string() }
+    }
+
+    /// That a file is not what it should be.
+    pub(super) fn unfit(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Read { path: path.to_owned(), reason: reason.into() }
+    }
+}

@@ -1,0 +1,125 @@
+/*!
+The local index as a source, and an index made of another source.
+*/
+
+use std::path::{Path, PathBuf};
+
+use super::side;
+use super::{Batch, EngineError, Head, Sink, Source};
+use crate::index::{Block, Index, IndexError};
+use crate::task::Task;
+
+/// The images of an index.
+pub struct IndexSource<'a> {
+    index: &'a Index,
+    head: Head,
+    last: i64,
+}
+
+impl<'a> IndexSource<'a> {
+    /// All images of `index`, as they were when it was opened.
+    ///
+    /// # Errors
+    /// When the index is damaged.
+    pub fn new(index: &'a Index) -> Result<Self, EngineError> {
+        let head = Head {
+            bits: index.bits(),
+            model: index.model().to_owned(),
+            images: index.len()? as u64,
+            roots: index.roots()?.into_iter().map(|root| root.path).collect(),
+            model_file: index.model_file()?.map(|path| path.to_string_lossy().into_owned()),
+        };
+        Ok(Self { index, head, last: i64::MIN })
+    }
+}
+
+impl Source for IndexSource<'_> {
+    fn head(&self) -> &Head {
+        &self.head
+    }
+
+    fn stamp(&self) -> String {
+        let path = self.index.path();
+        let mut wal = path.as_os_str().to_owned();
+        wal.push("-wal");
+        side::stamp(&[path, Path::new(&wal)])
+    }
+
+    fn next_batch(&mut self) -> Result<Option<Batch>, EngineError> {
+        let Some(block) = self.index.block_after(self.last)? else { return Ok(None) };
+        self.last = block.ids.last().copied().unwrap_or(self.last);
+        let Block { ids, paths, labels, contents, codes } = block;
+        Ok(Some(Batch { ids, paths, labels, contents, codes }))
+    }
+}
+
+/// Makes an index at `path` of all images of a source, with their ids; how many. It appears
+/// there once it is whole.
+///
+/// # Errors
+/// When there is a file already, the source fails, two images have one path, or the work is
+/// stopped.
+pub fn import(source: &mut dyn Source, path: &Path, task: &Task<'_>) -> Result<u64, EngineError> {
+    if path.exists() {
+        return Err(EngineError::NotEmpty(path.to_owned()));
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".importing");
+    let unfinished = PathBuf::from(name);
+    // What an import that was cut short left behind.
+    remove(&unfinished)?;
+    let head = source.head().clone();
+    let mut index = Index::open_or_create(&unfinished, head.bits, &head.model)?;
+    if let Some(file) = &head.model_file {
+        index.set_model_file(Path::new(file))?;
+    }
+    let sink = Importer { index, roots: head.roots };
+    let result = super::copy(source, Box::new(sink), task).and_then(|images| {
+        std::fs::rename(&unfinished, path).map_err(EngineError::write(path))?;
+        Ok(images)
+    });
+    remove(&unfinished)?;
+    result
+}
+
+/// Removes an unfinished index and the files beside it.
+fn remove(path: &Path) -> Result<(), EngineError> {
+    for ending in ["", "-wal", "-shm", ".lock"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        match std::fs::remove_file(&name) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(EngineError::write(Path::new(&name))(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+struct Importer {
+    index: Index,
+    roots: Vec<String>,
+}
+
+impl Sink for Importer {
+    fn write(&mut self, batch: &Batch) -> Result<(), EngineError> {
+        let Batch { ids, paths, labels, contents, codes } = batch.clone();
+        let taken = self.index.take_in(&Block { ids, paths, labels, contents, codes }, &self.roots);
+        taken.map_err(|error| match error {
+            IndexError::Database { error, .. } if is_twice(&error) => EngineError::Parts(
+                "two images have the same path; an index holds each path once".to_owned(),
+            ),
+            error => error.into(),
+        })
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), EngineError> {
+        // Closing it takes everything into the one file.
+        Ok(self.index.close()?)
+    }
+}
+
+fn is_twice(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation)
+}

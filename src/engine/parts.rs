@@ -1,0 +1,119 @@
+/*!
+A collection in several Parquet files: read one after the other, in the order of their ids.
+*/
+
+use std::path::{Path, PathBuf};
+
+use super::parquet::Reader;
+use super::shard::Share;
+use super::side;
+use super::{Batch, EngineError, Head, Source};
+
+/// The parts of a collection, as one.
+pub struct Parts {
+    head: Head,
+    paths: Vec<PathBuf>,
+    /// Those that are still to be read, the next last.
+    left: Vec<PathBuf>,
+    present: Option<Reader>,
+}
+
+impl Parts {
+    /// Opens files, or all Parquet files of folders.
+    ///
+    /// # Errors
+    /// When one is unreadable, they are of different models or lists, or a part of a list that
+    /// several machines shared is missing or given twice.
+    pub fn open(paths: &[impl AsRef<Path>]) -> Result<Self, EngineError> {
+        let mut files = Vec::new();
+        for path in paths {
+            files.extend(files_of(path.as_ref())?);
+        }
+        let mut parts = Vec::new();
+        let mut head: Option<Head> = None;
+        let mut shares = Vec::new();
+        for path in files {
+            let reader = Reader::open(&path)?;
+            let own = reader.head().clone();
+            match &mut head {
+                None => head = Some(own),
+                Some(head) => {
+                    head.same_model(&own, &path.display().to_string())?;
+                    head.images += own.images;
+                    let new = own.roots.into_iter().filter(|root| !head.roots.contains(root));
+                    let new: Vec<_> = new.collect();
+                    head.roots.extend(new);
+                }
+            }
+            shares.push(reader.about().share.clone());
+            parts.push((reader.first_id()?, path));
+        }
+        let Some(head) = head else {
+            return Err(EngineError::Parts("no part is named; name Parquet files".to_owned()));
+        };
+        whole(&shares)?;
+        parts.sort();
+        let paths: Vec<PathBuf> = parts.into_iter().map(|(_, path)| path).collect();
+        let left = paths.iter().rev().cloned().collect();
+        Ok(Self { head, paths, left, present: None })
+    }
+}
+
+/// The files that a name stands for.
+fn files_of(path: &Path) -> Result<Vec<PathBuf>, EngineError> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(EngineError::read(path))? {
+        let file = entry.map_err(EngineError::read(path))?.path();
+        if file.is_file() && file.extension().is_some_and(|ending| ending == "parquet") {
+            files.push(file);
+        }
+    }
+    match files.is_empty() {
+        true => Err(EngineError::unfit(path, "it holds no .parquet file and no codes.npy")),
+        false => Ok(files),
+    }
+}
+
+/// Makes sure that shares of a list are all there, each once.
+fn whole(shares: &[Option<Share>]) -> Result<(), EngineError> {
+    let known: Vec<&Share> = shares.iter().flatten().collect();
+    let Some(first) = known.first() else { return Ok(()) };
+    let failed = |reason: String| Err(EngineError::Parts(reason));
+    if known.len() < shares.len() || known.iter().any(|share| share.list != first.list) {
+        return failed("the parts were made of different lists of files; take those of one".into());
+    }
+    for part in 1..=first.of {
+        match known.iter().filter(|share| share.part == part).count() {
+            1 => {}
+            0 => return failed(format!("part {part} of {} is missing; name it too", first.of)),
+            _ => return failed(format!("part {part} of {} is named twice", first.of)),
+        }
+    }
+    Ok(())
+}
+
+impl Source for Parts {
+    fn head(&self) -> &Head {
+        &self.head
+    }
+
+    fn stamp(&self) -> String {
+        side::stamp(&self.paths)
+    }
+
+    fn next_batch(&mut self) -> Result<Option<Batch>, EngineError> {
+        loop {
+            if let Some(reader) = &mut self.present {
+                if let Some(batch) = reader.next_batch()? {
+                    return Ok(Some(batch));
+                }
+                self.present = None;
+            }
+            let Some(path) = self.left.pop() else { return Ok(None) };
+            self.present = Some(Reader::open(&path)?);
+        }
+    }
+}

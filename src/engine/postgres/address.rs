@@ -1,0 +1,281 @@
+/*!
+Where a server is and how it is reached: address, password, encryption.
+
+The password stands in the address, in `PGPASSWORD`, in a file that is named, or in the file
+of passwords that PostgreSQL's own programs read; it is never shown. Where the address does not
+say otherwise, connections that leave the machine are encrypted and the server's certificate
+is checked.
+*/
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use postgres::config::{Host, SslMode};
+use postgres::{Client, Config, NoTls};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::super::EngineError;
+use crate::file;
+
+/// How long a server may take to accept a connection, unless the address says.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is said beside an address.
+#[derive(Debug, Clone)]
+pub struct Connecting {
+    /// A file whose first line is the password.
+    pub password_file: Option<PathBuf>,
+    /// Certificates, as PEM, that the server's is checked against, instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// How long the server may work on one search.
+    pub timeout: Duration,
+}
+
+impl Default for Connecting {
+    fn default() -> Self {
+        Self { password_file: None, ca: None, timeout: Duration::from_secs(60) }
+    }
+}
+
+/// A server and a database on it.
+#[derive(Clone)]
+pub struct Address {
+    config: Config,
+    ca: Option<PathBuf>,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (host, port, database) = self.place();
+        write!(f, "{host}:{port}/{database}")
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not what is in it: a password may be.
+        write!(f, "Address({self})")
+    }
+}
+
+impl Address {
+    /// Whether a text is the address of a server.
+    pub fn is_one(text: &str) -> bool {
+        text.starts_with("postgres://") || text.starts_with("postgresql://")
+    }
+
+    /// Reads `postgres://USER@HOST:PORT/DATABASE?sslmode=…`.
+    ///
+    /// # Errors
+    /// When it is none, or a file with a password or certificates cannot be read.
+    pub fn parse(text: &str, connecting: &Connecting) -> Result<Self, EngineError> {
+        let unfit = |reason: String| EngineError::Server {
+            server: "the server's address".to_owned(),
+            reason: format!("{reason}; write it as postgres://USER@HOST:PORT/DATABASE"),
+        };
+        // The parser's own words could repeat a part of a password.
+        let parsed = if Self::is_one(text) { text.parse::<Config>().ok() } else { None };
+        let mut config = parsed.ok_or_else(|| unfit("it cannot be understood".to_owned()))?;
+        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+            return Err(unfit("it names no host".to_owned()));
+        }
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(PATIENCE);
+        }
+        config.application_name("barbule");
+        if !text.contains("sslmode=") {
+            config.ssl_mode(if is_local(&config) { SslMode::Disable } else { SslMode::Require });
+        }
+        let address =
+            Self { config, ca: connecting.ca.clone().or_else(|| variable("PGSSLROOTCERT")) };
+        let password = match (address.config.get_password(), &connecting.password_file) {
+            (_, Some(path)) => Some(first_line(path)?),
+            (Some(_), None) => None,
+            (None, None) => match std::env::var("PGPASSWORD") {
+                Ok(password) if !password.is_empty() => Some(password),
+                _ => address.stored_password(),
+            },
+        };
+        let mut address = address;
+        if let Some(password) = password {
+            address.config.password(password);
+        }
+        Ok(address)
+    }
+
+    /// The same user and password at another server.
+    pub(super) fn at(&self, host: &str, port: u16, database: &str) -> Self {
+        let mut config = Config::new();
+        config.dbname(database).port(port).application_name("barbule");
+        config.host(host).connect_timeout(PATIENCE);
+        if let Some(user) = self.config.get_user() {
+            config.user(user);
+        }
+        if let Some(password) = self.config.get_password() {
+            config.password(password);
+        }
+        let mode = self.config.get_ssl_mode();
+        config.ssl_mode(if is_local(&config) { SslMode::Disable } else { mode });
+        Self { config, ca: self.ca.clone() }
+    }
+
+    /// Host, port and database.
+    pub(super) fn place(&self) -> (String, u16, String) {
+        let host = match (self.config.get_hosts().first(), self.config.get_hostaddrs().first()) {
+            (Some(Host::Tcp(host)), _) => host.clone(),
+            #[cfg(unix)]
+            (Some(Host::Unix(path)), _) => path.display().to_string(),
+            (None, Some(address)) => address.to_string(),
+            (None, None) => String::new(),
+        };
+        let port = self.config.get_ports().first().copied().unwrap_or(5432);
+        let database = self.config.get_dbname().or(self.config.get_user()).unwrap_or_default();
+        (host, port, database.to_owned())
+    }
+
+    /// User and password, if they are known.
+    pub(super) fn credentials(&self) -> (Option<String>, Option<String>) {
+        let password = self.config.get_password();
+        let password = password.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        (self.config.get_user().map(str::to_owned), password)
+    }
+
+    /// Connects, once.
+    pub(super) fn connect(&self) -> Result<Client, Refused> {
+        if self.config.get_ssl_mode() == SslMode::Disable {
+            return self.config.connect(NoTls).map_err(Refused::Postgres);
+        }
+        let encrypted = encryption(self.ca.as_deref()).map_err(Refused::Certificates)?;
+        self.config.connect(encrypted).map_err(Refused::Postgres)
+    }
+
+    /// The password that PostgreSQL's programs would take: from `PGPASSFILE`, or `.pgpass` in
+    /// the home folder.
+    fn stored_password(&self) -> Option<String> {
+        let home = std::env::home_dir().map(|home| home.join(".pgpass"));
+        let text = std::fs::read_to_string(variable("PGPASSFILE").or(home)?).ok()?;
+        let (host, port, database) = self.place();
+        let user = self.config.get_user().unwrap_or_default();
+        let wanted = [&host, &port.to_string(), &database, user];
+        text.lines().find_map(|line| {
+            let fields = fields(line);
+            let fits = fields.len() == 5
+                && wanted
+                    .iter()
+                    .zip(&fields)
+                    .all(|(wanted, field)| field == "*" || field == wanted);
+            fits.then(|| fields[4].clone())
+        })
+    }
+}
+
+/// Why there is no connection.
+pub(super) enum Refused {
+    Postgres(postgres::Error),
+    /// The certificates to check against are unusable.
+    Certificates(EngineError),
+}
+
+/// Whether a connection stays on this machine.
+fn is_local(config: &Config) -> bool {
+    let local = |host: &Host| match host {
+        Host::Tcp(host) => matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1"),
+        #[cfg(unix)]
+        Host::Unix(_) => true,
+    };
+    config.get_hosts().iter().all(local)
+        && config.get_hostaddrs().iter().all(std::net::IpAddr::is_loopback)
+}
+
+fn encryption(ca: Option<&Path>) -> Result<MakeRustlsConnect, EngineError> {
+    let failed = |reason: String| EngineError::Server {
+        server: "encryption".to_owned(),
+        reason: format!("{reason}; name the server's certificate authority with --ca"),
+    };
+    let Some(path) = ca else {
+        let (connect, _) = MakeRustlsConnect::with_native_certs().map_err(|_| {
+            failed("this system has no certificates to check a server by".to_owned())
+        })?;
+        return Ok(connect);
+    };
+    let certificates = CertificateDer::pem_file_iter(path).map_err(EngineError::read(path))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        let certificate = certificate.map_err(EngineError::read(path))?;
+        roots.add(certificate).map_err(EngineError::read(path))?;
+    }
+    if roots.is_empty() {
+        return Err(failed(format!("{} holds no certificate", path.display())));
+    }
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+fn first_line(path: &Path) -> Result<String, EngineError> {
+    let bytes = file::read_whole(path, 1 << 16).map_err(EngineError::read(path))?;
+    let text = String::from_utf8(bytes).map_err(EngineError::read(path))?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
+
+/// The fields of a line of a file of passwords: between colons, of which `\:` is none.
+fn fields(line: &str) -> Vec<String> {
+    let mut fields = vec![String::new()];
+    let mut letters = line.chars();
+    while let Some(letter) = letters.next() {
+        let last = fields.len() - 1;
+        match letter {
+            ':' if fields.len() < 5 => fields.push(String::new()),
+            '\\' => fields[last].extend(letters.next()),
+            letter => fields[last].push(letter),
+        }
+    }
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_never_shows_its_password() {
+        let address =
+            Address::parse("postgres://anna:s3cret@db.example:6000/photos", &Connecting::default())
+                .unwrap();
+        assert_eq!(address.to_string(), "db.example:6000/photos");
+        assert!(!format!("{address:?}").contains("s3cret"));
+        assert_eq!(address.credentials().1.as_deref(), Some("s3cret"));
+        let wrong = Address::parse("postgres://a:s3cret@h:port/x", &Connecting::default());
+        assert!(!wrong.unwrap_err().to_string().contains("s3cret"));
+    }
+
+    #[test]
+    fn what_leaves_the_machine_is_encrypted() {
+        let mode = |text: &str| {
+            Address::parse(text, &Connecting::default()).unwrap().config.get_ssl_mode()
+        };
+        assert_eq!(mode("postgres://a@localhost/x"), SslMode::Disable);
+        assert_eq!(mode("postgres://a@db.example/x"), SslMode::Require);
+        assert_eq!(mode("postgres://a@db.example/x?sslmode=disable"), SslMode::Disable);
+        assert!(Address::parse("mysql://h/x", &Connecting::default()).is_err());
+        assert!(Address::parse("postgres:///x", &Connecting::default()).is_err());
+    }
+
+    #[test]
+    fn passwords_are_found_in_files() {
+        assert_eq!(fields(r"a\:b:5432:*:me:p:w\\x"), ["a:b", "5432", "*", "me", r"p:w\x"]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        std::fs::write(&path, "pass word\nmore").unwrap();
+        let connecting = Connecting { password_file: Some(path), ..Connecting::default() };
+        let address = Address::parse("postgres://me@localhost/x", &connecting).unwrap();
+        assert_eq!(address.credentials().1.as_deref(), Some("pass word"));
+    }
+}

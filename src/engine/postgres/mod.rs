@@ -1,0 +1,73 @@
+/*!
+PostgreSQL with pgvector: one server, a Citus cluster, or shards behind `postgres_fdw`.
+
+A collection named `barbule` is a table `barbule` (one row an image) and a table
+`barbule_meta`. The images of a table are identified by their content: `copy` counts files of
+the same content, so that (content, copy) is the key, and a load puts in what is new, changes
+what has another path, label or id, and takes out what is gone.
+
+| layout | the table is | rows are spread by |
+|---|---|---|
+| one server | a table | |
+| Citus, where the server has it | a distributed table | content, by Citus |
+| shards | on each shard a table; on the coordinator a foreign table for each | the first bytes of content |
+
+Codes are `bit(n)`: its first bit is bit 0 of the code.
+*/
+
+mod address;
+mod load;
+mod remote;
+mod session;
+mod shards;
+mod sql;
+
+pub use address::{Address, Connecting};
+pub use load::{LoadOptions, Loader};
+pub use remote::{Explained, Recall, Remote, Rows};
+pub use session::Session;
+pub use sql::Table;
+
+use pgvector::Bit;
+
+use crate::code::{BinaryCodes, CodeError};
+
+/// Code `row` as PostgreSQL's `bit(n)`.
+fn to_bit(codes: &BinaryCodes, row: usize) -> Bit {
+    let words = codes.row(row);
+    let bits: Vec<bool> = (0..codes.bits()).map(|k| words[k / 64] >> (k % 64) & 1 == 1).collect();
+    Bit::new(&bits)
+}
+
+/// A code that a server gave, as a set of one.
+fn of_bit(bit: &Bit, bits: usize) -> Result<BinaryCodes, CodeError> {
+    let bytes: Vec<u8> = bit.as_bytes().iter().map(|byte| byte.reverse_bits()).collect();
+    if bit.len() != bits {
+        return Err(CodeError::Mixed(bit.len(), bits));
+    }
+    BinaryCodes::from_bytes(bits, &bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_code_comes_back_from_bits(bits in 1usize..200, values in prop::collection::vec(-1f32..1.0, 200)) {
+            let codes = BinaryCodes::from_signs(bits, &values[..bits]).unwrap();
+            let bit = to_bit(&codes, 0);
+            prop_assert_eq!(bit.len(), bits);
+            prop_assert_eq!(of_bit(&bit, bits).unwrap(), codes);
+            prop_assert!(of_bit(&bit, bits + 1).is_err());
+        }
+    }
+
+    #[test]
+    fn the_first_bit_stands_first() {
+        let codes = BinaryCodes::from_hex(12, "0108").unwrap();
+        // Bits 0 and 11.
+        assert_eq!(to_bit(&codes, 0).as_bytes(), [0b1000_0000, 0b0001_0000]);
+    }
+}

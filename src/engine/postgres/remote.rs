@@ -1,0 +1,446 @@
+/*!
+Searching a collection on servers: the same hits in the same order as in the local index.
+*/
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use pgvector::Bit;
+use postgres::types::ToSql;
+use postgres::{Client, Error, Row};
+
+use super::address::{Address, Connecting};
+use super::load::meta;
+use super::session::Session;
+use super::shards::{self, Layout};
+use super::sql::{self, Statement, Table, Value, Wanted};
+use super::{of_bit, to_bit};
+use crate::code::BinaryCodes;
+use crate::engine::{Batch, EngineError, Head, Source};
+use crate::index::{Found, Query};
+
+/// Stored codes that the recall of approximate searches is measured with.
+const SAMPLE: usize = 100;
+/// Of so many nearest.
+const NEAREST: usize = 10;
+/// The least and the most that pgvector looks at in an approximate search (`hnsw.ef_search`).
+const EF: std::ops::RangeInclusive<usize> = 200..=1000;
+
+/// A collection on servers.
+#[derive(Debug)]
+pub struct Remote {
+    session: Mutex<Session>,
+    table: Table,
+    head: Head,
+    layout: Layout,
+    approximate: bool,
+}
+
+/// How much of what is nearest an approximate search finds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Recall {
+    /// The share of the [`Recall::nearest`] that are found, 0 to 1. One at the distance of the
+    /// last counts as it.
+    pub share: f64,
+    /// How many were looked for.
+    pub nearest: usize,
+    /// For how many stored codes.
+    pub codes: usize,
+}
+
+/// What a search says to the server, and what the server would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explained {
+    /// The statement with its values.
+    pub sql: String,
+    /// The server's plan.
+    pub plan: String,
+}
+
+impl Remote {
+    /// Opens a collection.
+    ///
+    /// # Errors
+    /// When the server cannot be used, has no such collection, or not a whole one.
+    pub fn open(
+        address: Address,
+        table: Table,
+        connecting: &Connecting,
+    ) -> Result<Self, EngineError> {
+        let mut session = Session::open(address, connecting.timeout)?;
+        let facts = meta(&mut session, &table)?;
+        let unfit =
+            |reason: String| EngineError::Server { server: session.address().to_string(), reason };
+        let fact = |key: &str| facts.iter().find(|(own, _)| own == key).map(|(_, v)| v.as_str());
+        let again = "run `barbule export --to` with this address";
+        let Some(state) = fact("state") else {
+            return Err(unfit(format!("there is no collection {table}; {again} first")));
+        };
+        if state != "whole" {
+            return Err(unfit(format!(
+                "an export to {table} was broken off while shards were merged; {again} again"
+            )));
+        }
+        if fact("format") != Some("1") {
+            return Err(unfit(format!("{table} is of a later format; install a newer barbule")));
+        }
+        let damaged = |what: &str| {
+            unfit(format!("what is noted of {table} lacks its {what}; {again} --replace"))
+        };
+        let bits = fact("bits").and_then(|bits| bits.parse().ok());
+        let head = Head {
+            bits: bits.ok_or_else(|| damaged("bits"))?,
+            model: fact("model").ok_or_else(|| damaged("model"))?.to_owned(),
+            images: fact("images").and_then(|n| n.parse().ok()).unwrap_or_default(),
+            roots: fact("roots").and_then(|r| serde_json::from_str(r).ok()).unwrap_or_default(),
+            model_file: fact("model_file").filter(|file| !file.is_empty()).map(str::to_owned),
+        };
+        let layout = fact("layout").and_then(Layout::read).ok_or_else(|| damaged("layout"))?;
+        let session = Mutex::new(session);
+        Ok(Self { session, table, head, layout, approximate: false })
+    }
+
+    /// What the collection is.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Where it is.
+    pub fn place(&self) -> String {
+        self.session().address().to_string()
+    }
+
+    /// Where the model's file was, if it has one.
+    pub fn model_file(&self) -> Option<PathBuf> {
+        self.head.model_file.as_ref().map(PathBuf::from)
+    }
+
+    /// Uses the index for approximate searches from now on, which is built if it is not there:
+    /// on a large collection that takes long.
+    ///
+    /// # Errors
+    /// When it cannot be built.
+    pub fn approximate(&mut self) -> Result<(), EngineError> {
+        let build = sql::build_hnsw(&self.table);
+        let shards = match self.layout.shards() {
+            0 => vec![self.session().address().clone()],
+            _ => shards::addresses(&mut self.session(), &self.table)?,
+        };
+        std::thread::scope(|scope| {
+            let work: Vec<_> = shards
+                .into_iter()
+                .map(|address| {
+                    let build = &build;
+                    scope.spawn(move || {
+                        // However long it takes.
+                        let mut session = Session::open(address, Duration::ZERO)?;
+                        session.run(|client| client.batch_execute(build))
+                    })
+                })
+                .collect();
+            work.into_iter().try_for_each(|thread| {
+                thread.join().unwrap_or_else(|_| {
+                    let reason = "building its index failed".to_owned();
+                    Err(EngineError::Server { server: "a shard".to_owned(), reason })
+                })
+            })
+        })?;
+        self.approximate = true;
+        Ok(())
+    }
+
+    /// Whether the index for approximate searches is there, on this server.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub fn has_approximate(&self) -> Result<bool, EngineError> {
+        let name = format!("{}_hnsw", self.table.name());
+        let shards = match self.layout.shards() {
+            0 => return exists(&mut self.session(), &name),
+            _ => shards::addresses(&mut self.session(), &self.table)?,
+        };
+        for address in shards {
+            if !exists(&mut Session::open(address, Duration::ZERO)?, &name)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Measures how much approximate searches find, with stored codes: those of the first
+    /// contents, which are as good as random.
+    ///
+    /// # Errors
+    /// When the server fails.
+    pub fn recall(&mut self) -> Result<Recall, EngineError> {
+        let parts = sql::parts(&self.table, self.layout.shards());
+        let each: Vec<String> = parts
+            .iter()
+            .map(|part| {
+                format!("(SELECT content, code FROM {part} ORDER BY content LIMIT {SAMPLE})")
+            })
+            .collect();
+        let sql = format!(
+            "SELECT code FROM ({}) AS sample ORDER BY content LIMIT {SAMPLE}",
+            each.join(" UNION ALL ")
+        );
+        let rows = self.session().run(|client| client.query(&sql, &[]))?;
+        let (mut found, mut wanted) = (0, 0);
+        let used = self.approximate;
+        for row in &rows {
+            let code = row.try_get(0).map_err(|error| self.odd(&error))?;
+            let code = of_bit(&code, self.head.bits)?;
+            let query = Query::nearest(&code, NEAREST);
+            self.approximate = false;
+            let exact = self.rest(&query, query.k)?;
+            self.approximate = true;
+            let near = self.rest(&query, query.k)?;
+            let last = exact.last().map_or(0, |hit| hit.distance);
+            wanted += exact.len();
+            found += near.iter().filter(|hit| hit.distance <= last).count();
+        }
+        self.approximate = used;
+        let share = if wanted == 0 { 1.0 } else { found as f64 / wanted as f64 };
+        Ok(Recall { share, nearest: NEAREST, codes: rows.len() })
+    }
+
+    /// What a query finds: as [`Searcher::find`](crate::index::Searcher::find), but for a finer
+    /// order, which needs features.
+    ///
+    /// # Errors
+    /// When the server fails, or the lengths of codes differ.
+    pub fn find(&self, query: &Query<'_>) -> Result<Vec<Found>, EngineError> {
+        self.fits(query)?;
+        let own = match query.contents.is_empty() {
+            true => Vec::new(),
+            false => self.ask(&self.statement(query, query.k, Some(query.contents)), query.k)?,
+        };
+        let rest = self.rest(query, query.k.saturating_add(own.len()))?;
+        let of_own: HashSet<i64> = own.iter().map(|hit| hit.id).collect();
+        let own = own.into_iter().map(|hit| Found { same: true, ..hit });
+        let rest = rest.into_iter().filter(|hit| !of_own.contains(&hit.id));
+        let all = own.chain(rest).take(query.k);
+        Ok((1..).zip(all).map(|(rank, hit)| Found { rank, ..hit }).collect())
+    }
+
+    /// What a search would say to the server, and what the server would do.
+    ///
+    /// # Errors
+    /// When the server fails, or the lengths of codes differ.
+    pub fn explain(&self, query: &Query<'_>) -> Result<Explained, EngineError> {
+        self.fits(query)?;
+        let statement = self.statement(query, query.k, None);
+        let explain = Statement {
+            text: format!("EXPLAIN (VERBOSE, COSTS OFF) {}", statement.text),
+            values: statement.values.clone(),
+        };
+        let (approximate, k) = (self.approximate, query.k);
+        let lines = self.session().run(|client| run(client, &explain, approximate.then_some(k)))?;
+        let lines: Result<Vec<String>, Error> = lines.iter().map(|row| row.try_get(0)).collect();
+        let lines = lines.map_err(|error| self.odd(&error))?;
+        Ok(Explained { sql: statement.filled(), plan: lines.join("\n") })
+    }
+
+    /// The stored code of an image with this content, the first by id.
+    ///
+    /// # Errors
+    /// When the server fails.
+    pub fn code_of(&self, content: &blake3::Hash) -> Result<Option<BinaryCodes>, EngineError> {
+        let content = content.as_bytes().as_slice();
+        let found = self.first("content = $1", &content, "code")?;
+        let Some(row) = found else { return Ok(None) };
+        let code = row.try_get(1).map_err(|error| self.odd(&error))?;
+        Ok(Some(of_bit(&code, self.head.bits)?))
+    }
+
+    /// The content of the image at a path.
+    ///
+    /// # Errors
+    /// When the server fails.
+    pub fn at_path(&self, path: &str) -> Result<Option<blake3::Hash>, EngineError> {
+        let found = self.first("path = $1", &path, "content")?;
+        let hash = |row: Row| <[u8; 32]>::try_from(row.try_get::<_, &[u8]>(1).ok()?).ok();
+        Ok(found.and_then(hash).map(blake3::Hash::from_bytes))
+    }
+
+    /// The first image by id that a condition holds for: its id, and a column.
+    fn first(
+        &self,
+        condition: &str,
+        value: &(dyn ToSql + Sync),
+        column: &str,
+    ) -> Result<Option<Row>, EngineError> {
+        let parts = sql::parts(&self.table, self.layout.shards());
+        let each: Vec<String> = parts
+            .iter()
+            .map(|part| format!("(SELECT id, {column} FROM {part} WHERE {condition})"))
+            .collect();
+        let sql =
+            format!("SELECT * FROM ({}) AS found ORDER BY id LIMIT 1", each.join(" UNION ALL "));
+        self.session().run(|client| client.query_opt(&sql, &[value]))
+    }
+
+    fn fits(&self, query: &Query<'_>) -> Result<(), EngineError> {
+        match query.codes.bits() == self.head.bits {
+            true => Ok(()),
+            false => Err(crate::code::CodeError::Mixed(query.codes.bits(), self.head.bits).into()),
+        }
+    }
+
+    /// The nearest, whatever their content.
+    fn rest(&self, query: &Query<'_>, k: usize) -> Result<Vec<Found>, EngineError> {
+        self.ask(&self.statement(query, k, None), k)
+    }
+
+    fn statement(
+        &self,
+        query: &Query<'_>,
+        k: usize,
+        contents: Option<&[blake3::Hash]>,
+    ) -> Statement {
+        let several = query.codes.len();
+        let most = |radius: u32| u64::from(radius) * several.max(1) as u64;
+        let wanted = Wanted {
+            codes: (0..several).map(|row| to_bit(query.codes, row)).collect::<Vec<Bit>>(),
+            k,
+            // The query's own images come whatever the radius.
+            radius: query.radius.map(most).filter(|_| contents.is_none()),
+            filter: query.filter,
+            contents,
+            approximate: self.approximate && several == 1 && contents.is_none(),
+        };
+        sql::search(&sql::parts(&self.table, self.layout.shards()), &wanted)
+    }
+
+    /// Runs a search that wants `k` images.
+    fn ask(&self, statement: &Statement, k: usize) -> Result<Vec<Found>, EngineError> {
+        let looks = self.approximate.then_some(k);
+        let rows = self.session().run(|client| run(client, statement, looks))?;
+        rows.iter().map(|row| found(row).map_err(|error| self.odd(&error))).collect()
+    }
+
+    fn odd(&self, error: &Error) -> EngineError {
+        let reason = format!("its answer cannot be read: {error}");
+        EngineError::Server { server: self.place(), reason }
+    }
+
+    fn session(&self) -> MutexGuard<'_, Session> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn exists(session: &mut Session, name: &str) -> Result<bool, EngineError> {
+    let sql = "SELECT to_regclass($1::text) IS NOT NULL";
+    session.run(|client| client.query_one(sql, &[&name])?.try_get(0))
+}
+
+/// Runs a statement; `looks`: how far an approximate search has to look at least.
+fn run(
+    client: &mut Client,
+    statement: &Statement,
+    looks: Option<usize>,
+) -> Result<Vec<Row>, Error> {
+    let values: Vec<&(dyn ToSql + Sync)> = statement
+        .values
+        .iter()
+        .map(|value| match value {
+            Value::Code(code) => code as &(dyn ToSql + Sync),
+            Value::Text(text) => text,
+            Value::Texts(texts) => texts,
+            Value::Contents(contents) => contents,
+            Value::Real(number) => number,
+        })
+        .collect();
+    let Some(looks) = looks else { return client.query(&statement.text, &values) };
+    let looks = looks.clamp(*EF.start(), *EF.end());
+    let mut transaction = client.transaction()?;
+    transaction.batch_execute(&format!(
+        "SET LOCAL hnsw.ef_search = {looks}; SET LOCAL hnsw.iterative_scan = strict_order"
+    ))?;
+    let rows = transaction.query(&statement.text, &values)?;
+    transaction.commit()?;
+    Ok(rows)
+}
+
+/// An image of an answer; its rank is not known yet.
+fn found(row: &Row) -> Result<Found, Error> {
+    let distance: i32 = row.try_get(4)?;
+    Ok(Found {
+        rank: 0,
+        path: row.try_get(1)?,
+        distance: u32::try_from(distance).unwrap_or_default(),
+        id: row.try_get(0)?,
+        label: row.try_get(2)?,
+        same: false,
+        similarity: None,
+    })
+}
+
+/// All images of a collection on servers, as a source.
+pub struct Rows {
+    session: Session,
+    head: Head,
+    sql: String,
+    last: i64,
+}
+
+impl Remote {
+    /// All its images.
+    pub fn rows(self) -> Rows {
+        let parts = sql::parts(&self.table, self.layout.shards());
+        let each: Vec<String> = parts
+            .iter()
+            .map(|part| {
+                format!(
+                    "(SELECT id, path, label, content, code FROM {part} WHERE id > $1 ORDER BY id LIMIT {})",
+                    crate::engine::BATCH
+                )
+            })
+            .collect();
+        let sql = format!(
+            "SELECT * FROM ({}) AS next ORDER BY id LIMIT {}",
+            each.join(" UNION ALL "),
+            crate::engine::BATCH
+        );
+        let session = self.session.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Rows { session, head: self.head, sql, last: i64::MIN }
+    }
+}
+
+impl Source for Rows {
+    fn head(&self) -> &Head {
+        &self.head
+    }
+
+    fn stamp(&self) -> String {
+        format!("{} {} {}", self.session.address(), self.head.model, self.head.images)
+    }
+
+    fn next_batch(&mut self) -> Result<Option<Batch>, EngineError> {
+        let (sql, last) = (&self.sql, self.last);
+        let rows = self.session.run(|client| client.query(sql, &[&last]))?;
+        let server = self.session.address().to_string();
+        let odd =
+            |reason: &str| EngineError::Server { server: server.clone(), reason: reason.into() };
+        let mut batch = Batch::new(self.head.bits)?;
+        for row in rows {
+            let content = take_row(&row, &mut batch).map_err(|error| odd(&error.to_string()))?;
+            let content = <[u8; 32]>::try_from(content);
+            batch.contents.push(content.map_err(|_| odd("a content is no BLAKE3 hash"))?);
+            let code = row.try_get(4).map_err(|error| odd(&error.to_string()))?;
+            batch.codes.extend(&of_bit(&code, self.head.bits)?)?;
+        }
+        self.last = batch.ids.last().copied().unwrap_or(last);
+        Ok((!batch.is_empty()).then_some(batch))
+    }
+}
+
+/// Takes id, path and label of an image; gives its content.
+fn take_row<'a>(row: &'a Row, batch: &mut Batch) -> Result<&'a [u8], Error> {
+    batch.ids.push(row.try_get(0)?);
+    batch.paths.push(row.try_get(1)?);
+    batch.labels.push(row.try_get(2)?);
+    row.try_get(3)
+}

