@@ -74,7 +74,7 @@ impl Local {
 
 /// Searches of every kind.
 fn finds_the_same(local: &Local, remote: &Remote, collection: &Collection, queries: usize) {
-    let codes = collection.queries(queries);
+    let codes = collection.queries(queries.max(4));
     for code in &codes {
         assert_eq!(local.same(remote, &Query::nearest(code, 20)), 20);
     }
