@@ -4,6 +4,8 @@
     pip install -r benches/requirements-readers.txt
     python3 benches/readers.py --index photos.db --barbule target/release/barbule
 
+With chdb (ClickHouse's engine) and pyspark installed too, these are asked as well.
+
 Takes the index out as NumPy arrays, a faiss index and Parquet, looks for the 100 nearest of some
 stored codes (every bit of a fifth of their bytes turned) with each reader, and compares ids and
 distances with `barbule search`. A reader that is not installed is left out.
@@ -100,6 +102,33 @@ def with_chdb(folder, queries, bits):
     return search, run(f"SELECT count() FROM file('{path}', Parquet)")[0][0]
 
 
+def with_spark(folder, queries, bits):
+    """Spark over the Parquet file; it reads uint64 as decimal, so codes are compared as bytes."""
+    from pyspark.sql import SparkSession
+
+    session = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
+    session.sparkContext.setLogLevel("OFF")
+    table = session.read.parquet(str(folder / "codes.parquet"))
+    table.createOrReplaceTempView("codes")
+    pieces = [(start, min(8, -(-bits // 8) - start)) for start in range(0, -(-bits // 8), 8)]
+
+    def number(start, length):
+        """Bytes of a code as a number that is the same for the same bytes."""
+        return f"conv(hex(substring(code, {start + 1}, {length})), 16, -10)"
+
+    def search(query):
+        terms = []
+        for start, length in pieces:
+            value = int.from_bytes(query[start : start + length].tobytes(), "big")
+            value -= (1 << 64) if value >= 1 << 63 else 0
+            # The least bigint cannot be written as a number.
+            terms.append(f"bit_count(CAST({number(start, length)} AS BIGINT) ^ CAST('{value}' AS BIGINT))")
+        sql = f"SELECT id, {' + '.join(terms)} AS distance FROM codes ORDER BY distance, id LIMIT {K}"
+        return [tuple(row) for row in session.sql(sql).collect()]
+
+    return search, table.count()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--index", required=True)
@@ -138,6 +167,7 @@ def main():
             "faiss": lambda: with_faiss(folder, queries),
             "duckdb": lambda: with_duckdb(folder, queries, bits),
             "chdb": lambda: with_chdb(folder, queries, bits),
+            "spark": lambda: with_spark(folder, queries, bits),
         }
         for name, open_ in readers.items():
             try:

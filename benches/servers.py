@@ -31,7 +31,7 @@ class Server:
     """A server of its own, as somebody who is not the administrator."""
 
     def __init__(self, programs, settings):
-        self.folder = Path(tempfile.mkdtemp())
+        self.programs, self.folder = programs, Path(tempfile.mkdtemp())
         self.folder.chmod(0o755)
         data = self.folder / "data"
         data.mkdir(mode=0o700)
@@ -59,6 +59,11 @@ class Server:
 
     def url(self):
         return f"postgres://postgres@127.0.0.1:{self.port}/postgres"
+
+    def size(self, name):
+        """Bytes of a table with its indexes, or of an index."""
+        psql = [self.programs / "psql", self.url(), "-XAtc", f"SELECT pg_total_relation_size('{name}')"]
+        return int(subprocess.run(psql, check=True, capture_output=True, text=True).stdout)
 
     def stop(self):
         self.process.terminate()
@@ -113,7 +118,8 @@ def main():
         codes = collection(root / "codes", args.codes, args.bits, args.seed)
         begun = time.perf_counter()
         barbule("import", root / "codes", "--index", root / "all.db")
-        lines = {"local index": {"load": time.perf_counter() - begun}}
+        size = (root / "all.db").stat().st_size / args.codes
+        lines = {"local index": {"load": time.perf_counter() - begun, "bytes per image": size}}
         rows = np.linspace(0, len(codes) - 1, args.queries).astype(int)
         queries = codes[rows].copy()
         queries[:, 0] ^= 5
@@ -138,9 +144,12 @@ def main():
             where = ("--engine", alone.url(), "--table", table)
             found, line["ms"], _ = search(*where)
             line["same"] = found == right
+            holders = {"one": [alone], "many": shards}[table]
+            line["bytes per image"] = sum(h.size(table) for h in holders) / args.codes
             begun = time.perf_counter()
             barbule("search", *where, "--approximate", *named[:2])
-            line = lines[f"{name}, HNSW"] = {"load": time.perf_counter() - begun}
+            line = lines[f"{name}, its HNSW index"] = {"load": time.perf_counter() - begun}
+            line["bytes per image"] = sum(h.size(f"{table}_hnsw") for h in holders) / args.codes
             found, line["ms"], said = search(*where, "--approximate")
             said = next(text for text in said.splitlines() if text.startswith("approximate"))
             line["recall of the 10 nearest"] = said.removeprefix("approximate: ")
@@ -151,12 +160,13 @@ def main():
             server.stop()
         shutil.rmtree(root, ignore_errors=True)
     report = {"codes": args.codes, "bits": args.bits, "queries": args.queries, "k": K, "seed": args.seed, "lines": lines}
-    print("| | load, s | load again unchanged, s | ms per query | the same hits |")
-    print("|---|---:|---:|---:|---|")
+    print("| | load, s | load again unchanged, s | bytes per image | ms per query | the same hits |")
+    print("|---|---:|---:|---:|---:|---|")
     for name, line in lines.items():
         again = f"{line['again']:.1f}" if "again" in line else ""
         same = "yes" if line.get("same") else line.get("recall of the 10 nearest", "")
-        print(f"| {name} | {line['load']:.1f} | {again} | {line['ms']:.2f} | {same} |")
+        size = f"{line['bytes per image']:.0f}"
+        print(f"| {name} | {line['load']:.1f} | {again} | {size} | {line['ms']:.2f} | {same} |")
     if args.json:
         args.json.write_text(json.dumps(report, indent=2) + "\n")
 

@@ -185,7 +185,10 @@ fn machines_that_share_a_list_encode_each_image_once() {
         let out = format!("parts/{part}.parquet");
         fs::create_dir_all(env.path("parts")).unwrap();
         let shard = format!("{part}/3");
-        env.ok(&["encode", "birds", "--shard", &shard, "--out", &out, "--labels", "folder"]);
+        let args = ["encode", "birds", "--shard", &shard, "--out", &out, "--labels", "folder"];
+        let report = env.json(&args);
+        let skipped = report["skipped"].as_array().unwrap().len() as u64;
+        assert!((12..=13).contains(&(report["images"].as_u64().unwrap() + skipped)), "{report}");
         assert!(!env.path(&format!("{out}.work")).exists());
     }
     env.ok(&["import", "parts", "--index", "joined.db"]);

@@ -214,6 +214,8 @@ fn loads_change_what_has_changed_and_go_on_where_they_were() {
         let mut source = next.clone();
         let options = LoadOptions { shards: shards.clone(), replace: false };
         let loader = Loader::begin(address(&server), table(name), &source, &options).unwrap();
+        let other = Loader::begin(address(&server), table(name), &source, &options);
+        assert!(other.err().unwrap().to_string().contains("another program"));
         let stopped = engine::copy(&mut source, Box::new(loader), &Task::new(&progress, &stop));
         assert!(stopped.is_err());
         assert_eq!(everything(&mut open(&server, name).rows()).unwrap(), after.all);

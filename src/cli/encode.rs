@@ -62,10 +62,7 @@ struct Encoded<'a> {
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     #[cfg(feature = "engine")]
     if args.part.is_wanted() {
-        ensure!(
-            args.npy.is_none() && !context.json,
-            "--out writes a Parquet file, with neither --npy nor --json; leave one out"
-        );
+        ensure!(args.npy.is_none(), "--out and --npy are two kinds of files; leave one out");
         return super::part::run(context, &args.images, args.model.as_deref(), &args.part);
     }
     ensure!(!args.images.is_empty(), "no image is named; see `barbule encode --help`");

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::ValueHint;
+use serde_json::json;
 
 use super::Context;
 use super::query::absolute;
@@ -78,6 +79,17 @@ pub fn run(
         context.warn(format_args!("skipped: {reason}"));
     }
     let seconds = begun.elapsed().as_secs_f64();
+    if context.json {
+        let skipped: Vec<_> = skipped
+            .iter()
+            .map(|(path, reason)| json!({ "path": path, "reason": reason }))
+            .collect();
+        context.print_json(&json!({
+            "out": out, "part": shard.part, "of": shard.of, "images": images,
+            "before": before, "skipped": skipped, "seconds": seconds,
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     context.say(format_args!(
         "{images} images in {}, {before} of them from before, {} skipped, {seconds:.1} s",
         out.display(),

@@ -70,11 +70,14 @@ pub fn import(source: &mut dyn Source, path: &Path, task: &Task<'_>) -> Result<u
     remove(&unfinished)?;
     let head = source.head().clone();
     let mut index = Index::open_or_create(&unfinished, head.bits, &head.model)?;
+    index.hurry()?;
     if let Some(file) = &head.model_file {
         index.set_model_file(Path::new(file))?;
     }
     let sink = Importer { index, roots: head.roots };
     let result = super::copy(source, Box::new(sink), task).and_then(|images| {
+        let whole = std::fs::OpenOptions::new().append(true).open(&unfinished);
+        whole.and_then(|file| file.sync_all()).map_err(EngineError::write(&unfinished))?;
         std::fs::rename(&unfinished, path).map_err(EngineError::write(path))?;
         Ok(images)
     });

@@ -59,6 +59,7 @@ impl Loader {
         let head = source.head().clone();
         // However long a load takes.
         let mut coordinator = Session::open(address, Duration::ZERO)?;
+        claim(&mut coordinator, &table)?;
         let present = meta(&mut coordinator, &table)?;
         let known = present.iter().find(|(key, _)| key == "layout");
         let known = known.and_then(|(_, layout)| Layout::read(layout));
@@ -72,6 +73,11 @@ impl Loader {
             count => Layout::Shards(count),
         };
         if options.replace {
+            if known.as_ref().is_some_and(|layout| layout.shards() > 0) {
+                for address in shards::addresses(&mut coordinator, &table)? {
+                    drop_all(&mut Session::open(address, Duration::ZERO)?, &table, None)?;
+                }
+            }
             drop_all(&mut coordinator, &table, known.as_ref())?;
         } else if !present.is_empty() {
             fits(&coordinator, &table, &present, known.as_ref(), &layout, &head)?;
@@ -124,6 +130,10 @@ impl Loader {
         let holders = if servers.is_empty() { std::slice::from_ref(address) } else { servers };
         for holder in holders {
             let mut text = sql::tables(table, head.bits);
+            if servers.is_empty() {
+                let distribute = sql::distribute(table);
+                text.push_str(&format!("\n-- where there is the extension citus: {distribute};"));
+            }
             text.push_str("\n\n");
             text.push_str(&sql::incoming(table, head.bits, false));
             text.push_str("\n\n");
@@ -153,6 +163,20 @@ impl Loader {
                 .collect();
             work.into_iter().try_for_each(joined)
         })
+    }
+}
+
+/// Keeps other loads of a collection out, as long as the connection lasts.
+fn claim(coordinator: &mut Session, table: &Table) -> Result<(), EngineError> {
+    let sql = "SELECT pg_try_advisory_lock(hashtextextended('barbule ' || $1::text, 0))";
+    let name = table.name();
+    let free: bool = coordinator.run(|client| client.query_one(sql, &[&name])?.try_get(0))?;
+    match free {
+        true => Ok(()),
+        false => Err(EngineError::Server {
+            server: coordinator.address().to_string(),
+            reason: format!("another program loads {table}; wait until it is done, or stop it"),
+        }),
     }
 }
 
