@@ -192,6 +192,8 @@ fn meaning(error: &Error) -> String {
     let code = said.code();
     let advice = if code.code().starts_with("HV") || code.code().starts_with("08") {
         "a shard does not answer, so nothing was found rather than a part; start it, or see `barbule export --help` for how shards are set up"
+    } else if text.ends_with("no encryption") {
+        "the server wants encryption: add ?sslmode=require to the address"
     } else if *code == SqlState::INVALID_PASSWORD
         || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION
     {
