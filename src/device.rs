@@ -204,6 +204,19 @@ impl Device {
     pub fn is_cpu(&self) -> bool {
         matches!(self, Self::Cpu)
     }
+
+    /// Whether both compute in the same place. One card that two graphics interfaces show is
+    /// taken for the same.
+    pub fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Cpu, Self::Cpu) => true,
+            (Self::Gpu(a), Self::Gpu(b)) => {
+                let interfaces = a.info.name == b.info.name && a.info.backend != b.info.backend;
+                a.info == b.info || interfaces
+            }
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for Device {

@@ -611,7 +611,7 @@ fn weights_of_another_network_are_refused() {
 
 #[test]
 fn devices_that_are_not_there_are_named() {
-    let env = TestEnv::with_birds(1, 1);
+    let env = TestEnv::with_birds(2, 1);
     let doctor = |device: &[&str]| env.fails(&[&["doctor"], device].concat());
     let said = doctor(&["--device", "cpu", "--adapter", "0"]);
     assert!(said.contains("leave one of them out"), "{said}");
@@ -623,6 +623,21 @@ fn devices_that_are_not_there_are_named() {
             assert!(said.contains(&format!("no adapter found for --device {device}")), "{said}");
         }
     }
+    let train = |method: &str, more: &[&str]| {
+        env.fails(
+            &[&["train", method, "--data", "birds", "--out", "m", "--devices"], more].concat(),
+        )
+    };
+    let said = train("adsh", &["cpu,nosuch", "--device", "gpu"]);
+    assert!(said.contains("no adapter matches 'nosuch'"), "{said}");
+    let said = train("adsh", &["cpu,CPU", "--device", "gpu"]);
+    assert!(said.contains("names CPU") && said.contains("twice"), "{said}");
+    let said = train("adsh", &["cpu", "--device", "gpu", "--adapter", "0"]);
+    assert!(said.contains("leave --adapter out"), "{said}");
+    let said = train("adsh", &["0", "--device", "cpu"]);
+    assert!(said.contains("leave --device cpu out"), "{said}");
+    let said = train("itq", &["cpu"]);
+    assert!(said.contains("itq does not"), "{said}");
     let report = env.json(&["doctor"]);
     assert!(report["check"].is_null() && report["device"].as_str().unwrap().starts_with("CPU"));
     let kernels = report["shaders"].as_array().unwrap();

@@ -176,7 +176,9 @@ fn a_stopped_and_resumed_run_equals_an_uninterrupted_one() {
         matches!(method, Dsah(_) | Dtq(_) | Plume(_))
     };
     let more = others().into_iter().filter(keeps).map(|method| plan(method, &env.path("")));
-    for mut plan in refine.into_iter().chain([full]).chain(more) {
+    // Updates that devices share: parts are exchanged, and the second device gets its network anew.
+    let shared = LearnPlan { beside: vec![Device::Cpu], ..plan(methods()[1], &env.path("")) };
+    for mut plan in refine.into_iter().chain([full, shared]).chain(more) {
         let (whole, parts) = (env.path("whole.safetensors"), env.path("parts.safetensors"));
         run(&plan, &dataset, &whole, &Task::unwatched());
         // Stops after every few steps: within epochs, between them, in every iteration.
@@ -256,6 +258,58 @@ fn several_passes_make_one_update() {
     for (one, two) in of(8, 1).iter().zip(of(4, 2)) {
         assert!((one.loss - two.loss).abs() < 1e-4 * one.loss, "{one:?} {two:?}");
     }
+}
+
+#[test]
+fn devices_share_an_update_as_passes_do() {
+    let env = TestEnv::new();
+    let (_, dataset) = data(&env);
+    // Norms and losses see the same images, and gradients add up in the same order: the same bits.
+    for method in [LearnMethod::Adsh, LearnMethod::Dpsh(Default::default())] {
+        let of = |beside: &[Device]| {
+            let plan = LearnPlan { batch: 4, accumulate: 2, ..plan(method, &env.path("")) };
+            // Whole updates only: the devices share a smaller one too.
+            let plan = LearnPlan { sample: Some(16), beside: beside.to_vec(), ..plan };
+            let epochs = run(&plan, &dataset, &env.path("m.safetensors"), &Task::unwatched());
+            epochs.iter().map(|epoch| (epoch.images, epoch.loss)).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&[]), of(&[Device::Cpu]), "{method:?}");
+    }
+    let plan = LearnPlan {
+        batch: 2,
+        beside: vec![Device::Cpu; 2],
+        ..plan(LearnMethod::Adsh, &env.path(""))
+    };
+    let (out, task) = (env.path("m.safetensors"), Task::unwatched());
+    let error = learn(&plan, &dataset, &out, &Device::Cpu, &task, &mut unseen).unwrap_err();
+    assert!(error.to_string().contains("3 devices cannot share"), "{error}");
+}
+
+#[test]
+fn a_graphics_adapter_and_the_cpu_train_together() {
+    if common::gpu().is_none() {
+        return;
+    }
+    let env = TestEnv::with_birds(3, 6);
+    let train = |devices: &str, out: &str| {
+        let mut args = vec!["train", "csq", "--data", "birds", "--bits", "16", "--size", "64"];
+        args.extend(["--train", "head", "--outer", "1", "--batch", "6", "--cache", "cache"]);
+        args.extend(["--device", "gpu", "--devices", devices, "--out", out]);
+        let log = format!("{out}.jsonl");
+        args.extend(["--log", &log]);
+        env.ok(&args);
+        let log = std::fs::read_to_string(env.path(&log)).unwrap();
+        let lines = log.lines().map(serde_json::from_str::<serde_json::Value>);
+        lines.map(|line| line.unwrap()["loss"].as_f64().unwrap()).collect::<Vec<f64>>()
+    };
+    let (one, two) = (train("cpu", "one.safetensors"), train("cpu,0", "two.safetensors"));
+    assert_eq!((one.len(), two.len()), (2, 2));
+    for (one, two) in one.iter().zip(&two) {
+        assert!((one - two).abs() < 1e-3 * one, "{one} {two}");
+    }
+    let train = ["train", "csq", "--data", "birds", "--out", "m", "--device", "gpu", "--devices"];
+    let said = env.fails(&[&train[..], &["0,0"]].concat());
+    assert!(said.contains("twice"), "{said}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::ArgAction;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing_subscriber::filter::LevelFilter;
@@ -92,6 +92,30 @@ impl Context {
         let device = Device::open(self.device, self.adapter.as_deref())?;
         self.say(format_args!("computing on {device}"));
         Ok(device)
+    }
+
+    /// Opens the devices of `--devices`, the first of which leads, and says which they are.
+    pub fn devices(&self, names: &[String]) -> Result<Vec<Device>> {
+        if self.adapter.is_some() {
+            bail!("--devices names adapters itself; leave --adapter out");
+        }
+        if self.device == DeviceChoice::Cpu {
+            bail!("--devices names devices itself, cpu among them; leave --device cpu out");
+        }
+        let mut devices: Vec<Device> = Vec::new();
+        for name in names {
+            let device = match name.eq_ignore_ascii_case("cpu") {
+                true => Device::Cpu,
+                false => Device::open(self.device, Some(name))?,
+            };
+            if devices.iter().any(|other| other.same(&device)) {
+                bail!("--devices {} names {device} twice; name every device once", names.join(","));
+            }
+            devices.push(device);
+        }
+        let names: Vec<String> = devices.iter().map(Device::to_string).collect();
+        self.say(format_args!("computing on {}", names.join(" and ")));
+        Ok(devices)
     }
 
     /// Opens the model in `file`, or else the built-in general one, which is said; refuses

@@ -97,6 +97,20 @@ pub struct Args {
     /// Write a JSON line per epoch to this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = NETWORK)]
     log: Option<PathBuf>,
+    /// Train on several devices at once: numbers or names as `barbule doctor` lists adapters, and
+    /// cpu, with commas between. The first one leads
+    ///
+    /// Each device gets an equal share of the images of every update, so take devices of about
+    /// the same speed, and raise --batch to keep each as busy as before: --devices 0,1 --batch 64
+    /// gives each passes of 32. Norms, and the losses of dpsh, hashnet, dtq, dsah and plume, which
+    /// compare images with each other, see the images of one pass.
+    #[arg(
+        long,
+        value_name = "N|NAME|cpu,...",
+        value_delimiter = ',',
+        help_heading = NETWORK
+    )]
+    devices: Vec<String>,
     #[command(flatten)]
     sdh: Sdh,
     #[command(flatten)]
@@ -387,11 +401,20 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
         let names: Vec<&str> = held_out.map(String::as_str).collect();
         context.say(format_args!("held out of training: {}", names.join(", ")));
     }
-    let device = context.device()?;
+    let devices = match (args.devices.as_slice(), args.method) {
+        ([], _) => vec![context.device()?],
+        (names, Method::Network(_)) => context.devices(names)?,
+        (_, Method::Shallow(method)) => {
+            bail!(
+                "--devices is for methods that train a network, and {method} does not; name one with --device or --adapter"
+            )
+        }
+    };
+    let Some((device, beside)) = devices.split_first() else { bail!("--devices names none") };
     let begun = Instant::now();
     let card = match args.method {
-        Method::Shallow(method) => shallow(context, &args, method, &dataset, &device)?,
-        Method::Network(method) => network(context, &args, method, &dataset, &device)?,
+        Method::Shallow(method) => shallow(context, &args, method, &dataset, device)?,
+        Method::Network(method) => network(context, &args, method, &dataset, device, beside)?,
     };
     if context.json {
         context.print_json(&card)?;
@@ -443,6 +466,7 @@ fn network(
     method: NetworkMethod,
     dataset: &Dataset,
     device: &Device,
+    beside: &[Device],
 ) -> Result<Card> {
     if args.share_trunk || args.licence.is_some() {
         bail!(
@@ -456,6 +480,7 @@ fn network(
         weights: args.weights.clone(),
         limits: context.limits,
         resume: args.resume,
+        beside: beside.to_vec(),
         ..args.network.plan(method, args.size)?
     };
     let log = args.log.as_deref().map(create_log).transpose()?;

@@ -57,8 +57,8 @@ pub struct Seen<'a> {
     pub at: Moment,
 }
 
-/// A method while it learns.
-pub trait Learner: Send {
+/// A method while it learns. Several devices ask for losses at the same time.
+pub trait Learner: Send + Sync {
     /// How mini-batches are drawn.
     fn batches(&self) -> Batches {
         Batches::Shuffled

@@ -129,6 +129,9 @@ pub fn learn(
     }
     let needed = memory::estimate(plan, device);
     memory::check(needed, plan, device)?;
+    for device in &plan.beside {
+        memory::check(memory::estimate(plan, device), plan, device)?;
+    }
     let prepared = Prepared::new(plan, device)?;
     let source = prepared.source(plan, dataset, device);
     let path = checkpoint_path(out);

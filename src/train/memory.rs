@@ -32,7 +32,7 @@ pub(super) fn estimate(plan: &LearnPlan, device: &Device) -> u64 {
     };
     let per_image = stem + refine * passes;
     let factor = if device.is_cpu() { 3 } else { 9 };
-    let kept = per_image * plan.batch as u64 * NUMBER * factor / 2;
+    let kept = per_image * plan.per_pass() as u64 * NUMBER * factor / 2;
     let copies = match plan.optimiser {
         Optimiser::AdamW => 4,
         Optimiser::Sgd => 3,

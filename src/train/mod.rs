@@ -8,6 +8,7 @@ What a method computes is its own file under `method/`.
 mod cache;
 mod checkpoint;
 mod compare;
+mod devices;
 mod draw;
 mod evaluate;
 mod exchange;
@@ -138,6 +139,19 @@ pub enum TrainError {
         /// Options that need less.
         way: String,
     },
+    /// More devices than images to share.
+    #[error(
+        "{devices} devices cannot share an update of {images} images; name fewer with --devices, or raise --batch"
+    )]
+    TooManyDevices {
+        /// The devices.
+        devices: usize,
+        /// The images of an update.
+        images: usize,
+    },
+    /// A graphics adapter is to work beside itself.
+    #[error("{0} is named twice in --devices; name every device once")]
+    SameDevice(String),
     /// Files for a measurement could not be written.
     #[error("cannot write a temporary file: {0}; set TMPDIR to a folder with some space")]
     Temporary(std::io::Error),

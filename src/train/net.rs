@@ -274,7 +274,8 @@ pub(super) fn read<const D: usize>(
     data.try_into_vec::<f32>().map_err(|error| failed(format!("{error:?}")))
 }
 
-fn device_failed(device: &Device, reason: String) -> TrainError {
+/// A failure of a device, as it puts it.
+pub(super) fn device_failed(device: &Device, reason: String) -> TrainError {
     TrainError::Encode(EncodeError::Device { device: device.to_string(), reason })
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::draw::{Purpose, generator};
+use crate::device::Device;
 use crate::image::Limits;
 use crate::method::asymmetric::{Asymmetric, Groups, LearnedCodes};
 use crate::method::codebooks::WORD_BITS;
@@ -154,7 +155,7 @@ pub struct LearnPlan {
     pub epochs: usize,
     /// Images in a sample; all of them if there are fewer. None for half of them.
     pub sample: Option<usize>,
-    /// Images per pass through the network.
+    /// Images per pass through the network, at most: fewer where devices share an update.
     pub batch: usize,
     /// Passes per update: more of them are slower and need no more memory. Norms see
     /// the images of one pass.
@@ -185,6 +186,9 @@ pub struct LearnPlan {
     pub limits: Limits,
     /// Go on from the checkpoint of a run that was stopped.
     pub resume: bool,
+    /// Devices beside the one that a run is given: each update's images are divided among all
+    /// of them. The result depends on how many there are as it does on the size of a pass.
+    pub beside: Vec<Device>,
 }
 
 impl LearnPlan {
@@ -219,6 +223,7 @@ impl LearnPlan {
             cache,
             limits: Limits::default(),
             resume: false,
+            beside: Vec::new(),
         };
         match recipe {
             Recipe::Quick => quick,
@@ -251,6 +256,16 @@ impl LearnPlan {
             }
             _ => Ok(()),
         }
+    }
+
+    /// How many devices share an update.
+    pub(super) fn devices(&self) -> usize {
+        1 + self.beside.len()
+    }
+
+    /// Images in the largest pass: a device's share of an update, or a batch if that is less.
+    pub(super) fn per_pass(&self) -> usize {
+        self.batch.min((self.batch * self.accumulate).div_ceil(self.devices()))
     }
 
     /// What the network's saliency is applied to, for methods that have it. Images that are

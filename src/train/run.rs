@@ -5,6 +5,7 @@ Every draw is keyed by what it is for, so a run that goes on from a checkpoint d
 what it would have drawn.
 */
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -18,6 +19,7 @@ use burn::tensor::Bytes;
 use rand::seq::SliceRandom;
 
 use super::checkpoint::{Checkpoint, Position};
+use super::devices::Team;
 use super::draw::{Purpose, generator};
 use super::images::Images;
 use super::learn::EpochReport;
@@ -54,6 +56,8 @@ pub(super) struct Run<'a> {
     groups: Arc<Groups>,
     labels: &'a [Vec<u32>],
     device: &'a Device,
+    /// It, and those beside it.
+    team: Team,
     /// The method, and what it keeps.
     learner: Box<dyn Learner>,
     /// Its extent, after the budget.
@@ -71,7 +75,7 @@ impl<'a> Run<'a> {
     /// A run of `length` that trains `net`.
     ///
     /// # Errors
-    /// When the plan's learning rate is out of range.
+    /// When the plan's learning rate is out of range, or its devices cannot work together.
     pub fn new(
         plan: &'a LearnPlan,
         images: &'a Images<'a>,
@@ -89,6 +93,7 @@ impl<'a> Run<'a> {
             groups,
             labels,
             device,
+            team: Team::new(plan, device)?,
             length,
             at: Position::default(),
             anchors: None,
@@ -294,33 +299,37 @@ impl<'a> Run<'a> {
     ) -> Result<(Net, f32, f64), TrainError> {
         let rates = self.schedule.step();
         self.at.step += 1;
-        let device = self.device.burn().autodiff();
-        let (plan, count) = (self.plan, batch.images.len());
+        let (plan, images) = (self.plan, self.images);
+        let (labels, anchors, learner) = (self.labels, self.anchors.as_ref(), &*self.learner);
+        let count = batch.images.len();
         let len = batch.values.len() / count.max(1);
-        let chunks = batch.images.chunks(plan.batch).zip(batch.values.chunks(plan.batch * len));
-        let mut passes = Vec::new();
-        for (images, values) in chunks {
-            let exchange = self.anchors.as_ref().map(|anchors| {
-                exchange::draw(plan, anchors, self.labels, images, epoch, self.device)
-            });
-            passes.push(Pass {
-                input: Input {
-                    values: self.images.tensor(values.to_vec(), images.len(), &device),
-                    begins: self.images.begins(),
-                    exchange,
-                },
-                images: images.to_vec(),
-                share: images.len() as f32 / count as f32,
-            });
-        }
         let at = Moment {
             progress: self.at.shown as f32 / self.length.images().max(1) as f32,
             epoch,
             epochs: self.length.outer * self.length.epochs,
         };
-        self.laps.end(Lap::Data)?;
-        let of = (plan, &*self.learner, at);
-        let found = gradients(&net, passes, of, &mut self.laps)?;
+        let share = |net: &Net, device: &Device, rows: Range<usize>, laps: &mut Laps| {
+            let training = device.burn().autodiff();
+            let values = &batch.values[rows.start * len..rows.end * len];
+            let chunks = batch.images[rows].chunks(plan.batch).zip(values.chunks(plan.batch * len));
+            let mut passes = Vec::new();
+            for (numbers, values) in chunks {
+                let exchange = anchors
+                    .map(|anchors| exchange::draw(plan, anchors, labels, numbers, epoch, device));
+                passes.push(Pass {
+                    input: Input {
+                        values: images.tensor(values.to_vec(), numbers.len(), &training),
+                        begins: images.begins(),
+                        exchange,
+                    },
+                    images: numbers.to_vec(),
+                    share: numbers.len() as f32 / count as f32,
+                });
+            }
+            laps.end(Lap::Data)?;
+            gradients(net, passes, (plan, learner, at), laps)
+        };
+        let (net, found) = self.team.together(net, count, &mut self.laps, share)?;
         let StepResult { loss, codes, gradients } = found;
         if !loss.is_finite() {
             let (step, rate) = (self.at.step, rates.base());
