@@ -611,7 +611,7 @@ fn weights_of_another_network_are_refused() {
 
 #[test]
 fn devices_that_are_not_there_are_named() {
-    let env = TestEnv::with_birds(2, 1);
+    let env = TestEnv::with_birds(2, 5);
     let doctor = |device: &[&str]| env.fails(&[&["doctor"], device].concat());
     let said = doctor(&["--device", "cpu", "--adapter", "0"]);
     assert!(said.contains("leave one of them out"), "{said}");

@@ -56,22 +56,10 @@ impl Team {
     /// The devices of a plan: `first`, and those beside it.
     ///
     /// # Errors
-    /// When there are more than an update has images, one is named twice, or the system
-    /// gives no threads.
+    /// As [`check`], or when the system gives no threads.
     pub fn new(plan: &LearnPlan, first: &Device) -> Result<Self, TrainError> {
-        let (devices, images) = (plan.devices(), plan.batch * plan.accumulate);
-        if devices > images.max(1) {
-            return Err(TrainError::TooManyDevices { devices, images });
-        }
-        let mut others: Vec<Member> = Vec::new();
-        for device in &plan.beside {
-            let mut all = std::iter::once(first).chain(others.iter().map(|other| &other.device));
-            // The CPU twice is of no use and does no harm.
-            if !device.is_cpu() && all.any(|other| other.same(device)) {
-                return Err(TrainError::SameDevice(device.to_string()));
-            }
-            others.push(Member::new(device)?);
-        }
+        check(plan, first)?;
+        let others = plan.beside.iter().map(Member::new).collect::<Result<_, _>>()?;
         Ok(Self { first: first.clone(), others })
     }
 
@@ -168,6 +156,25 @@ impl Team {
         }
         Ok(means)
     }
+}
+
+/// Makes sure that a plan's devices can work together with `first`.
+///
+/// # Errors
+/// When there are more than an update has images, or one is named twice.
+pub(super) fn check(plan: &LearnPlan, first: &Device) -> Result<(), TrainError> {
+    let (devices, images) = (plan.devices(), plan.batch * plan.accumulate);
+    if devices > images.max(1) {
+        return Err(TrainError::TooManyDevices { devices, images });
+    }
+    for (number, device) in plan.beside.iter().enumerate() {
+        let mut before = std::iter::once(first).chain(&plan.beside[..number]);
+        // The CPU twice is of no use and does no harm.
+        if !device.is_cpu() && before.any(|other| other.same(device)) {
+            return Err(TrainError::SameDevice(device.to_string()));
+        }
+    }
+    Ok(())
 }
 
 /// The ranges of `count` images in shares that are equal to within one. The first has an image

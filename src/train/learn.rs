@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::cache::{Precision, Source, Views};
 use super::checkpoint::Checkpoint;
+use super::devices;
 use super::images::{Begins, Images};
 use super::memory;
 use super::net::{Net, read};
@@ -127,6 +128,7 @@ pub fn learn(
     if dataset.classes.len() < 2 {
         return Err(MethodError::Classes(dataset.classes.len()).into());
     }
+    devices::check(plan, device)?;
     let needed = memory::estimate(plan, device);
     memory::check(needed, plan, device)?;
     for device in &plan.beside {
