@@ -203,6 +203,12 @@ fn machines_that_share_a_list_encode_each_image_once() {
     assert_eq!(open("joined.db").len(), 36);
     let said = env.misused(&["encode", "birds", "--shard", "4/3", "--out", "x.parquet"]);
     assert!(said.contains("3/16"), "{said}");
+    env.misused(&["encode"]);
+    env.write("list.txt", "birds/class-0/1.png\n\nbirds/class-2/3.png\n");
+    env.ok(&["encode", "--list", "list.txt", "--out", "listed.parquet"]);
+    let listed = whole(&[env.path("listed.parquet")]);
+    assert_eq!(listed.ids, [1, 2]);
+    assert!(listed.paths[1].ends_with("class-2/3.png"), "{:?}", listed.paths);
     // The next update finds every content as it was.
     let update = env.json(&["index", "--index", "joined.db"]);
     assert_eq!((&update["unchanged"], &update["added"]), (&36.into(), &0.into()));

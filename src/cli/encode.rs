@@ -26,6 +26,8 @@ use crate::task::Task;
 )]
 pub struct Args {
     /// The images; with --out, folders too
+    #[cfg_attr(feature = "engine", arg(required_unless_present = "list"))]
+    #[cfg_attr(not(feature = "engine"), arg(required = true))]
     #[arg(value_name = "IMAGE", value_hint = ValueHint::AnyPath)]
     images: Vec<PathBuf>,
     /// The model file [default: the built-in general model]
@@ -65,7 +67,6 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         ensure!(args.npy.is_none(), "--out and --npy are two kinds of files; leave one out");
         return super::part::run(context, &args.images, args.model.as_deref(), &args.part);
     }
-    ensure!(!args.images.is_empty(), "no image is named; see `barbule encode --help`");
     let model = context.model(args.model.as_deref(), &context.device()?)?;
     let encode =
         |task: &Task<'_>| model.encoder().features_of_files(&args.images, &context.limits, task);
