@@ -181,7 +181,7 @@ fn claim(coordinator: &mut Session, table: &Table) -> Result<(), EngineError> {
 }
 
 /// What a thread gave.
-fn joined<T>(
+pub(super) fn joined<T>(
     thread: std::thread::ScopedJoinHandle<'_, Result<T, EngineError>>,
 ) -> Result<T, EngineError> {
     thread.join().unwrap_or_else(|_| {

@@ -12,7 +12,7 @@ use postgres::types::ToSql;
 use postgres::{Client, Error, Row};
 
 use super::address::{Address, Connecting};
-use super::load::meta;
+use super::load::{joined, meta};
 use super::session::Session;
 use super::shards::{self, Layout};
 use super::sql::{self, Statement, Table, Value, Wanted};
@@ -140,12 +140,7 @@ impl Remote {
                     })
                 })
                 .collect();
-            work.into_iter().try_for_each(|thread| {
-                thread.join().unwrap_or_else(|_| {
-                    let reason = "building its index failed".to_owned();
-                    Err(EngineError::Server { server: "a shard".to_owned(), reason })
-                })
-            })
+            work.into_iter().try_for_each(joined)
         })?;
         self.approximate = true;
         Ok(())
