@@ -41,17 +41,24 @@ fn run() -> Result<(), Box<dyn Error>> {
     };
 
     let file = Path::new("embed.db");
-    let mut index = Index::open_or_create(file, model.bits(), model.fingerprint())?;
     // An app raises the flag from another thread to stop; what is done by then is kept.
     let stop = AtomicBool::new(false);
-    let progress = |done: usize, total: usize| eprint!("\r{done} of {total} new images ");
+    let progress = |done: usize, total: usize| match total {
+        0 => eprint!("\r{done} images found "), // still counting
+        _ => eprint!("\r{done} of {total} new images "),
+    };
     let task = Task::new(&progress, &stop);
-    let report = update(&mut index, &model, &[folder], &UpdateOptions::default(), &task)?;
+    let report = {
+        // Nobody else can write to the index until this is dropped.
+        let mut index = Index::open_or_create(file, model.bits(), model.fingerprint())?;
+        update(&mut index, &model, &[folder], &UpdateOptions::default(), &task)?
+    };
     eprintln!();
     for skipped in &report.skipped {
         eprintln!("skipped: {}", skipped.reason);
     }
 
+    let index = Index::open(file)?;
     // Holds all codes in memory, for as many searches as there are.
     let searcher = Searcher::new(&index, &device)?;
     let code = model.encode(&image::open(&query, &Limits::default())?)?;

@@ -68,15 +68,23 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (database, queries) = (&train[searched], &test[searched]);
         println!("\nsearched: {}, {} images", names[searched], database.labels.len());
         let (q, d) = (queries.features(), database.features());
-        let cosine = evaluate_scores(q, &queries.labels, d, &database.labels)?.map;
+        let cosine =
+            evaluate_scores(q, &queries.labels, d, &database.labels, &Task::unwatched())?.map;
         println!("{:<48} {cosine:.3}", format!("cosine of {} floats", kind.pooled()));
         for fitted in [1 - searched, searched] {
             for method in METHODS {
                 let mut sum = 0.0;
                 for seed in 1..=SEEDS {
-                    let hash = method.fit(train[fitted].features(), &[], BITS, seed)?;
+                    let hash = method.fit(
+                        train[fitted].features(),
+                        &[],
+                        BITS,
+                        seed,
+                        &Task::unwatched(),
+                    )?;
                     let (q, d) = (hash.encode(&q)?, hash.encode(&d)?);
-                    sum += evaluate(&q, &queries.labels, &d, &database.labels)?.map;
+                    sum += evaluate(&q, &queries.labels, &d, &database.labels, &Task::unwatched())?
+                        .map;
                 }
                 let what = format!("{method} fitted to {}", names[fitted]);
                 println!("{what:<48} {:.3}", sum / SEEDS as f64);

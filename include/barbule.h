@@ -92,6 +92,7 @@ typedef struct BarbulePictures BarbulePictures;
 
 /**
  * Told how many of the images to look into are done; a result other than 0 stops the work.
+ * While the folders are listed, `total` is 0 and `done` the number of images found so far.
  *
  * It may be called from another thread than the one that adds, but never by two at once. It
  * must return (no exception, no longjmp) and must neither add to the same index nor free it.

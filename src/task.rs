@@ -23,8 +23,8 @@ pub struct Stopped;
 static NEVER: AtomicBool = AtomicBool::new(false);
 
 impl<'a> Task<'a> {
-    /// `progress` is told (done, total) after each step; raising `stop` ends the work
-    /// before its next step.
+    /// `progress` is told (done, total) after each step, with a total of 0 as long as nobody
+    /// knows how many there will be; raising `stop` ends the work before its next step.
     pub fn new(progress: &'a (dyn Fn(usize, usize) + Sync), stop: &'a AtomicBool) -> Self {
         Self { progress, stop }
     }
@@ -41,6 +41,14 @@ impl<'a> Task<'a> {
     pub fn step(&self, done: usize, total: usize) -> Result<(), Stopped> {
         (self.progress)(done, total);
         if self.stop.load(Ordering::Relaxed) { Err(Stopped) } else { Ok(()) }
+    }
+
+    /// Reports `done` steps of a number that is not known yet: a total of 0.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the work is to end here.
+    pub fn count(&self, done: usize) -> Result<(), Stopped> {
+        self.step(done, 0)
     }
 }
 

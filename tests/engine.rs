@@ -219,7 +219,9 @@ fn a_part_that_was_stopped_goes_on() {
     let env = TestEnv::with_birds(3, 8);
     let device = Device::open(DeviceChoice::Cpu, None).unwrap();
     let model = Model::general(&device).unwrap();
-    let (files, _) = barbule::index::files_under(&env.path("birds"), &Default::default()).unwrap();
+    let (files, _) =
+        barbule::index::files_under(&env.path("birds"), &Default::default(), &Task::unwatched())
+            .unwrap();
     let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
     let (whole, out) = (env.path("whole.parquet"), env.path("part.parquet"));
     let labels = Labels::Folder;

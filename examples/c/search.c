@@ -26,7 +26,10 @@ static void stop(int signal)
 static int progress(void *user, size_t done, size_t total)
 {
     (void)user;
-    fprintf(stderr, "\r%zu of %zu new images ", done, total);
+    if (total > 0)
+        fprintf(stderr, "\r%zu of %zu new images ", done, total);
+    else
+        fprintf(stderr, "\r%zu images found ", done); /* still counting */
     return stopped;
 }
 

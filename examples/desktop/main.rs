@@ -189,11 +189,10 @@ impl Window {
         }
         if let Some((done, total)) = self.indexing {
             ui.add_space(6.0);
-            let text = match total {
-                0 => "looking for new images …".to_owned(),
-                _ => format!("{done} of {total} new images"),
+            let (text, done) = match total {
+                0 => (format!("looking for new images: {done} found …"), 0.0),
+                _ => (format!("{done} of {total} new images"), done as f32 / total as f32),
             };
-            let done = done as f32 / total.max(1) as f32;
             ui.horizontal(|ui| {
                 let width = ui.available_width() - 90.0;
                 let bar = ProgressBar::new(done).desired_width(width).desired_height(26.0);

@@ -29,7 +29,8 @@ enum Ask {
 pub enum Tell {
     /// The model is open, and so many images are indexed.
     Ready { images: usize, bits: usize, device: String },
-    /// Indexing has looked into `done` of `total` new images.
+    /// Indexing has looked into `done` of `total` new images; or, with a total of 0, has found
+    /// so many images and goes on looking.
     Progress { done: usize, total: usize },
     /// Indexing has ended.
     Indexed { images: usize, added: usize, skipped: usize, stopped: bool },
@@ -108,6 +109,21 @@ impl Worker {
     }
 }
 
+/// What is searched: the index as it was when it was opened.
+struct View {
+    index: Index,
+    searcher: Searcher,
+}
+
+impl View {
+    fn open(file: &Path, model: &Model, device: &Device) -> Result<Self, IndexError> {
+        let index = Index::open(file)?;
+        index.same_model(model.bits(), model.fingerprint())?;
+        let searcher = Searcher::new(&index, device)?;
+        Ok(Self { index, searcher })
+    }
+}
+
 fn work(
     file: &Path,
     asked: &Receiver<Ask>,
@@ -116,18 +132,21 @@ fn work(
 ) -> Result<(), Box<dyn Error>> {
     let device = Device::open(DeviceChoice::Auto, None)?;
     let model = Model::general(&device)?;
-    let mut index = Index::open_or_create(file, model.bits(), model.fingerprint())?;
-    let mut searcher = Searcher::new(&index, &device)?;
+    if !file.exists() {
+        Index::open_or_create(file, model.bits(), model.fingerprint())?;
+    }
+    let mut view = View::open(file, &model, &device)?;
     let (bits, name) = (model.bits(), device.to_string());
-    tell(Tell::Ready { images: searcher.len(), bits, device: name });
+    tell(Tell::Ready { images: view.searcher.len(), bits, device: name });
     for ask in asked {
         let answer = match ask {
             Ask::Index(folder) => {
-                let answer = add(&mut index, &model, folder, tell, stop);
-                searcher = Searcher::new(&index, &device)?;
+                let answer = add(file, &model, folder, tell, stop);
+                // Whatever came of it: what was done before a failure is in the index.
+                view = View::open(file, &model, &device)?;
                 answer
             }
-            Ask::Search(query) => find(&index, &model, &searcher, query),
+            Ask::Search(query) => find(&view, &model, query),
         };
         tell(answer.unwrap_or_else(|error| Tell::Failed(error.to_string())));
     }
@@ -135,12 +154,14 @@ fn work(
 }
 
 fn add(
-    index: &mut Index,
+    file: &Path,
     model: &Model,
     folder: PathBuf,
     tell: &(impl Fn(Tell) + Send + Clone + 'static),
     stop: &AtomicBool,
 ) -> Result<Tell, Box<dyn Error>> {
+    // Nobody else can write until this is dropped.
+    let mut index = Index::open_or_create(file, model.bits(), model.fingerprint())?;
     let before = index.len()?;
     let tell = std::sync::Mutex::new(tell.clone());
     let progress = |done, total| {
@@ -149,7 +170,7 @@ fn add(
         }
     };
     let task = Task::new(&progress, stop);
-    let updated = update(index, model, &[folder], &UpdateOptions::default(), &task);
+    let updated = update(&mut index, model, &[folder], &UpdateOptions::default(), &task);
     let (skipped, stopped) = match updated {
         Ok(updated) => (updated.skipped.len(), false),
         Err(IndexError::Stopped(_)) => (0, true),
@@ -160,9 +181,8 @@ fn add(
 }
 
 fn find(
-    index: &Index,
+    View { index, searcher }: &View,
     model: &Model,
-    searcher: &Searcher,
     query: PathBuf,
 ) -> Result<Tell, Box<dyn Error>> {
     let bytes = image::read(&query)?;

@@ -23,8 +23,9 @@ use crate::task::Task;
 pub struct Index {
     model: Arc<Opened>,
     path: PathBuf,
-    /// Opened when something is added: an index that cannot be written can be searched.
-    writer: Mutex<Option<Stored>>,
+    /// Held while something is added. The file is opened for writing only then: an index that
+    /// cannot be written can be searched, and others can write in between.
+    adding: Mutex<()>,
     /// Loaded when something is looked for.
     view: Mutex<Option<Arc<View>>>,
 }
@@ -37,6 +38,7 @@ struct View {
 }
 
 /// Told how many of the images to look into are done; a result other than 0 stops the work.
+/// While the folders are listed, `total` is 0 and `done` the number of images found so far.
 ///
 /// It may be called from another thread than the one that adds, but never by two at once. It
 /// must return (no exception, no longjmp) and must neither add to the same index nor free it.
@@ -88,15 +90,12 @@ impl Index {
     fn open(path: PathBuf, model: Arc<Opened>) -> Result<Self, Failure> {
         let of = &model.model;
         of.check_hamming()?;
-        let writer = match Stored::open(&path) {
-            Ok(stored) => {
-                stored.same_model(of.bits(), of.fingerprint())?;
-                None
-            }
+        match Stored::open(&path) {
+            Ok(stored) => stored.same_model(of.bits(), of.fingerprint())?,
             // Missing, or an empty file: it is made now, not after the first hour of work.
-            Err(_) => Some(Stored::open_or_create(&path, of.bits(), of.fingerprint())?),
-        };
-        Ok(Self { model, path, writer: Mutex::new(writer), view: Mutex::default() })
+            Err(_) => drop(Stored::open_or_create(&path, of.bits(), of.fingerprint())?),
+        }
+        Ok(Self { model, path, adding: Mutex::new(()), view: Mutex::default() })
     }
 
     fn view(&self) -> Result<Arc<View>, Failure> {
@@ -113,14 +112,9 @@ impl Index {
 
     fn add(&self, folders: &[PathBuf], watcher: Watcher) -> Result<crate::index::Update, Failure> {
         let model = &self.model.model;
-        let mut writer = lock(&self.writer);
-        let writer = match &mut *writer {
-            Some(writer) => writer,
-            none => {
-                let opened = Stored::open_or_create(&self.path, model.bits(), model.fingerprint());
-                none.insert(opened?)
-            }
-        };
+        let one = lock(&self.adding);
+        // Open no longer than this: nobody else can write meanwhile.
+        let mut writer = Stored::open_or_create(&self.path, model.bits(), model.fingerprint())?;
         let (stop, watcher) = (AtomicBool::new(false), Mutex::new(watcher));
         let progress = |done, total| {
             if !lock(&watcher).tell(done, total) {
@@ -128,7 +122,8 @@ impl Index {
             }
         };
         let task = Task::new(&progress, &stop);
-        let updated = update(writer, model, folders, &UpdateOptions::default(), &task);
+        let updated = update(&mut writer, model, folders, &UpdateOptions::default(), &task);
+        drop((writer, one));
         // Whatever came of it: batches before a failure are in the index.
         *lock(&self.view) = None;
         Ok(updated?)

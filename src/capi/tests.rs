@@ -62,16 +62,25 @@ fn draw(folder: &Path, count: u32) {
     }
 }
 
-unsafe extern "C" fn stop_at_once(user: *mut c_void, _done: usize, total: usize) -> i32 {
+/// Stops as soon as it is known how many images there are to look into.
+unsafe extern "C" fn stop_early(user: *mut c_void, _done: usize, total: usize) -> i32 {
     // SAFETY: the test gives a place for a number.
     unsafe { *user.cast::<usize>() = total };
+    i32::from(total > 0)
+}
+
+/// Stops while the folders are listed.
+unsafe extern "C" fn stop_at_once(user: *mut c_void, _done: usize, total: usize) -> i32 {
+    assert_eq!(total, 0);
+    // SAFETY: as above.
+    unsafe { *user.cast::<usize>() += 1 };
     1
 }
 
 unsafe extern "C" fn count_up(user: *mut c_void, done: usize, total: usize) -> i32 {
-    assert!(done <= total);
+    assert!(done <= total || total == 0);
     // SAFETY: as above.
-    unsafe { *user.cast::<usize>() += 1 };
+    unsafe { *user.cast::<usize>() += usize::from(total > 0) };
     0
 }
 
@@ -107,16 +116,12 @@ fn a_folder_is_added_and_searched_in_every_way() {
         let mut length = 9;
         assert_eq!(barbule_index_len(index, &mut length), Status::Ok);
         assert_eq!(length, 0);
-        let stopped = barbule_index_add(
-            index,
-            folders.as_ptr(),
-            1,
-            Some(stop_at_once),
-            None,
-            place,
-            null_mut(),
-        );
-        assert_eq!((stopped, user), (Status::Stopped, 6), "{}", said());
+        for (stop, told) in [(Some(stop_at_once as _), 1), (Some(stop_early as _), 6)] {
+            user = 0;
+            let stopped =
+                barbule_index_add(index, folders.as_ptr(), 1, stop, None, place, null_mut());
+            assert_eq!((stopped, user), (Status::Stopped, told), "{}", said());
+        }
         assert!(said().contains("stopped on request"));
 
         let (mut added, mut searched) = (Added::default(), null_mut());
@@ -306,8 +311,9 @@ fn others_search_while_one_adds() {
         let status =
             barbule_index_add(index, folders.as_ptr(), 1, Some(search), None, user, null_mut());
         assert_eq!(status, Status::Ok, "{}", said());
-        // Before the first batch, after it, at the end: the view is that of the beginning.
-        assert_eq!(other.seen, [0, 0, 0]);
+        // While the folder is listed, before the first batch, after it, at the end: the view is
+        // that of the beginning.
+        assert_eq!(other.seen, [0, 0, 0, 0]);
         let mut hits = null_mut();
         barbule_search_file(index, other.image.as_ptr(), 3, &mut hits);
         assert_eq!(take(hits).len(), 3);

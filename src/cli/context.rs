@@ -184,12 +184,25 @@ impl Context {
             true => ProgressDrawTarget::stderr(),
             false => ProgressDrawTarget::hidden(),
         });
-        let template = "{msg} {wide_bar} {pos}/{len} · {per_sec} · {eta} left";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
+        // Without a bar as long as nobody knows how long it would be.
+        let style = |known: bool| {
+            let template = match known {
+                true => "{msg} {wide_bar} {pos}/{len} · {per_sec} · {eta} left",
+                false => "{msg} {spinner} {pos} found · {elapsed}",
+            };
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style);
+            }
+        };
+        style(true);
         bar.set_message(what.to_owned());
+        let was_known = AtomicBool::new(true);
         let progress = |done: usize, total: usize| {
+            let known = total > 0;
+            if was_known.swap(known, Ordering::Relaxed) != known {
+                style(known);
+                bar.reset_eta();
+            }
             bar.set_length(total as u64);
             bar.set_position(done as u64);
         };

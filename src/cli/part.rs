@@ -16,6 +16,7 @@ use super::query::absolute;
 use crate::engine::BATCH;
 use crate::engine::shard::{Encoded, Job, Shard, encode};
 use crate::index::{Labels, ScanOptions, files_under};
+use crate::task::Task;
 
 /// What of `barbule encode` is about Parquet files.
 #[derive(Debug, clap::Args)]
@@ -107,7 +108,8 @@ fn found(context: &Context, named: &[PathBuf]) -> Result<(Vec<String>, Vec<Strin
             files.push(stored);
             continue;
         }
-        let (within, unreadable) = files_under(Path::new(&stored), &ScanOptions::default())?;
+        let list = |task: &Task<'_>| files_under(Path::new(&stored), &ScanOptions::default(), task);
+        let (within, unreadable) = context.with_progress("listing", list)?;
         for skipped in unreadable {
             context.warn(format_args!("skipped: {}", skipped.reason));
         }

@@ -10,12 +10,14 @@ pub mod metrics;
 pub mod pointing;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::code::{BinaryCodes, CodeError};
 use crate::method::{FeatureError, Features};
+use crate::task::{Stopped, Task};
 use metrics::{CURVE_POINTS, Level};
 
 /// The depths at which [`Metrics::recall_at`] is given.
@@ -53,6 +55,9 @@ pub enum EvalError {
     /// The features cannot be ranked.
     #[error(transparent)]
     Features(#[from] FeatureError),
+    /// The work was stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
 }
 
 /// Retrieval figures, each the mean over the queries that have a relevant image.
@@ -106,16 +111,17 @@ pub struct CurvePoint {
 ///
 /// `query_labels` and `database_labels` hold each image's labels; an image without
 /// any is relevant to nothing. Runs on all of rayon's threads, with the same result
-/// for any number of them.
+/// for any number of them; the steps of `task` are queries.
 ///
 /// # Errors
 /// When a side is empty, has another number of label lists than of codes, when the
-/// bit lengths differ, or when no query has a relevant image.
+/// bit lengths differ, when no query has a relevant image, or the work is stopped.
 pub fn evaluate(
     queries: &BinaryCodes,
     query_labels: &[Vec<u32>],
     database: &BinaryCodes,
     database_labels: &[Vec<u32>],
+    task: &Task<'_>,
 ) -> Result<Metrics, EvalError> {
     check_side("query", queries.len(), query_labels)?;
     check_side("database", database.len(), database_labels)?;
@@ -123,13 +129,15 @@ pub fn evaluate(
         return Err(CodeError::Mixed(queries.bits(), database.bits()).into());
     }
     let relevance = Relevance::new(database_labels);
+    let ranked = Ranked::new(queries.len(), task);
     let figures = (0..queries.len()).into_par_iter().map_init(Vec::new, |marks, q| {
         relevance.mark(&query_labels[q], marks);
         let levels = hamming_levels(queries.row(q), database, marks);
         let ball = &levels[..levels.len().min(RADIUS + 1)];
-        Figures::of(&levels, Some(ball))
+        ranked.more(1)?;
+        Ok(Figures::of(&levels, Some(ball)))
     });
-    mean(figures.collect(), database.len())
+    mean(figures.collect::<Result<_, EvalError>>()?, database.len())
 }
 
 /// Ranks the whole database by cosine similarity of float features for every query.
@@ -140,12 +148,14 @@ pub fn evaluate(
 ///
 /// # Errors
 /// When a side is empty, has another number of label lists than of rows, when the
-/// dimensions differ, a value is not finite, or no query has a relevant image.
+/// dimensions differ, a value is not finite, no query has a relevant image, or the work is
+/// stopped.
 pub fn evaluate_scores(
     queries: Features<'_>,
     query_labels: &[Vec<u32>],
     database: Features<'_>,
     database_labels: &[Vec<u32>],
+    task: &Task<'_>,
 ) -> Result<Metrics, EvalError> {
     queries.check()?;
     database.check()?;
@@ -156,16 +166,20 @@ pub fn evaluate_scores(
     let (left, right) = (unit_rows(queries), unit_rows(database));
     // Several queries share each pass over the database, which outgrows the caches.
     let groups = left.par_chunks(8 * queries.dim).zip(query_labels.par_chunks(8));
-    let figures = groups.flat_map_iter(|(rows, labels)| {
+    let ranked = Ranked::new(queries.len(), task);
+    let figures = groups.map(|(rows, labels)| {
         let scores = cosines(rows, &right, database.dim);
         let mut marks = Vec::new();
         let rank = |(scores, labels): (Vec<f32>, &Vec<u32>)| {
             relevance.mark(labels, &mut marks);
             Figures::of(&score_levels(&scores, &marks), None)
         };
-        scores.into_iter().zip(labels).map(rank).collect::<Vec<_>>()
+        let figures: Vec<_> = scores.into_iter().zip(labels).map(rank).collect();
+        ranked.more(figures.len())?;
+        Ok(figures)
     });
-    mean(figures.collect(), database.len())
+    let figures = figures.collect::<Result<Vec<_>, EvalError>>()?;
+    mean(figures.into_iter().flatten().collect(), database.len())
 }
 
 /// Ranks the whole database by scores for every query: `scores` gives those of all
@@ -175,19 +189,22 @@ pub fn evaluate_scores(
 ///
 /// # Errors
 /// When a side is empty, a query has another number of scores than there are database
-/// images, or no query has a relevant image.
+/// images, no query has a relevant image, or the work is stopped.
 pub fn evaluate_by(
     scores: impl Fn(usize) -> Vec<f32> + Sync,
     query_labels: &[Vec<u32>],
     database_labels: &[Vec<u32>],
+    task: &Task<'_>,
 ) -> Result<Metrics, EvalError> {
     check_side("query", query_labels.len(), query_labels)?;
     check_side("database", database_labels.len(), database_labels)?;
     let relevance = Relevance::new(database_labels);
+    let ranked = Ranked::new(query_labels.len(), task);
     let figures = (0..query_labels.len()).into_par_iter().map_init(Vec::new, |marks, q| {
         let scores = scores(q);
         check_side("database", scores.len(), database_labels)?;
         relevance.mark(&query_labels[q], marks);
+        ranked.more(1)?;
         Ok(Figures::of(&score_levels(&scores, marks), None))
     });
     mean(figures.collect::<Result<_, EvalError>>()?, database_labels.len())
@@ -202,6 +219,24 @@ fn check_side(side: &'static str, images: usize, labels: &[Vec<u32>]) -> Result<
         return Err(EvalError::Labels { side, images, labels: labels.len() });
     }
     Ok(())
+}
+
+/// How many queries have been ranked, on all threads together.
+struct Ranked<'a> {
+    done: AtomicUsize,
+    of: usize,
+    task: &'a Task<'a>,
+}
+
+impl<'a> Ranked<'a> {
+    fn new(of: usize, task: &'a Task<'a>) -> Self {
+        Self { done: AtomicUsize::new(0), of, task }
+    }
+
+    fn more(&self, queries: usize) -> Result<(), Stopped> {
+        let done = self.done.fetch_add(queries, Ordering::Relaxed) + queries;
+        self.task.step(done, self.of)
+    }
 }
 
 /// Which database images carry which label.
@@ -370,6 +405,7 @@ mod tests {
     use super::*;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
+    use std::sync::atomic::AtomicBool;
 
     fn codes(rows: &[&str]) -> BinaryCodes {
         let bits = rows[0].len();
@@ -393,9 +429,14 @@ mod tests {
         // Query 1: nothing of class 9. Query 2: both labels, so all but the last.
         let queries = codes(&["0000", "0000", "1111"]);
         let labels = vec![vec![5], vec![9], vec![5, 6]];
-        let metrics =
-            evaluate(&queries, &labels, &database, &[vec![5], vec![5, 8], vec![6], vec![7]])
-                .unwrap();
+        let metrics = evaluate(
+            &queries,
+            &labels,
+            &database,
+            &[vec![5], vec![5, 8], vec![6], vec![7]],
+            &Task::unwatched(),
+        )
+        .unwrap();
         assert_eq!((metrics.queries, metrics.database, metrics.skipped_queries), (3, 4, 1));
         let first = (1.0 + (1.0 + 2.0 / 3.0) / 2.0) / 2.0;
         let third = (0.5 + 2.0 / 3.0 + 0.75) / 3.0;
@@ -414,7 +455,8 @@ mod tests {
     #[test]
     fn json_has_the_published_fields() {
         let some = codes(&["01"]);
-        let metrics = evaluate(&some, &one_each(&[1]), &some, &one_each(&[1])).unwrap();
+        let metrics =
+            evaluate(&some, &one_each(&[1]), &some, &one_each(&[1]), &Task::unwatched()).unwrap();
         let json = serde_json::to_value(&metrics).unwrap();
         for field in
             ["queries", "database", "skipped_queries", "map", "p_at_1", "p_at_10", "p_at_100"]
@@ -440,9 +482,10 @@ mod tests {
             };
             let ((q, q_labels), (d, d_labels)) = (random(37), random(211));
             let of = |v: &[f32]| BinaryCodes::from_signs(bits, v).unwrap();
-            let hamming = evaluate(&of(&q), &q_labels, &of(&d), &d_labels).unwrap();
+            let hamming =
+                evaluate(&of(&q), &q_labels, &of(&d), &d_labels, &Task::unwatched()).unwrap();
             let (q, d) = (features(bits, &q), features(bits, &d));
-            let cosine = evaluate_scores(q, &q_labels, d, &d_labels).unwrap();
+            let cosine = evaluate_scores(q, &q_labels, d, &d_labels, &Task::unwatched()).unwrap();
             assert_eq!(cosine.p_radius_2, None);
             assert!(hamming.p_radius_2.is_some());
             assert!((cosine.map - hamming.map).abs() < 1e-12, "{bits}");
@@ -465,13 +508,38 @@ mod tests {
             let distance = |row| BinaryCodes::distance(q.row(query), d.row(row)) as f32;
             (0..d.len()).map(|row| 3.0 - 2.0 * distance(row)).collect()
         };
-        let by_scores = evaluate_by(scores, &q_labels, &d_labels).unwrap();
-        let hamming = evaluate(&q, &q_labels, &d, &d_labels).unwrap();
+        let by_scores = evaluate_by(scores, &q_labels, &d_labels, &Task::unwatched()).unwrap();
+        let hamming = evaluate(&q, &q_labels, &d, &d_labels, &Task::unwatched()).unwrap();
         assert_eq!(by_scores, Metrics { p_radius_2: None, ..hamming });
-        let few = evaluate_by(|_| vec![1.0; 3], &q_labels, &d_labels).unwrap_err();
+        let few =
+            evaluate_by(|_| vec![1.0; 3], &q_labels, &d_labels, &Task::unwatched()).unwrap_err();
         assert_eq!(few, EvalError::Labels { side: "database", images: 3, labels: 150 });
-        let none = evaluate_by(scores, &[], &d_labels).unwrap_err();
+        let none = evaluate_by(scores, &[], &d_labels, &Task::unwatched()).unwrap_err();
         assert_eq!(none, EvalError::Empty("query"));
+    }
+
+    #[test]
+    fn ranking_counts_queries_and_can_be_stopped() {
+        let some = codes(&["01", "10", "11"]);
+        let labels = one_each(&[1, 2, 1]);
+        let rows = features(1, &[1.0, 2.0, 3.0]);
+        let all = |task: &Task<'_>| {
+            [
+                evaluate(&some, &labels, &some, &labels, task),
+                evaluate_scores(rows, &labels, rows, &labels, task),
+                evaluate_by(|_| vec![0.0; 3], &labels, &labels, task),
+            ]
+        };
+        let (most, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let progress = |done: usize, total: usize| {
+            assert_eq!(total, 3);
+            most.fetch_max(done, Ordering::Relaxed);
+        };
+        let task = Task::new(&progress, &stop);
+        assert!(all(&task).iter().all(Result::is_ok));
+        assert_eq!(most.load(Ordering::Relaxed), 3);
+        stop.store(true, Ordering::Relaxed);
+        assert!(all(&task).iter().all(|result| *result == Err(EvalError::Stopped(Stopped))));
     }
 
     #[test]
@@ -480,12 +548,20 @@ mod tests {
         let database = [0.6, 0.8, 0.6, 0.8];
         let map = |labels: &[u32]| {
             let (query, database) = (features(2, &[1.0, 0.0]), features(2, &database));
-            evaluate_scores(query, &one_each(&[1]), database, &one_each(labels)).unwrap().map
+            evaluate_scores(query, &one_each(&[1]), database, &one_each(labels), &Task::unwatched())
+                .unwrap()
+                .map
         };
         assert_eq!((map(&[1, 2]), map(&[2, 1])), (0.75, 0.75));
         let zeros = features(2, &[0.0; 4]);
-        let metrics =
-            evaluate_scores(zeros, &one_each(&[1, 2]), zeros, &one_each(&[1, 2])).unwrap();
+        let metrics = evaluate_scores(
+            zeros,
+            &one_each(&[1, 2]),
+            zeros,
+            &one_each(&[1, 2]),
+            &Task::unwatched(),
+        )
+        .unwrap();
         assert_eq!(metrics.map, 0.75);
     }
 
@@ -493,19 +569,31 @@ mod tests {
     fn what_cannot_be_evaluated_is_an_error() {
         let (some, none) = (codes(&["01", "10"]), BinaryCodes::new(2).unwrap());
         let labels = one_each(&[1, 2]);
-        assert_eq!(evaluate(&none, &[], &some, &labels), Err(EvalError::Empty("query")));
-        assert_eq!(evaluate(&some, &labels, &none, &[]), Err(EvalError::Empty("database")));
+        assert_eq!(
+            evaluate(&none, &[], &some, &labels, &Task::unwatched()),
+            Err(EvalError::Empty("query"))
+        );
+        assert_eq!(
+            evaluate(&some, &labels, &none, &[], &Task::unwatched()),
+            Err(EvalError::Empty("database"))
+        );
         let short = EvalError::Labels { side: "database", images: 2, labels: 1 };
-        assert_eq!(evaluate(&some, &labels, &some, &labels[..1]), Err(short));
+        assert_eq!(evaluate(&some, &labels, &some, &labels[..1], &Task::unwatched()), Err(short));
         let longer = codes(&["011", "100"]);
-        assert_eq!(evaluate(&longer, &labels, &some, &labels), Err(CodeError::Mixed(3, 2).into()));
+        assert_eq!(
+            evaluate(&longer, &labels, &some, &labels, &Task::unwatched()),
+            Err(CodeError::Mixed(3, 2).into())
+        );
         let others = one_each(&[3, 4]);
-        assert_eq!(evaluate(&some, &others, &some, &labels), Err(EvalError::NothingRelevant(2)));
+        assert_eq!(
+            evaluate(&some, &others, &some, &labels, &Task::unwatched()),
+            Err(EvalError::NothingRelevant(2))
+        );
         let rows = features(1, &[1.0, 2.0]);
         let wrong = features(2, &[1.0, 2.0, 3.0, f32::NAN]);
-        assert!(evaluate_scores(rows, &labels, wrong, &labels).is_err());
+        assert!(evaluate_scores(rows, &labels, wrong, &labels, &Task::unwatched()).is_err());
         let wider = features(2, &[1.0; 4]);
-        let error = evaluate_scores(rows, &labels, wider, &labels).unwrap_err();
+        let error = evaluate_scores(rows, &labels, wider, &labels, &Task::unwatched()).unwrap_err();
         assert_eq!(error, EvalError::Features(FeatureError::Dim { expected: 2, found: 1 }));
     }
 }

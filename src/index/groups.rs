@@ -44,7 +44,7 @@ impl Searcher {
         filter: &Filter,
         task: &Task<'_>,
     ) -> Result<Vec<Group>, IndexError> {
-        let (_, codes) = index.codes()?;
+        let (_, codes) = index.codes(task)?;
         let chosen = self.positions(&index.ids(filter)?);
         let rows: Vec<usize> = (0..self.len()).filter(|row| chosen.contains(*row as u32)).collect();
         let search = Search::within(radius).among(&chosen);

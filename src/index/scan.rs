@@ -12,6 +12,7 @@ use walkdir::{DirEntry, WalkDir};
 use super::store::Stamp;
 use super::{IndexError, Skipped, stored_path};
 use crate::image::is_image_path;
+use crate::task::Task;
 
 /// Where labels come from.
 #[derive(Debug, Clone, Default)]
@@ -81,6 +82,9 @@ pub struct ScanOptions {
     pub follow_links: bool,
 }
 
+/// Files and folders between two reports; on a drive far away they take about a second.
+const STEP: usize = 64;
+
 /// Folders that hold no photos of anybody's: bins, thumbnails of file servers, what was found.
 const SYSTEM: [&str; 6] =
     ["$RECYCLE.BIN", "System Volume Information", "@eaDir", "#recycle", "lost+found", "__MACOSX"];
@@ -132,22 +136,29 @@ pub(super) struct Scan {
 
 /// The image files under `folder` in the order of their paths, and what could not be looked at.
 ///
+/// `task` is told how many images were found so far.
+///
 /// # Errors
-/// When `folder` itself cannot be read, or a pattern is none.
+/// When `folder` itself cannot be read, a pattern is none, or the work is stopped.
 pub fn files_under(
     folder: &Path,
     options: &ScanOptions,
+    task: &Task<'_>,
 ) -> Result<(Vec<PathBuf>, Vec<Skipped>), IndexError> {
-    let Scan { found, unreadable } = scan(folder, options)?;
+    let Scan { found, unreadable } = scan(folder, options, &|found| Ok(task.count(found)?))?;
     Ok((found.into_iter().map(|candidate| candidate.path).collect(), unreadable))
 }
 
-/// All image files under `folder`.
+/// All image files under `folder`; `step` is told now and then how many were found so far.
 ///
 /// # Errors
-/// When `folder` itself cannot be read, or a pattern is none. Folders below it that cannot be
-/// read are given with their reasons.
-pub(super) fn scan(folder: &Path, options: &ScanOptions) -> Result<Scan, IndexError> {
+/// When `folder` itself cannot be read, a pattern is none, or `step` fails. Folders below it
+/// that cannot be read are given with their reasons.
+pub(super) fn scan(
+    folder: &Path,
+    options: &ScanOptions,
+    step: &dyn Fn(usize) -> Result<(), IndexError>,
+) -> Result<Scan, IndexError> {
     let failed = |reason: String| IndexError::Folder { path: folder.to_owned(), reason };
     let meta = std::fs::metadata(folder).map_err(|error| failed(error.to_string()))?;
     if !meta.is_dir() {
@@ -162,7 +173,10 @@ pub(super) fn scan(folder: &Path, options: &ScanOptions) -> Result<Scan, IndexEr
     };
     let mut scan = Scan::default();
     let walk = WalkDir::new(folder).follow_links(options.follow_links).sort_by_file_name();
-    for entry in walk.into_iter().filter_entry(looked_at) {
+    for (number, entry) in walk.into_iter().filter_entry(looked_at).enumerate() {
+        if number.is_multiple_of(STEP) {
+            step(scan.found.len())?;
+        }
         let entry = match entry {
             Ok(entry) => entry,
             // What it leads back to is looked at anyway.
@@ -202,7 +216,7 @@ mod tests {
         let below = |c: Candidate| {
             c.path.strip_prefix(folder).unwrap().to_str().unwrap().replace('\\', "/")
         };
-        scan(folder, options).unwrap().found.into_iter().map(below).collect()
+        scan(folder, options, &|_| Ok(())).unwrap().found.into_iter().map(below).collect()
     }
 
     #[test]
@@ -234,8 +248,31 @@ mod tests {
         assert_eq!(of(&["*.jp*g"], false), ["x/raw/h.png"]);
         assert_eq!(of(&["x", "raw"], true), [".c.jpg", ".d/e.jpg", "@eaDir/f.jpg", "a.jpg"]);
         let wrong = ScanOptions { exclude: vec!["a[".to_owned()], ..Default::default() };
-        let told = scan(folder.path(), &wrong).err().unwrap().to_string();
+        let told = scan(folder.path(), &wrong, &|_| Ok(())).err().unwrap().to_string();
         assert!(told.contains("a["), "{told}");
+    }
+
+    #[test]
+    fn listing_tells_how_far_it_is_and_can_be_stopped() {
+        use std::sync::Mutex;
+        use std::sync::atomic::{AtomicBool, Ordering};
+
+        let folder = tempfile::tempdir().unwrap();
+        (0..3 * STEP)
+            .for_each(|i| std::fs::write(folder.path().join(format!("{i}.jpg")), "").unwrap());
+        let (told, stop) = (Mutex::new(Vec::new()), AtomicBool::new(false));
+        let progress = |done, total| {
+            assert_eq!(total, 0);
+            told.lock().unwrap().push(done);
+        };
+        let task = Task::new(&progress, &stop);
+        let list = || files_under(folder.path(), &ScanOptions::default(), &task);
+        assert_eq!(list().unwrap().0.len(), 3 * STEP);
+        // The first entry is the folder itself.
+        let expected: Vec<usize> = (0..=3).map(|i: usize| (i * STEP).saturating_sub(1)).collect();
+        assert_eq!(*told.lock().unwrap(), expected);
+        stop.store(true, Ordering::Relaxed);
+        assert!(matches!(list(), Err(IndexError::Stopped(_))));
     }
 
     #[cfg(unix)]
@@ -251,6 +288,6 @@ mod tests {
         assert_eq!(names(folder.path(), &options), ["near.jpg"]);
         options.follow_links = true;
         assert_eq!(names(folder.path(), &options), ["link/far.jpg", "near.jpg"]);
-        assert!(scan(folder.path(), &options).unwrap().unreadable.is_empty());
+        assert!(scan(folder.path(), &options, &|_| Ok(())).unwrap().unreadable.is_empty());
     }
 }

@@ -8,6 +8,7 @@ use super::{Filter, ImageRow, Index, IndexError};
 use crate::code::BinaryCodes;
 use crate::device::Device;
 use crate::rank::{Hit, IdSet, RankError, Ranker, Search};
+use crate::task::Task;
 
 /// An index in memory, ready to be searched.
 #[derive(Debug)]
@@ -78,7 +79,16 @@ impl Searcher {
     /// # Errors
     /// When the index is damaged or the device fails.
     pub fn new(index: &Index, device: &Device) -> Result<Self, IndexError> {
-        let (ids, codes) = index.codes()?;
+        Self::load(index, device, &Task::unwatched())
+    }
+
+    /// As [`Searcher::new`], watched: a hundred million codes take seconds. The steps of
+    /// `task` are images.
+    ///
+    /// # Errors
+    /// Also when the work is stopped.
+    pub fn load(index: &Index, device: &Device, task: &Task<'_>) -> Result<Self, IndexError> {
+        let (ids, codes) = index.codes(task)?;
         let ranker = Ranker::new(device, Arc::new(codes))?;
         Ok(Self { ranker, ids })
     }

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, pa
 use super::lock::WriteLock;
 use super::{FORMAT, Filter, IndexError, ScanOptions};
 use crate::code::BinaryCodes;
+use crate::task::Task;
 
 /// Marks the file as ours in SQLite's own header ("Barb").
 const APPLICATION: i32 = 0x4261_7262;
@@ -152,7 +153,9 @@ impl Index {
         Self::check(connection, path)
     }
 
-    /// Opens an index for changing it with a model, and makes it if there is none.
+    /// Opens an index for changing it with a model, and makes it if there is none. Nobody else
+    /// can write to it until this is dropped, so it is not to be kept for longer than the
+    /// change takes; [`Index::open`] is for searching.
     ///
     /// # Errors
     /// As [`Index::open`], and when it belongs to another model or cannot be written.
@@ -307,12 +310,13 @@ impl Index {
         Ok(self.len()? == 0)
     }
 
-    /// All codes with their images' ids, ascending.
+    /// All codes with their images' ids, ascending; the steps of `task` are images.
     ///
     /// # Errors
-    /// When the file is damaged.
-    pub fn codes(&self) -> Result<(Vec<i64>, BinaryCodes), IndexError> {
+    /// When the file is damaged or the work is stopped.
+    pub fn codes(&self, task: &Task<'_>) -> Result<(Vec<i64>, BinaryCodes), IndexError> {
         let (mut ids, mut codes) = (Vec::new(), BinaryCodes::new(self.bits)?);
+        let images = self.len()?;
         let sql = "SELECT ids, codes FROM blocks ORDER BY first";
         let mut statement = self.mine(self.connection.prepare(sql))?;
         let mut rows = self.mine(statement.query([]))?;
@@ -326,6 +330,7 @@ impl Index {
             }
             ids.extend(block_ids);
             codes.extend(&block)?;
+            task.step(ids.len(), images)?;
         }
         if !ids.is_sorted_by(|a, b| a < b) {
             return Err(self.damaged("its ids are not in order"));

@@ -76,6 +76,9 @@ pub struct Update {
 /// Brings `index` up to date with all image files under `folders`, or, if there are none,
 /// under all folders that it was made from.
 ///
+/// While folders are listed, `task` is told how many images were found, with a total of 0;
+/// then how many of those that are new or changed have been looked into.
+///
 /// Each batch is one transaction: stopping or being killed loses at most one, and the next
 /// update goes on from there.
 ///
@@ -104,7 +107,7 @@ pub fn update(
         report: Update::default(),
         absent: HashMap::new(),
     };
-    let (work, gone) = updater.plan(folders, &known)?;
+    let (work, gone) = updater.plan(folders, &known, task)?;
     let mut complete: HashMap<blake3::Hash, bool> = HashMap::new();
     for image in &known {
         *complete.entry(image.content).or_default() |= !features || image.features;
@@ -150,6 +153,7 @@ impl Updater<'_> {
         &mut self,
         folders: &[PathBuf],
         known: &[KnownImage],
+        task: &Task<'_>,
     ) -> Result<(Vec<Work>, Gone), IndexError> {
         let by_path: HashMap<&str, &KnownImage> =
             known.iter().map(|image| (image.path.as_str(), image)).collect();
@@ -161,7 +165,9 @@ impl Updater<'_> {
         let (mut looked_at, mut unreadable) = (Vec::new(), Vec::new());
         for (folder, options) in self.folders(folders)? {
             let stored = stored_path(&folder);
-            let Scan { found, unreadable: not_read } = scan(&folder, &options)?;
+            let before = self.report.found;
+            let step = |found| Ok(task.count(before + found)?);
+            let Scan { found, unreadable: not_read } = scan(&folder, &options, &step)?;
             let root = self.index.root(&stored, self.options.scan.as_ref())?;
             if found.is_empty() && known.iter().any(|image| is_under(&image.path, &stored)) {
                 self.report.absent.push(folder);

@@ -16,6 +16,7 @@ use rayon::prelude::*;
 
 use super::shallow::{self, check_fit, check_variance};
 use super::{Features, LinearHash, MethodError, linalg};
+use crate::task::{Stopped, Task};
 
 /// Alternations of B and R, as in the paper.
 pub const ITERATIONS: usize = 50;
@@ -29,14 +30,19 @@ pub const ITERATIONS: usize = 50;
 ///
 /// # Errors
 /// When there are fewer than two images, all are equal, a feature is not finite, or
-/// `bits` is out of range.
-pub fn fit(features: Features<'_>, bits: usize, seed: u64) -> Result<LinearHash, MethodError> {
+/// `bits` is out of range; when the work is stopped. The steps of `task` are alternations.
+pub fn fit(
+    features: Features<'_>,
+    bits: usize,
+    seed: u64,
+    task: &Task<'_>,
+) -> Result<LinearHash, MethodError> {
     check_fit(features, bits, 2)?;
     check_variance(features.values.chunks_exact(features.dim))?;
     let mean = linalg::mean(features);
     let covariance = linalg::covariance(features, &mean, &vec![1.0; features.len()]);
     let directions = principal(covariance.as_ref(), bits, least_variance(covariance.as_ref()))?;
-    rotated(features, &mean, directions.as_ref(), bits, seed)
+    rotated(features, &mean, directions.as_ref(), bits, seed, task)
 }
 
 /// The variance along a direction up to which it counts as none.
@@ -67,14 +73,15 @@ pub(super) fn principal(
 /// directions, so for p < `bits` several are stacked: see [`fit`].
 ///
 /// # Errors
-/// [`MethodError::NoVariance`] when there are no directions, or
-/// [`MethodError::NoConvergence`].
+/// [`MethodError::NoVariance`] when there are no directions,
+/// [`MethodError::NoConvergence`], or [`MethodError::Stopped`].
 pub(super) fn rotated(
     features: Features<'_>,
     mean: &[f64],
     directions: MatRef<'_, f64>,
     bits: usize,
     seed: u64,
+    task: &Task<'_>,
 ) -> Result<LinearHash, MethodError> {
     if directions.ncols() == 0 {
         return Err(MethodError::NoVariance);
@@ -82,10 +89,12 @@ pub(super) fn rotated(
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let v = linalg::coordinates(features, mean, directions);
     let mut projection = Mat::zeros(features.dim, bits);
-    for start in (0..bits).step_by(directions.ncols()) {
+    let total = bits.div_ceil(directions.ncols()) * ITERATIONS;
+    for (round, start) in (0..bits).step_by(directions.ncols()).enumerate() {
         let cols = directions.ncols().min(bits - start);
         let initial = linalg::random_orthogonal(cols, cols, &mut rng);
-        let (rotation, _) = rotation(v.as_ref().subcols(0, cols), initial, ITERATIONS)?;
+        let step = |done| task.step(round * ITERATIONS + done, total);
+        let (rotation, _) = rotation(v.as_ref().subcols(0, cols), initial, ITERATIONS, &step)?;
         let rotated = linalg::product(directions.subcols(0, cols), rotation.as_ref());
         projection.as_mut().subcols_mut(start, cols).copy_from(rotated);
     }
@@ -101,10 +110,12 @@ fn rotation(
     v: MatRef<'_, f64>,
     initial: Mat<f64>,
     iterations: usize,
+    step: &dyn Fn(usize) -> Result<(), Stopped>,
 ) -> Result<(Mat<f64>, Vec<f64>), MethodError> {
     let mut r = initial;
     let mut errors = Vec::with_capacity(iterations);
-    for _ in 0..iterations {
+    for done in 0..iterations {
+        step(done)?;
         let (vtb, error) = quantized(v, r.as_ref());
         errors.push(error);
         r = linalg::procrustes(vtb.as_ref())?;
@@ -147,7 +158,7 @@ mod tests {
             let v = linalg::coordinates(set.features(), &mean, directions.as_ref());
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             let initial = linalg::random_orthogonal(bits, bits, &mut rng);
-            let (r, errors) = rotation(v.as_ref(), initial, ITERATIONS).unwrap();
+            let (r, errors) = rotation(v.as_ref(), initial, ITERATIONS, &|_| Ok(())).unwrap();
             assert!(errors.windows(2).all(|pair| pair[1] <= pair[0] * (1.0 + 1e-12)), "{errors:?}");
             let gram = linalg::product(r.transpose(), r.as_ref());
             assert!((gram - Mat::<f64>::identity(bits, bits)).norm_max() < 1e-10);
@@ -158,10 +169,10 @@ mod tests {
     fn constant_features_get_no_weight() {
         // Feature 1 never varies; images 0 and 1 differ in feature 0 only.
         let features = Features { dim: 2, values: &[0.0, 9.0, 4.0, 9.0] };
-        let hash = fit(features, 3, 5).unwrap();
+        let hash = fit(features, 3, 5, &Task::unwatched()).unwrap();
         assert!(hash.projection()[3..].iter().all(|w| *w == 0.0));
         assert!(hash.projection()[..3].iter().all(|w| w.abs() == 1.0));
         let equal = Features { dim: 2, values: &[3.0; 8] };
-        assert_eq!(fit(equal, 3, 5), Err(MethodError::NoVariance));
+        assert_eq!(fit(equal, 3, 5, &Task::unwatched()), Err(MethodError::NoVariance));
     }
 }

@@ -15,6 +15,7 @@ use faer::{Mat, MatRef};
 use super::linalg::Cholesky;
 use super::shallow::{check_fit, check_variance};
 use super::{Features, LinearHash, MethodError, itq, linalg};
+use crate::task::Task;
 
 /// The default shrinkage γ.
 ///
@@ -52,13 +53,14 @@ const LEAST_RATIO: f64 = 1e-6;
 /// # Errors
 /// When images and labels do not match in number, there are fewer than two classes,
 /// all images are equal, a feature is not finite, or `bits` or `shrinkage` is out of
-/// range.
+/// range; when the work is stopped. The steps of `task` are those of [`itq::fit`].
 pub fn fit(
     features: Features<'_>,
     labels: &[Vec<u32>],
     bits: usize,
     shrinkage: f64,
     seed: u64,
+    task: &Task<'_>,
 ) -> Result<LinearHash, MethodError> {
     check_fit(features, bits, 2)?;
     if labels.len() != features.len() {
@@ -74,7 +76,7 @@ pub fn fit(
     let rows = features.values.chunks_exact(features.dim).zip(labels);
     check_variance(rows.filter(|(_, labels)| !labels.is_empty()).map(|(row, _)| row))?;
     let directions = Scatter::new(features, &classes).directions(bits, shrinkage)?;
-    itq::rotated(features, &linalg::mean(features), directions.as_ref(), bits, seed)
+    itq::rotated(features, &linalg::mean(features), directions.as_ref(), bits, seed, task)
 }
 
 /// The images of each class, in the order of the labels.
@@ -295,26 +297,28 @@ mod tests {
     fn small_and_odd_training_sets() {
         let few = planted(6, 1, 40, 1.0, 2);
         // One image each: no variance within classes at all, N below both c and d.
-        let hash = fit(few.features(), &few.labels, 48, SHRINKAGE, 0).unwrap();
+        let hash = fit(few.features(), &few.labels, 48, SHRINKAGE, 0, &Task::unwatched()).unwrap();
         assert_eq!(hash.bits(), 48);
         // One class with a single image beside large ones, and images without labels.
         let mut odd = planted(3, 20, 10, 1.0, 2);
         odd.labels[0] = vec![99];
         odd.labels[1] = vec![];
-        assert!(fit(odd.features(), &odd.labels, 4, SHRINKAGE, 0).is_ok());
+        assert!(fit(odd.features(), &odd.labels, 4, SHRINKAGE, 0, &Task::unwatched()).is_ok());
         // A feature that never varies.
         odd.values.iter_mut().step_by(10).for_each(|v| *v = 0.3);
-        assert!(fit(odd.features(), &odd.labels, 16, SHRINKAGE, 0).is_ok());
+        assert!(fit(odd.features(), &odd.labels, 16, SHRINKAGE, 0, &Task::unwatched()).is_ok());
         // Classes that do not differ at all leave principal directions only.
         let same = Features { dim: 1, values: &[1.0, 2.0, 1.0, 2.0] };
         let labels = [vec![0], vec![0], vec![1], vec![1]];
-        assert!(fit(same, &labels, 2, SHRINKAGE, 0).is_ok());
+        assert!(fit(same, &labels, 2, SHRINKAGE, 0, &Task::unwatched()).is_ok());
     }
 
     #[test]
     fn what_cannot_be_separated_is_an_error() {
         let set = planted(2, 3, 4, 1.0, 2);
-        let fit = |labels: &[Vec<u32>], shrinkage| fit(set.features(), labels, 4, shrinkage, 0);
+        let fit = |labels: &[Vec<u32>], shrinkage| {
+            fit(set.features(), labels, 4, shrinkage, 0, &Task::unwatched())
+        };
         assert_eq!(fit(&vec![vec![7]; 6], 0.1), Err(MethodError::Classes(1)));
         assert_eq!(fit(&vec![vec![]; 6], 0.1), Err(MethodError::Classes(0)));
         let error = MethodError::Labels { images: 6, labels: 5 };
@@ -323,10 +327,16 @@ mod tests {
             assert!(matches!(fit(&set.labels, bad), Err(MethodError::Shrinkage(_))));
         }
         let equal = Features { dim: 1, values: &[0.1; 6] };
-        assert_eq!(super::fit(equal, &set.labels, 4, 0.1, 0), Err(MethodError::NoVariance));
+        assert_eq!(
+            super::fit(equal, &set.labels, 4, 0.1, 0, &Task::unwatched()),
+            Err(MethodError::NoVariance)
+        );
         // The labelled ones equal, the others not.
         let partly = Features { dim: 1, values: &[0.1, 0.1, 0.7, 0.2] };
         let labels = [vec![1], vec![2], vec![], vec![]];
-        assert_eq!(super::fit(partly, &labels, 4, 0.1, 0), Err(MethodError::NoVariance));
+        assert_eq!(
+            super::fit(partly, &labels, 4, 0.1, 0, &Task::unwatched()),
+            Err(MethodError::NoVariance)
+        );
     }
 }

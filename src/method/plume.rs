@@ -26,6 +26,7 @@ use super::learner::{Learner, Moment, Seen};
 use super::linalg::{self, Cholesky};
 use super::orthohash::{self, OrthoHash};
 use super::{Features, LinearHash, MethodError, centres, lda, shallow};
+use crate::task::Task;
 
 /// What Plume can be told.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -124,7 +125,10 @@ impl Learner for Plume {
     ) -> Result<Option<LinearHash>, MethodError> {
         let directions = self.groups.classes().len().saturating_sub(1);
         let hash = match 2 * self.bits >= directions {
-            true => lda::fit(features, labels, self.bits, self.shrinkage, self.seed)?,
+            true => {
+                let task = Task::unwatched();
+                lda::fit(features, labels, self.bits, self.shrinkage, self.seed, &task)?
+            }
             false => self.regression(features)?,
         };
         Ok(Some(hash))

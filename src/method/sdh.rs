@@ -24,6 +24,7 @@ use super::kernel::{exponentiate, squared_distances};
 use super::linalg::{self, Cholesky};
 use super::shallow::{self, check_fit, check_variance};
 use super::{Features, KernelHash, MethodError};
+use crate::task::Task;
 
 /// Sweeps over the bits of an image in one update; they settle long before.
 const SWEEPS: usize = 100;
@@ -91,13 +92,15 @@ impl Options {
 ///
 /// # Errors
 /// When images and labels do not match in number, there are fewer than two classes, all
-/// images are equal, a feature is not finite, or `bits` or an option is out of range.
+/// images are equal, a feature is not finite, or `bits` or an option is out of range; when
+/// the work is stopped. The steps of `task` are rounds.
 pub fn fit(
     features: Features<'_>,
     labels: &[Vec<u32>],
     bits: usize,
     options: &Options,
     seed: u64,
+    task: &Task<'_>,
 ) -> Result<KernelHash, MethodError> {
     check_fit(features, bits, 2)?;
     options.check()?;
@@ -122,7 +125,7 @@ pub fn fit(
     let phi = Features { dim: anchors.len() / features.dim, values: &phi };
     let problem = Problem::new(phi, targets, options)?;
     let start = (0..bits * features.len()).map(|_| if rng.random() { 1.0 } else { -1.0 });
-    let codes = problem.solve(Codes { bits, signs: start.collect() }, options.rounds)?;
+    let codes = problem.solve(Codes { bits, signs: start.collect() }, options.rounds, task)?;
     let Regression { projection, offset } = problem.regression(&codes);
     let linear = shallow::hash(&problem.mean, projection.as_ref())?;
     let linear = linear.with_bias(offset.iter().map(|v| *v as f32).collect())?;
@@ -234,8 +237,14 @@ impl<'a> Problem<'a> {
     }
 
     /// Takes the steps in turn from `codes` until they settle.
-    fn solve(&self, mut codes: Codes, rounds: usize) -> Result<Codes, MethodError> {
-        for _ in 0..rounds {
+    fn solve(
+        &self,
+        mut codes: Codes,
+        rounds: usize,
+        task: &Task<'_>,
+    ) -> Result<Codes, MethodError> {
+        for round in 0..rounds {
+            task.step(round, rounds)?;
             let classifier = self.classifier(&codes)?;
             let outputs = self.outputs(&self.regression(&codes));
             if !self.update(&mut codes, classifier.as_ref(), outputs.as_ref()) {
@@ -476,7 +485,8 @@ mod tests {
     #[test]
     fn the_hash_brings_a_class_together() {
         let set = planted(4, 25, 12, 1.0, 2);
-        let hash = fit(set.features(), &set.labels, 16, &Options::default(), 5).unwrap();
+        let hash = fit(set.features(), &set.labels, 16, &Options::default(), 5, &Task::unwatched())
+            .unwrap();
         assert_eq!((hash.dim(), hash.bits(), hash.linear().dim()), (12, 16, 100));
         // All images are anchors, so that φ of an anchor with itself is 1.
         assert_eq!(hash.anchors(), &set.values[..]);
@@ -491,7 +501,13 @@ mod tests {
         };
         assert!(mean(true) < 0.6 * mean(false), "{} {}", mean(true), mean(false));
         let few = Options { anchors: 7, ..Options::default() };
-        assert_eq!(fit(set.features(), &set.labels, 16, &few, 5).unwrap().linear().dim(), 7);
+        assert_eq!(
+            fit(set.features(), &set.labels, 16, &few, 5, &Task::unwatched())
+                .unwrap()
+                .linear()
+                .dim(),
+            7
+        );
     }
 
     #[test]
@@ -502,7 +518,9 @@ mod tests {
         more.labels.extend([vec![], vec![]]);
         // A label named twice counts once.
         more.labels[0].extend(set.labels[0].clone());
-        let fit = |set: &Set| fit(set.features(), &set.labels, 8, &Options::default(), 1).unwrap();
+        let fit = |set: &Set| {
+            fit(set.features(), &set.labels, 8, &Options::default(), 1, &Task::unwatched()).unwrap()
+        };
         assert_eq!(fit(&more), fit(&set));
     }
 
@@ -510,7 +528,8 @@ mod tests {
     fn bad_input_is_an_error() {
         let set = planted(3, 4, 6, 1.0, 5);
         let options = Options::default();
-        let fit_with = |options: &Options| fit(set.features(), &set.labels, 8, options, 0);
+        let fit_with =
+            |options: &Options| fit(set.features(), &set.labels, 8, options, 0, &Task::unwatched());
         for (name, bad) in [
             ("anchors", Options { anchors: 0, ..options }),
             ("width", Options { width: f64::NAN, ..options }),
@@ -527,14 +546,21 @@ mod tests {
             let found = fit_with(&Options { width, ..options });
             assert!(matches!(found, Ok(_) | Err(MethodError::NoConvergence)), "{width}");
         }
-        let fit = |labels: &[Vec<u32>]| fit(set.features(), labels, 8, &options, 0);
+        let fit =
+            |labels: &[Vec<u32>]| fit(set.features(), labels, 8, &options, 0, &Task::unwatched());
         assert_eq!(fit(&set.labels[1..]), Err(MethodError::Labels { images: 12, labels: 11 }));
         assert_eq!(fit(&vec![vec![4]; 12]), Err(MethodError::Classes(1)));
         assert_eq!(fit(&vec![vec![]; 12]), Err(MethodError::Classes(0)));
         let equal = Features { dim: 1, values: &[3.0; 4] };
         let labels = [vec![0], vec![1], vec![0], vec![1]];
-        assert_eq!(super::fit(equal, &labels, 8, &options, 0), Err(MethodError::NoVariance));
+        assert_eq!(
+            super::fit(equal, &labels, 8, &options, 0, &Task::unwatched()),
+            Err(MethodError::NoVariance)
+        );
         let huge = Features { dim: 1, values: &[3e38, -3e38, 1e38, 0.0] };
-        assert_eq!(super::fit(huge, &labels, 8, &options, 0), Err(MethodError::NoConvergence));
+        assert_eq!(
+            super::fit(huge, &labels, 8, &options, 0, &Task::unwatched()),
+            Err(MethodError::NoConvergence)
+        );
     }
 }

@@ -10,6 +10,7 @@ use faer::MatRef;
 
 use super::{FeatureError, Features, Hash, HashError, LinearHash, itq, lda, lsh, sdh, whitened};
 use crate::code::{BinaryCodes, CodeError};
+use crate::task::{Stopped, Task};
 
 /// Why a method could not be fitted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +69,9 @@ pub enum MethodError {
     /// The fitted weights do not make a hash.
     #[error(transparent)]
     Hash(#[from] HashError),
+    /// The work was stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
 }
 
 /// The methods that need features only, no network of their own.
@@ -104,22 +108,24 @@ impl Shallow {
     ///
     /// # Errors
     /// When the input is too small, not finite, of unequal lengths, without variance,
-    /// or, where labels are needed, has fewer than two classes; when `bits` is out of range.
+    /// or, where labels are needed, has fewer than two classes; when `bits` is out of range,
+    /// or the work is stopped.
     pub fn fit(
         &self,
         features: Features<'_>,
         labels: &[Vec<u32>],
         bits: usize,
         seed: u64,
+        task: &Task<'_>,
     ) -> Result<Hash, MethodError> {
         let linear = match self {
             Self::Lsh => lsh::fit(features, bits, seed),
             Self::WhitenedLsh => whitened::fit(features, bits, seed),
-            Self::Itq => itq::fit(features, bits, seed),
-            Self::LdaItq => lda::fit(features, labels, bits, lda::SHRINKAGE, seed),
+            Self::Itq => itq::fit(features, bits, seed, task),
+            Self::LdaItq => lda::fit(features, labels, bits, lda::SHRINKAGE, seed, task),
             Self::Sdh => {
                 let options = sdh::Options::default();
-                return Ok(sdh::fit(features, labels, bits, &options, seed)?.into());
+                return Ok(sdh::fit(features, labels, bits, &options, seed, task)?.into());
             }
         };
         Ok(linear?.into())
@@ -188,6 +194,7 @@ pub(crate) mod tests {
     use crate::eval::evaluate;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     /// Labelled features made up for a test.
     pub struct Set {
@@ -230,10 +237,12 @@ pub(crate) mod tests {
     /// the method was fitted to.
     fn map(method: Shallow, bits: usize, seed: u64) -> f64 {
         let (database, queries) = (planted(10, 40, 32, 3.0, 1), planted(10, 8, 32, 3.0, 2));
-        let hash = method.fit(database.features(), &database.labels, bits, seed).unwrap();
+        let hash = method
+            .fit(database.features(), &database.labels, bits, seed, &Task::unwatched())
+            .unwrap();
         let codes = |set: &Set| hash.encode(&set.features()).unwrap();
         let (d, q) = (codes(&database), codes(&queries));
-        evaluate(&q, &queries.labels, &d, &database.labels).unwrap().map
+        evaluate(&q, &queries.labels, &d, &database.labels, &Task::unwatched()).unwrap().map
     }
 
     #[test]
@@ -252,13 +261,34 @@ pub(crate) mod tests {
         let set = planted(5, 300, 24, 1.0, 3);
         for method in Shallow::ALL {
             for bits in [7, 24, 60] {
-                let fit = |seed| method.fit(set.features(), &set.labels, bits, seed).unwrap();
+                let fit = |seed| {
+                    method.fit(set.features(), &set.labels, bits, seed, &Task::unwatched()).unwrap()
+                };
                 let first = fit(11);
                 assert_eq!(first.bits(), bits);
                 let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
                 assert_eq!(one_thread.install(|| fit(11)), first, "{method} {bits}");
                 assert_ne!(fit(12), first, "{method} {bits}");
             }
+        }
+    }
+
+    #[test]
+    fn a_fit_that_learns_can_be_stopped() {
+        let set = planted(3, 20, 16, 1.0, 7);
+        let told = AtomicUsize::new(0);
+        let stop = AtomicBool::new(false);
+        let progress = |done: usize, total: usize| {
+            assert!(done < total);
+            // In the second step.
+            stop.store(told.fetch_add(1, Ordering::Relaxed) == 1, Ordering::Relaxed);
+        };
+        for method in [Shallow::Itq, Shallow::LdaItq, Shallow::Sdh] {
+            told.store(0, Ordering::Relaxed);
+            let task = Task::new(&progress, &stop);
+            let fitted = method.fit(set.features(), &set.labels, 8, 1, &task);
+            assert_eq!(fitted, Err(MethodError::Stopped(Stopped)), "{method}");
+            assert_eq!(told.load(Ordering::Relaxed), 2, "{method}");
         }
     }
 
@@ -274,7 +304,8 @@ pub(crate) mod tests {
     fn bad_input_is_an_error_for_every_method() {
         let mut set = planted(3, 4, 6, 1.0, 5);
         for method in Shallow::ALL {
-            let fit = |features, bits| method.fit(features, &set.labels, bits, 0);
+            let fit =
+                |features, bits| method.fit(features, &set.labels, bits, 0, &Task::unwatched());
             assert_eq!(fit(set.features(), 0), Err(CodeError::Bits(0).into()));
             assert_eq!(fit(set.features(), 1025), Err(CodeError::Bits(1025).into()));
             let none = Features { dim: 6, values: &[] };
@@ -285,7 +316,8 @@ pub(crate) mod tests {
         for broken in [f32::NAN, f32::INFINITY] {
             set.values[20] = broken;
             for method in Shallow::ALL {
-                let error = method.fit(set.features(), &set.labels, 8, 0).unwrap_err();
+                let error =
+                    method.fit(set.features(), &set.labels, 8, 0, &Task::unwatched()).unwrap_err();
                 assert_eq!(error, FeatureError::NotFinite(3).into());
             }
         }
@@ -297,7 +329,8 @@ pub(crate) mod tests {
         let set = planted(2, 2, 6, 1.0, 5);
         for method in Shallow::ALL {
             for bits in [3, 6, 17] {
-                let hash = method.fit(set.features(), &set.labels, bits, 1).unwrap();
+                let hash =
+                    method.fit(set.features(), &set.labels, bits, 1, &Task::unwatched()).unwrap();
                 assert_eq!(hash.encode(&set.features()).unwrap().bits(), bits);
                 // No bit stays without a direction; only labels can ask for a constant one.
                 if method == Shallow::Sdh {

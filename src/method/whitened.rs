@@ -63,6 +63,7 @@ pub fn fit(features: Features<'_>, bits: usize, seed: u64) -> Result<LinearHash,
 mod tests {
     use super::*;
     use crate::method::shallow::tests::planted;
+    use crate::task::Task;
 
     #[test]
     fn directions_weigh_less_where_images_vary_more() {
@@ -100,7 +101,11 @@ mod tests {
         let whitened: f64 =
             (0..5).map(|seed| balance(&fit(set.features(), 16, seed).unwrap())).sum();
         let itq: f64 = (0..5)
-            .map(|seed| balance(&super::super::itq::fit(set.features(), 16, seed).unwrap()))
+            .map(|seed| {
+                balance(
+                    &super::super::itq::fit(set.features(), 16, seed, &Task::unwatched()).unwrap(),
+                )
+            })
             .sum();
         assert!(whitened < itq, "{whitened} {itq}");
     }

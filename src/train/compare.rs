@@ -234,7 +234,7 @@ impl Comparison {
         self.fill_store(contender, task)?;
         let Some(set) = self.set(seed) else { return Err(TrainError::NoSplit("seeded")) };
         let trained = match contender {
-            Contender::Shallow(method) => self.fit(set, *method, bits, out)?,
+            Contender::Shallow(method) => self.fit(set, *method, bits, out, task)?,
             Contender::Network(plan) => {
                 let plan = self.network(plan, bits, seed);
                 let resume = LearnPlan { resume: checkpoint_path(out).exists(), ..plan.clone() };
@@ -276,6 +276,7 @@ impl Comparison {
         method: Shallow,
         bits: usize,
         out: &Path,
+        task: &Task<'_>,
     ) -> Result<(usize, Vec<Unreadable>, f64, usize), TrainError> {
         let Setting { trunk, weights, size, limits, .. } = self.setting.clone();
         let plan = ShallowPlan {
@@ -290,7 +291,7 @@ impl Comparison {
         let split = features.ok_or(TrainError::NoSplit("training"))?;
         let trunk = self.store.trunk().clone();
         let begun = Instant::now();
-        let fitted = fit_features(&plan, &set.train, (trunk, split), out, &self.device)?;
+        let fitted = fit_features(&plan, &set.train, (trunk, split), out, &self.device, task)?;
         let Fitted { card, unreadable } = fitted;
         Ok((card.data.images, unreadable, begun.elapsed().as_secs_f64(), card.data.images))
     }

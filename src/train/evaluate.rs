@@ -111,6 +111,7 @@ impl Side {
         &self,
         database: &Self,
         codebooks: Option<&Codebooks>,
+        task: &Task<'_>,
     ) -> Result<Metrics, TrainError> {
         let Some(codebooks) = codebooks else {
             return Ok(eval::evaluate(
@@ -118,6 +119,7 @@ impl Side {
                 &self.labels,
                 &database.codes,
                 &database.labels,
+                task,
             )?);
         };
         let (codes, lengths) = (&database.codes, codebooks.lengths(&database.codes));
@@ -125,13 +127,13 @@ impl Side {
         let scores = |query: usize| {
             codebooks.scores(&self.values[query * bits..(query + 1) * bits], codes, &lengths)
         };
-        Ok(eval::evaluate_by(scores, &self.labels, &database.labels)?)
+        Ok(eval::evaluate_by(scores, &self.labels, &database.labels, task)?)
     }
 
-    fn by_cosine(&self, database: &Self) -> Result<Metrics, TrainError> {
+    fn by_cosine(&self, database: &Self, task: &Task<'_>) -> Result<Metrics, TrainError> {
         let queries = Features { dim: self.dim, values: &self.features };
         let images = Features { dim: database.dim, values: &database.features };
-        Ok(eval::evaluate_scores(queries, &self.labels, images, &database.labels)?)
+        Ok(eval::evaluate_scores(queries, &self.labels, images, &database.labels, task)?)
     }
 }
 
@@ -198,14 +200,14 @@ pub(super) fn evaluate_from(
     let strange = |labels: &[u32]| !known(labels);
     let (known_queries, known_database) = (queries.rows(known), database.rows(known));
     let codebooks = model.hash().codebooks();
-    let network = known_queries.against(&known_database, codebooks)?;
-    let cosine = float.then(|| known_queries.by_cosine(&known_database)).transpose()?;
+    let network = known_queries.against(&known_database, codebooks, task)?;
+    let cosine = float.then(|| known_queries.by_cosine(&known_database, task)).transpose()?;
     let (mut unseen, mut float_unseen) = (None, None);
     if !held_out.is_empty() {
         let new = queries.rows(strange);
         if !new.labels.is_empty() {
-            unseen = Some(new.against(&database, codebooks)?);
-            float_unseen = float.then(|| new.by_cosine(&database)).transpose()?;
+            unseen = Some(new.against(&database, codebooks, task)?);
+            float_unseen = float.then(|| new.by_cosine(&database, task)).transpose()?;
         }
     }
     let trained_on: Vec<&Sample> = found.kept[queries.labels.len()..]
@@ -227,7 +229,9 @@ pub(super) fn evaluate_from(
     };
     Ok(Evaluation {
         network,
-        learned: learned.map(|learned| known_queries.against(&learned, codebooks)).transpose()?,
+        learned: learned
+            .map(|learned| known_queries.against(&learned, codebooks, task))
+            .transpose()?,
         unseen,
         float: cosine,
         float_unseen,

@@ -181,6 +181,18 @@ pub enum TrainError {
     Encode(#[from] EncodeError),
 }
 
+impl TrainError {
+    /// Whether this is no failure: the work was stopped on request.
+    pub fn is_stop(&self) -> bool {
+        matches!(
+            self,
+            Self::Encode(EncodeError::Stopped(_))
+                | Self::Method(MethodError::Stopped(_))
+                | Self::Eval(EvalError::Stopped(_))
+        )
+    }
+}
+
 /// An image of a data set that could not be used.
 #[derive(Debug)]
 pub struct Unreadable {

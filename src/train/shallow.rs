@@ -89,7 +89,7 @@ pub fn fit_shallow(
     let begun = Instant::now();
     let split = split_features(&encoder, "training", &dataset.train, &plan.limits, task)?;
     let seconds_features = begun.elapsed().as_secs_f64();
-    let fitted = fit_features(plan, dataset, (trunk, split), out, device)?;
+    let fitted = fit_features(plan, dataset, (trunk, split), out, device, task)?;
     let mut card = fitted.card;
     card.figures.insert("seconds_features".to_owned(), seconds_features);
     Ok(Fitted { card, ..fitted })
@@ -114,15 +114,17 @@ pub(super) fn fit_features(
     (trunk, split): (Trunk, SplitFeatures),
     out: &Path,
     device: &Device,
+    task: &Task<'_>,
 ) -> Result<Fitted, TrainError> {
     check_classes(plan, dataset)?;
     let kind = plan.trunk;
     let preprocess = kind.preprocess(plan.size)?;
     let begun = Instant::now();
     let features = Features { dim: kind.pooled(), values: &split.values };
+    let (labels, bits, seed) = (&split.labels, plan.bits, plan.seed);
     let hash: Hash = match plan.method {
-        Shallow::Sdh => sdh::fit(features, &split.labels, plan.bits, &plan.sdh, plan.seed)?.into(),
-        method => method.fit(features, &split.labels, plan.bits, plan.seed)?,
+        Shallow::Sdh => sdh::fit(features, labels, bits, &plan.sdh, seed, task)?.into(),
+        method => method.fit(features, labels, bits, seed, task)?,
     };
     let seconds_fit = begun.elapsed().as_secs_f64();
     let mut figures = vec![("seconds_fit", seconds_fit)];

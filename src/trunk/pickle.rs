@@ -400,7 +400,7 @@ mod tests {
     #[test]
     fn a_deep_pickle_is_no_trouble() {
         let mut bytes = vec![b')'];
-        bytes.extend([0x85; 1_000_000]);
+        bytes.extend(std::iter::repeat_n(0x85, 1_000_000));
         bytes.push(b'.');
         assert!(matches!(read(&bytes).unwrap().0.root(), Value::List(items) if items.len() == 1));
         let endless = vec![b')'; MAX_VALUES + 2];

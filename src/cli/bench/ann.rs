@@ -132,15 +132,18 @@ pub fn run(context: &Context, args: &Args) -> Result<()> {
     let mut database = read(context, &model, "images", &dataset.train)?;
     replicate(&mut database, dim, args);
     let (query_codes, codes) = (model.codes(&queries.values)?, model.codes(&database.values)?);
-    let evaluated = eval::evaluate(&query_codes, &queries.labels, &codes, &database.labels)?;
+    let rank = |task: &Task<'_>| {
+        eval::evaluate(&query_codes, &queries.labels, &codes, &database.labels, task)
+    };
+    let evaluated = context.with_progress("ranking codes", rank)?;
     let features = |images: &[f32]| unit_rows(images, dim);
     let (query_rows, rows) = (features(&queries.values), features(&database.values));
-    let by_cosine = eval::evaluate_scores(
-        Features { dim, values: &query_rows },
-        &queries.labels,
-        Features { dim, values: &rows },
-        &database.labels,
-    )?;
+    let rank = |task: &Task<'_>| {
+        let queries_of = Features { dim, values: &query_rows };
+        let images = Features { dim, values: &rows };
+        eval::evaluate_scores(queries_of, &queries.labels, images, &database.labels, task)
+    };
+    let by_cosine = context.with_progress("ranking features", rank)?;
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     let one_thread = one_thread.context("cannot start a thread; close other programs")?;
     let (ours, whole, theirs) = one_thread.install(|| -> Result<_> {

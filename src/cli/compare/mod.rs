@@ -27,7 +27,6 @@ use super::Context;
 use super::context::bits;
 use super::train::{Method, Network, NetworkMethod, positive};
 use crate::dataset::Layout;
-use crate::encoder::EncodeError;
 use crate::method::exchnet;
 use crate::task::Task;
 use crate::train::{
@@ -342,13 +341,11 @@ impl Watcher for Followed<'_> {
 
 /// Whether an error would meet every other run too.
 fn is_final(error: &TrainError) -> bool {
-    matches!(
-        error,
-        TrainError::Encode(EncodeError::Stopped(_))
-            | TrainError::Cache { .. }
-            | TrainError::Checkpoint { .. }
-            | TrainError::NoImages { .. }
-    )
+    error.is_stop()
+        || matches!(
+            error,
+            TrainError::Cache { .. } | TrainError::Checkpoint { .. } | TrainError::NoImages { .. }
+        )
 }
 
 /// Where models lie while they are trained and measured.
