@@ -257,16 +257,23 @@ function why(hit) {
     try {
       const answer = await ask("/api/images/" + shown.query.id + "/agreement?with=" + hit.id);
       const { distance, parts } = await answer.json();
+      const told = made("div", "why");
+      told.append(made("p", "", parts.length ? "Bits farther apart without" : "This model has one view of an image, so no part of it can be left out."));
       const list = made("ul", "why");
       for (const { part, without } of parts) {
-        const name = part ? "part " + part : "the whole image";
         const more = without - distance;
-        list.append(made("li", more > 0 ? "helps" : "", "Without " + name + ": " + (more ? Math.abs(more) + (more > 0 ? " more" : " fewer") + " bits apart" : "as near")));
+        const row = made("li");
+        const meter = made("meter");
+        meter.max = about.bits / 4;
+        meter.value = Math.max(0, more);
+        meter.setAttribute("aria-hidden", "true");
+        row.append(made("span", "", part ? "part " + part : "the whole"), meter, made("span", "", more < 0 ? "\u2212" + -more : "+" + more));
+        list.append(row);
       }
-      if (!parts.length) list.append(made("li", "", "This model has one view of an image, so no part of it can be left out."));
-      list.tabIndex = -1;
-      button.replaceWith(list);
-      list.focus();
+      told.append(list);
+      told.tabIndex = -1;
+      button.replaceWith(told);
+      told.focus();
     } catch (error) {
       if (!(error instanceof Trouble)) throw error;
       button.disabled = false;
