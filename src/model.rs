@@ -13,30 +13,34 @@ model, which ships inside the program.
 */
 
 mod card;
+mod layers;
+mod write;
 
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use ::image::RgbImage;
-use burn::module::{Module, Param};
 use burn::prelude::*;
-use burn::tensor::{DType, TensorData};
-use burn_store::{FloatCastAdapter, ModuleSnapshot, SafetensorsStore};
+use burn::tensor::DType;
+use burn_store::{FloatCastAdapter, SafetensorsStore};
 use serde::Deserialize;
 
 pub use card::{Card, DataCard};
+pub use write::{check_writable, format_of, write, write_sharing_trunk};
+
+use layers::{HashAlone, HashWeights, Network};
 
 use crate::code::BinaryCodes;
 use crate::device::Device as BarbuleDevice;
 use crate::encoder::{EncodeError, Encoder};
 use crate::explain::{Attention, Pair, shares};
 use crate::file;
-use crate::method::codebooks::{WORD_BITS, WORDS};
+use crate::method::codebooks::WORD_BITS;
 use crate::method::parts::Extractor;
-use crate::method::{Codebooks, Features, Hash, HashError, KernelHash, LinearHash, Quantizer};
+use crate::method::{Features, Hash, HashError};
 use crate::trunk::Trunk;
-use crate::trunk::weights::{self, fill_whole, half_precision};
+use crate::trunk::weights::{self, fill_whole};
 
 /// Version of most model files.
 pub const FORMAT: u32 = 1;
@@ -108,113 +112,6 @@ pub enum ModelError {
     /// The device failed.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-}
-
-/// The hash as a module, so that it is stored like the trunk.
-///
-/// Not called `Linear`: by that name Burn's adapter for half precision takes it for one
-/// of its own layers, and rounds what is to stay in single precision.
-#[derive(Module, Debug)]
-struct HashWeights {
-    /// `[features]`.
-    mean: Param<Tensor<1>>,
-    /// `[features, bits]`.
-    projection: Param<Tensor<2>>,
-    /// `[bits]`.
-    bias: Param<Tensor<1>>,
-    /// What comes first, if anything; above, `features` are then its values.
-    kernel: Option<KernelWeights>,
-    /// `[codebooks · 16, bits]`, if codes are words of codebooks.
-    codebooks: Option<Param<Tensor<2>>>,
-}
-
-/// The kernel of a hash.
-#[derive(Module, Debug)]
-struct KernelWeights {
-    /// `[anchors, features]`.
-    anchors: Param<Tensor<2>>,
-    /// `[1]`: how fast it falls with the squared distance.
-    rate: Param<Tensor<1>>,
-}
-
-impl HashWeights {
-    fn zeros(card: &Card, device: &Device) -> Self {
-        let (features, bits) = (card.anchors.unwrap_or(card.features()), card.bits);
-        Self {
-            mean: Param::from_tensor(Tensor::zeros([features], device)),
-            projection: Param::from_tensor(Tensor::zeros([features, bits], device)),
-            bias: Param::from_tensor(Tensor::zeros([bits], device)),
-            kernel: card.anchors.map(|anchors| KernelWeights {
-                anchors: Param::from_tensor(Tensor::zeros([anchors, card.features()], device)),
-                rate: Param::from_tensor(Tensor::zeros([1], device)),
-            }),
-            codebooks: card
-                .codebooks
-                .map(|count| Param::from_tensor(Tensor::zeros([count * WORDS, bits], device))),
-        }
-    }
-
-    fn new(hash: &Hash, device: &Device) -> Self {
-        let kernel = match hash {
-            Hash::Linear(_) | Hash::Quantizer(_) => None,
-            Hash::Kernel(hash) => {
-                let anchors = hash.anchors().to_vec();
-                let anchors = TensorData::new(anchors, [hash.linear().dim(), hash.dim()]);
-                Some(KernelWeights {
-                    anchors: Param::from_tensor(Tensor::from_data(anchors, device)),
-                    rate: Param::from_tensor(Tensor::from_data([hash.rate()], device)),
-                })
-            }
-        };
-        let codebooks = hash.codebooks().map(|books| {
-            let words =
-                TensorData::new(books.words().to_vec(), [books.count() * WORDS, books.dim()]);
-            Param::from_tensor(Tensor::from_data(words, device))
-        });
-        let hash = hash.linear();
-        let mean = TensorData::new(hash.mean().to_vec(), [hash.dim()]);
-        let projection = TensorData::new(hash.projection().to_vec(), [hash.dim(), hash.bits()]);
-        Self {
-            mean: Param::from_tensor(Tensor::from_data(mean, device)),
-            projection: Param::from_tensor(Tensor::from_data(projection, device)),
-            bias: Param::from_tensor(Tensor::from_data(hash.bias(), device)),
-            kernel,
-            codebooks,
-        }
-    }
-
-    fn hash(self) -> Result<Hash, String> {
-        let values = |data: TensorData| data.try_into_vec::<f32>().map_err(|e| format!("{e:?}"));
-        let mean = values(self.mean.val().into_data())?;
-        let projection = values(self.projection.val().into_data())?;
-        let bias = values(self.bias.val().into_data())?;
-        let linear = LinearHash::new(mean, projection).and_then(|hash| hash.with_bias(bias));
-        let linear = linear.map_err(|error| error.to_string())?;
-        if let Some(words) = self.codebooks {
-            let words = values(words.val().into_data())?;
-            let codebooks = Codebooks::new(linear.bits(), words);
-            let hash = codebooks.and_then(|codebooks| Quantizer::new(linear, codebooks));
-            return Ok(hash.map_err(|error| error.to_string())?.into());
-        }
-        let Some(kernel) = self.kernel else { return Ok(linear.into()) };
-        let anchors = values(kernel.anchors.val().into_data())?;
-        let rate = values(kernel.rate.val().into_data())?.first().copied().unwrap_or_default();
-        let hash = KernelHash::new(anchors, rate, linear).map_err(|error| error.to_string())?;
-        Ok(hash.into())
-    }
-}
-
-/// All that is in the file of a model that shares the shipped trunk.
-#[derive(Module, Debug)]
-struct HashAlone {
-    hash: HashWeights,
-}
-
-/// All that is in any other file.
-#[derive(Module, Debug)]
-struct Network {
-    trunk: Extractor,
-    hash: HashWeights,
 }
 
 /// A trained model, opened on a device.
@@ -393,83 +290,6 @@ fn fingerprint(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
 
-/// The version of a file with this hash; `more` when its network has saliency or the
-/// pretrained layers beside the trained ones.
-pub fn format_of(hash: &Hash, more: bool) -> u32 {
-    match (hash, more) {
-        (Hash::Quantizer(_), _) => FORMAT_CODEBOOKS,
-        (Hash::Linear(_), false) => FORMAT,
-        (Hash::Kernel(_), _) | (_, true) => FORMAT_MORE,
-    }
-}
-
-/// Writes a model: everything or nothing.
-///
-/// # Errors
-/// When the card and the hash disagree or the file cannot be written.
-pub fn write(path: &Path, card: &Card, network: Extractor, hash: &Hash) -> Result<(), ModelError> {
-    let device = network.stem.device();
-    let card = Card { shared_trunk: None, ..card.clone() };
-    let network = Network { trunk: network, hash: HashWeights::new(hash, &device) };
-    write_module(path, card, hash, &network)
-}
-
-/// Writes a model of pooled features without its trunk, which is the shipped one:
-/// everything or nothing.
-///
-/// # Errors
-/// As [`write()`].
-pub fn write_sharing_trunk(
-    path: &Path,
-    card: &Card,
-    hash: &Hash,
-    device: &BarbuleDevice,
-) -> Result<(), ModelError> {
-    let burn = device.burn();
-    let failed = |reason: String| ModelError::Write { path: path.to_owned(), reason };
-    if !card.trunk.ships() {
-        return Err(failed(format!("its trunk {} does not ship and cannot be shared", card.trunk)));
-    }
-    let trunk = weights::shipped(&burn).map_err(|error| failed(error.to_string()))?.into();
-    let trunk = weights::fingerprint(&trunk).map_err(|error| failed(error.to_string()))?;
-    let card = Card { shared_trunk: Some(trunk.to_hex().to_string()), ..card.clone() };
-    write_module(path, card, hash, &HashAlone { hash: HashWeights::new(hash, &burn) })
-}
-
-fn write_module(
-    path: &Path,
-    mut card: Card,
-    hash: &Hash,
-    module: &impl ModuleSnapshot,
-) -> Result<(), ModelError> {
-    let failed = |reason: String| ModelError::Write { path: path.to_owned(), reason };
-    let described = (card.format, card.features(), card.bits, card.anchors, card.codebooks);
-    let codebooks = hash.codebooks().map(Codebooks::count);
-    let format = format_of(hash, card.saliency.is_some() || card.original);
-    if (format, hash.dim(), hash.bits(), hash.anchors(), codebooks) != described {
-        return Err(failed("the hash does not belong to the card".to_owned()));
-    }
-    // Times differ from run to run, and the same training is to give the same file.
-    card.figures.retain(|name, _| !name.starts_with("seconds"));
-    let card = serde_json::to_string(&card).map_err(|error| failed(error.to_string()))?;
-    // The card alone: several entries would be written in another order each time.
-    let store = SafetensorsStore::from_bytes(None).clear_metadata().metadata(CARD, card);
-    let mut store = store.with_to_adapter(half_precision()).skip_enum_variants(true);
-    module.save_into(&mut store).map_err(|error| failed(error.to_string()))?;
-    let bytes = store.get_bytes().map_err(|error| failed(error.to_string()))?;
-    file::write_whole(path, |out| out.write_all(&bytes)).map_err(|error| failed(error.to_string()))
-}
-
-/// Makes sure that a model can be written to `path`, before anything long begins.
-///
-/// # Errors
-/// When the folder is missing or not writable, or `path` is a folder.
-pub fn check_writable(path: &Path) -> Result<(), ModelError> {
-    let failed =
-        |error: io::Error| ModelError::Write { path: path.to_owned(), reason: error.to_string() };
-    file::check_writable(path).map_err(failed)
-}
-
 fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
     file::read_whole(path, MAX_BYTES)
         .map_err(|error| ModelError::Read { path: path.to_owned(), error })
@@ -526,6 +346,7 @@ mod tests {
     use super::*;
     use crate::device::DeviceChoice;
     use crate::method::parts::Parts;
+    use crate::method::{Codebooks, KernelHash, LinearHash, Quantizer};
     use crate::trunk::TrunkKind;
 
     fn device() -> BarbuleDevice {

@@ -12,8 +12,7 @@ use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::side::{self, Names, Pending};
-use super::{BATCH, Batch, EngineError, Head, Sink, Source};
-use crate::code::BinaryCodes;
+use super::{Batch, EngineError, Head, Sink, Source};
 
 const MAGIC: &[u8; 4] = b"IBxF";
 
@@ -73,7 +72,6 @@ pub struct Reader {
     path: PathBuf,
     file: BufReader<File>,
     side: side::Reader,
-    left: u64,
 }
 
 impl Reader {
@@ -96,7 +94,7 @@ impl Reader {
             let reason = "its length or number of codes is not what the files beside it say; make the export anew";
             return Err(EngineError::unfit(path, reason));
         }
-        Ok(Self { path: path.to_owned(), file, left: side.head.images, side })
+        Ok(Self { path: path.to_owned(), file, side })
     }
 }
 
@@ -110,15 +108,10 @@ impl Source for Reader {
     }
 
     fn next_batch(&mut self) -> Result<Option<Batch>, EngineError> {
-        let count = BATCH.min(usize::try_from(self.left).unwrap_or(BATCH));
-        if count == 0 {
-            return Ok(None);
-        }
-        let bits = self.side.head.bits;
-        let mut bytes = vec![0; count * bits.div_ceil(8)];
-        self.file.read_exact(&mut bytes).map_err(EngineError::read(&self.path))?;
-        let codes = BinaryCodes::from_bytes(bits, &bytes)?;
-        self.left -= count as u64;
-        self.side.next(count, codes).map(Some)
+        self.side.next_batch(|length| {
+            let mut bytes = vec![0; length];
+            self.file.read_exact(&mut bytes).map_err(EngineError::read(&self.path))?;
+            Ok(bytes)
+        })
     }
 }

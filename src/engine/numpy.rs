@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use npyz::{NpyFile, WriterBuilder};
 
 use super::side::{self, Names, Rows};
-use super::{BATCH, Batch, EngineError, Head, Sink, Source};
+use super::{Batch, EngineError, Head, Sink, Source};
 use crate::code::{BinaryCodes, CodeError};
 use crate::file;
 use crate::rank::Hit;
@@ -179,7 +179,6 @@ pub struct Reader {
     path: PathBuf,
     codes: npyz::NpyReader<u8, BufReader<File>>,
     side: side::Reader,
-    left: u64,
 }
 
 impl Reader {
@@ -192,7 +191,7 @@ impl Reader {
         let path = folder.join(CODES);
         let shape = [side.head.images, side.head.bits.div_ceil(8) as u64];
         let codes = side::rows(&path, "|u1", &shape)?;
-        Ok(Self { path, codes, left: side.head.images, side })
+        Ok(Self { path, codes, side })
     }
 }
 
@@ -206,16 +205,9 @@ impl Source for Reader {
     }
 
     fn next_batch(&mut self) -> Result<Option<Batch>, EngineError> {
-        let count = BATCH.min(usize::try_from(self.left).unwrap_or(BATCH));
-        if count == 0 {
-            return Ok(None);
-        }
-        let bits = self.side.head.bits;
-        let bytes = self.codes.by_ref().take(count * bits.div_ceil(8));
-        let bytes: Vec<u8> =
-            bytes.collect::<io::Result<_>>().map_err(EngineError::read(&self.path))?;
-        let codes = BinaryCodes::from_bytes(bits, &bytes)?;
-        self.left -= count as u64;
-        self.side.next(count, codes).map(Some)
+        self.side.next_batch(|length| {
+            let bytes = self.codes.by_ref().take(length);
+            bytes.collect::<io::Result<_>>().map_err(EngineError::read(&self.path))
+        })
     }
 }

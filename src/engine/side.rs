@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use npyz::{NpyFile, NpyWriter, WriterBuilder};
 use tempfile::NamedTempFile;
 
-use super::{Batch, EngineError, Head};
+use super::{BATCH, Batch, EngineError, Head};
+use crate::code::BinaryCodes;
 use crate::file;
 
 /// Names of the files; the name of a collection may come before them.
@@ -173,6 +174,8 @@ pub(super) struct Reader {
     paths: (PathBuf, BufReader<File>),
     labels: (PathBuf, BufReader<File>),
     names: Names,
+    /// Images that have not been read.
+    left: u64,
 }
 
 /// The longest line that is taken for a path or a label, in bytes.
@@ -198,21 +201,27 @@ impl Reader {
             contents: rows(&names.of("contents.npy"), "|u1", &[head.images, 32])?,
             paths: lines("paths.txt")?,
             labels: lines("labels.txt")?,
+            left: head.images,
             head,
             names,
         })
     }
 
-    /// The next `count` images, with their codes.
-    pub fn next(
+    /// The next images, for whose codes `read` gives so many bytes; none at the end.
+    pub fn next_batch(
         &mut self,
-        count: usize,
-        codes: crate::code::BinaryCodes,
-    ) -> Result<Batch, EngineError> {
-        let mut batch = Batch { codes, ..Batch::new(self.head.bits)? };
-        if batch.codes.len() != count {
-            return Err(EngineError::Count { said: count as u64, found: batch.codes.len() as u64 });
+        read: impl FnOnce(usize) -> Result<Vec<u8>, EngineError>,
+    ) -> Result<Option<Batch>, EngineError> {
+        let count = BATCH.min(usize::try_from(self.left).unwrap_or(BATCH));
+        if count == 0 {
+            return Ok(None);
         }
+        let bits = self.head.bits;
+        let codes = BinaryCodes::from_bytes(bits, &read(count * bits.div_ceil(8))?)?;
+        if codes.len() != count {
+            return Err(EngineError::Count { said: count as u64, found: codes.len() as u64 });
+        }
+        let mut batch = Batch { codes, ..Batch::new(bits)? };
         for _ in 0..count {
             let path = self.names.of("ids.npy");
             let id = self.ids.next().ok_or_else(|| cut_off(&path))?;
@@ -228,7 +237,8 @@ impl Reader {
             batch.paths.push(path.unwrap_or_default());
             batch.labels.push(next_line(&mut self.labels)?);
         }
-        Ok(batch)
+        self.left -= count as u64;
+        Ok(Some(batch))
     }
 }
 

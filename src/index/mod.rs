@@ -10,6 +10,7 @@ the fingerprint of the model's file.
 mod filter;
 mod groups;
 mod lock;
+mod open;
 mod prepare;
 mod scan;
 mod searcher;

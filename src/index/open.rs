@@ -1,0 +1,304 @@
+/*!
+The SQLite file: its schema, and opening it for reading or for writing.
+*/
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
+
+use super::lock::WriteLock;
+use super::{FORMAT, Index, IndexError};
+use crate::code::BinaryCodes;
+
+/// Marks the file as ours in SQLite's own header ("Barb").
+const APPLICATION: i32 = 0x4261_7262;
+/// How long a second writer waits for the first.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const SCHEMA: &str = "
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE roots (
+    id INTEGER PRIMARY KEY,
+    path TEXT NOT NULL UNIQUE,
+    options TEXT NOT NULL DEFAULT '{}' -- JSON: what of the folder is looked at
+);
+-- Ids are never used twice, and grow with time.
+CREATE TABLE images (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    root INTEGER NOT NULL REFERENCES roots (id),
+    path TEXT NOT NULL UNIQUE,
+    size INTEGER NOT NULL,
+    modified INTEGER NOT NULL, -- nanoseconds since 1970
+    content BLOB NOT NULL,     -- BLAKE3 of the file
+    label TEXT
+);
+CREATE INDEX images_content ON images (content);
+-- Packed codes: ids are little-endian 64-bit numbers, ascending; codes are
+-- ceil(bits / 8) bytes each, in the same order.
+CREATE TABLE blocks (id INTEGER PRIMARY KEY, first INTEGER NOT NULL, ids BLOB NOT NULL, codes BLOB NOT NULL);
+CREATE INDEX blocks_first ON blocks (first);
+";
+/// What format 2 has more than format 1, but for `roots.options`.
+const SINCE_2: &str = "
+-- Files that could not be used, as they were then.
+CREATE TABLE failures (
+    path TEXT PRIMARY KEY,
+    size INTEGER NOT NULL,
+    modified INTEGER NOT NULL,
+    reason TEXT NOT NULL
+) WITHOUT ROWID;
+-- Where they are kept: features of unit length, little-endian half-precision numbers.
+CREATE TABLE features (id INTEGER PRIMARY KEY, numbers BLOB NOT NULL);
+";
+impl Index {
+    /// Opens an index for searching; nothing is ever written. Whatever others write
+    /// meanwhile, it stays as it was when it was opened.
+    ///
+    /// # Errors
+    /// When there is none, or it is not one of ours or of a later version.
+    pub fn open(path: &Path) -> Result<Self, IndexError> {
+        if !path.exists() {
+            return Err(IndexError::Missing(path.to_owned()));
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let opened = Self::open_to_read(path, path, flags);
+        // Even reading in WAL mode takes a file beside the index. Where none can be made
+        // and none is left over, nobody writes: it can be read as it stands.
+        match (&opened, unchanging(path)) {
+            (Err(IndexError::Database { .. }), Some(uri)) => {
+                Self::open_to_read(path, &uri, flags | OpenFlags::SQLITE_OPEN_URI).or(opened)
+            }
+            _ => opened,
+        }
+    }
+
+    /// Opens `name`, which leads to the index at `path`.
+    fn open_to_read(
+        path: &Path,
+        name: impl AsRef<Path>,
+        flags: OpenFlags,
+    ) -> Result<Self, IndexError> {
+        let connection = Connection::open_with_flags(name, flags);
+        let connection = connection.map_err(|error| failed(path, error))?;
+        connection.busy_timeout(PATIENCE).map_err(|error| failed(path, error))?;
+        // One transaction from here on, so that ids, codes and paths fit together.
+        connection.execute_batch("BEGIN").map_err(|error| failed(path, error))?;
+        Self::check(connection, path)
+    }
+
+    /// Opens an index for changing it with a model, and makes it if there is none. Nobody else
+    /// can write to it until this is dropped, so it is not to be kept for longer than the
+    /// change takes; [`Index::open`] is for searching.
+    ///
+    /// # Errors
+    /// As [`Index::open`], and when it belongs to another model or cannot be written.
+    pub fn open_or_create(path: &Path, bits: usize, model: &str) -> Result<Self, IndexError> {
+        Self::open_to_write(path, Some((bits, model)))
+    }
+
+    /// Opens an index that there is for changing it without a model.
+    ///
+    /// # Errors
+    /// As [`Index::open`], and when it cannot be written.
+    pub fn open_to_change(path: &Path) -> Result<Self, IndexError> {
+        if !path.exists() {
+            return Err(IndexError::Missing(path.to_owned()));
+        }
+        Self::open_to_write(path, None)
+    }
+
+    /// Opens an index for writing; makes it for a model of so many bits, if one is given.
+    fn open_to_write(path: &Path, model: Option<(usize, &str)>) -> Result<Self, IndexError> {
+        let lock = WriteLock::take(path)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        // Absolute, because SQLite keeps a name like ":memory:" for itself.
+        let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let mut connection =
+            Connection::open_with_flags(file, flags).map_err(|error| failed(path, error))?;
+        connection.busy_timeout(PATIENCE).map_err(|error| failed(path, error))?;
+        // What is no database fails here, and again, with a better message, below.
+        if let Some((bits, model)) = model.filter(|_| is_blank(&connection, path).unwrap_or(false))
+        {
+            Self::create(&mut connection, bits, model).map_err(|error| failed(path, error))?;
+        }
+        let mut index = Self::check(connection, path)?;
+        if let Some((bits, model)) = model {
+            index.same_model(bits, model)?;
+        }
+        if index.version < 2 {
+            let upgraded = upgrade(&mut index.connection);
+            index.mine(upgraded)?;
+            index.version = 2;
+        }
+        index.lock = Some(lock);
+        Ok(index)
+    }
+
+    /// Makes sure that codes of this model may be compared with the index's.
+    ///
+    /// # Errors
+    /// [`IndexError::OtherModel`].
+    pub fn same_model(&self, bits: usize, model: &str) -> Result<(), IndexError> {
+        if (self.bits, self.model.as_str()) == (bits, model) {
+            return Ok(());
+        }
+        let short = |fingerprint: &str| fingerprint.chars().take(8).collect();
+        Err(IndexError::OtherModel {
+            path: self.path.clone(),
+            index_bits: self.bits,
+            index_model: short(&self.model),
+            model_bits: bits,
+            model: short(model),
+        })
+    }
+
+    /// Writes the tables, unless another process was faster.
+    fn create(connection: &mut Connection, bits: usize, model: &str) -> rusqlite::Result<()> {
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if tables(&transaction)? > 0 {
+            return Ok(());
+        }
+        transaction.pragma_update(None, "application_id", APPLICATION)?;
+        transaction.pragma_update(None, "user_version", FORMAT)?;
+        transaction.execute_batch(SCHEMA)?;
+        transaction.execute_batch(SINCE_2)?;
+        let program = env!("CARGO_PKG_VERSION");
+        let meta =
+            [("bits", bits.to_string()), ("model", model.into()), ("program", program.into())];
+        for (key, value) in meta {
+            transaction.execute("INSERT INTO meta VALUES (?1, ?2)", params![key, value])?;
+        }
+        transaction.commit()
+    }
+
+    fn check(connection: Connection, path: &Path) -> Result<Self, IndexError> {
+        let unfit =
+            |reason: &str| IndexError::Unfit { path: path.to_owned(), reason: reason.into() };
+        let pragma = |name| pragma(&connection, name).map_err(|error| failed(path, error));
+        let application = pragma("application_id")?;
+        if application != i64::from(APPLICATION) {
+            let blank = is_blank(&connection, path).map_err(|error| failed(path, error))?;
+            return Err(unfit(match (blank, pragma("page_count")?) {
+                (true, _) => "it is empty; `barbule index` fills it",
+                (false, 0) => "it is no SQLite file",
+                (false, _) => "it was made by another program",
+            }));
+        }
+        let version = pragma("user_version")?;
+        if version > i64::from(FORMAT) {
+            let found = u32::try_from(version).unwrap_or(u32::MAX);
+            return Err(IndexError::Newer { path: path.to_owned(), found });
+        }
+        if version < 1 {
+            return Err(unfit("its version is damaged"));
+        }
+        if is_cut_off(&connection, path).unwrap_or(false) {
+            return Err(unfit("it is cut off; restore it from a copy or make it anew"));
+        }
+        let meta = |key: &str| {
+            let sql = "SELECT value FROM meta WHERE key = ?1";
+            let value = connection.query_row(sql, [key], |row| row.get::<_, String>(0));
+            value.map_err(|error| failed(path, error))
+        };
+        let bits = meta("bits")?.parse().map_err(|_| unfit("its bit length is damaged"))?;
+        BinaryCodes::new(bits).map_err(|_| unfit("its bit length is damaged"))?;
+        let model = meta("model")?;
+        let version = u32::try_from(version).unwrap_or_default();
+        Ok(Self { path: path.to_owned(), bits, model, connection, version, lock: None })
+    }
+}
+
+/// Tells a damaged file from trouble with a sound one.
+pub(super) fn failed(path: &Path, error: rusqlite::Error) -> IndexError {
+    use rusqlite::ErrorCode as Code;
+    let path = path.to_owned();
+    match error.sqlite_error_code() {
+        // No code at all: a value is of another type than ours are, or not there.
+        Some(Code::NotADatabase) => {
+            IndexError::Unfit { path, reason: "it is no SQLite file".to_owned() }
+        }
+        None | Some(Code::DatabaseCorrupt | Code::TypeMismatch | Code::Unknown) => {
+            let reason = format!("it is damaged ({error}); restore it from a copy or make it anew");
+            IndexError::Unfit { path, reason }
+        }
+        Some(_) => IndexError::Database { path, error },
+    }
+}
+
+/// Whether there is no index at `path` yet: an empty file (opening makes one), or what a
+/// creation that was cut short leaves behind, a database that never had a table.
+fn is_blank(connection: &Connection, path: &Path) -> rusqlite::Result<bool> {
+    if std::fs::metadata(path).is_ok_and(|meta| meta.len() == 0) {
+        return Ok(true);
+    }
+    // SQLite takes a file of a few bytes for a database without pages, whatever they say.
+    let blank = pragma(connection, "page_count")? > 0
+        && pragma(connection, "application_id")? == 0
+        && pragma(connection, "schema_version")? == 0;
+    Ok(blank)
+}
+
+/// Whether the file ends before its last page, as after a copy that was broken off. SQLite notices
+/// only what it happens to read.
+fn is_cut_off(connection: &Connection, path: &Path) -> rusqlite::Result<bool> {
+    let wal = std::fs::metadata(beside(path, "-wal")).map_or(0, |meta| meta.len());
+    // While somebody writes, the last pages may be in the other file.
+    let Some(there) = std::fs::metadata(path).ok().filter(|_| wal == 0) else { return Ok(false) };
+    let needed = pragma(connection, "page_count")? * pragma(connection, "page_size")?;
+    Ok(u64::try_from(needed).is_ok_and(|needed| there.len() < needed))
+}
+
+/// A file beside the index.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.to_owned().into_os_string();
+    name.push(ending);
+    name.into()
+}
+
+fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, name, |row| row.get(0))
+}
+
+/// How many tables and indexes a database has.
+fn tables(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+}
+
+/// The name by which SQLite reads an index without any other file, taking for granted
+/// that nobody changes it; `None` while somebody may.
+fn unchanging(path: &Path) -> Option<String> {
+    let path = path.canonicalize().ok()?;
+    if std::fs::metadata(beside(&path, "-wal")).is_ok_and(|meta| meta.len() > 0) {
+        return None;
+    }
+    let text = path.to_str()?;
+    let text = if cfg!(windows) { text.replace('\\', "/") } else { text.to_owned() };
+    let mut uri = "file:".to_owned();
+    if !text.starts_with('/') {
+        uri.push('/');
+    }
+    for byte in text.bytes() {
+        match byte {
+            b'/' | b'-' | b'_' | b'.' | b':' => uri.push(byte.into()),
+            _ if byte.is_ascii_alphanumeric() => uri.push(byte.into()),
+            // Writing to a String cannot fail.
+            _ => drop(write!(uri, "%{byte:02x}")),
+        }
+    }
+    uri.push_str("?immutable=1");
+    Some(uri)
+}
+
+/// From format 1 to format 2.
+fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch("ALTER TABLE roots ADD COLUMN options TEXT NOT NULL DEFAULT '{}'")?;
+    transaction.execute_batch(SINCE_2)?;
+    transaction.pragma_update(None, "user_version", 2)?;
+    transaction.commit()
+}

@@ -1,0 +1,93 @@
+/*!
+Writing a model file: everything or nothing.
+*/
+
+use std::io;
+use std::path::Path;
+
+use burn_store::{ModuleSnapshot, SafetensorsStore};
+
+use super::layers::{HashAlone, HashWeights, Network};
+use super::{CARD, Card, FORMAT, FORMAT_CODEBOOKS, FORMAT_MORE, ModelError};
+use crate::device::Device;
+use crate::file;
+use crate::method::parts::Extractor;
+use crate::method::{Codebooks, Hash};
+use crate::trunk::weights::{self, half_precision};
+
+/// The version of a file with this hash; `more` when its network has saliency or the
+/// pretrained layers beside the trained ones.
+pub fn format_of(hash: &Hash, more: bool) -> u32 {
+    match (hash, more) {
+        (Hash::Quantizer(_), _) => FORMAT_CODEBOOKS,
+        (Hash::Linear(_), false) => FORMAT,
+        (Hash::Kernel(_), _) | (_, true) => FORMAT_MORE,
+    }
+}
+
+/// Writes a model: everything or nothing.
+///
+/// # Errors
+/// When the card and the hash disagree or the file cannot be written.
+pub fn write(path: &Path, card: &Card, network: Extractor, hash: &Hash) -> Result<(), ModelError> {
+    let device = network.stem.device();
+    let card = Card { shared_trunk: None, ..card.clone() };
+    let network = Network { trunk: network, hash: HashWeights::new(hash, &device) };
+    write_module(path, card, hash, &network)
+}
+
+/// Writes a model of pooled features without its trunk, which is the shipped one:
+/// everything or nothing.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_sharing_trunk(
+    path: &Path,
+    card: &Card,
+    hash: &Hash,
+    device: &Device,
+) -> Result<(), ModelError> {
+    let burn = device.burn();
+    let failed = |reason: String| ModelError::Write { path: path.to_owned(), reason };
+    if !card.trunk.ships() {
+        return Err(failed(format!("its trunk {} does not ship and cannot be shared", card.trunk)));
+    }
+    let trunk = weights::shipped(&burn).map_err(|error| failed(error.to_string()))?.into();
+    let trunk = weights::fingerprint(&trunk).map_err(|error| failed(error.to_string()))?;
+    let card = Card { shared_trunk: Some(trunk.to_hex().to_string()), ..card.clone() };
+    write_module(path, card, hash, &HashAlone { hash: HashWeights::new(hash, &burn) })
+}
+
+fn write_module(
+    path: &Path,
+    mut card: Card,
+    hash: &Hash,
+    module: &impl ModuleSnapshot,
+) -> Result<(), ModelError> {
+    let failed = |reason: String| ModelError::Write { path: path.to_owned(), reason };
+    let described = (card.format, card.features(), card.bits, card.anchors, card.codebooks);
+    let codebooks = hash.codebooks().map(Codebooks::count);
+    let format = format_of(hash, card.saliency.is_some() || card.original);
+    if (format, hash.dim(), hash.bits(), hash.anchors(), codebooks) != described {
+        return Err(failed("the hash does not belong to the card".to_owned()));
+    }
+    // Times differ from run to run, and the same training is to give the same file.
+    card.figures.retain(|name, _| !name.starts_with("seconds"));
+    let card = serde_json::to_string(&card).map_err(|error| failed(error.to_string()))?;
+    // The card alone: several entries would be written in another order each time.
+    let store = SafetensorsStore::from_bytes(None).clear_metadata().metadata(CARD, card);
+    let mut store = store.with_to_adapter(half_precision()).skip_enum_variants(true);
+    module.save_into(&mut store).map_err(|error| failed(error.to_string()))?;
+    let bytes = store.get_bytes().map_err(|error| failed(error.to_string()))?;
+    file::write_whole(path, |out| out.write_all(&bytes)).map_err(|error| failed(error.to_string()))
+}
+
+/// Makes sure that a model can be written to `path`, before anything long begins.
+///
+/// # Errors
+/// When the folder is missing or not writable, or `path` is a folder.
+pub fn check_writable(path: &Path) -> Result<(), ModelError> {
+    let failed =
+        |error: io::Error| ModelError::Write { path: path.to_owned(), reason: error.to_string() };
+    file::check_writable(path).map_err(failed)
+}
