@@ -267,7 +267,7 @@ function why(hit) {
         meter.max = about.bits / 4;
         meter.value = Math.max(0, more);
         meter.setAttribute("aria-hidden", "true");
-        row.append(made("span", "", part ? "part " + part : "the whole"), meter, made("span", "", more < 0 ? "\u2212" + -more : "+" + more));
+        row.append(made("span", "", part ? "part " + part : "the whole"), meter, made("span", "", (more > 0 ? "+" : more < 0 ? "\u2212" : "") + Math.abs(more)));
         list.append(row);
       }
       told.append(list);
