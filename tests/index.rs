@@ -118,6 +118,8 @@ fn a_folder_that_is_not_there_keeps_its_images() {
     // The mount point of a drive stays, and is empty.
     fs::create_dir(env.path("birds")).unwrap();
     assert_eq!(index(&env, &[])["images"], 12);
+    let pruned = env.json(&["prune", "--index", "i.db"]);
+    assert_eq!((&pruned["images"], pruned["missing"].as_array().unwrap().len()), (&12.into(), 1));
     // An image that is gone can still be looked for.
     let answer = search(&env, &["birds/class-1/2.png", "-k", "1"]);
     assert_eq!(paths(&answer), ["class-1/2.png"]);
@@ -127,6 +129,120 @@ fn a_folder_that_is_not_there_keeps_its_images() {
     assert_eq!(env.json(&["prune", "--all", "--index", "i.db"])["images"], 0);
     let status = env.json(&["status", "--index", "i.db"]);
     assert_eq!((&status["images"], &status["folders"]), (&0.into(), &json!([])));
+}
+
+#[test]
+fn a_folder_within_another_is_judged_by_itself() {
+    let env = TestEnv::new();
+    env.write_classes("media", 1, 2);
+    env.write_classes("media/drive", 2, 2);
+    env.write_classes("media/.kept", 1, 3);
+    for folder in ["media/drive", "media/.kept", "media"] {
+        env.ok(&["index", folder, "--index", "i.db"]);
+    }
+    let outer = || env.json(&["index", "media", "--index", "i.db"]);
+    assert_eq!((&outer()["images"], &outer()["unchanged"]), (&9.into(), &9.into()));
+
+    // The drive is unplugged: its mount point is empty, then gone; the hidden folder is left
+    // out by the one around it.
+    fs::rename(env.path("media/drive"), env.path("unplugged")).unwrap();
+    for there in [true, false] {
+        if there {
+            fs::create_dir(env.path("media/drive")).unwrap();
+        } else {
+            fs::remove_dir(env.path("media/drive")).unwrap();
+        }
+        for report in [outer(), env.json(&["index", "--index", "i.db"])] {
+            assert_eq!((&report["images"], &report["removed"]), (&9.into(), &0.into()));
+            assert_eq!(report["absent"].as_array().unwrap().len(), 1, "{report}");
+        }
+        assert_eq!(env.json(&["prune", "--index", "i.db"])["images"], 9);
+    }
+    fs::rename(env.path("unplugged"), env.path("media/drive")).unwrap();
+
+    // What is deleted within it is noticed by way of either.
+    fs::remove_file(env.path("media/drive/class-0/0.png")).unwrap();
+    assert_eq!(outer()["removed"], 1);
+    fs::remove_file(env.path("media/.kept/class-0/0.png")).unwrap();
+    assert_eq!(env.json(&["index", "--index", "i.db"])["removed"], 1);
+}
+
+#[test]
+fn labels_stay_with_their_images() {
+    let env = indexed();
+    let at = |name: &str| env.path("birds").join(name);
+    let label = |name: &str| {
+        let all = contents(&env, "i.db");
+        all.into_iter().find(|(path, ..)| path.ends_with(name)).and_then(|(_, label, _)| label)
+    };
+    env.write(
+        "some.csv",
+        "birds/class-0/0.png,wren\nbirds/class-0/1.png,owl\nbirds/class-0/2.png,tit\n",
+    );
+    index(&env, &["--labels", "some.csv"]);
+    let named = ["class-0/0.png", "class-0/1.png", "class-0/2.png"].map(label);
+    assert_eq!(named, ["wren", "owl", "tit"].map(|label| Some(label.to_owned())));
+    // What a table does not name keeps its label.
+    assert_eq!(label("class-0/3.png").as_deref(), Some("class-0"));
+
+    // A chain of new names, and one file over another.
+    fs::rename(at("class-0/1.png"), at("class-0/9.png")).unwrap();
+    fs::rename(at("class-0/0.png"), at("class-0/1.png")).unwrap();
+    fs::rename(at("class-1/0.png"), at("class-0/2.png")).unwrap();
+    // A file is edited where it lies; another is copied.
+    env.write("birds/class-2/0.png", png(2, 60));
+    fs::copy(at("class-2/1.png"), at("copy.png")).unwrap();
+    index(&env, &[]);
+    for (name, expected) in [
+        ("class-0/1.png", "wren"),
+        ("class-0/9.png", "owl"),
+        ("class-0/2.png", "class-1"),
+        ("class-2/0.png", "class-2"),
+        ("birds/copy.png", "class-2"),
+    ] {
+        assert_eq!(label(name).as_deref(), Some(expected), "{name}");
+    }
+    assert_eq!(contents(&env, "i.db").len(), 12);
+    // An empty label takes it away.
+    env.write("none.csv", "birds/copy.png,\n");
+    index(&env, &["--labels", "none.csv"]);
+    assert_eq!(label("birds/copy.png"), None);
+    env.ok(&["index", "birds", "--index", "fresh.db"]);
+    let codes = |file: &str| -> Vec<(String, String)> {
+        contents(&env, file).into_iter().map(|(path, _, code)| (path, code)).collect()
+    };
+    assert_eq!(codes("i.db"), codes("fresh.db"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_image_that_cannot_be_read_for_a_while_stays() {
+    let env = indexed();
+    let (image, before) = (env.path("birds/class-1/1.png"), contents(&env, "i.db"));
+    let bytes = fs::read(&image).unwrap();
+    // A file that anybody finds and nobody can read.
+    fs::remove_file(&image).unwrap();
+    std::os::unix::fs::symlink("/proc/self/mem", &image).unwrap();
+    assert_eq!(counts(&index(&env, &[])), [0, 0, 0, 11, 0, 1]);
+    assert_eq!(contents(&env, "i.db"), before);
+    // It is named once, and tried each time.
+    let report = index(&env, &[]);
+    assert_eq!((counts(&report), &report["skipped_before"]), ([0, 0, 0, 11, 0, 0], &1.into()));
+    fs::remove_file(&image).unwrap();
+    fs::write(&image, bytes).unwrap();
+    assert_eq!(counts(&index(&env, &[])), [0, 0, 0, 12, 0, 0]);
+    assert_eq!(contents(&env, "i.db"), before);
+    assert_eq!(env.json(&["status", "--index", "i.db"])["failures"], json!([]));
+}
+
+#[test]
+fn a_greater_limit_is_enough_to_try_again() {
+    let env = indexed();
+    let large = image::RgbImage::new(1200, 1000);
+    large.save(env.path("birds/large.png")).unwrap();
+    let report = index(&env, &["--max-megapixels", "1"]);
+    assert_eq!(counts(&report), [0, 0, 0, 12, 0, 1]);
+    assert_eq!(counts(&index(&env, &["--max-megapixels", "2"])), [1, 0, 0, 12, 0, 0]);
 }
 
 #[test]

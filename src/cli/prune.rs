@@ -12,13 +12,14 @@ use serde_json::json;
 
 use super::Context;
 use super::query::index_path;
-use crate::index::{Filter, Index};
+use crate::index::{Filter, Index, files_under, innermost};
+use crate::task::Task;
 
 /// Take images whose files are gone out of an index
 ///
 /// `barbule index` does that for the folders it looks at; this needs no model and looks at
-/// all. Images of a folder that is missing as a whole (a drive that is not there) stay,
-/// unless --all is given. The file shrinks accordingly.
+/// all. Images of a folder that is missing as a whole, or has no image left (a drive that is
+/// not there), stay, unless --all is given. The file shrinks accordingly.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule prune\n         barbule prune --dry-run")]
 pub struct Args {
@@ -39,27 +40,44 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         true => Index::open(&path)?,
         false => Index::open_to_change(&path)?,
     };
-    let missing: Vec<String> = index
-        .roots()?
-        .into_iter()
-        .map(|root| root.path)
-        .filter(|root| !Path::new(root).is_dir())
-        .collect();
-    let kept =
-        |path: &str| !args.all && missing.iter().any(|root| Path::new(path).starts_with(root));
-    let mut gone = Vec::new();
+    let roots: Vec<String> = index.roots()?.into_iter().map(|root| root.path).collect();
+    let mut images = Vec::new();
     for id in index.ids(&Filter::default())? {
         let path = index.image(id)?.path;
-        if is_gone(Path::new(&path)) && !kept(&path) {
-            gone.push((id, path));
+        let gone = is_gone(Path::new(&path));
+        images.push((id, path, gone));
+    }
+    // A folder with images that are all gone may be the mount point of a drive.
+    let mut missing = Vec::new();
+    for root in &index.roots()? {
+        let own = |path: &str| innermost(path, &roots) == Some(root.path.as_str());
+        let mut known = images.iter().filter(|(_, path, _)| own(path)).peekable();
+        let folder = Path::new(&root.path);
+        let empty = || files_under(folder, &root.options, &Task::unwatched());
+        if !folder.is_dir()
+            || (known.peek().is_some()
+                && known.all(|(_, _, gone)| *gone)
+                && empty().is_ok_and(|(files, _)| files.is_empty()))
+        {
+            missing.push(root.path.clone());
         }
     }
+    let kept = |path: &str| {
+        let root = innermost(path, &roots);
+        !args.all && root.is_some_and(|root| missing.iter().any(|missing| missing == root))
+    };
+    let gone: Vec<(i64, String)> = images
+        .into_iter()
+        .filter(|(_, path, gone)| *gone && !kept(path))
+        .map(|(id, path, _)| (id, path))
+        .collect();
     if !args.dry_run {
         let ids: Vec<i64> = gone.iter().map(|(id, _)| *id).collect();
         let failures = index.failures()?.into_iter().map(|failure| failure.path);
         let mut forgotten: Vec<String> =
             failures.filter(|path| is_gone(Path::new(path)) && !kept(path)).collect();
-        forgotten.extend(missing.iter().filter(|_| args.all).cloned());
+        let away = missing.iter().filter(|root| args.all && !Path::new(root).is_dir());
+        forgotten.extend(away.cloned());
         index.remove(&ids, &forgotten)?;
         index.compact()?;
     }
@@ -81,7 +99,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     context.print(format_args!("{images} images; {} {would}taken out", gone.len()))?;
     for root in missing.iter().filter(|_| !args.all) {
         context.warn(format_args!(
-            "{root} is missing as a whole, so what is indexed of it stays (--all takes it out)"
+            "nothing is in {root} any more, so what is indexed of it stays (--all takes it out)"
         ));
     }
     Ok(ExitCode::SUCCESS)

@@ -160,6 +160,12 @@ fn stored_path(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
+/// The folder of `roots` that a stored path is in; of several around it, the innermost.
+pub fn innermost<'a>(path: &str, roots: &'a [String]) -> Option<&'a str> {
+    let around = roots.iter().filter(|root| is_under(path, root));
+    around.max_by_key(|root| root.len()).map(String::as_str)
+}
+
 /// Whether a stored path is `folder` or lies in it.
 fn is_under(path: &str, folder: &str) -> bool {
     Path::new(path).starts_with(folder)

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use super::store::Stamp;
-use crate::image::{self, ImageError, Limits, Preprocess};
+use crate::image::{self, DecodeError, ImageError, Limits, Preprocess};
 
 /// A file that has to be looked into.
 #[derive(Debug, Clone)]
@@ -31,6 +31,25 @@ pub(super) struct Prepared {
     pub input: Option<Vec<f32>>,
 }
 
+/// A file that cannot be used.
+pub(super) struct Unusable {
+    /// Why, in a sentence that names it.
+    pub reason: String,
+    /// Whether it was not even read: what it holds may be as it was.
+    pub unread: bool,
+    /// Whether that can change while the file does not: rights, a network, another limit.
+    pub may_pass: bool,
+}
+
+impl From<ImageError> for Unusable {
+    fn from(error: ImageError) -> Self {
+        let unread = matches!(error, ImageError::Read { .. });
+        let limit =
+            matches!(error, ImageError::Decode { error: DecodeError::TooManyPixels { .. }, .. });
+        Self { reason: error.to_string(), unread, may_pass: unread || limit }
+    }
+}
+
 /// Prepares files, each content once.
 pub(super) struct Preparer<'a> {
     pub preprocess: &'a Preprocess,
@@ -45,18 +64,18 @@ pub(super) struct Preparer<'a> {
 
 impl Preparer<'_> {
     /// The files of a batch in their order; why not, for those that cannot be used.
-    pub fn batch(&self, batch: &[Work]) -> Vec<Result<Prepared, String>> {
+    pub fn batch(&self, batch: &[Work]) -> Vec<Result<Prepared, Unusable>> {
         batch.par_iter().map(|work| self.one(work)).collect()
     }
 
-    fn one(&self, work: &Work) -> Result<Prepared, String> {
-        let bytes = image::read(&work.path).map_err(|error| error.to_string())?;
+    fn one(&self, work: &Work) -> Result<Prepared, Unusable> {
+        let bytes = image::read(&work.path)?;
         let content = blake3::hash(&bytes);
         if !self.always && (self.known.get(&content) == Some(&true) || !self.is_first(content)) {
             return Ok(Prepared { content, input: None });
         }
         let image = image::decode(&bytes, &self.limits)
-            .map_err(|error| ImageError::Decode { path: work.path.clone(), error }.to_string())?;
+            .map_err(|error| ImageError::Decode { path: work.path.clone(), error })?;
         Ok(Prepared { content, input: Some(self.preprocess.apply(&image)) })
     }
 

@@ -22,7 +22,8 @@ pub enum Labels {
     None,
     /// The name of the folder that an image is in.
     Folder,
-    /// A table: stored path to label.
+    /// A table: stored path to label. Images that it does not name keep theirs; an empty label
+    /// takes an image's label away.
     Table(HashMap<String, String>),
 }
 
@@ -53,18 +54,23 @@ impl Labels {
 
     /// The label of an image; `None` where the source says nothing about it.
     pub(crate) fn of(&self, path: &Path) -> Option<String> {
+        self.said(path).flatten()
+    }
+
+    /// What is said of an image: its label, or that it has none. `None` where nothing is said,
+    /// so that a stored label stays.
+    pub(super) fn said(&self, path: &Path) -> Option<Option<String>> {
         match self {
             Self::None => None,
             Self::Folder => {
-                path.parent()?.file_name().map(|name| name.to_string_lossy().into_owned())
+                let name = path.parent().and_then(Path::file_name);
+                Some(name.map(|name| name.to_string_lossy().into_owned()))
             }
-            Self::Table(table) => table.get(&stored_path(path)).cloned(),
+            Self::Table(table) => {
+                let label = table.get(&stored_path(path))?;
+                Some(Some(label.clone()).filter(|label| !label.is_empty()))
+            }
         }
-    }
-
-    /// Whether this says what the label of an image is, so that a stored one changes.
-    pub(super) fn decides(&self) -> bool {
-        !matches!(self, Self::None)
     }
 }
 

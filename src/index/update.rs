@@ -8,14 +8,14 @@ bounded queue lies between, so that memory does not grow with the number of file
 */
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 
-use super::prepare::{Prepared, Preparer, Work};
+use super::prepare::{Prepared, Preparer, Unusable, Work};
 use super::scan::{Scan, scan};
-use super::store::KnownImage;
+use super::store::{Failure, KnownImage, Stamp};
 use super::write::{Changes, Moved, NewImage};
-use super::{Index, IndexError, Labels, ScanOptions, is_under, stored_path};
+use super::{Index, IndexError, Labels, ScanOptions, innermost, is_under, stored_path};
 use crate::encoder::BATCH;
 use crate::image::Limits;
 use crate::model::{Model, ModelError};
@@ -106,6 +106,8 @@ pub fn update(
         features,
         report: Update::default(),
         absent: HashMap::new(),
+        left: HashMap::new(),
+        failed: HashMap::new(),
     };
     let (work, gone) = updater.plan(folders, &known, task)?;
     let mut complete: HashMap<blake3::Hash, bool> = HashMap::new();
@@ -138,6 +140,26 @@ struct Updater<'a> {
     report: Update,
     /// Images whose files are gone, by content: the same content elsewhere is the same image.
     absent: HashMap<blake3::Hash, Vec<i64>>,
+    /// Labels of contents that other files have taken the places of.
+    left: HashMap<blake3::Hash, Vec<String>>,
+    /// Why files could not be used when that was tried last.
+    failed: HashMap<String, String>,
+}
+
+/// A folder to look at.
+struct Folder {
+    path: PathBuf,
+    /// What of it.
+    options: ScanOptions,
+    /// Whether that was said now, and is to be kept.
+    said: bool,
+}
+
+/// What the index has of a content.
+struct Known {
+    code: Vec<u8>,
+    features: Option<Vec<u8>>,
+    label: Option<String>,
 }
 
 /// What is left to do in the end.
@@ -157,18 +179,21 @@ impl Updater<'_> {
     ) -> Result<(Vec<Work>, Gone), IndexError> {
         let by_path: HashMap<&str, &KnownImage> =
             known.iter().map(|image| (image.path.as_str(), image)).collect();
-        let failures: HashMap<_, _> =
-            self.index.failures()?.into_iter().map(|f| (f.path, f.stamp)).collect();
+        let mut failures = HashMap::new();
+        for Failure { path, reason, stamp } in self.index.failures()? {
+            self.failed.insert(path.clone(), reason);
+            failures.insert(path, stamp);
+        }
         let mut work: Vec<Work> = Vec::new();
         let mut seen: HashSet<String> = HashSet::new();
         let mut relabelled = Vec::new();
         let (mut looked_at, mut unreadable) = (Vec::new(), Vec::new());
-        for (folder, options) in self.folders(folders)? {
+        for Folder { path: folder, options, said } in self.folders(folders)? {
             let stored = stored_path(&folder);
             let before = self.report.found;
             let step = |found| Ok(task.count(before + found)?);
             let Scan { found, unreadable: not_read } = scan(&folder, &options, &step)?;
-            let root = self.index.root(&stored, self.options.scan.as_ref())?;
+            let root = self.index.root(&stored, said.then_some(&options))?;
             if found.is_empty() && known.iter().any(|image| is_under(&image.path, &stored)) {
                 self.report.absent.push(folder);
                 continue;
@@ -190,8 +215,8 @@ impl Updater<'_> {
                 let stamp = candidate.stamp;
                 let before = by_path.get(stored.as_str());
                 if let Some(image) = before.filter(|image| image.stamp == stamp) {
-                    let label = self.options.labels.of(&candidate.path);
-                    if self.options.labels.decides() && label != image.label {
+                    let label = self.options.labels.said(&candidate.path);
+                    if let Some(label) = label.filter(|label| *label != image.label) {
                         relabelled.push((image.id, label));
                     }
                     if image.features || !self.features {
@@ -206,9 +231,12 @@ impl Updater<'_> {
                 work.push(Work { root, path: candidate.path, stored, stamp, before });
             }
         }
+        // What lies in a folder that is indexed for itself is not judged by one around it, which
+        // may leave it out, or be there while the other is not.
+        let roots: Vec<String> = self.index.roots()?.into_iter().map(|root| root.path).collect();
         let covered = |path: &String| {
             !seen.contains(path)
-                && looked_at.iter().any(|folder| is_under(path, folder))
+                && innermost(path, &roots).is_some_and(|root| looked_at.iter().any(|at| at == root))
                 && !unreadable.iter().any(|folder| is_under(path, folder))
         };
         let gone: Vec<_> = known.iter().filter(|image| covered(&image.path)).collect();
@@ -217,44 +245,53 @@ impl Updater<'_> {
         }
         let images = gone.iter().map(|image| image.id).collect();
         let failures = failures.into_keys().filter(covered).collect();
-        let relabelled: Vec<_> =
-            relabelled.iter().map(|(id, label)| (*id, label.as_deref())).collect();
         if !relabelled.is_empty() {
             self.index.apply(&Changes { relabelled, ..Changes::default() })?;
         }
         Ok((work, Gone { images, failures }))
     }
 
-    /// The folders to look at, each with what of it; of those that were not named, the ones
-    /// that are there.
-    fn folders(&mut self, named: &[PathBuf]) -> Result<Vec<(PathBuf, ScanOptions)>, IndexError> {
+    /// The folders to look at, inner ones before those around them: the named ones with the
+    /// indexed ones within, or all indexed ones. Of those that were not named, the ones that are
+    /// there.
+    fn folders(&mut self, named: &[PathBuf]) -> Result<Vec<Folder>, IndexError> {
+        let mut folders: Vec<Folder> = Vec::new();
         let roots = self.index.roots()?;
-        let said = |folder: &Path| {
-            let stored = stored_path(folder);
-            let before = roots.iter().find(|root| root.path == stored);
-            let before = before.map(|root| root.options.clone());
-            self.options.scan.clone().or(before).unwrap_or_default()
-        };
-        let mut folders = Vec::new();
+        let of = |stored: &str| roots.iter().find(|root| root.path == stored);
         for folder in named {
             let failed = |error: std::io::Error| IndexError::Folder {
                 path: folder.clone(),
                 reason: error.to_string(),
             };
             // One spelling per folder, so that its images are recognised next time.
-            let folder = folder.canonicalize().map_err(failed)?;
-            let options = said(&folder);
-            folders.push((folder, options));
+            let path = folder.canonicalize().map_err(failed)?;
+            let before = of(&stored_path(&path)).map(|root| root.options.clone());
+            let (options, said) = match &self.options.scan {
+                Some(options) => (options.clone(), true),
+                None => (before.unwrap_or_default(), false),
+            };
+            folders.push(Folder { path, options, said });
         }
-        if named.is_empty() {
-            for root in &roots {
-                let folder = PathBuf::from(&root.path);
-                match folder.is_dir() {
-                    true => folders.push((folder.clone(), said(&folder))),
-                    false => self.report.absent.push(folder),
-                }
+        let within = |root: &str| {
+            let mut around = folders.iter().map(|folder| stored_path(&folder.path));
+            named.is_empty() || around.any(|folder| root != folder && is_under(root, &folder))
+        };
+        let inner: Vec<_> = roots.iter().filter(|root| within(&root.path)).collect();
+        for root in inner {
+            let path = PathBuf::from(&root.path);
+            if folders.iter().any(|folder| folder.path == path) {
+                continue;
+            }
+            let (options, said) = match &self.options.scan {
+                Some(options) if named.is_empty() => (options.clone(), true),
+                _ => (root.options.clone(), false),
+            };
+            match path.is_dir() {
+                true => folders.push(Folder { path, options, said }),
+                false => self.report.absent.push(path),
             }
         }
+        folders.sort_by_key(|folder| std::cmp::Reverse(folder.path.as_os_str().len()));
         Ok(folders)
     }
 
@@ -300,7 +337,7 @@ impl Updater<'_> {
     fn write(
         &mut self,
         batch: &[Work],
-        prepared: &[Result<Prepared, String>],
+        prepared: &[Result<Prepared, Unusable>],
         again: &mut Vec<Work>,
     ) -> Result<(), IndexError> {
         let encoded = || prepared.iter().flatten().filter(|p| p.input.is_some());
@@ -310,76 +347,115 @@ impl Updater<'_> {
         let rows: HashMap<blake3::Hash, usize> =
             encoded().enumerate().map(|(row, p)| (p.content, row)).collect();
         let dim = features.len() / codes.len().max(1);
-        let kept = |row: usize| {
-            self.features.then(|| half_precision(&features[row * dim..(row + 1) * dim]))
-        };
-        let labels: Vec<_> = batch.iter().map(|work| self.options.labels.of(&work.path)).collect();
+        let keep = self.features;
+        let kept = |row: usize| keep.then(|| half_precision(&features[row * dim..(row + 1) * dim]));
         let mut changes = Changes::default();
-        let mut skipped = Vec::new();
-        for ((work, prepared), label) in batch.iter().zip(prepared).zip(&labels) {
+        for (work, prepared) in batch.iter().zip(prepared) {
             let (path, stamp, root) = (work.stored.as_str(), work.stamp, work.root);
-            let label = label.as_deref();
-            let prepared = match prepared {
+            let Prepared { content, .. } = match prepared {
                 Ok(prepared) => prepared,
-                Err(reason) => {
-                    // A file that has become unreadable is no longer the image that it was.
-                    changes.gone.extend(work.before.map(|(id, _)| id));
-                    changes.failed.push((path, stamp, reason));
-                    skipped.push(Skipped { path: work.path.clone(), reason: reason.clone() });
+                Err(unusable) => {
+                    self.fail(work, unusable, &mut changes);
                     continue;
                 }
             };
-            let content = prepared.content;
-            let row = rows.get(&content).copied();
-            let touched = work.before.filter(|(_, before)| *before == content);
-            let came = match work.before {
-                None => self.absent.get_mut(&content).and_then(Vec::pop),
+            let said = self.options.labels.said(&work.path);
+            let row = rows.get(content).copied();
+            let touched = work.before.filter(|(_, before)| before == content);
+            let came = match touched {
+                None => self.absent.get_mut(content).and_then(Vec::pop),
                 Some(_) => None,
             };
             if let Some(id) = touched.map(|(id, _)| id).or(came) {
                 changes.moved.push(Moved { id, root, path, stamp });
                 let numbers = match row {
                     Some(row) => kept(row),
-                    None if self.features => self.stored(&content)?.and_then(|(_, kept)| kept),
+                    None if self.features => self.stored(content)?.and_then(|known| known.features),
                     None => None,
                 };
                 changes.features.extend(numbers.map(|numbers| (id, numbers)));
-                if self.options.labels.decides() {
-                    changes.relabelled.push((id, label));
-                }
+                changes.relabelled.extend(said.map(|label| (id, label)));
                 self.report.moved += usize::from(came.is_some());
                 self.report.unchanged += usize::from(touched.is_some());
+                if came.is_some() && self.displace(work, &mut changes)?.is_some() {
+                    self.report.removed += 1;
+                }
                 continue;
             }
-            let found = match row {
-                Some(row) => Some((codes.row_bytes(row), kept(row))),
-                None => self.stored(&content)?,
+            let stored = self.stored(content)?;
+            let (code, features) = match (row, &stored) {
+                (Some(row), _) => (codes.row_bytes(row), kept(row)),
+                (None, Some(known)) => (known.code.clone(), known.features.clone()),
+                (None, None) => {
+                    again.push(work.clone());
+                    continue;
+                }
             };
-            let Some((code, features)) = found else {
-                again.push(work.clone());
-                continue;
-            };
-            changes.gone.extend(work.before.map(|(id, _)| id));
-            changes.new.push(NewImage { root, path, stamp, content, label, code, features });
-            self.report.changed += usize::from(work.before.is_some());
-            self.report.added += usize::from(work.before.is_none());
-            self.report.copied += usize::from(work.before.is_none() && prepared.input.is_none());
+            let before = self.displace(work, &mut changes)?;
+            // Where nothing is said: what the same content was labelled, else what lay here.
+            let label = said.unwrap_or_else(|| {
+                let left = self.left.get_mut(content).and_then(Vec::pop);
+                left.or(stored.and_then(|known| known.label)).or(before.clone().flatten())
+            });
+            changes.new.push(NewImage {
+                root,
+                path,
+                stamp,
+                content: *content,
+                label,
+                code,
+                features,
+            });
+            self.report.changed += usize::from(before.is_some());
+            self.report.added += usize::from(before.is_none());
+            let copied = before.is_none() && row.is_none();
+            self.report.copied += usize::from(copied);
         }
-        self.index.apply(&changes)?;
-        self.report.skipped.extend(skipped);
-        Ok(())
+        self.index.apply(&changes)
     }
 
-    /// Code and, where they are kept, features of an indexed content.
-    #[allow(clippy::type_complexity)]
-    fn stored(
-        &self,
-        content: &blake3::Hash,
-    ) -> Result<Option<(Vec<u8>, Option<Vec<u8>>)>, IndexError> {
+    /// Notes a file that cannot be used.
+    fn fail<'w>(&mut self, work: &'w Work, unusable: &Unusable, changes: &mut Changes<'w>) {
+        let Unusable { reason, unread, may_pass } = unusable;
+        if !unread {
+            // It is no longer the image that it was.
+            changes.gone.extend(work.before.map(|(id, _)| id));
+        }
+        // With a time that no file has, it is tried again though it does not change.
+        let stamp = if *may_pass { Stamp { modified: -1, ..work.stamp } } else { work.stamp };
+        changes.failed.push((&work.stored, stamp, reason.clone()));
+        match self.failed.get(&work.stored) == Some(reason) {
+            true => self.report.skipped_before += 1,
+            false => {
+                let reason = reason.clone();
+                self.report.skipped.push(Skipped { path: work.path.clone(), reason });
+            }
+        }
+    }
+
+    /// Takes out the image that was at a path before, if there was one; gives its label. It
+    /// goes to whoever has its content now.
+    fn displace(
+        &mut self,
+        work: &Work,
+        changes: &mut Changes<'_>,
+    ) -> Result<Option<Option<String>>, IndexError> {
+        let Some((id, content)) = work.before else { return Ok(None) };
+        changes.gone.push(id);
+        let label = self.index.image(id)?.label;
+        if let Some(label) = &label {
+            self.left.entry(content).or_default().push(label.clone());
+        }
+        Ok(Some(label))
+    }
+
+    /// What is known of an indexed content, if all that is wanted is.
+    fn stored(&self, content: &blake3::Hash) -> Result<Option<Known>, IndexError> {
         for id in self.index.with_content(content)? {
             let features = self.index.features(id)?.map(|numbers| half_precision(&numbers));
             if features.is_some() || !self.features {
-                return Ok(Some((self.index.code(id)?.row_bytes(0), features)));
+                let code = self.index.code(id)?.row_bytes(0);
+                return Ok(Some(Known { code, features, label: self.index.image(id)?.label }));
             }
         }
         Ok(None)
@@ -389,7 +465,7 @@ impl Updater<'_> {
     fn clear(&mut self, gone: Gone) -> Result<(), IndexError> {
         let left: HashSet<i64> = self.absent.values().flatten().copied().collect();
         let images: Vec<i64> = gone.images.into_iter().filter(|id| left.contains(id)).collect();
-        self.report.removed = images.len();
+        self.report.removed += images.len();
         let mended = gone.failures.iter().map(String::as_str).collect();
         self.index.apply(&Changes { gone: images, mended, ..Changes::default() })
     }

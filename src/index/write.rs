@@ -19,7 +19,7 @@ pub(super) struct NewImage<'a> {
     pub path: &'a str,
     pub stamp: Stamp,
     pub content: blake3::Hash,
-    pub label: Option<&'a str>,
+    pub label: Option<String>,
     pub code: Vec<u8>,
     pub features: Option<Vec<u8>>,
 }
@@ -39,11 +39,11 @@ pub(super) struct Changes<'a> {
     pub gone: Vec<i64>,
     pub new: Vec<NewImage<'a>>,
     pub moved: Vec<Moved<'a>>,
-    pub relabelled: Vec<(i64, Option<&'a str>)>,
+    pub relabelled: Vec<(i64, Option<String>)>,
     /// Features of images that had none.
     pub features: Vec<(i64, Vec<u8>)>,
     /// Files that could not be used: path, what they were like, why.
-    pub failed: Vec<(&'a str, Stamp, &'a str)>,
+    pub failed: Vec<(&'a str, Stamp, String)>,
     /// Files of which that is no longer true.
     pub mended: Vec<&'a str>,
 }
