@@ -214,6 +214,48 @@ fn labels_stay_with_their_images() {
     assert_eq!(codes("i.db"), codes("fresh.db"));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_link_to_an_index_is_the_index() {
+    use barbule::index::Index;
+
+    let env = indexed();
+    fs::create_dir(env.path("links")).unwrap();
+    std::os::unix::fs::symlink(env.path("i.db"), env.path("links/l.db")).unwrap();
+    // While somebody reads what was there before, what is new stays beside the file.
+    let reader = Index::open(&env.path("i.db")).unwrap();
+    reader.codes(&barbule::task::Task::unwatched()).unwrap();
+    env.write_classes("birds/more", 4, 40);
+    assert_eq!(env.json(&["index", "birds", "--index", "links/l.db"])["images"], 172);
+    assert!(fs::metadata(env.path("i.db-wal")).unwrap().len() > 0);
+    assert_eq!(env.json(&["status", "--index", "links/l.db"])["images"], 172);
+    assert_eq!(reader.len().unwrap(), 12);
+    drop(reader);
+    // One writer, whatever it calls the index; and what was left is taken into the file.
+    let writer = Index::open_to_change(&env.path("i.db")).unwrap();
+    let said = env.fails(&["index", "birds", "--index", "links/l.db", "-q"]);
+    assert!(said.contains("is writing to"), "{said}");
+    drop(writer);
+    fs::copy(env.path("i.db"), env.path("alone.db")).unwrap();
+    assert_eq!(env.json(&["status", "--index", "alone.db"])["images"], 172);
+}
+
+#[cfg(feature = "engine")]
+#[test]
+fn what_an_index_left_behind_is_no_part_of_an_import() {
+    let env = indexed();
+    env.ok(&["export", "--index", "i.db", "--to", "out/"]);
+    for ending in ["-wal", ""] {
+        let left = env.write(&format!("new.db{ending}"), "left");
+        let said = env.fails(&["import", "out/", "--index", "new.db"]);
+        assert!(said.contains(&format!("new.db{ending} is there already")), "{said}");
+        assert_eq!(fs::read(&left).unwrap(), b"left");
+        fs::remove_file(&left).unwrap();
+    }
+    env.ok(&["import", "out/", "--index", "new.db"]);
+    assert_eq!(contents(&env, "new.db"), contents(&env, "i.db"));
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn an_image_that_cannot_be_read_for_a_while_stays() {
@@ -312,7 +354,11 @@ fn searches_are_narrowed_widened_and_joined() {
         hits.iter().find(|h| h["id"] == *id).unwrap()["distance"].as_u64().unwrap()
     };
     let second = search(&env, &[other, "-k", "99"]);
-    for hit in both["results"].as_array().unwrap() {
+    // However few are asked for, and however near.
+    let few = search(&env, &[bird, other, "--together", "-k", "2", "--radius", "0"]);
+    let hits = |answer: &Value| answer["results"].as_array().unwrap().clone();
+    assert_eq!(hits(&few).len(), 2);
+    for hit in hits(&both).iter().chain(&hits(&few)) {
         let sum = of(&all, &hit["id"]) + of(&second, &hit["id"]);
         assert_eq!(hit["distance"], sum, "{hit}");
     }

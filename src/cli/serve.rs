@@ -71,7 +71,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         ));
     }
     if args.open
-        && let Err(error) = open::that_detached(&url)
+        && let Err(error) = open::that_detached(server.url_once()?)
     {
         context
             .warn(format_args!("no browser could be opened ({error}); open the address yourself"));

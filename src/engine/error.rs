@@ -57,7 +57,7 @@ pub enum EngineError {
         found: u64,
     },
     /// The index that was to take images in has some.
-    #[error("{} holds images already; choose another --index for what is imported", .0.display())]
+    #[error("{} is there already; choose another --index for what is imported, or move it away", .0.display())]
     NotEmpty(PathBuf),
     /// A server could not be used.
     #[error("{server}: {reason}")]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::side;
 use super::{Batch, EngineError, Head, Sink, Source};
-use crate::index::{Block, Index, IndexError};
+use crate::index::{Block, Index, IndexError, WriteLock, files};
 use crate::task::Task;
 
 /// The images of an index.
@@ -39,10 +39,7 @@ impl Source for IndexSource<'_> {
     }
 
     fn stamp(&self) -> String {
-        let path = self.index.path();
-        let mut wal = path.as_os_str().to_owned();
-        wal.push("-wal");
-        side::stamp(&[path, Path::new(&wal)])
+        side::stamp(&files(self.index.path()))
     }
 
     fn next_batch(&mut self) -> Result<Option<Batch>, EngineError> {
@@ -60,8 +57,12 @@ impl Source for IndexSource<'_> {
 /// When there is a file already, the source fails, two images have one path, or the work is
 /// stopped.
 pub fn import(source: &mut dyn Source, path: &Path, task: &Task<'_>) -> Result<u64, EngineError> {
-    if path.exists() {
-        return Err(EngineError::NotEmpty(path.to_owned()));
+    // Held to the end: nobody else makes an index there meanwhile.
+    let lock = WriteLock::take(path)?;
+    // Beside a file that is gone, what was written last to it may be left; it would be taken
+    // for a part of the new one.
+    if let Some(there) = files(path).into_iter().find(|file| file.symlink_metadata().is_ok()) {
+        return Err(EngineError::NotEmpty(there));
     }
     let mut name = path.as_os_str().to_owned();
     name.push(".importing");
@@ -82,6 +83,7 @@ pub fn import(source: &mut dyn Source, path: &Path, task: &Task<'_>) -> Result<u
         Ok(images)
     });
     remove(&unfinished)?;
+    drop(lock);
     result
 }
 

@@ -2,6 +2,8 @@
 Images that are nearly the same: groups whose members are joined by short distances.
 */
 
+use std::collections::HashSet;
+
 use super::{Filter, Index, IndexError, Searcher};
 use crate::rank::Search;
 use crate::task::Task;
@@ -73,13 +75,12 @@ impl Searcher {
     }
 
     fn group(&self, index: &Index, rows: &[usize], nearest: &[u32]) -> Result<Group, IndexError> {
-        let mut contents = Vec::new();
+        let mut contents = HashSet::new();
         let mut images = Vec::new();
         for row in rows {
             let id = self.ids[*row];
             let image = index.image(id)?;
-            let copy = contents.contains(&image.content);
-            contents.push(image.content);
+            let copy = !contents.insert(image.content);
             let distance = nearest[*row];
             images.push(Member { id, path: image.path, label: image.label, distance, copy });
         }

@@ -14,7 +14,7 @@ use super::open::beside;
 
 /// Held by the one process that changes an index.
 #[derive(Debug)]
-pub(super) struct WriteLock {
+pub(crate) struct WriteLock {
     // Unlocked when it is closed.
     _file: File,
 }

@@ -30,6 +30,10 @@ use crate::task::Stopped;
 
 pub use filter::Filter;
 pub use groups::{Group, Member};
+#[cfg(feature = "engine")]
+pub(crate) use lock::WriteLock;
+#[cfg(any(feature = "engine", feature = "serve"))]
+pub(crate) use open::files;
 pub use scan::{Labels, ScanOptions, files_under};
 pub use searcher::{Found, Query, Rerank, Searcher};
 pub use store::{Failure, ImageRow, Index, Root};

@@ -52,9 +52,11 @@ CREATE TABLE failures (
 -- Where they are kept: features of unit length, little-endian half-precision numbers.
 CREATE TABLE features (id INTEGER PRIMARY KEY, numbers BLOB NOT NULL);
 ";
+
 impl Index {
     /// Opens an index for searching; nothing is ever written. Whatever others write
-    /// meanwhile, it stays as it was when it was opened.
+    /// meanwhile, it stays as it was when it was opened. (One exception: where this user can
+    /// make no file beside the index, it is taken for granted that nobody changes it.)
     ///
     /// # Errors
     /// When there is none, or it is not one of ours or of a later version.
@@ -63,11 +65,11 @@ impl Index {
             return Err(IndexError::Missing(path.to_owned()));
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let opened = Self::open_to_read(path, path, flags);
+        let opened = Self::open_to_read(path, real(path), flags);
         // Even reading in WAL mode takes a file beside the index. Where none can be made
         // and none is left over, nobody writes: it can be read as it stands.
         match (&opened, unchanging(path)) {
-            (Err(IndexError::Database { .. }), Some(uri)) => {
+            (Err(IndexError::Database { error, .. }), Some(uri)) if is_read_only(error) => {
                 Self::open_to_read(path, &uri, flags | OpenFlags::SQLITE_OPEN_URI).or(opened)
             }
             _ => opened,
@@ -115,10 +117,8 @@ impl Index {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        // Absolute, because SQLite keeps a name like ":memory:" for itself.
-        let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let mut connection =
-            Connection::open_with_flags(file, flags).map_err(|error| failed(path, error))?;
+            Connection::open_with_flags(real(path), flags).map_err(|error| failed(path, error))?;
         connection.busy_timeout(PATIENCE).map_err(|error| failed(path, error))?;
         // What is no database fails here, and again, with a better message, below.
         if let Some((bits, model)) = model.filter(|_| is_blank(&connection, path).unwrap_or(false))
@@ -135,7 +135,15 @@ impl Index {
             index.version = 2;
         }
         index.lock = Some(lock);
+        // What the last writer could not take into the file, since others were reading.
+        index.settle();
         Ok(index)
+    }
+
+    /// Takes what was written into the one file, as far as nobody reads what was there before.
+    pub(super) fn settle(&self) {
+        // Best effort: what stays beside the file is as safe.
+        let _ = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
     }
 
     /// Makes sure that codes of this model may be compared with the index's.
@@ -253,9 +261,28 @@ fn is_cut_off(connection: &Connection, path: &Path) -> rusqlite::Result<bool> {
     Ok(u64::try_from(needed).is_ok_and(|needed| there.len() < needed))
 }
 
+/// The file that `path` means. Links are followed: what belongs to a database lies beside the
+/// file itself. Absolute, because SQLite keeps a name like ":memory:" for itself.
+fn real(path: &Path) -> PathBuf {
+    let link = path.symlink_metadata().is_ok_and(|meta| meta.is_symlink());
+    let followed = link.then(|| path.canonicalize().ok()).flatten();
+    followed.or_else(|| std::path::absolute(path).ok()).unwrap_or_else(|| path.to_owned())
+}
+
+/// The files that an index lies in: its own, and the one for what was written last.
+pub(crate) fn files(path: &Path) -> [PathBuf; 2] {
+    [real(path), beside(path, "-wal")]
+}
+
+/// Whether a database cannot be used because files cannot be made or written there.
+fn is_read_only(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode as Code;
+    matches!(error.sqlite_error_code(), Some(Code::CannotOpen | Code::ReadOnly))
+}
+
 /// A file beside the index.
 pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.to_owned().into_os_string();
+    let mut name = real(path).into_os_string();
     name.push(ending);
     name.into()
 }

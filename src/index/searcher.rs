@@ -142,23 +142,37 @@ impl Searcher {
             true => None,
             false => Some(self.positions(&index.ids(query.filter)?)),
         };
+        self.find_among(index, query, allowed.as_ref())
+    }
+
+    /// As [`Searcher::find`], among images whose places are known.
+    pub(super) fn find_among(
+        &self,
+        index: &Index,
+        query: &Query<'_>,
+        allowed: Option<&IdSet>,
+    ) -> Result<Vec<Found>, IndexError> {
         let mut own = Vec::new();
         for content in query.contents {
             own.extend(index.with_content(content)?);
         }
         own.sort_unstable();
         own.dedup();
-        if let Some(allowed) = &allowed {
+        if let Some(allowed) = allowed {
             own.retain(|id| self.position(*id).is_some_and(|at| allowed.contains(at)));
         }
         let k = query.rerank.map_or(query.k, |rerank| rerank.candidates.max(query.k));
         // The query's own images are found too, and come first anyway.
-        let hits = self.hits(query, k.saturating_add(own.len()), allowed.as_ref())?;
+        let hits = self.hits(query, k.saturating_add(own.len()), allowed)?;
         let id_of = |hit: &Hit| self.ids.get(hit.id as usize).copied().unwrap_or_default();
-        let distance_of = |id: i64| hits.iter().find(|hit| id_of(hit) == id).map(|h| h.distance);
-        // A stored code is at distance 0 of itself; others at 0 may have smaller ids.
-        let first: Vec<_> =
-            own.iter().map(|id| (*id, distance_of(*id).unwrap_or_default(), None, true)).collect();
+        // Others at the same distance may have smaller ids, and of several queries one may be far
+        // from the others.
+        let first = own.iter().take(query.k).map(|id| {
+            let code = index.code(*id)?;
+            let to = |row| BinaryCodes::distance(query.codes.row(row), code.row(0));
+            Ok((*id, (0..query.codes.len()).map(to).sum(), None, true))
+        });
+        let first = first.collect::<Result<Vec<_>, IndexError>>()?;
         let rest = hits.iter().map(|hit| (id_of(hit), hit.distance));
         let rest = rest.filter(|(id, _)| own.binary_search(id).is_err()).take(k);
         let rest = match query.rerank {

@@ -121,6 +121,7 @@ pub fn update(
     let again = updater.run(&work, complete, false, &mut done)?;
     updater.run(&again, HashMap::new(), true, &mut done)?;
     updater.clear(gone)?;
+    updater.index.settle();
     Ok(updater.report)
 }
 

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use super::{Filter, Found, Index, IndexError, Query, Searcher};
 use crate::code::BinaryCodes;
+use crate::rank::IdSet;
 
 /// Labelled images on which the largest distance that says something is found out.
 const SAMPLED: usize = 500;
@@ -61,6 +62,10 @@ impl Vote {
     }
 }
 
+/// Images with a label.
+const LABELLED: Filter =
+    Filter { under: Vec::new(), labels: Vec::new(), not: Vec::new(), labelled: true };
+
 impl Searcher {
     /// What the `k` nearest labelled images within `radius` say that a query is; the query's
     /// own content does not vote.
@@ -75,14 +80,24 @@ impl Searcher {
         k: usize,
         radius: u32,
     ) -> Result<Vote, IndexError> {
-        let filter = Filter { labelled: true, ..Filter::default() };
+        let labelled = self.positions(&index.ids(&LABELLED)?);
+        self.vote_among(index, code, content, (k, radius), &labelled)
+    }
+
+    fn vote_among(
+        &self,
+        index: &Index,
+        code: &BinaryCodes,
+        content: Option<&blake3::Hash>,
+        (k, radius): (usize, u32),
+        labelled: &IdSet,
+    ) -> Result<Vote, IndexError> {
         let contents = content.map(std::slice::from_ref).unwrap_or_default();
         // As many more as are the query itself.
         let own = content.map(|content| index.with_content(content)).transpose()?;
         let more = k.saturating_add(own.map_or(0, |own| own.len()));
-        let query =
-            Query { contents, radius: Some(radius), filter: &filter, ..Query::nearest(code, more) };
-        let mut found = self.find(index, &query)?;
+        let query = Query { contents, radius: Some(radius), ..Query::nearest(code, more) };
+        let mut found = self.find_among(index, &query, Some(labelled))?;
         found.retain(|found| !found.same);
         found.truncate(k);
         Ok(Vote::new(found, radius))
@@ -95,14 +110,16 @@ impl Searcher {
     /// # Errors
     /// As [`Searcher::vote`].
     pub fn reach(&self, index: &Index, k: usize) -> Result<Option<Reach>, IndexError> {
-        let labelled = index.ids(&Filter { labelled: true, ..Filter::default() })?;
+        let labelled = index.ids(&LABELLED)?;
+        let among = self.positions(&labelled);
         let apart = labelled.len().div_ceil(SAMPLED).max(1);
         let bits = u32::try_from(index.bits()).unwrap_or(u32::MAX);
         let mut votes: HashMap<i64, (Option<String>, Vec<Found>)> = HashMap::new();
         let mut distances = Vec::new();
         for id in labelled.iter().step_by(apart) {
             let image = index.image(*id)?;
-            let vote = self.vote(index, &index.code(*id)?, Some(&image.content), k, bits)?;
+            let (code, content) = (index.code(*id)?, Some(&image.content));
+            let vote = self.vote_among(index, &code, content, (k, bits), &among)?;
             let nearest = vote.neighbours.first();
             distances.extend(nearest.filter(|n| n.label == image.label).map(|n| n.distance));
             votes.insert(*id, (image.label, vote.neighbours));

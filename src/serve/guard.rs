@@ -10,6 +10,7 @@ there is one, has to be ours too).
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
 
 use form_urlencoded::{Serializer, parse};
 
@@ -39,30 +40,54 @@ const SECRET: usize = 32;
 pub struct Guard {
     address: SocketAddr,
     token: String,
+    /// A secret that opens the page a single time.
+    once: Mutex<Option<String>>,
+}
+
+/// A new secret, in hexadecimal.
+fn secret() -> Result<String, getrandom::Error> {
+    let mut secret = [0; SECRET];
+    getrandom::fill(&mut secret)?;
+    Ok(secret.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    }))
+}
+
+/// In a time that does not tell how much of it is right: hashes are compared so.
+fn is_same(given: &str, secret: &str) -> bool {
+    blake3::hash(given.as_bytes()) == blake3::hash(secret.as_bytes())
 }
 
 impl Guard {
     /// With a new secret.
     pub fn new(address: SocketAddr) -> Result<Self, getrandom::Error> {
-        let mut secret = [0; SECRET];
-        getrandom::fill(&mut secret)?;
-        let token = secret.iter().fold(String::new(), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        });
-        Ok(Self { address, token })
+        Ok(Self { address, token: secret()?, once: Mutex::new(None) })
     }
 
     /// The page's address with the secret.
     pub fn url(&self) -> String {
+        self.url_with(&self.token)
+    }
+
+    /// The page's address with a secret that is worth nothing once it was used: for a program
+    /// whose arguments other users of the machine may see.
+    pub fn url_once(&self) -> Result<String, getrandom::Error> {
+        let token = secret()?;
+        let url = self.url_with(&token);
+        *self.once.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
+        Ok(url)
+    }
+
+    fn url_with(&self, token: &str) -> String {
         let port = self.address.port();
         let host = match self.address.ip() {
             ip if ip.is_unspecified() => "localhost".to_owned(),
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("[{ip}]"),
         };
-        format!("http://{host}:{port}/?token={}", self.token)
+        format!("http://{host}:{port}/?token={token}")
     }
 
     /// Lets a request pass (`None`), or sends it on to its address without the secret.
@@ -86,7 +111,13 @@ impl Guard {
         let query = request.query.as_deref().unwrap_or_default();
         let given = || parse(query.as_bytes());
         if let Some((_, token)) = given().find(|(name, _)| name == "token") {
-            if !self.is_token(&token) || !matches!(request.method.as_str(), "GET" | "HEAD") {
+            // HEAD does not use a secret up: some programs ask so before they open an address.
+            let known = match request.method.as_str() {
+                "GET" => self.is_token(&token) || self.is_once(&token),
+                "HEAD" => self.is_token(&token),
+                _ => false,
+            };
+            if !known {
                 return Err(unknown());
             }
             let rest = given().filter(|(name, _)| name != "token");
@@ -122,9 +153,18 @@ impl Guard {
         format!("barbule-{}", self.address.port())
     }
 
-    /// In a time that does not tell how much of it is right: hashes are compared so.
     fn is_token(&self, given: &str) -> bool {
-        blake3::hash(given.as_bytes()) == blake3::hash(self.token.as_bytes())
+        is_same(given, &self.token)
+    }
+
+    /// Whether it is the secret for one time, which is used up by that.
+    fn is_once(&self, given: &str) -> bool {
+        let mut once = self.once.lock().unwrap_or_else(PoisonError::into_inner);
+        let right = once.as_deref().is_some_and(|once| is_same(given, once));
+        if right {
+            *once = None;
+        }
+        right
     }
 
     /// Whether `host` with its port means this server and can mean no other.
@@ -165,6 +205,16 @@ mod tests {
         assert_ne!(a.token, b.token);
         assert!(a.is_token(&a.token) && !a.is_token(&b.token) && !a.is_token(""));
         assert!(!a.is_token(&a.token[1..]));
+    }
+
+    #[test]
+    fn a_secret_for_one_time_opens_once() {
+        let guard = guard("127.0.0.1:80");
+        assert!(!guard.is_once(""));
+        let url = guard.url_once().unwrap();
+        let token = url.rsplit_once("token=").unwrap().1;
+        assert!(!guard.is_token(token) && !guard.is_once(&token[1..]));
+        assert!(guard.is_once(token) && !guard.is_once(token));
     }
 
     #[test]

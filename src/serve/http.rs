@@ -241,11 +241,11 @@ impl<'a> Connection<'a> {
         always.iter().for_each(|(name, value)| field(name, value));
         response.fields.iter().for_each(|(name, value)| field(name, value));
         head.push_str("\r\n");
+        let deadline = Instant::now() + PATIENCE;
         let mut send = || -> io::Result<()> {
-            self.stream.set_write_timeout(Some(HEAD_PATIENCE))?;
-            self.stream.write_all(head.as_bytes())?;
+            self.write(head.as_bytes(), deadline)?;
             if !head_only {
-                self.stream.write_all(body)?;
+                self.write(body, deadline)?;
             }
             self.stream.shutdown(Shutdown::Write)
         };
@@ -253,6 +253,24 @@ impl<'a> Connection<'a> {
         if send().is_ok() && self.left > 0 {
             self.swallow();
         }
+    }
+
+    /// Sends all of it, unless the client takes too long to read it.
+    fn write(&mut self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now()).min(HEAD_PATIENCE);
+            if left.is_zero() {
+                return Err(ErrorKind::TimedOut.into());
+            }
+            self.stream.set_write_timeout(Some(left))?;
+            match self.stream.write(bytes) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Reads on for a moment: closing while a client still sends takes its answer away.

@@ -3,14 +3,14 @@ One state of the index: what is searched until the index has changed.
 */
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use super::catalogue::Catalogue;
 use super::problem::Problem;
 use crate::device::Device;
-use crate::index::{Index, IndexError, Searcher};
+use crate::index::{Index, IndexError, Searcher, files};
 
 /// The index as it was when it was opened.
 #[derive(Debug)]
@@ -60,10 +60,7 @@ pub struct Stamp([Option<(u64, Option<SystemTime>)>; 2]);
 
 impl Stamp {
     pub fn of(path: &Path) -> Self {
-        // Changes are first written to the file beside it.
-        let mut wal = path.as_os_str().to_owned();
-        wal.push("-wal");
-        Self([path.to_owned(), PathBuf::from(wal)].map(|path| {
+        Self(files(path).map(|path| {
             let meta = fs::metadata(path).ok()?;
             // Reading may make an empty one.
             (meta.len() > 0).then(|| (meta.len(), meta.modified().ok()))

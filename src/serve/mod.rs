@@ -18,12 +18,13 @@ mod pick;
 mod pictures;
 mod problem;
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,8 @@ use problem::Problem;
 
 /// Connections that are answered at the same time; further ones wait.
 const CONNECTIONS: usize = 64;
+/// Connections of one other machine; further ones are closed.
+const CONNECTIONS_EACH: usize = 16;
 /// How often is looked whether to stop, and whether the index has changed.
 const TICK: Duration = Duration::from_millis(100);
 /// How long a stop waits for answers that are under way.
@@ -92,6 +95,7 @@ struct Running {
     guard: Guard,
     app: App,
     connections: Gate,
+    peers: Peers,
     /// No more is answered.
     closing: AtomicBool,
 }
@@ -113,6 +117,15 @@ impl Server {
     /// The page's address, with the secret that opens it.
     pub fn url(&self) -> String {
         self.guard.url()
+    }
+
+    /// The same with a secret that opens the page a single time: for a program whose arguments
+    /// other users of the machine may see.
+    ///
+    /// # Errors
+    /// When the system has no randomness for the secret.
+    pub fn url_once(&self) -> Result<String, ServeError> {
+        self.guard.url_once().map_err(ServeError::Random)
     }
 
     /// Where it listens.
@@ -137,8 +150,13 @@ impl Server {
     pub fn run(self, stop: &AtomicBool) -> Result<(), ServeError> {
         let Self { listener, address, guard, app } = self;
         let connections = Gate::new(CONNECTIONS);
-        let running =
-            Arc::new(Running { guard, app, connections, closing: AtomicBool::new(false) });
+        let running = Arc::new(Running {
+            guard,
+            app,
+            connections,
+            peers: Peers::default(),
+            closing: AtomicBool::new(false),
+        });
         let accepted = {
             let running = running.clone();
             thread::spawn(move || accept(&listener, &running))
@@ -174,12 +192,29 @@ impl Server {
     }
 }
 
+/// Connections of other machines: each holds a clone of its machine's entry.
+#[derive(Debug, Default)]
+struct Peers(Mutex<HashMap<IpAddr, Arc<()>>>);
+
+impl Peers {
+    /// A place for a connection from there, unless that has too many.
+    fn place(&self, peer: IpAddr) -> Option<Arc<()>> {
+        if peer.is_loopback() {
+            return Some(Arc::new(()));
+        }
+        let mut peers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        peers.retain(|_, place| Arc::strong_count(place) > 1);
+        let place = peers.entry(peer).or_default();
+        (Arc::strong_count(place) <= CONNECTIONS_EACH).then(|| place.clone())
+    }
+}
+
 /// Gives each connection a thread, until closing or until nothing comes any more.
 fn accept(listener: &TcpListener, running: &Arc<Running>) -> io::Result<()> {
     let mut failures = 0;
     while !running.closing.load(Ordering::Relaxed) {
-        let stream = match listener.accept() {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept() {
+            Ok(accepted) => accepted,
             // A client that went away, or no more open files for a moment.
             Err(_) if failures < 100 => {
                 failures += 1;
@@ -189,6 +224,8 @@ fn accept(listener: &TcpListener, running: &Arc<Running>) -> io::Result<()> {
             Err(error) => return Err(error),
         };
         failures = 0;
+        // One that keeps many open and says nothing must not keep the others out.
+        let Some(place) = running.peers.place(peer.ip()) else { continue };
         // As many are busy as there may be: the next one waits, but not beyond the end.
         let permit = loop {
             match running.connections.enter(Instant::now() + TICK) {
@@ -199,7 +236,7 @@ fn accept(listener: &TcpListener, running: &Arc<Running>) -> io::Result<()> {
         };
         let shared = running.clone();
         let talk = move || {
-            let _permit = permit;
+            let _held = (permit, place);
             let mut connection = Connection::new(stream, &shared.closing);
             converse(&mut connection, &shared);
         };
@@ -232,5 +269,25 @@ fn answer(request: &Request, connection: &mut Connection<'_>, running: &Running)
         Ok(None) => running.app.answer(request, connection).unwrap_or_else(Response::from),
         Ok(Some(elsewhere)) => elsewhere,
         Err(problem) => problem.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_machine_has_so_many_connections_and_no_more() {
+        let peers = Peers::default();
+        let far: IpAddr = [192, 0, 2, 1].into();
+        let mut held: Vec<_> = (0..CONNECTIONS_EACH).map(|_| peers.place(far).unwrap()).collect();
+        assert!(peers.place(far).is_none());
+        assert!(peers.place([192, 0, 2, 2].into()).is_some());
+        assert!(peers.place([127, 0, 0, 1].into()).is_some());
+        held.pop();
+        held.push(peers.place(far).unwrap());
+        assert!(peers.place(far).is_none());
+        drop(held);
+        assert!(peers.place([127, 0, 0, 1].into()).is_some() && peers.place(far).is_some());
     }
 }

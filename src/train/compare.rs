@@ -168,8 +168,9 @@ impl Comparison {
             Contender::Shallow(method) => format!("{method} {bits} {seed} {data}"),
             Contender::Network(plan) => {
                 let plan = self.network(plan, bits, seed);
-                let LearnPlan { views, least_area, .. } = plan;
-                format!("{} {views} {least_area}", run_key(&plan, &data))
+                // Figures, unlike a checkpoint, depend on how an update is divided into passes.
+                let LearnPlan { views, least_area, batch, accumulate, .. } = plan;
+                format!("{} {views} {least_area} {batch} {accumulate}", run_key(&plan, &data))
             }
         };
         let Setting { split, limits, .. } = &self.setting;
