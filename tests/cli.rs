@@ -135,7 +135,16 @@ fn searching_codes_is_measured_beside_searching_features() {
     let report = env.json(&[&bench[..], &["--out", "ann"]].concat());
     assert_eq!((&report["database"], &report["queries"]), (&15.into(), &3.into()));
     // The figures are those of `eval`.
-    let eval = env.json(&["eval", "--model", &model, "--data", "birds", "--float"]);
+    let eval = ["eval", "--model", &model, "--data", "birds", "--float", "--plot", "plots/of"];
+    let eval = env.json(&eval);
+    for (file, axis) in [("precision-recall.svg", "recall"), ("recall-at.svg", "images looked at")]
+    {
+        let svg = std::fs::read_to_string(env.path("plots/of").join(file)).unwrap();
+        let document = roxmltree::Document::parse(&svg).unwrap();
+        let mut texts = document.descendants().filter_map(|node| node.text()).map(str::trim);
+        assert!(texts.clone().any(|text| text == axis) && texts.any(|text| text == "cosine"));
+        assert!(document.descendants().any(|node| node.has_tag_name("polyline")), "{file}");
+    }
     assert_eq!(report["codes"]["map"], eval["map"]);
     assert!(
         (report["floats"]["map"].as_f64().unwrap() - eval["float"]["map"].as_f64().unwrap()).abs()

@@ -511,7 +511,7 @@ fn watching_follows_what_happens() {
     let env = indexed();
     let mut child = env
         .plain_command(&["index", "birds", "--index", "i.db", "--watch"])
-        .stdout(Stdio::null())
+        .stdout(fs::File::create(env.path("out.txt")).unwrap())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
@@ -530,7 +530,43 @@ fn watching_follows_what_happens() {
     while images() != 13 && begun.elapsed() < Duration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(100));
     }
+    assert_eq!(images(), 13);
+    // Its own looking around is nothing that happens.
+    std::thread::sleep(Duration::from_secs(6));
+    let told = || fs::read_to_string(env.path("out.txt")).unwrap();
+    let before = told();
+    std::thread::sleep(Duration::from_secs(5));
+    assert_eq!(told(), before);
     child.kill().unwrap();
     child.wait().unwrap();
-    assert_eq!(images(), 13);
+}
+
+#[test]
+fn what_is_said_of_folders_adds_up_and_what_is_forgotten_stays_so() {
+    let env = indexed();
+    let options = || env.json(&["status", "--index", "i.db"])["folders"][0]["options"].clone();
+    index(&env, &["--exclude", "class-0"]);
+    index(&env, &["--hidden"]);
+    assert_eq!((&options()["exclude"], &options()["hidden"]), (&json!(["class-0"]), &json!(true)));
+    // All that there is can be left out.
+    let report = index(&env, &["--exclude", "*.png"]);
+    assert_eq!((&report["images"], &report["absent"]), (&0.into(), &json!([])));
+    assert_eq!(index(&env, &["--exclude", ""])["images"], 12);
+    assert_eq!((&options()["exclude"], &options()["hidden"]), (&json!([]), &json!(false)));
+    // A forgotten folder is not found again by the one around it, unless it is asked for.
+    assert_eq!(env.json(&["forget", "birds/class-1", "--index", "i.db"])["removed"], 4);
+    assert_eq!(index(&env, &[])["images"], 8);
+    assert_eq!(env.json(&["index", "birds/class-1", "--index", "i.db"])["images"], 12);
+    assert_eq!(index(&env, &[])["images"], 12);
+}
+
+#[test]
+fn a_table_that_names_nothing_is_told() {
+    let env = indexed();
+    let before = contents(&env, "i.db");
+    env.write("wrong/labels.csv", "birds/class-0/0.png,wren\n");
+    let output = env.run(&["index", "birds", "--index", "i.db", "--labels", "wrong/labels.csv"]);
+    assert!(output.status.success());
+    assert!(stderr(&output).contains("none of the 1 images"), "{}", stderr(&output));
+    assert_eq!(contents(&env, "i.db"), before);
 }

@@ -229,7 +229,26 @@ impl Context {
 /// Writes a line to stderr. Nobody may be there to read it (`barbule … 2>&1 | head`),
 /// which must not stop the work as it would with `eprintln!`.
 pub fn remark(text: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", plain(&text.to_string()));
+}
+
+/// A text with names of files in it, as it may be shown: a name can hold what moves a terminal's
+/// cursor, or clears it. Line breaks stay.
+pub fn plain(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => shown.push(c),
+            c if c.is_control() => shown.extend(c.escape_default()),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// The same for a name that has a line to itself.
+pub fn plain_name(name: &str) -> String {
+    plain(name).replace('\n', "\\n").replace('\t', "\\t")
 }
 
 /// The index that is used when none is named: in the platform's data folder.
@@ -243,4 +262,15 @@ pub fn default_index() -> Result<PathBuf> {
 pub fn bits(text: &str) -> Result<usize, String> {
     let bits = text.parse().map_err(|_| "not a number".to_owned())?;
     crate::code::BinaryCodes::new(bits).map(|codes| codes.bits()).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_move_the_cursor() {
+        assert_eq!(plain("a\u{1b}[2J\rb\nc ü"), "a\\u{1b}[2J\\rb\nc ü");
+        assert_eq!(plain_name("a\nb\tc"), "a\\nb\\tc");
+    }
 }

@@ -8,6 +8,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::Context;
+use super::context::plain_name;
 use super::query::{FilterArgs, IndexArgs, index_path};
 use crate::index::{Group, Index, Searcher};
 use crate::task::Task;
@@ -55,7 +56,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
                 true => "copy".to_owned(),
                 false => image.distance.to_string(),
             };
-            context.print(format_args!("{note:>5}  {}", image.path))?;
+            context.print(format_args!("{note:>5}  {}", plain_name(&image.path)))?;
         }
         context.print("")?;
     }

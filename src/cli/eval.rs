@@ -2,15 +2,17 @@
 `barbule eval`: measures a model on a labelled data set.
 */
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::ValueHint;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use super::Context;
+use super::compare::plot::{self, Plot};
 use crate::dataset::{Dataset, Layout};
 use crate::eval::Metrics;
 use crate::eval::pointing::Pointing;
@@ -42,6 +44,10 @@ pub struct Args {
     /// Also rank by cosine of the floating-point features, for comparison
     #[arg(long)]
     float: bool,
+    /// Write curves as SVG to this folder: precision against recall, and recall among the first
+    /// images
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    plot: Option<PathBuf>,
 }
 
 /// The published fields of `eval --json`.
@@ -77,6 +83,10 @@ struct Float {
 }
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
+    if let Some(folder) = &args.plot {
+        // Before an hour of measuring.
+        std::fs::create_dir_all(folder).with_context(|| cannot_write(folder))?;
+    }
     let device = context.device()?;
     let model = Model::open(&args.model, &device)?;
     let card = model.card();
@@ -104,6 +114,9 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         pointing: found.pointing,
         seconds: found.seconds,
     };
+    if let Some(folder) = &args.plot {
+        draw(context, &report, folder)?;
+    }
     if context.json {
         context.print_json(&report)?;
         return Ok(ExitCode::SUCCESS);
@@ -128,6 +141,25 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         report.split, report.seconds,
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("cannot write {}; name another folder with --plot", path.display())
+}
+
+/// Writes the curves.
+fn draw(context: &Context, report: &Report, folder: &Path) -> Result<()> {
+    let coded = format!("{} {} bits", report.method, report.bits);
+    let mut rankings = vec![(coded.as_str(), &report.network, report.unseen.as_ref())];
+    let float = report.float.as_ref();
+    rankings.extend(float.map(|float| ("cosine", &float.metrics, float.unseen.as_ref())));
+    for Plot { file, svg, .. } in plot::of_rankings(&rankings) {
+        let path = folder.join(file);
+        crate::file::write_whole(&path, |out| out.write_all(svg.as_bytes()))
+            .with_context(|| cannot_write(&path))?;
+        context.say(format_args!("wrote {}", path.display()));
+    }
+    Ok(())
 }
 
 fn table(report: &Report) -> Table {

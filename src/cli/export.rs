@@ -102,6 +102,11 @@ pub fn run(context: &Context, args: &ExportArgs) -> Result<ExitCode> {
     if server {
         return to_server(context, args, source.as_mut(), begun);
     }
+    ensure!(
+        !args.to.is_empty() && !args.to.contains("://"),
+        "'{}' is no place for an export; name FILE.parquet, FILE.faiss, a folder (with a slash behind it), or postgres://…",
+        args.to
+    );
     let path = Path::new(&args.to);
     let sink: Box<dyn Sink> = match path.extension().and_then(|ending| ending.to_str()) {
         Some("parquet") => Box::new(parquet::Writer::create(path, source.head(), None)?),

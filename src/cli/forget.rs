@@ -41,6 +41,14 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         );
     }
     index.remove(&ids, &under)?;
+    // Else the next update of a folder around it would add it again.
+    for folder in &under {
+        if let Some(root) = index.leave_out(folder)? {
+            context.say(format_args!(
+                "{folder} is left out of {root} from now on; `barbule index {folder}` takes it in again"
+            ));
+        }
+    }
     index.compact()?;
     let images = index.len()?;
     match context.json {

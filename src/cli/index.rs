@@ -9,7 +9,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueHint;
-use notify_debouncer_mini::{new_debouncer, notify::RecursiveMode};
+use notify_debouncer_mini::notify::event::{AccessKind, AccessMode, Event, EventKind};
+use notify_debouncer_mini::notify::{
+    self, EventHandler, RecommendedWatcher, RecursiveMode, Watcher, WatcherKind,
+};
+use notify_debouncer_mini::{Config, new_debouncer_opt};
 use serde_json::{Value, json};
 
 use super::Context;
@@ -50,8 +54,9 @@ pub struct Args {
     /// Labels: `folder` for the name of each image's folder, or a file of PATH,LABEL lines
     #[arg(long, value_name = "folder|FILE.csv")]
     labels: Option<String>,
-    /// Leave out what is called so: a pattern such as '*.png' or 'raw'; one with a slash is
-    /// compared with the path below DIR. May be given several times; '' forgets earlier ones
+    /// Leave out what is called so, too: a pattern such as '*.png' or 'raw'; one with a slash is
+    /// compared with the path below DIR. May be given several times; '' forgets all that was
+    /// said of the folders before, --hidden and --follow-links included
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
     /// Look at hidden files and folders too
@@ -76,7 +81,18 @@ impl Args {
         let labels = match self.labels.as_deref() {
             None => Labels::None,
             Some("folder") => Labels::Folder,
-            Some(file) => Labels::read(file.as_ref())?,
+            Some(file) => {
+                let labels = Labels::read(file.as_ref())?;
+                if let Labels::Table(table) = &labels
+                    && !table.keys().any(|path| Path::new(path).exists())
+                {
+                    context.warn(format_args!(
+                        "none of the {} images that {file} names is there, so it labels nothing; its paths are relative to its folder",
+                        table.len()
+                    ));
+                }
+                labels
+            }
         };
         let said = !self.exclude.is_empty() || self.hidden || self.follow_links;
         let exclude = self.exclude.iter().filter(|pattern| !pattern.is_empty()).cloned().collect();
@@ -85,6 +101,7 @@ impl Args {
             labels,
             limits: context.limits,
             scan: said.then_some(scan),
+            add_to_scan: !self.exclude.iter().any(String::is_empty),
             keep_features: self.keep_features,
         })
     }
@@ -204,6 +221,36 @@ fn in_words(report: &Update) -> String {
     parts.join(", ")
 }
 
+/// Tells of changes only: an update reads folders and files, which must not lead to another.
+struct Changes(RecommendedWatcher);
+
+impl Watcher for Changes {
+    fn new<F: EventHandler>(mut handler: F, config: notify::Config) -> notify::Result<Self> {
+        let only = move |event: notify::Result<Event>| {
+            let read = event.as_ref().is_ok_and(|event| match event.kind {
+                EventKind::Access(kind) => kind != AccessKind::Close(AccessMode::Write),
+                _ => false,
+            });
+            if !read {
+                handler.handle_event(event);
+            }
+        };
+        RecommendedWatcher::new(only, config).map(Self)
+    }
+
+    fn watch(&mut self, path: &Path, mode: RecursiveMode) -> notify::Result<()> {
+        self.0.watch(path, mode)
+    }
+
+    fn unwatch(&mut self, path: &Path) -> notify::Result<()> {
+        self.0.unwatch(path)
+    }
+
+    fn kind() -> WatcherKind {
+        RecommendedWatcher::kind()
+    }
+}
+
 /// Updates whenever something changes, until Ctrl-C.
 fn watch(
     context: &Context,
@@ -217,8 +264,9 @@ fn watch(
         true => index.roots()?.into_iter().map(|root| PathBuf::from(root.path)).collect(),
     };
     let (sender, receiver) = channel();
-    let mut debouncer =
-        new_debouncer(QUIET, sender).context("cannot watch folders on this system")?;
+    let config = Config::default().with_timeout(QUIET);
+    let debouncer = new_debouncer_opt::<_, Changes>(config, sender);
+    let mut debouncer = debouncer.context("cannot watch folders on this system")?;
     for folder in folders.iter().filter(|folder| folder.is_dir()) {
         let watched = debouncer.watcher().watch(folder, RecursiveMode::Recursive);
         watched.with_context(|| format!("cannot watch {}", folder.display()))?;

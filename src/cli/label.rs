@@ -10,6 +10,7 @@ use clap::ValueHint;
 use serde_json::json;
 
 use super::Context;
+use super::context::plain_name;
 use super::query::{IndexArgs, Queries, index_path};
 use crate::index::{Index, Searcher};
 
@@ -71,7 +72,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
                 None => "unknown".to_owned(),
                 Some(label) => format!("{label} ({:.0} %)", 100.0 * vote.confidence),
             };
-            context.print(format_args!("{}: {said}", query.name))?;
+            context.print(format_args!("{}: {}", plain_name(&query.name), plain_name(&said)))?;
         }
         let shares =
             vote.shares.iter().map(|(label, share)| json!({ "label": label, "share": share }));

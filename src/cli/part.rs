@@ -3,6 +3,7 @@
 Parquet file.
 */
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -54,12 +55,20 @@ pub fn run(
         Some(list) => (listed(list)?, Vec::new()),
         None => found(context, named)?,
     };
+    let (files, twice) = each_once(files);
+    if twice > 0 {
+        context.warn(format_args!("{twice} files are named more than once, and taken once"));
+    }
     ensure!(!files.is_empty(), "there is no image to encode; name images, folders or a --list");
     let labels = match args.labels.as_deref() {
         None => Labels::None,
         Some("folder") => Labels::Folder,
         Some(file) => Labels::read(file.as_ref())?,
     };
+    if let Some(folder) = out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
     let model = context.model(model_file, &context.device()?)?;
     let shard = args.shard.unwrap_or(Shard { part: 1, of: 1 });
     let job = Job {
@@ -97,6 +106,15 @@ pub fn run(
         skipped.len()
     ));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The same paths without those that were there before; how many these are.
+fn each_once(files: Vec<String>) -> (Vec<String>, usize) {
+    let mut seen = HashSet::new();
+    let all = files.len();
+    let files: Vec<String> = files.into_iter().filter(|file| seen.insert(file.clone())).collect();
+    let twice = all - files.len();
+    (files, twice)
 }
 
 /// The images that are named, and those in folders; and the folders.

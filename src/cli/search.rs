@@ -12,6 +12,7 @@ use clap::ValueHint;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
+use super::context::plain_name;
 use super::query::{Collection, FileQuery, FilterArgs, IndexArgs, Queries, index_path};
 use super::{Context, gallery};
 use crate::code::BinaryCodes;
@@ -242,7 +243,7 @@ impl Args {
         }
         if let Some(file) = &self.html {
             let page = gallery::render(answers, &context.limits)?;
-            std::fs::write(file, page)
+            crate::file::write_whole(file, |out| out.write_all(page.as_bytes()))
                 .with_context(|| format!("cannot write {}", file.display()))?;
             context.say(format_args!("the page is {}", file.display()));
         }
@@ -287,7 +288,7 @@ fn show(context: &Context, args: &Args, answers: &[Answer]) -> Result<()> {
     }
     for answer in answers {
         if answers.len() > 1 {
-            context.print(&answer.query)?;
+            context.print(plain_name(&answer.query))?;
         }
         match args.preview {
             true => preview(context, answer)?,
@@ -297,23 +298,55 @@ fn show(context: &Context, args: &Args, answers: &[Answer]) -> Result<()> {
     Ok(())
 }
 
+/// What terminals that know kitty's pictures set in the environment, and those that know sixel.
+///
+/// Other terminals are not asked: one that does not answer would be waited for without end.
+const KITTY: [(&str, &str); 5] = [
+    ("KITTY_WINDOW_ID", ""),
+    ("TERM", "kitty"),
+    ("TERM", "ghostty"),
+    ("TERM_PROGRAM", "WezTerm"),
+    ("KONSOLE_VERSION", ""),
+];
+const SIXEL: [(&str, &str); 8] = [
+    ("TERM", "foot"),
+    ("TERM", "mlterm"),
+    ("TERM", "contour"),
+    ("TERM", "sixel"),
+    ("TERM_PROGRAM", "mintty"),
+    ("TERM_PROGRAM", "vscode"),
+    ("XTERM_VERSION", ""),
+    ("WT_SESSION", ""),
+];
+
+/// Whether the environment has one of these variables with such a part.
+fn is_terminal_of(marks: &[(&str, &str)]) -> bool {
+    marks.iter().any(|(name, part)| std::env::var(name).is_ok_and(|value| value.contains(part)))
+}
+
 /// Each hit as a picture in the terminal.
 fn preview(context: &Context, answer: &Answer) -> Result<()> {
+    // What is written to a file is read by no terminal.
+    let terminal = std::io::stdout().is_terminal();
     let config = viuer::Config {
         absolute_offset: false,
         width: Some(40),
-        // What is written to a file is read by no terminal.
-        use_kitty: std::io::stdout().is_terminal(),
-        use_iterm: std::io::stdout().is_terminal(),
-        use_sixel: std::io::stdout().is_terminal(),
+        use_kitty: terminal && is_terminal_of(&KITTY),
+        use_iterm: terminal,
+        use_sixel: terminal && is_terminal_of(&SIXEL),
         ..viuer::Config::default()
     };
     for hit in &answer.results {
-        context.print(format_args!("{}. {}, {} bits", hit.rank, hit.path, hit.distance))?;
+        let path = plain_name(&hit.path);
+        context.print(format_args!("{}. {path}, {} bits", hit.rank, hit.distance))?;
         match image::open(Path::new(&hit.path), &context.limits) {
             Ok(picture) => {
                 let picture = ::image::DynamicImage::ImageRgb8(picture).thumbnail(640, 640);
-                viuer::print(&picture, &config).context("cannot show a picture here")?;
+                match viuer::print(&picture, &config) {
+                    // As it is: a pipe that was closed is no failure.
+                    Err(viuer::ViuError::Io(error)) => return Err(error.into()),
+                    shown => drop(shown.context("cannot show a picture here")?),
+                }
             }
             Err(error) => context.warn(error),
         }
@@ -331,9 +364,9 @@ fn table(answer: &Answer) -> Table {
     }
     table.set_header(header);
     for hit in &answer.results {
-        let path =
-            if hit.same { format!("{} (the same image)", hit.path) } else { hit.path.clone() };
-        let label = hit.label.clone().unwrap_or_default();
+        let path = plain_name(&hit.path);
+        let path = if hit.same { format!("{path} (the same image)") } else { path };
+        let label = plain_name(hit.label.as_deref().unwrap_or_default());
         let mut row = vec![hit.rank.to_string(), hit.distance.to_string(), label, path];
         if compared {
             row.insert(2, hit.similarity.map_or(String::new(), |cosine| format!("{cosine:.3}")));

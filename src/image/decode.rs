@@ -35,7 +35,7 @@ pub enum DecodeError {
     },
     /// The header announces more pixels than the limit; nothing was allocated for them.
     #[error(
-        "the image has {width} × {height} pixels, more than the limit of {limit}; scale it down or raise the limit"
+        "the image has {width} × {height} pixels, more than the limit of {limit}; scale it down or raise the limit (--max-megapixels)"
     )]
     TooManyPixels {
         /// Width in pixels.

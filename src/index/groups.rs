@@ -80,7 +80,9 @@ impl Searcher {
         for row in rows {
             let id = self.ids[*row];
             let image = index.image(id)?;
-            let copy = !contents.insert(image.content);
+            // A link takes no room of its own, and what it leads to is no copy of it.
+            let link = std::fs::symlink_metadata(&image.path).is_ok_and(|meta| meta.is_symlink());
+            let copy = !link && !contents.insert(image.content);
             let distance = nearest[*row];
             images.push(Member { id, path: image.path, label: image.label, distance, copy });
         }

@@ -64,6 +64,7 @@ impl Index {
         if !path.exists() {
             return Err(IndexError::Missing(path.to_owned()));
         }
+        not_a_folder(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let opened = Self::open_to_read(path, real(path), flags);
         // Even reading in WAL mode takes a file beside the index. Where none can be made
@@ -113,6 +114,7 @@ impl Index {
 
     /// Opens an index for writing; makes it for a model of so many bits, if one is given.
     fn open_to_write(path: &Path, model: Option<(usize, &str)>) -> Result<Self, IndexError> {
+        not_a_folder(path)?;
         let lock = WriteLock::take(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
@@ -259,6 +261,14 @@ fn is_cut_off(connection: &Connection, path: &Path) -> rusqlite::Result<bool> {
     let Some(there) = std::fs::metadata(path).ok().filter(|_| wal == 0) else { return Ok(false) };
     let needed = pragma(connection, "page_count")? * pragma(connection, "page_size")?;
     Ok(u64::try_from(needed).is_ok_and(|needed| there.len() < needed))
+}
+
+fn not_a_folder(path: &Path) -> Result<(), IndexError> {
+    let reason = || "it is a folder; name a file".to_owned();
+    match path.is_dir() {
+        true => Err(IndexError::Unfit { path: path.to_owned(), reason: reason() }),
+        false => Ok(()),
+    }
 }
 
 /// The file that `path` means. Links are followed: what belongs to a database lies beside the

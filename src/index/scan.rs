@@ -28,7 +28,8 @@ pub enum Labels {
 }
 
 impl Labels {
-    /// Reads a table of `PATH,LABEL` lines; paths are relative to the file's folder.
+    /// Reads a table (CSV without a header) of `PATH,LABEL` lines; paths are relative to the
+    /// file's folder.
     ///
     /// # Errors
     /// When the file cannot be read or a line has no comma.
@@ -40,14 +41,21 @@ impl Labels {
         // Spreadsheets and Windows editors put a byte order mark in front.
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let mut table = HashMap::new();
-        for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
-            // A path may have commas, a label has none.
-            let (image, label) = line
-                .rsplit_once(',')
-                .ok_or_else(|| failed(format!("line {number} has no comma")))?;
-            let image = folder.join(image.trim().trim_matches('"'));
-            let image = image.canonicalize().unwrap_or(image);
-            table.insert(stored_path(&image), label.trim().trim_matches('"').to_owned());
+        for (line, fields) in records(text) {
+            // A path without quotes may have commas; a label with one stands in quotes.
+            let (label, image) = match fields.split_last() {
+                Some((label, image)) if !image.is_empty() => (label.trim(), image.join(",")),
+                _ => return Err(failed(format!("line {line} has no comma"))),
+            };
+            let image = image.trim();
+            let image = folder.join(image);
+            // As a scan spells it: its folder's links followed, its own not.
+            let parent = image.parent().and_then(|parent| parent.canonicalize().ok());
+            let image = match (parent, image.file_name()) {
+                (Some(parent), Some(name)) => parent.join(name),
+                _ => image,
+            };
+            table.insert(stored_path(&image), label.to_owned());
         }
         Ok(Self::Table(table))
     }
@@ -74,6 +82,40 @@ impl Labels {
     }
 }
 
+/// The records of a CSV text, each with the number of the line that it ends in. Blank lines are
+/// none.
+fn records(text: &str) -> Vec<(u64, Vec<String>)> {
+    let mut reader = csv_core::Reader::new();
+    let mut input = text.as_bytes();
+    // A record is no longer than the text, and has no more fields than bytes and one.
+    let mut fields = vec![0; text.len() + 1];
+    let mut ends = vec![0; text.len() + 2];
+    let (mut written, mut ended) = (0, 0);
+    let mut records = Vec::new();
+    loop {
+        let (result, read, more, done) =
+            reader.read_record(input, &mut fields[written..], &mut ends[ended..]);
+        input = input.get(read..).unwrap_or_default();
+        (written, ended) = (written + more, ended + done);
+        match result {
+            csv_core::ReadRecordResult::Record => {
+                let starts = std::iter::once(&0).chain(&ends);
+                let field = |(from, to): (&usize, &usize)| {
+                    String::from_utf8_lossy(fields.get(*from..*to).unwrap_or_default()).into_owned()
+                };
+                // It counts a line break when it has passed it.
+                let passed = text.as_bytes()[..text.len() - input.len()].ends_with(b"\n");
+                let line = reader.line() - u64::from(passed);
+                records.push((line, starts.zip(&ends).take(ended).map(field).collect()));
+                (written, ended) = (0, 0);
+            }
+            // Asked once more, with nothing left to read, it gives what it has.
+            csv_core::ReadRecordResult::InputEmpty => {}
+            _ => return records,
+        }
+    }
+}
+
 /// What of a folder is looked at. Kept with the folder, so that the next update does the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -86,6 +128,20 @@ pub struct ScanOptions {
     pub hidden: bool,
     /// Whether links to folders are followed. Loops are noticed.
     pub follow_links: bool,
+}
+
+impl ScanOptions {
+    /// Both this and `more`.
+    pub fn and(mut self, more: &Self) -> Self {
+        for pattern in &more.exclude {
+            if !self.exclude.contains(pattern) {
+                self.exclude.push(pattern.clone());
+            }
+        }
+        let (hidden, follow_links) =
+            (self.hidden || more.hidden, self.follow_links || more.follow_links);
+        Self { hidden, follow_links, ..self }
+    }
 }
 
 /// Files and folders between two reports; on a drive far away they take about a second.
@@ -256,6 +312,34 @@ mod tests {
         let wrong = ScanOptions { exclude: vec!["a[".to_owned()], ..Default::default() };
         let told = scan(folder.path(), &wrong, &|_| Ok(())).err().unwrap().to_string();
         assert!(told.contains("a["), "{told}");
+    }
+
+    #[test]
+    fn tables_are_csv_and_plain_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, place) = (folder.path().join("l.csv"), folder.path().canonicalize().unwrap());
+        let text = "\u{feff}a.jpg,owl\r\n\n b c.jpg , barn owl \n\"d,\"\"e\"\".jpg\",\"Owl, barn\"\nf,g.jpg,wren\n\"h\ni.jpg\",\nj.jpg,tit";
+        std::fs::write(&file, text).unwrap();
+        let Labels::Table(table) = Labels::read(&file).unwrap() else { panic!("no table") };
+        let expected = [
+            ("a.jpg", "owl"),
+            ("b c.jpg", "barn owl"),
+            ("d,\"e\".jpg", "Owl, barn"),
+            ("f,g.jpg", "wren"),
+            ("h\ni.jpg", ""),
+            ("j.jpg", "tit"),
+        ];
+        assert_eq!(table.len(), expected.len(), "{table:?}");
+        for (image, label) in expected {
+            assert_eq!(table.get(&stored_path(&place.join(image))).unwrap(), label, "{image:?}");
+        }
+        std::fs::write(&file, "a.jpg,owl\n\nb.jpg\n").unwrap();
+        let said = Labels::read(&file).unwrap_err().to_string();
+        assert!(said.contains("line 3 has no comma"), "{said}");
+        for odd in ["", "\n", "\"", "\"a,b", ",", "\u{feff}", "a,b,"] {
+            std::fs::write(&file, odd).unwrap();
+            let _ = Labels::read(&file);
+        }
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub struct UpdateOptions {
     pub limits: Limits,
     /// What of the folders is looked at; `None` for what was said of each before.
     pub scan: Option<ScanOptions>,
+    /// Whether `scan` is added to what was said of a folder before instead of replacing it.
+    pub add_to_scan: bool,
     /// From now on keep the features of every image, in half precision, for
     /// [`Query::rerank`](super::Query): 2,560 bytes for each with EfficientNet-Lite0.
     pub keep_features: bool,
@@ -154,6 +156,8 @@ struct Folder {
     options: ScanOptions,
     /// Whether that was said now, and is to be kept.
     said: bool,
+    /// Whether it was asked for by its name.
+    named: bool,
 }
 
 /// What the index has of a content.
@@ -189,13 +193,31 @@ impl Updater<'_> {
         let mut seen: HashSet<String> = HashSet::new();
         let mut relabelled = Vec::new();
         let (mut looked_at, mut unreadable) = (Vec::new(), Vec::new());
-        for Folder { path: folder, options, said } in self.folders(folders)? {
+        for Folder { path: folder, options, said, named } in self.folders(folders)? {
             let stored = stored_path(&folder);
             let before = self.report.found;
             let step = |found| Ok(task.count(before + found)?);
-            let Scan { found, unreadable: not_read } = scan(&folder, &options, &step)?;
+            let Scan { found, unreadable: not_read } = match scan(&folder, &options, &step) {
+                Ok(scan) => scan,
+                // One folder that may not be read is no reason to leave the others as they are.
+                Err(IndexError::Folder { path, reason }) if !named => {
+                    let reason = format!("cannot read the folder {}: {reason}", path.display());
+                    self.report.skipped.push(Skipped { path, reason });
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let root = self.index.root(&stored, said.then_some(&options))?;
-            if found.is_empty() && known.iter().any(|image| is_under(&image.path, &stored)) {
+            // Whatever is left out of it: is there anything at all?
+            let everything = ScanOptions { hidden: true, ..ScanOptions::default() };
+            let empty = || Ok(scan(&folder, &everything, &step)?.found.is_empty());
+            if found.is_empty()
+                && known.iter().any(|image| is_under(&image.path, &stored))
+                && empty().or_else(|error: IndexError| match error {
+                    IndexError::Stopped(_) => Err(error),
+                    _ => Ok(true),
+                })?
+            {
                 self.report.absent.push(folder);
                 continue;
             }
@@ -267,11 +289,8 @@ impl Updater<'_> {
             // One spelling per folder, so that its images are recognised next time.
             let path = folder.canonicalize().map_err(failed)?;
             let before = of(&stored_path(&path)).map(|root| root.options.clone());
-            let (options, said) = match &self.options.scan {
-                Some(options) => (options.clone(), true),
-                None => (before.unwrap_or_default(), false),
-            };
-            folders.push(Folder { path, options, said });
+            let (options, said) = self.look(before.unwrap_or_default(), true);
+            folders.push(Folder { path, options, said, named: true });
         }
         let within = |root: &str| {
             let mut around = folders.iter().map(|folder| stored_path(&folder.path));
@@ -283,17 +302,24 @@ impl Updater<'_> {
             if folders.iter().any(|folder| folder.path == path) {
                 continue;
             }
-            let (options, said) = match &self.options.scan {
-                Some(options) if named.is_empty() => (options.clone(), true),
-                _ => (root.options.clone(), false),
-            };
+            let (options, said) = self.look(root.options.clone(), named.is_empty());
             match path.is_dir() {
-                true => folders.push(Folder { path, options, said }),
+                true => folders.push(Folder { path, options, said, named: false }),
                 false => self.report.absent.push(path),
             }
         }
         folders.sort_by_key(|folder| std::cmp::Reverse(folder.path.as_os_str().len()));
         Ok(folders)
+    }
+
+    /// What of a folder is to be looked at, of which `before` was said; and whether something
+    /// was said now, if that is about this folder.
+    fn look(&self, before: ScanOptions, about: bool) -> (ScanOptions, bool) {
+        match &self.options.scan {
+            Some(options) if about && self.options.add_to_scan => (before.and(options), true),
+            Some(options) if about => (options.clone(), true),
+            _ => (before, false),
+        }
     }
 
     /// Looks into files, and writes what comes of them batch by batch; gives those whose code
@@ -353,7 +379,7 @@ impl Updater<'_> {
         let mut changes = Changes::default();
         for (work, prepared) in batch.iter().zip(prepared) {
             let (path, stamp, root) = (work.stored.as_str(), work.stamp, work.root);
-            let Prepared { content, .. } = match prepared {
+            let Prepared { content, input } = match prepared {
                 Ok(prepared) => prepared,
                 Err(unusable) => {
                     self.fail(work, unusable, &mut changes);
@@ -409,7 +435,7 @@ impl Updater<'_> {
             });
             self.report.changed += usize::from(before.is_some());
             self.report.added += usize::from(before.is_none());
-            let copied = before.is_none() && row.is_none();
+            let copied = before.is_none() && input.is_none();
             self.report.copied += usize::from(copied);
         }
         self.index.apply(&changes)

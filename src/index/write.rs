@@ -8,7 +8,7 @@ use std::path::Path;
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::store::{Stamp, unpack_ids};
-use super::{Index, IndexError, ScanOptions, stored_path};
+use super::{Index, IndexError, ScanOptions, innermost, stored_path};
 
 /// Codes per block.
 const BLOCK: usize = 4096;
@@ -59,9 +59,31 @@ impl Index {
         let options = options.map(serde_json::to_string).transpose();
         let options = options.map_err(|error| self.damaged(&error.to_string()))?;
         let sql = "INSERT INTO roots (path, options) VALUES (?1, coalesce(?2, '{}')) \
-            ON CONFLICT DO UPDATE SET options = coalesce(?2, options) RETURNING id";
-        let id = self.connection.query_row(sql, params![folder, options], |row| row.get(0));
+            ON CONFLICT DO UPDATE SET options = coalesce(?2, options)";
+        // Not RETURNING: a full disk is noticed when the statement ends, after its row.
+        let id = self.connection.execute(sql, params![folder, options]).and_then(|_| {
+            let sql = "SELECT id FROM roots WHERE path = ?1";
+            self.connection.query_row(sql, [folder], |row| row.get(0))
+        });
         self.mine(id)
+    }
+
+    /// Leaves a folder out of the indexed one around it, if there is one; gives that one.
+    ///
+    /// # Errors
+    /// When the file is damaged or cannot be written.
+    pub fn leave_out(&mut self, folder: &str) -> Result<Option<String>, IndexError> {
+        let roots = self.roots()?;
+        let paths: Vec<String> = roots.iter().map(|root| root.path.clone()).collect();
+        let Some(around) = innermost(folder, &paths).filter(|root| *root != folder) else {
+            return Ok(None);
+        };
+        let options = roots.iter().find(|root| root.path == around).map(|root| &root.options);
+        let below = Path::new(folder).strip_prefix(around).unwrap_or(Path::new(folder));
+        let below = glob::Pattern::escape(&stored_path(below).replace('\\', "/"));
+        let more = ScanOptions { exclude: vec![format!("/{below}")], ..ScanOptions::default() };
+        self.root(around, Some(&options.cloned().unwrap_or_default().and(&more)))?;
+        Ok(Some(around.to_owned()))
     }
 
     /// From now on features are kept of every image.
@@ -116,7 +138,7 @@ impl Index {
     }
 
     /// Takes images out, with the folders that are indexed and the failures that lie under
-    /// one of `folders`; how many images.
+    /// one of `folders`.
     ///
     /// # Errors
     /// When the file is damaged or cannot be written.

@@ -123,7 +123,10 @@ impl Guard {
             let rest = given().filter(|(name, _)| name != "token");
             return Ok(Some(self.welcome(&request.path, rest)));
         }
-        let bearer = request.field("authorization").and_then(|text| text.strip_prefix("Bearer "));
+        let bearer = request.field("authorization").and_then(|text| {
+            let (scheme, token) = text.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
+        });
         let cookies = request.field("cookie").unwrap_or_default().split(';');
         let cookie = cookies.filter_map(|one| one.trim().split_once('='));
         let cookie = cookie.filter(|(name, _)| *name == self.cookie()).map(|(_, value)| value);
@@ -141,7 +144,7 @@ impl Guard {
     ) -> Response {
         let query = Serializer::new(String::new()).extend_pairs(rest).finish();
         // One slash: two would be the name of another server.
-        let path = format!("/{}", path.trim_start_matches('/'));
+        let path = format!("/{}", path.trim_start_matches(['/', '\\']));
         let there = if query.is_empty() { path } else { format!("{path}?{query}") };
         let cookie = format!("{}={}; Path=/; HttpOnly; SameSite=Strict", self.cookie(), self.token);
         let fields = vec![("Location", there), ("Set-Cookie", cookie)];

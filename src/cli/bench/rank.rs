@@ -84,8 +84,12 @@ struct Measured {
 }
 
 pub fn run(context: &Context, args: &Args) -> Result<()> {
-    if args.codes == 0 || args.repeats == 0 || args.queries.contains(&0) {
-        bail!("--codes, --queries and --repeats must be above 0");
+    if args.codes == 0 || args.repeats == 0 || args.queries.contains(&0) || args.k == 0 {
+        bail!("--codes, --queries, --repeats and -k must be above 0");
+    }
+    // Ids have 32 bits, and no machine has a thousand cores to spare for this.
+    if u32::try_from(args.codes).is_err() || args.threads.is_some_and(|n| n > 1024) {
+        bail!("there may be {} --codes and 1024 --threads at most", u32::MAX);
     }
     let device = context.device()?;
     let mut pool = rayon::ThreadPoolBuilder::new();

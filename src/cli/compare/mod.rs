@@ -5,7 +5,7 @@ Here is what is run in which order; [`record`] is what is kept of a run, [`summa
 several seeds say together, [`table`] and [`plot`] how that is shown.
 */
 
-mod plot;
+pub(super) mod plot;
 mod published;
 mod record;
 mod summary;

@@ -10,6 +10,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::summary::{Results, Row, Spread};
+use crate::eval::Metrics;
 
 /// Width of one panel and of the legend, and the height of all, in pixels.
 const PANEL: u32 = 460;
@@ -141,6 +142,38 @@ pub fn all(results: &Results) -> Vec<Plot> {
     let axis = Axis { title: "seconds of training", logarithmic: true };
     plots.extend(plot(file, title, &panels, &names, &axis, "mAP"));
     plots
+}
+
+/// The curves of rankings of one data set, each with its name and, where classes were held
+/// out, the figures of these.
+pub fn of_rankings(rankings: &[(&str, &Metrics, Option<&Metrics>)]) -> Vec<Plot> {
+    let names: Vec<&str> = rankings.iter().map(|(name, ..)| *name).collect();
+    let drawn = |form, points: &dyn Fn(&Metrics) -> Vec<(f64, f64)>| {
+        panels(|unseen| {
+            let series =
+                |(number, (_, known, new)): (usize, &(&str, &Metrics, Option<&Metrics>))| {
+                    let metrics = if unseen { *new } else { Some(*known) };
+                    let points = metrics.map(points).unwrap_or_default();
+                    let points = points.into_iter();
+                    let points =
+                        points.map(|(x, mean)| (x, Spread { mean, deviation: None })).collect();
+                    Series { number, points, notes: Vec::new(), form }
+                };
+            rankings.iter().enumerate().map(series).collect()
+        })
+    };
+    let curve = |metrics: &Metrics| {
+        metrics.curve.iter().map(|point| (point.recall, point.precision)).collect()
+    };
+    let depths =
+        |metrics: &Metrics| metrics.recall_at.iter().map(|at| (at.k as f64, at.recall)).collect();
+    let (file, title) = ("precision-recall.svg".to_owned(), "Precision and recall".to_owned());
+    let axis = Axis { title: "recall", logarithmic: false };
+    let first = plot(file, title, &drawn(Form::Curve, &curve), &names, &axis, "precision");
+    let (file, title) = ("recall-at.svg".to_owned(), "Recall among the first".to_owned());
+    let axis = Axis { title: "images looked at", logarithmic: true };
+    let second = plot(file, title, &drawn(Form::Joined, &depths), &names, &axis, "recall");
+    first.into_iter().chain(second).collect()
 }
 
 /// The panel of known classes, and that of unseen ones if it has anything to show.
