@@ -2,7 +2,6 @@
 `barbule eval`: measures a model on a labelled data set.
 */
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
