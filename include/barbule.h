@@ -130,9 +130,13 @@ typedef struct {
      */
     size_t copied;
     /**
-     * Not usable.
+     * Not usable; only those that were not known to be so are told of.
      */
     size_t skipped;
+    /**
+     * Found in another place than before.
+     */
+    size_t moved;
 } BarbuleAdded;
 
 /**
@@ -219,6 +223,8 @@ BarbuleStatus barbule_index_len(const BarbuleIndex *index, size_t *length);
 /**
  * Brings an index up to date with `count` folders and all that are in them: new and changed
  * images are encoded, which takes long; the others are only listed.
+ *
+ * With no folders (`count` is 0), all folders that the index was made from are looked at.
  *
  * `progress`, `skipped` and `added` may be NULL. `user` is handed to both callbacks. Images
  * are written in batches: after BARBULE_STATUS_STOPPED or a failure, and even when the

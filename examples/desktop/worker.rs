@@ -21,7 +21,8 @@ const HITS: usize = 30;
 pub const THUMBNAIL: u32 = 256;
 
 enum Ask {
-    Index(PathBuf),
+    /// With the flag that stops it.
+    Index(PathBuf, Arc<AtomicBool>),
     Search(PathBuf),
 }
 
@@ -47,7 +48,8 @@ pub struct Worker {
     asks: Sender<Ask>,
     thumbnails: Sender<PathBuf>,
     tells: Receiver<Tell>,
-    stop: Arc<AtomicBool>,
+    /// Flags of what was asked for.
+    stops: Vec<Arc<AtomicBool>>,
 }
 
 impl Worker {
@@ -56,7 +58,6 @@ impl Worker {
         let (asks, asked) = mpsc::channel();
         let (thumbnails, wanted) = mpsc::channel::<PathBuf>();
         let (teller, tells) = mpsc::channel();
-        let stop = Arc::new(AtomicBool::new(false));
         let tell = {
             let (teller, wake) = (teller.clone(), wake.clone());
             move |what| {
@@ -65,10 +66,12 @@ impl Worker {
                 wake();
             }
         };
-        let flag = stop.clone();
         thread::spawn(move || {
-            if let Err(error) = work(&index, &asked, &tell, &flag) {
-                tell(Tell::Failed(error.to_string()));
+            if let Err(error) = work(&index, &asked, &tell) {
+                let reason = error.to_string();
+                tell(Tell::Failed(reason.clone()));
+                // Whatever else is asked for cannot be done either.
+                asked.iter().for_each(|_| tell(Tell::Failed(reason.clone())));
             }
         });
         thread::spawn(move || {
@@ -79,18 +82,19 @@ impl Worker {
                 wake();
             }
         });
-        Self { asks, thumbnails, tells, stop }
+        Self { asks, thumbnails, tells, stops: Vec::new() }
     }
 
     /// Brings the index up to date with a folder.
-    pub fn index(&self, folder: &Path) {
-        self.stop.store(false, Ordering::Relaxed);
-        let _ = self.asks.send(Ask::Index(folder.to_owned()));
+    pub fn index(&mut self, folder: &Path) {
+        let stop = Arc::new(AtomicBool::new(false));
+        self.stops.push(stop.clone());
+        let _ = self.asks.send(Ask::Index(folder.to_owned(), stop));
     }
 
-    /// Ends indexing; what is done by then is kept.
-    pub fn cancel(&self) {
-        self.stop.store(true, Ordering::Relaxed);
+    /// Ends all indexing that was asked for; what is done by then is kept.
+    pub fn cancel(&mut self) {
+        self.stops.drain(..).for_each(|stop| stop.store(true, Ordering::Relaxed));
     }
 
     /// Looks for images like this one.
@@ -128,7 +132,6 @@ fn work(
     file: &Path,
     asked: &Receiver<Ask>,
     tell: &(impl Fn(Tell) + Send + Clone + 'static),
-    stop: &AtomicBool,
 ) -> Result<(), Box<dyn Error>> {
     let device = Device::open(DeviceChoice::Auto, None)?;
     let model = Model::general(&device)?;
@@ -140,8 +143,8 @@ fn work(
     tell(Tell::Ready { images: view.searcher.len(), bits, device: name });
     for ask in asked {
         let answer = match ask {
-            Ask::Index(folder) => {
-                let answer = add(file, &model, folder, tell, stop);
+            Ask::Index(folder, stop) => {
+                let answer = add(file, &model, folder, tell, &stop);
                 // Whatever came of it: what was done before a failure is in the index.
                 view = View::open(file, &model, &device)?;
                 answer

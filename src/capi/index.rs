@@ -64,8 +64,10 @@ pub struct Added {
     pub unchanged: usize,
     /// Of the new ones, those whose content was in the index already.
     pub copied: usize,
-    /// Not usable.
+    /// Not usable; only those that were not known to be so are told of.
     pub skipped: usize,
+    /// Found in another place than before.
+    pub moved: usize,
 }
 
 /// A callback with what it is to be given.
@@ -243,6 +245,8 @@ pub unsafe extern "C" fn barbule_index_len(index: *const Index, length: *mut usi
 /// Brings an index up to date with `count` folders and all that are in them: new and changed
 /// images are encoded, which takes long; the others are only listed.
 ///
+/// With no folders (`count` is 0), all folders that the index was made from are looked at.
+///
 /// `progress`, `skipped` and `added` may be NULL. `user` is handed to both callbacks. Images
 /// are written in batches: after BARBULE_STATUS_STOPPED or a failure, and even when the
 /// process is killed, the batches before are in the index, and adding the same folders again
@@ -275,11 +279,11 @@ pub unsafe extern "C" fn barbule_index_add(
             }
         }
         if !added.is_null() {
-            let crate::index::Update { found, added: new, changed, unchanged, copied, .. } = update;
-            let skipped = update.skipped.len();
+            let crate::index::Update { found, added: new, changed, moved, unchanged, .. } = update;
+            let (copied, skipped) = (update.copied, update.skipped.len() + update.skipped_before);
             // SAFETY: not NULL, so it can be written, as the caller promises.
             unsafe {
-                added.write(Added { found, added: new, changed, unchanged, copied, skipped })
+                added.write(Added { found, added: new, changed, unchanged, copied, skipped, moved })
             };
         }
         Ok(())

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::{CommandFactory, ValueHint};
 use clap_complete::Shell;
+use serde_json::json;
 
 use super::{Cli, Context};
 
@@ -45,6 +46,9 @@ pub fn man(context: &Context, args: &ManArgs) -> Result<ExitCode> {
     let failed = || format!("cannot write manual pages to {}", args.folder.display());
     fs::create_dir_all(&args.folder).with_context(failed)?;
     clap_mangen::generate_to(Cli::command(), &args.folder).with_context(failed)?;
-    context.print(format_args!("manual pages are in {}", args.folder.display()))?;
+    match context.json {
+        true => context.print_json(&json!({ "folder": args.folder.display().to_string() }))?,
+        false => context.print(format_args!("manual pages are in {}", args.folder.display()))?,
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -46,7 +46,10 @@ impl Searcher {
         filter: &Filter,
         task: &Task<'_>,
     ) -> Result<Vec<Group>, IndexError> {
-        let (_, codes) = index.codes(task)?;
+        let (ids, codes) = index.codes(task)?;
+        if ids != self.ids {
+            return Err(index.damaged("it has changed since its codes were loaded; open it again"));
+        }
         let chosen = self.positions(&index.ids(filter)?);
         let rows: Vec<usize> = (0..self.len()).filter(|row| chosen.contains(*row as u32)).collect();
         let search = Search::within(radius).among(&chosen);
