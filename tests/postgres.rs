@@ -394,7 +394,8 @@ fn a_server_that_crashes_during_a_load_loses_no_collection() {
         let lost = |batches: usize, crash: &mut dyn FnMut()| {
             let mut source = after.clone();
             let mut loader = begin(&server, name, &source, &shards, false).unwrap();
-            assert_eq!(loader.before(), 0);
+            // What the other shard has is not sent again.
+            assert!(loader.before() == 0 || name == "b");
             some(&mut loader, &mut source, batches).unwrap();
             crash();
             let rest = some(&mut loader, &mut source, 100);
@@ -445,7 +446,7 @@ fn one_load_at_a_time_also_when_connections_break() {
         // Connections are made again, and the claim with them.
         let mut source = mine.clone();
         let mut loader = begin(&server, name, &source, &shards, false).unwrap();
-        for _ in 0..5 {
+        for _ in 0..4 {
             some(&mut loader, &mut source, 1).unwrap();
             for server in [&server, &shard] {
                 say(server, CUT);
@@ -509,6 +510,12 @@ fn shards_that_move_are_asked_where_they_are() {
     assert_eq!(ask(&server, sql), 2);
     let sql = "SELECT count(*) FROM pg_foreign_server WHERE 'fetch_size=77' = ANY(srvoptions)";
     assert_eq!(ask(&server, sql), 1);
+
+    // What a shard elsewhere gets is known to the server.
+    say(
+        &server,
+        "CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host 'far.example', sslmode 'verify-full', sslrootcert 'system')",
+    );
 
     // Another password and user are told too.
     say(&shards[2], "CREATE ROLE anna SUPERUSER LOGIN PASSWORD 'x'");

@@ -283,6 +283,7 @@ impl Sink for Loader {
     fn finish(mut self: Box<Self>) -> Result<(), EngineError> {
         let shared = self.layout.shards() > 0;
         // Before anything is changed anywhere.
+        self.coordinator.run(|client| client.batch_execute(""))?;
         let table = &self.table;
         on_all(&mut self.holders, |holder| holder.check(table))?;
         if shared {

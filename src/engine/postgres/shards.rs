@@ -56,7 +56,7 @@ pub(super) fn registered(
     session: &mut Session,
     table: &Table,
 ) -> Result<Vec<Registered>, EngineError> {
-    let sql = "SELECT srvname::text, srvoptions, m.umid IS NOT NULL, m.umoptions \
+    let sql = "SELECT s.srvname::text, s.srvoptions, m.umid IS NOT NULL, m.umoptions \
         FROM pg_foreign_server AS s LEFT JOIN pg_user_mappings AS m \
         ON m.srvid = s.oid AND m.usename = current_user WHERE s.srvname ~ $1";
     let prefix = format!("{}_shard_", table.name());
