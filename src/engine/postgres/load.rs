@@ -2,6 +2,9 @@
 Loading a collection: every image is copied into a table beside the present one, batch by
 batch, and then the present one is made equal to it. A search sees the collection as it was
 until then. A load that is broken off goes on behind the last batch that arrived.
+
+What the table beside does not hold is taken out of the present one, so its rows are counted
+before that; and they are those of one load only, which a token on every server tells from others.
 */
 
 use std::time::Duration;
@@ -83,12 +86,7 @@ impl Loader {
             0 => Layout::Single,
             count => Layout::Shards(count),
         };
-        distinct(&servers)?;
-        if servers.len() > sql::MOST {
-            let reason =
-                format!("{} shards are too many; name {} at most", servers.len(), sql::MOST);
-            return Err(EngineError::Server { server: coordinator.address().to_string(), reason });
-        }
+        sensible(&servers)?;
         let mut left = Vec::new();
         if options.replace {
             left = clear(&mut coordinator, &table, &servers)?;
@@ -101,15 +99,12 @@ impl Loader {
             true => std::slice::from_ref(coordinator.address()),
             false => &servers,
         };
-        let mut sessions = Vec::new();
-        for place in places {
-            sessions.push(Session::open(place.clone(), Duration::ZERO)?);
-        }
-        let create = sql::tables(&table, head.bits);
+        // All of them, before anything is made on one.
+        let sessions: Result<Vec<_>, _> =
+            places.iter().map(|place| Session::open(place.clone(), Duration::ZERO)).collect();
+        let sessions = sessions?;
         let (mut holders, count) = (Vec::new(), sessions.len());
-        for (number, mut session) in (1..).zip(sessions) {
-            same_width(&mut session, &table, table.name(), &head)?;
-            session.run(|client| client.batch_execute(&create))?;
+        for (number, session) in (1..).zip(sessions) {
             // Another number of shards would have other images here.
             let stamp = format!("{} {number}/{count}", source.stamp());
             holders.push(Holder::prepare(session, &table, &head, &layout, &stamp, &token)?);
@@ -226,14 +221,21 @@ fn on_all(
     })
 }
 
-/// Makes sure that no server is named twice: it would hold one part only.
-fn distinct(servers: &[Address]) -> Result<(), EngineError> {
-    let twice = (1..servers.len())
-        .find(|at| servers[..*at].iter().any(|other| other.place() == servers[*at].place()));
-    twice.map_or(Ok(()), |at| {
-        let reason = "it is named as two shards; name each once".to_owned();
-        Err(EngineError::Server { server: servers[at].to_string(), reason })
-    })
+/// Makes sure that there are not too many shards, and that none is named twice: it would hold
+/// one part only.
+fn sensible(servers: &[Address]) -> Result<(), EngineError> {
+    let refused = |server: &Address, reason: String| {
+        Err(EngineError::Server { server: server.to_string(), reason })
+    };
+    for (at, server) in servers.iter().enumerate() {
+        if at == sql::MOST {
+            return refused(server, format!("that is one shard too many; name {at} at most"));
+        }
+        if servers[..at].iter().any(|other| other.place() == server.place()) {
+            return refused(server, "it is named as two shards; name each once".to_owned());
+        }
+    }
+    Ok(())
 }
 
 /// Keeps other loads of a collection out.
@@ -327,6 +329,9 @@ impl Holder {
         stamp: &str,
         token: &str,
     ) -> Result<Self, EngineError> {
+        same_width(&mut session, table, table.name(), head)?;
+        let create = sql::tables(table, head.bits);
+        session.run(|client| client.batch_execute(&create))?;
         let citus = *layout == Layout::Citus;
         if citus {
             let sql =
