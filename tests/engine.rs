@@ -137,6 +137,51 @@ fn damage_and_strangers_are_told() {
     );
 }
 
+/// Files that say of themselves what cannot be.
+#[test]
+fn hostile_files_are_told() {
+    let env = TestEnv::new();
+    let collection = Collection::random(100, 48, 14);
+    let folder = env.path("a");
+    write(Box::new(numpy::Writer::create(&folder, &collection.head).unwrap()), &collection);
+    let about = folder.join("about.json");
+    let fine = fs::read_to_string(&about).unwrap();
+    let bits = ["0", "1025", "18446744073709551615", "9223372036854775807"];
+    let images = ["18446744073709551615", "9223372036854775807", "576460752303423488"];
+    let bits = bits.map(|bits| fine.replace("\"bits\": 48", &format!("\"bits\": {bits}")));
+    let images = images.map(|n| fine.replace("\"images\": 100", &format!("\"images\": {n}")));
+    for text in bits.iter().chain(&images) {
+        assert_ne!(text, &fine);
+        fs::write(&about, text).unwrap();
+        let said = engine::open(&[&folder]).err().unwrap().to_string();
+        assert!(said.contains("about.json"), "{said}");
+    }
+    fs::write(&about, &fine).unwrap();
+    assert_eq!(whole(&[&folder]), collection.all);
+
+    // Counts that are too great alone, and together.
+    let paths: Vec<_> = (0..20).map(|n| env.path(&format!("parts/{n}.parquet"))).collect();
+    fs::create_dir(env.path("parts")).unwrap();
+    let announce = |path: &Path, images: u64| {
+        let mut writer = Box::new(parquet::Writer::create(path, &collection.head, None).unwrap());
+        writer.write(&collection.all).unwrap();
+        writer.set_images(images);
+        writer.finish().unwrap();
+    };
+    announce(&paths[0], u64::MAX);
+    assert!(engine::open(&[&paths[0]]).is_err());
+    for path in &paths {
+        announce(path, i64::MAX as u64 / 128);
+    }
+    assert!(engine::open(&[&paths[0]]).is_ok());
+    let said = Parts::open(&paths).err().unwrap().to_string();
+    assert!(said.contains("more than there can be"), "{said}");
+    let mut head = collection.head.clone();
+    head.images = u64::MAX;
+    assert!(faiss::Writer::create(&env.path("x.faiss"), &head).is_err());
+    assert!(numpy::Writer::create(&env.path("x"), &head).is_err());
+}
+
 #[test]
 fn parts_make_a_whole_or_say_what_is_missing() {
     let env = TestEnv::new();
@@ -160,6 +205,15 @@ fn parts_make_a_whole_or_say_what_is_missing() {
     assert!(
         said(&[&names[0], &names[1], &names[2], &names[1]]).contains("part 2 of 3 is named twice")
     );
+    // Another division of the same list overlaps this one or leaves a gap.
+    let other = Collection::of(collection.select(&(0..500).collect::<Vec<_>>()));
+    let half = env.path("half.parquet");
+    let share = Share { part: 1, of: 2, list: "one".to_owned() };
+    write(Box::new(parquet::Writer::create(&half, &other.head, Some(share)).unwrap()), &other);
+    for paths in [[&half, &names[1]], [&names[1], &half]] {
+        let said = said(&paths.map(|path| path.as_path()));
+        assert!(said.contains("of 2") && said.contains("of 3"), "{said}");
+    }
     part(2, "another", &names[1]);
     assert!(said(&[&names[0], &names[1], &names[2]]).contains("different lists"));
 

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use barbule::code::BinaryCodes;
 use barbule::device::{Device, DeviceChoice};
 use barbule::engine::postgres::{Address, Connecting, LoadOptions, Loader, Remote, Table};
-use barbule::engine::{self, import};
+use barbule::engine::{self, EngineError, Sink, Source, import};
 use barbule::index::{Filter, Index, Query, Searcher};
 use barbule::task::Task;
 use common::TestEnv;
@@ -348,6 +348,255 @@ fn a_server_with_citus_is_asked_to_spread_the_table() {
     assert_eq!(ask(&server, sql), 1);
     // Rows of a load have to lie where those that they take the place of are.
     assert_eq!(ask(&server, "SELECT count(*) FROM pg_dist_partition WHERE beside = 'spread'"), 2);
+}
+
+/// Begins a load of a collection without writing a batch.
+fn begin(
+    to: &Server,
+    name: &str,
+    source: &Collection,
+    shards: &[&Server],
+    replace: bool,
+) -> Result<Loader, EngineError> {
+    let shards = shards.iter().map(|server| address(server)).collect();
+    Loader::begin(address(to), table(name), source, &LoadOptions { shards, replace })
+}
+
+/// Writes some batches of a source.
+fn some(loader: &mut Loader, source: &mut Collection, batches: usize) -> Result<(), EngineError> {
+    for _ in 0..batches {
+        let Some(batch) = source.next_batch()? else { return Ok(()) };
+        loader.write(&batch)?;
+    }
+    Ok(())
+}
+
+fn all_of(server: &Server, name: &str) -> engine::Batch {
+    everything(&mut open(server, name).rows()).unwrap()
+}
+
+fn say(server: &Server, sql: &str) {
+    postgres::Client::connect(&server.url(), NoTls).unwrap().batch_execute(sql).unwrap();
+}
+
+/// Ends the connections of loads and searches, as an idle timeout or a router does.
+const CUT: &str = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'barbule'";
+
+/// After a crash the table of a load is empty. What was there before must not be taken out for it.
+#[test]
+fn a_server_that_crashes_during_a_load_loses_no_collection() {
+    let Some(programs) = programs() else { return };
+    let (mut server, mut shard) = (Server::start(&programs, &[]), Server::start(&programs, &[]));
+    let (before, after) = (Collection::random(9_000, 48, 21), Collection::random(30_000, 48, 22));
+    load(&server, "a", &before, &[]);
+    load(&server, "b", &before, &[&server, &shard]);
+    for (name, shards) in [("a", vec![]), ("b", vec![&server, &shard])] {
+        let lost = |batches: usize, crash: &mut dyn FnMut()| {
+            let mut source = after.clone();
+            let mut loader = begin(&server, name, &source, &shards, false).unwrap();
+            // What the other shard has is not sent again.
+            assert!(loader.before() == 0 || name == "b");
+            some(&mut loader, &mut source, batches).unwrap();
+            crash();
+            let rest = some(&mut loader, &mut source, 100);
+            rest.and_then(|()| Box::new(loader).finish()).unwrap_err().to_string()
+        };
+        // Between batches, and behind the last. Rows that somebody takes out are as good as lost.
+        for batches in [3, 100] {
+            let said = lost(batches, &mut || {
+                say(&server, &format!("TRUNCATE {name}_incoming"));
+                say(&server, CUT);
+            });
+            assert!(said.contains("run the same command again"), "{said}");
+            assert_eq!(all_of(&server, name), before.all);
+        }
+    }
+    for batches in [3, 100] {
+        let mut source = after.clone();
+        let mut loader = begin(&server, "a", &source, &[], false).unwrap();
+        some(&mut loader, &mut source, batches).unwrap();
+        server.crash();
+        let rest = some(&mut loader, &mut source, 100);
+        let said = rest.and_then(|()| Box::new(loader).finish()).unwrap_err().to_string();
+        assert!(said.contains("it has 0"), "{said}");
+        assert_eq!(all_of(&server, "a"), before.all);
+
+        let mut source = after.clone();
+        let mut loader = begin(&server, "b", &source, &[&server, &shard], false).unwrap();
+        some(&mut loader, &mut source, batches).unwrap();
+        shard.crash();
+        let rest = some(&mut loader, &mut source, 100);
+        let said = rest.and_then(|()| Box::new(loader).finish()).unwrap_err().to_string();
+        assert!(said.contains("it has 0"), "{said}");
+        assert_eq!(all_of(&server, "b"), before.all);
+    }
+    load(&server, "a", &after, &[]);
+    load(&server, "b", &after, &[]);
+    for name in ["a", "b"] {
+        assert_eq!(all_of(&server, name), after.all);
+    }
+}
+
+#[test]
+fn one_load_at_a_time_also_when_connections_break() {
+    let Some(programs) = programs() else { return };
+    let (server, shard) = (Server::start(&programs, &[]), Server::start(&programs, &[]));
+    let (mine, theirs) = (Collection::random(20_000, 48, 31), Collection::random(9_000, 48, 32));
+    for (name, shards) in [("a", vec![]), ("b", vec![&server, &shard])] {
+        // Connections are made again, and the claim with them.
+        let mut source = mine.clone();
+        let mut loader = begin(&server, name, &source, &shards, false).unwrap();
+        for _ in 0..4 {
+            some(&mut loader, &mut source, 1).unwrap();
+            for server in [&server, &shard] {
+                say(server, CUT);
+            }
+        }
+        some(&mut loader, &mut source, 1).unwrap();
+        let other = begin(&server, name, &mine, &shards, false).err().unwrap().to_string();
+        assert!(other.contains("another program"), "{other}");
+        Box::new(loader).finish().unwrap();
+        assert_eq!(all_of(&server, name), mine.all);
+
+        // Somebody else has begun in between, with the same source: each image comes once.
+        for _ in 0..2 {
+            let mut source = mine.clone();
+            let mut loader = begin(&server, name, &source, &shards, false).unwrap();
+            some(&mut loader, &mut source, 2).unwrap();
+            say(&server, CUT);
+            let other = begin(&server, name, &mine, &shards, false).unwrap();
+            let said = some(&mut loader, &mut source, 1).unwrap_err().to_string();
+            assert!(said.contains("another program"), "{said}");
+            drop(other);
+        }
+        load(&server, name, &theirs, &shards);
+        assert_eq!(all_of(&server, name), theirs.all);
+
+        // And though the claim should fail, a server takes the rows of the latest load only.
+        for batches in [1, 100] {
+            let mut source = mine.clone();
+            let mut loader = begin(&server, name, &source, &shards, false).unwrap();
+            some(&mut loader, &mut source, batches).unwrap();
+            say(&server, &format!("UPDATE {name}_meta SET value = 'x' WHERE key = 'loading'"));
+            let rest = some(&mut loader, &mut source, 100);
+            let said = rest.and_then(|()| Box::new(loader).finish()).unwrap_err().to_string();
+            assert!(said.contains("another program has begun"), "{said}");
+            assert_eq!(all_of(&server, name), theirs.all);
+        }
+    }
+    let twice = begin(&server, "c", &mine, &[&shard, &shard], false).err().unwrap().to_string();
+    assert!(twice.contains("two shards"), "{twice}");
+}
+
+#[test]
+fn shards_that_move_are_asked_where_they_are() {
+    let Some(programs) = programs() else { return };
+    let server = Server::start(&programs, &[]);
+    let mut shards: Vec<Server> = (0..3).map(|_| Server::start(&programs, &[])).collect();
+    let (before, after) = (Collection::random(6_000, 48, 41), Collection::random(5_000, 48, 42));
+    load(&server, "a", &before, &[&shards[0], &shards[1]]);
+    say(&server, "ALTER SERVER a_shard_1 OPTIONS (SET fetch_size '77')");
+    // Until the new one is loaded, the old one is asked.
+    let mut source = after.clone();
+    let moved = [&shards[0], &shards[2]];
+    let mut loader = begin(&server, "a", &source, &moved, false).unwrap();
+    some(&mut loader, &mut source, 100).unwrap();
+    assert_eq!(all_of(&server, "a"), before.all);
+    Box::new(loader).finish().unwrap();
+    shards[1].kill();
+    let moved = [&shards[0], &shards[2]];
+    assert_eq!(all_of(&server, "a"), after.all);
+    let sql = "SELECT count(*) FROM pg_foreign_server WHERE 'sslmode=disable' = ANY(srvoptions)";
+    assert_eq!(ask(&server, sql), 2);
+    let sql = "SELECT count(*) FROM pg_foreign_server WHERE 'fetch_size=77' = ANY(srvoptions)";
+    assert_eq!(ask(&server, sql), 1);
+
+    // What a shard elsewhere gets is known to the server.
+    say(
+        &server,
+        "CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host 'far.example', sslmode 'verify-full', sslrootcert 'system')",
+    );
+
+    // Another password and user are told too.
+    say(&shards[2], "CREATE ROLE anna SUPERUSER LOGIN PASSWORD 'x'");
+    let url = shards[2].url().replace("postgres@", "anna:x@");
+    let anna = Address::parse(&url, &Connecting::default()).unwrap();
+    let options = LoadOptions { shards: vec![address(&shards[0]), anna], replace: false };
+    let loader = Loader::begin(address(&server), table("a"), &before, &options).unwrap();
+    engine::copy(&mut before.clone(), Box::new(loader), &Task::unwatched()).unwrap();
+    assert_eq!(all_of(&server, "a"), before.all);
+    let sql = "SELECT count(*) FROM pg_user_mappings WHERE umoptions @> '{user=anna,password=x}'";
+    assert_eq!(ask(&server, sql), 1);
+
+    // One that is gone for good is not in the way of what takes its place.
+    load(&server, "b", &before, &moved);
+    shards[2].kill();
+    let said = begin(&server, "b", &after, &[], false).err().unwrap().to_string();
+    assert!(said.contains(&shards[2].port.to_string()), "{said}");
+    let mut source = after.clone();
+    let mut loader = begin(&server, "b", &source, &[&shards[0]], true).unwrap();
+    let left = loader.left().to_vec();
+    assert!(left.len() == 1 && left[0].contains(&shards[2].port.to_string()), "{left:?}");
+    some(&mut loader, &mut source, 100).unwrap();
+    Box::new(loader).finish().unwrap();
+    assert_eq!(all_of(&server, "b"), after.all);
+}
+
+/// A load that was broken off has noted nothing but made tables, which take codes of one length.
+#[test]
+fn another_length_is_refused_before_anything_is_sent() {
+    let Some(programs) = programs() else { return };
+    let (server, shard) = (Server::start(&programs, &[]), Server::start(&programs, &[]));
+    let (short, long) = (Collection::random(5_000, 48, 51), Collection::random(5_000, 64, 52));
+    for (name, shards) in [("a", vec![]), ("b", vec![&shard])] {
+        let mut source = short.clone();
+        let mut loader = begin(&server, name, &source, &shards, false).unwrap();
+        some(&mut loader, &mut source, 1).unwrap();
+        drop(loader);
+        let said = begin(&server, name, &long, &shards, false).err().unwrap().to_string();
+        assert!(said.contains("48") && said.contains("64") && said.contains("--replace"), "{said}");
+        let mut source = long.clone();
+        let mut loader = begin(&server, name, &source, &shards, true).unwrap();
+        some(&mut loader, &mut source, 100).unwrap();
+        Box::new(loader).finish().unwrap();
+        assert_eq!(all_of(&server, name), long.all);
+    }
+    // As many shards as before, elsewhere: the coordinator's own tables are of that length too.
+    let mut source = short.clone();
+    let mut loader = begin(&server, "c", &source, &[&shard], false).unwrap();
+    some(&mut loader, &mut source, 1).unwrap();
+    drop(loader);
+    let said = begin(&server, "c", &long, &[&server], false).err().unwrap().to_string();
+    assert!(said.contains("48") && said.contains("64"), "{said}");
+}
+
+/// What is read is one state of the collection, whatever is loaded meanwhile.
+#[test]
+fn an_import_is_not_mixed_with_an_export() {
+    let Some(programs) = programs() else { return };
+    let (server, shard) = (Server::start(&programs, &[]), Server::start(&programs, &[]));
+    let (before, after) = (Collection::random(12_000, 48, 61), Collection::random(12_000, 48, 62));
+    for (name, shards) in [("a", vec![]), ("b", vec![&server, &shard])] {
+        load(&server, name, &before, &shards);
+        let mut rows = open(&server, name).rows();
+        let mut late = open(&server, name).rows();
+        let mut all = rows.next_batch().unwrap().unwrap();
+        load(&server, name, &after, &shards);
+        while let Some(batch) = rows.next_batch().unwrap() {
+            all.ids.extend(batch.ids);
+            all.contents.extend(batch.contents);
+        }
+        assert!(rows.next_batch().unwrap().is_none());
+        assert_eq!((all.ids, all.contents), (before.all.ids.clone(), before.all.contents.clone()));
+        // What was noted of the collection is not of what is there now.
+        let said = late.next_batch().unwrap_err().to_string();
+        assert!(said.contains("an export changed"), "{said}");
+        // A new connection would see another state.
+        let mut rows = open(&server, name).rows();
+        rows.next_batch().unwrap();
+        say(&server, CUT);
+        assert!(rows.next_batch().is_err() && rows.next_batch().is_err());
+    }
 }
 
 /// A query of another length is refused before anything is asked.

@@ -151,6 +151,9 @@ fn to_server(
     }
     let options = LoadOptions { shards, replace: args.replace };
     let loader = Loader::begin(address.clone(), table.clone(), source, &options)?;
+    for reason in loader.left() {
+        context.warn(format_args!("tables of the old collection may be left on a shard: {reason}"));
+    }
     if loader.before() > 0 {
         context.say(format_args!("going on: {} images arrived before", loader.before()));
     }

@@ -32,13 +32,14 @@ impl Writer {
     pub fn create(path: &Path, head: &Head) -> Result<Self, EngineError> {
         let pending = Pending::create(path)?;
         let mut out = pending.writer()?;
-        out.write_all(&header(head)).map_err(EngineError::write(path))?;
+        out.write_all(&header(head)?).map_err(EngineError::write(path))?;
         Ok(Self { pending, out, side: side::Writer::create(Names::beside(path), head)? })
     }
 }
 
 /// What stands before the codes.
-fn header(head: &Head) -> Vec<u8> {
+fn header(head: &Head) -> Result<Vec<u8>, EngineError> {
+    head.check()?;
     let bytes = head.bits.div_ceil(8);
     let mut all = MAGIC.to_vec();
     // At most 1024 bits: both fit.
@@ -47,8 +48,9 @@ fn header(head: &Head) -> Vec<u8> {
     all.extend(head.images.to_le_bytes());
     all.push(1);
     all.extend(1i32.to_le_bytes());
+    // A head that may be has no more bytes than can be counted.
     all.extend((head.images * bytes as u64).to_le_bytes());
-    all
+    Ok(all)
 }
 
 impl Sink for Writer {
@@ -83,7 +85,7 @@ impl Reader {
         let file = File::open(path).map_err(EngineError::read(path))?;
         let mut file = BufReader::new(file);
         let side = side::Reader::open(Names::beside(path))?;
-        let expected = header(&side.head);
+        let expected = header(&side.head)?;
         let mut found = vec![0; expected.len()];
         file.read_exact(&mut found).map_err(EngineError::read(path))?;
         if &found[..4] != MAGIC {

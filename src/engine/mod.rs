@@ -28,6 +28,9 @@ use crate::task::Task;
 /// Images that go from a [`Source`] to a [`Sink`] at once, at most.
 pub const BATCH: usize = 4096;
 
+/// The most images of a collection: the bytes of their codes can be counted.
+const MOST_IMAGES: u64 = i64::MAX as u64 / (crate::code::MAX_BITS as u64 / 8);
+
 /// What is known of a collection before its images.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Head {
@@ -45,6 +48,22 @@ pub struct Head {
 }
 
 impl Head {
+    /// Makes sure that its numbers may be: what a file says of itself may be anything.
+    ///
+    /// # Errors
+    /// [`CodeError::Bits`] for codes of no length, and a sentence for more images than there can
+    /// be.
+    pub fn check(&self) -> Result<(), EngineError> {
+        BinaryCodes::new(self.bits)?;
+        match self.images <= MOST_IMAGES {
+            true => Ok(()),
+            false => Err(EngineError::Parts(format!(
+                "{} images were announced, which is more than there can be; the source is damaged, make it anew",
+                self.images
+            ))),
+        }
+    }
+
     /// Makes sure that another collection's codes may be put beside these.
     ///
     /// # Errors

@@ -154,6 +154,7 @@ impl Writer {
     /// When the folder cannot be made or written into.
     pub fn create(folder: &Path, head: &Head) -> Result<Self, EngineError> {
         std::fs::create_dir_all(folder).map_err(EngineError::write(folder))?;
+        head.check()?;
         let shape = [head.images, head.bits.div_ceil(8) as u64];
         let codes = Rows::create(&folder.join(CODES), &shape)?;
         Ok(Self { codes, side: side::Writer::create(Names::within(folder), head)? })

@@ -39,7 +39,9 @@ impl Parts {
                 None => head = Some(own),
                 Some(head) => {
                     head.same_model(&own, &path.display().to_string())?;
+                    // Neither is more than there can be, so the sum is a number.
                     head.images += own.images;
+                    head.check()?;
                     let new = own.roots.into_iter().filter(|root| !head.roots.contains(root));
                     let new: Vec<_> = new.collect();
                     head.roots.extend(new);
@@ -84,6 +86,12 @@ fn whole(shares: &[Option<Share>]) -> Result<(), EngineError> {
     let failed = |reason: String| Err(EngineError::Parts(reason));
     if known.len() < shares.len() || known.iter().any(|share| share.list != first.list) {
         return failed("the parts were made of different lists of files; take those of one".into());
+    }
+    if let Some(other) = known.iter().find(|share| share.of != first.of) {
+        return failed(format!(
+            "one part is of {}, another of {}; take those that one list was divided into",
+            first.of, other.of
+        ));
     }
     for part in 1..=first.of {
         match known.iter().filter(|share| share.part == part).count() {

@@ -147,7 +147,7 @@ impl Work {
             std::fs::remove_dir_all(&folder).map_err(EngineError::write(&folder))?;
         }
         std::fs::create_dir_all(&folder).map_err(EngineError::write(&folder))?;
-        std::fs::write(&file, key).map_err(EngineError::write(&file))?;
+        write(&file, key.as_bytes())?;
         Ok(Self { folder })
     }
 
@@ -203,7 +203,7 @@ impl Work {
         }
         let path = self.folder.join(format!("{:012}.json", range.start));
         let text = serde_json::to_vec(&skipped).unwrap_or_default();
-        std::fs::write(&path, text).map_err(EngineError::write(&path))?;
+        write(&path, &text)?;
         let images = batch.len() as u64;
         let head = head(model, job, images);
         let mut writer = Box::new(Writer::create(&self.file(range.start), &head, None)?);
@@ -237,6 +237,12 @@ impl Work {
         writer.finish()?;
         std::fs::remove_dir_all(&self.folder).map_err(EngineError::write(&self.folder))
     }
+}
+
+/// Writes a file whole or not at all: a machine may go at any moment, and the next run believes
+/// what it finds.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
+    file::write_whole(path, |out| out.write_all(bytes)).map_err(EngineError::write(path))
 }
 
 fn head(model: &Model, job: &Job<'_>, images: u64) -> Head {

@@ -191,6 +191,7 @@ impl Reader {
             )
         })?;
         let head: Head = serde_json::from_slice(&text).map_err(EngineError::read(&about))?;
+        head.check().map_err(EngineError::read(&about))?;
         let lines = |name: &str| {
             let path = names.of(name);
             let file = File::open(&path).map_err(EngineError::read(&path))?;

@@ -36,6 +36,8 @@ pub struct Server {
     folder: TempDir,
     child: Child,
     pub port: u16,
+    programs: PathBuf,
+    settings: Vec<String>,
 }
 
 impl Server {
@@ -55,27 +57,18 @@ impl Server {
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         // Free now; whoever takes it first has it.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut server = ordinary(programs.join("postgres"), folder.path());
-        server.arg("-D").arg(&data).args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k", ""]);
-        for setting in ["fsync=off", "maintenance_work_mem=256MB"].iter().chain(settings) {
-            server.args(["-c", setting]);
-        }
-        let mut child = server.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let begun = Instant::now();
-        let address = format!("host=127.0.0.1 port={port} user=postgres");
-        while postgres::Client::connect(&address, postgres::NoTls).is_err() {
-            if child.try_wait().unwrap().is_some() || begun.elapsed() > Duration::from_secs(60) {
-                let mut said = String::new();
-                child.kill().ok();
-                child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-                panic!("the server does not start: {said}");
-            }
-            sleep(Duration::from_millis(50));
-        }
-        // Its log is read, so that it never waits for a reader.
-        let mut log = child.stderr.take().unwrap();
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Self { folder, child, port }
+        let settings: Vec<String> = settings.iter().map(|setting| setting.to_string()).collect();
+        let child = run(programs, folder.path(), port, &settings);
+        Self { folder, child, port, programs: programs.to_owned(), settings }
+    }
+
+    /// Ends it at once, as a crash does, and starts it again.
+    pub fn crash(&mut self) {
+        // Ending all its processes is SIGQUIT's work.
+        let number = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-QUIT", &number]).status().unwrap().success());
+        self.child.wait().unwrap();
+        self.child = run(&self.programs, self.folder.path(), self.port, &self.settings);
     }
 
     pub fn url(&self) -> String {
@@ -100,6 +93,33 @@ impl Drop for Server {
         // Its helpers notice a moment later, and write into their folder until then.
         sleep(Duration::from_millis(300));
     }
+}
+
+/// Starts a server on the database in a folder.
+fn run(programs: &Path, folder: &Path, port: u16, settings: &[String]) -> Child {
+    let mut server = ordinary(programs.join("postgres"), folder);
+    server.arg("-D").arg(folder.join("data"));
+    server.args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k", ""]);
+    server.args(["-c", "fsync=off", "-c", "maintenance_work_mem=256MB"]);
+    for setting in settings {
+        server.args(["-c", setting]);
+    }
+    let mut child = server.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let begun = Instant::now();
+    let address = format!("host=127.0.0.1 port={port} user=postgres");
+    while postgres::Client::connect(&address, postgres::NoTls).is_err() {
+        if child.try_wait().unwrap().is_some() || begun.elapsed() > Duration::from_secs(60) {
+            let mut said = String::new();
+            child.kill().ok();
+            child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+            panic!("the server does not start: {said}");
+        }
+        sleep(Duration::from_millis(50));
+    }
+    // Its log is read, so that it never waits for a reader.
+    let mut log = child.stderr.take().unwrap();
+    std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+    child
 }
 
 fn is_root() -> bool {

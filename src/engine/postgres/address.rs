@@ -45,7 +45,17 @@ impl Default for Connecting {
 #[derive(Clone)]
 pub struct Address {
     config: Config,
+    /// Whether the address itself said how connections are encrypted.
+    said: bool,
     ca: Option<PathBuf>,
+}
+
+/// How the coordinator's own connections to a shard are encrypted, in libpq's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Encryption {
+    pub mode: &'static str,
+    /// What the shard's certificate is checked against.
+    pub root: Option<String>,
 }
 
 impl fmt::Display for Address {
@@ -87,11 +97,12 @@ impl Address {
             config.connect_timeout(PATIENCE);
         }
         config.application_name("barbule");
-        if !text.contains("sslmode=") {
-            config.ssl_mode(if is_local(&config) { SslMode::Disable } else { SslMode::Require });
+        let said = says_mode(text);
+        if !said {
+            config.ssl_mode(fitting(&config));
         }
-        let address =
-            Self { config, ca: connecting.ca.clone().or_else(|| variable("PGSSLROOTCERT")) };
+        let ca = connecting.ca.clone().or_else(|| variable("PGSSLROOTCERT"));
+        let address = Self { config, said, ca };
         let password = match (address.config.get_password(), &connecting.password_file) {
             (_, Some(path)) => Some(first_line(path)?),
             (Some(_), None) => None,
@@ -107,8 +118,10 @@ impl Address {
         Ok(address)
     }
 
-    /// The same user and password at another server.
-    pub(super) fn at(&self, host: &str, port: u16, database: &str) -> Self {
+    /// The same user and password at another server. `mode` is what is known of how it is
+    /// encrypted, in libpq's words. Else what this address says holds for it too; but what was
+    /// only gathered from where this server is does not: the other may be on another machine.
+    pub(super) fn at(&self, host: &str, port: u16, database: &str, mode: Option<&str>) -> Self {
         let mut config = Config::new();
         config.dbname(database).port(port).application_name("barbule");
         config.host(host).connect_timeout(PATIENCE);
@@ -118,9 +131,30 @@ impl Address {
         if let Some(password) = self.config.get_password() {
             config.password(password);
         }
-        let mode = self.config.get_ssl_mode();
-        config.ssl_mode(if is_local(&config) { SslMode::Disable } else { mode });
-        Self { config, ca: self.ca.clone() }
+        let said = self.said.then(|| self.config.get_ssl_mode());
+        let mode = match mode {
+            Some("disable") => Some(SslMode::Disable),
+            Some("allow" | "prefer") => Some(SslMode::Prefer),
+            Some(_) => Some(SslMode::Require),
+            None => said,
+        };
+        config.ssl_mode(mode.unwrap_or_else(|| fitting(&config)));
+        Self { config, said: mode.is_some(), ca: self.ca.clone() }
+    }
+
+    /// What another server has to do to reach this one as safely as we do.
+    pub(super) fn encryption(&self) -> Encryption {
+        let mode = match self.config.get_ssl_mode() {
+            SslMode::Disable => "disable",
+            SslMode::Prefer => "prefer",
+            // We check the certificate and the name in it. What more there may be is no less.
+            _ => "verify-full",
+        };
+        let root = (mode == "verify-full").then(|| match &self.ca {
+            Some(path) => std::path::absolute(path).unwrap_or(path.clone()).display().to_string(),
+            None => "system".to_owned(),
+        });
+        Encryption { mode, root }
     }
 
     /// Host, port and database.
@@ -178,6 +212,20 @@ pub(super) enum Refused {
     Postgres(postgres::Error),
     /// The certificates to check against are unusable.
     Certificates(EngineError),
+    /// There is one, but what was locked on the one before is another's now.
+    Locked,
+}
+
+/// Whether an address says `sslmode`: among its parameters, not in its password.
+fn says_mode(text: &str) -> bool {
+    let place = text.split_once('@').map_or(text, |(_, place)| place);
+    let parameters = place.split_once('?').map_or("", |(_, parameters)| parameters);
+    parameters.split('&').any(|parameter| parameter.starts_with("sslmode="))
+}
+
+/// How connections are encrypted where nothing is said of it.
+fn fitting(config: &Config) -> SslMode {
+    if is_local(config) { SslMode::Disable } else { SslMode::Require }
 }
 
 /// Whether a connection stays on this machine.
@@ -266,6 +314,42 @@ mod tests {
         assert_eq!(mode("postgres://a@db.example/x?sslmode=disable"), SslMode::Disable);
         assert!(Address::parse("mysql://h/x", &Connecting::default()).is_err());
         assert!(Address::parse("postgres:///x", &Connecting::default()).is_err());
+    }
+
+    #[test]
+    fn a_shard_elsewhere_is_encrypted_though_the_coordinator_is_here() {
+        let parse = |text: &str| Address::parse(text, &Connecting::default()).unwrap();
+        let here = parse("postgres://a:sslmode=disable@localhost/x");
+        let mode = |address: &Address, host: &str, known: Option<&str>| {
+            address.at(host, 5432, "x", known).config.get_ssl_mode()
+        };
+        assert_eq!(mode(&here, "shard.example", None), SslMode::Require);
+        assert_eq!(mode(&here, "localhost", None), SslMode::Disable);
+        // What the coordinator was told of the shard holds.
+        assert_eq!(mode(&here, "shard.example", Some("disable")), SslMode::Disable);
+        assert_eq!(mode(&here, "shard.example", Some("prefer")), SslMode::Prefer);
+        assert_eq!(mode(&here, "localhost", Some("verify-full")), SslMode::Require);
+        let said = parse("postgres://a@localhost/x?connect_timeout=3&sslmode=disable");
+        assert_eq!(mode(&said, "shard.example", None), SslMode::Disable);
+        let there = parse("postgres://a@db.example/x");
+        assert_eq!(mode(&there, "shard.example", None), SslMode::Require);
+    }
+
+    #[test]
+    fn the_coordinator_reaches_shards_as_safely_as_we_do() {
+        let encryption = |text: &str, ca: Option<&str>| {
+            let connecting = Connecting { ca: ca.map(PathBuf::from), ..Connecting::default() };
+            Address::parse(text, &connecting).unwrap().encryption()
+        };
+        let plain = Encryption { mode: "disable", root: None };
+        assert_eq!(encryption("postgres://a@127.0.0.1/x", None), plain);
+        assert_eq!(encryption("postgres://a@shard.example/x?sslmode=disable", None), plain);
+        let system = Encryption { mode: "verify-full", root: Some("system".to_owned()) };
+        if std::env::var_os("PGSSLROOTCERT").is_none() {
+            assert_eq!(encryption("postgres://a@shard.example/x", None), system);
+        }
+        let own = encryption("postgres://a@shard.example/x", Some("/etc/ours.pem"));
+        assert_eq!(own.root.as_deref(), Some("/etc/ours.pem"));
     }
 
     #[test]

@@ -2,6 +2,9 @@
 Loading a collection: every image is copied into a table beside the present one, batch by
 batch, and then the present one is made equal to it. A search sees the collection as it was
 until then. A load that is broken off goes on behind the last batch that arrived.
+
+What the table beside does not hold is taken out of the present one, so its rows are counted
+before that; and they are those of one load only, which a token on every server tells from others.
 */
 
 use std::time::Duration;
@@ -9,7 +12,7 @@ use std::time::Duration;
 use pgvector::Bit;
 use postgres::binary_copy::BinaryCopyInWriter;
 use postgres::types::Type;
-use postgres::{Client, Error};
+use postgres::{Client, Error, GenericClient, Transaction};
 
 use super::address::Address;
 use super::session::Session;
@@ -35,14 +38,25 @@ pub struct Loader {
     table: Table,
     head: Head,
     layout: Layout,
+    /// Tells this load from others.
+    token: String,
     /// Images that an earlier load had brought.
     before: u64,
+    /// What is to be said of shards to the coordinator once they hold the images: until then
+    /// searches go where they went.
+    register: Option<String>,
+    left: Vec<String>,
 }
 
 struct Holder {
     session: Session,
-    /// The greatest id that an earlier load brought here.
+    token: String,
+    /// The greatest id that has arrived here.
     last: i64,
+    /// Rows that have arrived here.
+    arrived: u64,
+    /// Rows of the source so far whose place is here.
+    routed: u64,
 }
 
 impl Loader {
@@ -64,54 +78,88 @@ impl Loader {
         let known = present.iter().find(|(key, _)| key == "layout");
         let known = known.and_then(|(_, layout)| Layout::read(layout));
         let mut servers = options.shards.clone();
-        if servers.is_empty() && known.as_ref().is_some_and(|layout| layout.shards() > 0) {
-            servers = shards::addresses(&mut coordinator, &table)?;
+        if let (true, Some(Layout::Shards(count))) = (servers.is_empty(), &known) {
+            servers = shards::addresses(&mut coordinator, &table, *count)?;
         }
         let layout = match servers.len() {
             0 if shards::has_citus(&mut coordinator)? => Layout::Citus,
             0 => Layout::Single,
             count => Layout::Shards(count),
         };
+        sensible(&servers)?;
+        let mut left = Vec::new();
         if options.replace {
-            if known.as_ref().is_some_and(|layout| layout.shards() > 0) {
-                for address in shards::addresses(&mut coordinator, &table)? {
-                    drop_all(&mut Session::open(address, Duration::ZERO)?, &table, None)?;
-                }
-            }
-            drop_all(&mut coordinator, &table, known.as_ref())?;
+            left = clear(&mut coordinator, &table, &servers)?;
         } else if !present.is_empty() {
             fits(&coordinator, &table, &present, known.as_ref(), &layout, &head)?;
         }
-        let mut holders = Vec::new();
-        for server in &servers {
-            holders.push(Session::open(server.clone(), Duration::ZERO)?);
+        let sql = "SELECT gen_random_uuid()::text";
+        let token: String = coordinator.run(|client| client.query_one(sql, &[])?.try_get(0))?;
+        let places = match servers.is_empty() {
+            true => std::slice::from_ref(coordinator.address()),
+            false => &servers,
+        };
+        // All of them, before anything is made on one.
+        let sessions: Result<Vec<_>, _> =
+            places.iter().map(|place| Session::open(place.clone(), Duration::ZERO)).collect();
+        let sessions = sessions?;
+        let (mut holders, count) = (Vec::new(), sessions.len());
+        for (number, session) in (1..).zip(sessions) {
+            // Another number of shards would have other images here.
+            let stamp = format!("{} {number}/{count}", source.stamp());
+            holders.push(Holder::prepare(session, &table, &head, &layout, &stamp, &token)?);
         }
-        if holders.is_empty() {
-            holders.push(Session::open(coordinator.address().clone(), Duration::ZERO)?);
+        let before = holders.iter().map(|holder| holder.arrived).sum();
+        let mut loader =
+            Self { coordinator, holders, table, head, layout, token, before, register: None, left };
+        if loader.layout.shards() > 0 {
+            let named = !options.shards.is_empty();
+            let searched = known.is_some() && !options.replace;
+            loader.register(&servers, named, searched)?;
         }
-        let create = sql::tables(&table, head.bits);
-        let mut prepared = Vec::new();
-        for mut session in holders {
-            if options.replace {
-                drop_all(&mut session, &table, None)?;
+        Ok(loader)
+    }
+
+    /// Makes the shards known to the coordinator, or tries whether that can be done once they
+    /// are loaded, when a collection is `searched` meanwhile; and sees that it reaches them.
+    fn register(
+        &mut self,
+        servers: &[Address],
+        named: bool,
+        searched: bool,
+    ) -> Result<(), EngineError> {
+        let Self { coordinator, table, head, .. } = self;
+        let meta = format!(
+            "CREATE EXTENSION IF NOT EXISTS vector;\nCREATE TABLE IF NOT EXISTS {} (key text PRIMARY KEY, value text NOT NULL)",
+            table.with("_meta")
+        );
+        coordinator.run(|client| client.batch_execute(&meta))?;
+        let parts = sql::parts(table, servers.len());
+        for number in 1..=servers.len() {
+            same_width(coordinator, table, &format!("{}_{number}", table.name()), head)?;
+        }
+        let known = shards::registered(coordinator, table)?;
+        // What nobody named is as the coordinator has it, with what an administrator may have set.
+        let text = match named || known.is_empty() {
+            true => shards::register(table, head.bits, servers, &known, false),
+            false => String::new(),
+        };
+        coordinator.run(|client| {
+            let mut transaction = client.transaction()?;
+            transaction.batch_execute(&text)?;
+            for part in &parts {
+                transaction.batch_execute(&format!("SELECT FROM {part} LIMIT 1"))?;
             }
-            session.run(|client| client.batch_execute(&create))?;
-            prepared.push(Holder::prepare(session, &table, &head, &layout, &source.stamp())?);
-        }
-        if layout.shards() > 0 {
-            let (meta, register) = (
-                format!(
-                    "CREATE EXTENSION IF NOT EXISTS vector;\nCREATE TABLE IF NOT EXISTS {} (key text PRIMARY KEY, value text NOT NULL)",
-                    table.with("_meta")
-                ),
-                shards::register(&table, head.bits, &servers, false),
-            );
-            coordinator.run(|client| client.batch_execute(&meta))?;
-            coordinator.run(|client| client.batch_execute(&register))?;
-        }
-        let before =
-            prepared.iter_mut().map(|holder| holder.count(&table)).sum::<Result<_, _>>()?;
-        Ok(Self { coordinator, holders: prepared, table, head, layout, before })
+            if searched { transaction.rollback() } else { transaction.commit() }
+        })?;
+        self.register = (searched && !text.is_empty()).then_some(text);
+        Ok(())
+    }
+
+    /// Shards of the collection that was replaced that could not be cleared, with the reasons:
+    /// tables may be left there.
+    pub fn left(&self) -> &[String] {
+        &self.left
     }
 
     /// Images that an earlier load of the same source had brought before it was broken off.
@@ -137,8 +185,9 @@ impl Loader {
             text.push_str("\n\n");
             text.push_str(&sql::incoming(table, head.bits, false));
             text.push_str("\n\n");
-            text.push_str(&sql::copy_in(table));
-            text.push_str(";\n\nBEGIN;\n");
+            let own = format!("BEGIN;\n{};\n", sql::owner(table));
+            text.push_str(&format!("{own}{};\nCOMMIT;\n\n{own}", sql::copy_in(table)));
+            text.push_str(&format!("{};\n", sql::arrived(table)));
             for statement in sql::merge(table) {
                 text.push_str(&statement);
                 text.push_str(";\n");
@@ -147,7 +196,7 @@ impl Loader {
             all.push((holder.to_string(), text));
         }
         if !servers.is_empty() {
-            all.push((address.to_string(), shards::register(table, head.bits, servers, true)));
+            all.push((address.to_string(), shards::register(table, head.bits, servers, &[], true)));
         }
         all
     }
@@ -155,23 +204,43 @@ impl Loader {
     /// Merges on all servers at the same time.
     fn merge(&mut self) -> Result<(), EngineError> {
         let (table, head, layout) = (&self.table, &self.head, &self.layout);
-        std::thread::scope(|scope| {
-            let work: Vec<_> = self
-                .holders
-                .iter_mut()
-                .map(|holder| scope.spawn(move || holder.merge(table, head, layout)))
-                .collect();
-            work.into_iter().try_for_each(joined)
-        })
+        on_all(&mut self.holders, |holder| holder.merge(table, head, layout))
     }
 }
 
-/// Keeps other loads of a collection out, as long as the connection lasts.
+/// Does something on all servers that hold images, at the same time.
+fn on_all(
+    holders: &mut [Holder],
+    work: impl Fn(&mut Holder) -> Result<(), EngineError> + Sync,
+) -> Result<(), EngineError> {
+    let work = &work;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            holders.iter_mut().map(|holder| scope.spawn(move || work(holder))).collect();
+        threads.into_iter().try_for_each(joined)
+    })
+}
+
+/// Makes sure that there are not too many shards, and that none is named twice: it would hold
+/// one part only.
+fn sensible(servers: &[Address]) -> Result<(), EngineError> {
+    let refused = |server: &Address, reason: String| {
+        Err(EngineError::Server { server: server.to_string(), reason })
+    };
+    for (at, server) in servers.iter().enumerate() {
+        if at == sql::MOST {
+            return refused(server, format!("that is one shard too many; name {at} at most"));
+        }
+        if servers[..at].iter().any(|other| other.place() == server.place()) {
+            return refused(server, "it is named as two shards; name each once".to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// Keeps other loads of a collection out.
 fn claim(coordinator: &mut Session, table: &Table) -> Result<(), EngineError> {
-    let sql = "SELECT pg_try_advisory_lock(hashtextextended('barbule ' || $1::text, 0))";
-    let name = table.name();
-    let free: bool = coordinator.run(|client| client.query_one(sql, &[&name])?.try_get(0))?;
-    match free {
+    match coordinator.lock(&format!("barbule {}", table.name()))? {
         true => Ok(()),
         false => Err(EngineError::Server {
             server: coordinator.address().to_string(),
@@ -192,6 +261,9 @@ pub(super) fn joined<T>(
 
 impl Sink for Loader {
     fn write(&mut self, batch: &Batch) -> Result<(), EngineError> {
+        // The connection that keeps other loads out has nothing to do meanwhile: it would be
+        // closed as idle, or be gone without our noticing.
+        self.coordinator.run(|client| client.batch_execute(""))?;
         let (table, count) = (&self.table, self.holders.len());
         std::thread::scope(|scope| {
             let work: Vec<_> = self
@@ -212,6 +284,10 @@ impl Sink for Loader {
 
     fn finish(mut self: Box<Self>) -> Result<(), EngineError> {
         let shared = self.layout.shards() > 0;
+        // Before anything is changed anywhere.
+        self.coordinator.run(|client| client.batch_execute(""))?;
+        let table = &self.table;
+        on_all(&mut self.holders, |holder| holder.check(table))?;
         if shared {
             // From here until all shards are merged they may be of different times.
             let statement = sql::note(&self.table);
@@ -219,10 +295,13 @@ impl Sink for Loader {
         }
         self.merge()?;
         if shared {
-            let facts = facts(&self.head, &self.layout);
+            let mut facts = facts(&self.head, &self.layout);
+            facts.extend(whole(&self.token));
             let statement = sql::note(&self.table);
+            let register = self.register.take().unwrap_or_default();
             self.coordinator.run(|client| {
                 let mut transaction = client.transaction()?;
+                transaction.batch_execute(&register)?;
                 for (key, value) in &facts {
                     transaction.execute(&statement, &[key, value])?;
                 }
@@ -248,7 +327,11 @@ impl Holder {
         head: &Head,
         layout: &Layout,
         stamp: &str,
+        token: &str,
     ) -> Result<Self, EngineError> {
+        same_width(&mut session, table, table.name(), head)?;
+        let create = sql::tables(table, head.bits);
+        session.run(|client| client.batch_execute(&create))?;
         let citus = *layout == Layout::Citus;
         if citus {
             let sql =
@@ -262,54 +345,71 @@ impl Holder {
         }
         let noted = meta(&mut session, table)?;
         let same = noted.iter().any(|(key, value)| key == "incoming" && value == stamp);
-        let name = format!("{}_incoming", table.name());
-        let sql = "SELECT to_regclass($1::text) IS NOT NULL";
-        let there: bool = session.run(|c| c.query_one(sql, &[&name])?.try_get(0))?;
-        let mut last = i64::MIN;
-        if same && there {
-            let sql = format!("SELECT max(id) FROM {}", table.with("_incoming"));
-            let most: Option<i64> = session.run(|c| c.query_one(&sql, &[])?.try_get(0))?;
-            last = most.unwrap_or(i64::MIN);
-        } else {
-            let (create, note) = (sql::incoming(table, head.bits, citus), sql::note(table));
-            session.run(|client| {
-                let mut transaction = client.transaction()?;
+        let same = same && exists(&mut session, &format!("{}_incoming", table.name()))?;
+        let (create, note) = (sql::incoming(table, head.bits, citus), sql::note(table));
+        let sql = format!("SELECT count(*), max(id) FROM {}", table.with("_incoming"));
+        let (arrived, last) = session.run(|client| {
+            let mut transaction = client.transaction()?;
+            // First, so that nobody else's rows come in any more.
+            transaction.execute(&note, &[&"loading", &token])?;
+            if !same {
                 transaction.batch_execute(&create)?;
                 transaction.execute(&note, &[&"incoming", &stamp])?;
-                transaction.commit()
-            })?;
-        }
-        Ok(Self { session, last })
-    }
-
-    fn count(&mut self, table: &Table) -> Result<u64, EngineError> {
-        let sql = format!("SELECT count(*) FROM {}", table.with("_incoming"));
-        let count: i64 = self.session.run(|c| c.query_one(&sql, &[])?.try_get(0))?;
-        Ok(u64::try_from(count).unwrap_or_default())
+            }
+            let row = transaction.query_one(&sql, &[])?;
+            let found = (row.try_get::<_, i64>(0)?, row.try_get::<_, Option<i64>>(1)?);
+            transaction.commit()?;
+            Ok(found)
+        })?;
+        let (arrived, last) =
+            (u64::try_from(arrived).unwrap_or_default(), last.unwrap_or(i64::MIN));
+        Ok(Self { session, token: token.to_owned(), last, arrived, routed: 0 })
     }
 
     /// Takes some rows of a batch, those that it does not have yet.
     fn take(&mut self, table: &Table, batch: &Batch, rows: &[usize]) -> Result<(), EngineError> {
-        let (known, copy) = (self.last, sql::copy_in(table));
-        self.session.run(|client| {
-            // After a broken connection nobody knows whether the rows arrived; the server does.
-            let arrived = last_id(client, table, known)?;
-            let new: Vec<usize> =
-                rows.iter().copied().filter(|row| batch.ids[*row] > arrived).collect();
-            if new.is_empty() { Ok(()) } else { copy_rows(client, &copy, batch, &new) }
-        })?;
-        self.last = rows.last().map_or(known, |row| batch.ids[*row].max(known));
+        let new: Vec<usize> =
+            rows.iter().copied().filter(|row| batch.ids[*row] > self.last).collect();
+        self.routed += rows.len() as u64;
+        let Some(last) = new.last() else { return Ok(()) };
+        let (token, arrived) = (&self.token, self.arrived);
+        let stands =
+            self.session.run(|client| bring(client, table, token, arrived, batch, &new))?;
+        self.accept(table, stands)?;
+        self.last = batch.ids[*last];
+        self.arrived += new.len() as u64;
         Ok(())
+    }
+
+    /// Makes sure that all rows are there that belong here.
+    fn check(&mut self, table: &Table) -> Result<(), EngineError> {
+        let (token, routed) = (&self.token, self.routed);
+        let stands = self.session.run(|client| {
+            let mut transaction = client.transaction()?;
+            stands(&mut transaction, table, token, routed)
+        })?;
+        self.accept(table, stands)
     }
 
     /// Makes the table what was loaded.
     fn merge(&mut self, table: &Table, head: &Head, layout: &Layout) -> Result<(), EngineError> {
         let (merge, note) = (sql::merge(table), sql::note(table));
-        let facts = facts(head, layout);
-        let forget =
-            format!("DELETE FROM {} WHERE key IN ('incoming', 'recall')", table.with("_meta"));
-        self.session.once(|client| {
+        let mut facts = facts(head, layout);
+        if layout.shards() == 0 {
+            facts.extend(whole(&self.token));
+        }
+        let forget = format!(
+            "DELETE FROM {} WHERE key IN ('incoming', 'loading', 'recall')",
+            table.with("_meta")
+        );
+        let (token, routed) = (&self.token, self.routed);
+        let found = self.session.once(|client| {
             let mut transaction = client.transaction()?;
+            // What is not among the rows is taken out: were some lost, images would be.
+            let found = stands(&mut transaction, table, token, routed)?;
+            if found != Stands::Whole {
+                return Ok(found);
+            }
             for statement in &merge {
                 transaction.batch_execute(statement)?;
             }
@@ -317,28 +417,120 @@ impl Holder {
             for (key, value) in &facts {
                 transaction.execute(&note, &[key, value])?;
             }
-            transaction.commit()
+            transaction.commit()?;
+            Ok(found)
         })?;
+        self.accept(table, found)?;
         let analyze = format!("ANALYZE {table}");
         self.session.run(|client| client.batch_execute(&analyze))
     }
-}
 
-/// The greatest id that has arrived, at least `known`: asked only when the connection is new,
-/// which a setting of the session tells.
-fn last_id(client: &mut Client, table: &Table, known: i64) -> Result<i64, Error> {
-    let row = client.query_one("SELECT current_setting('barbule.loading', true)", &[])?;
-    if row.try_get::<_, Option<String>>(0)?.as_deref() == Some("yes") {
-        return Ok(known);
+    /// Goes on only if all is as it should be; if rows are lost, the next load begins anew.
+    fn accept(&mut self, table: &Table, stands: Stands) -> Result<(), EngineError> {
+        let reason = match stands {
+            Stands::Whole => return Ok(()),
+            Stands::Another => format!(
+                "another program has begun to load {table}; wait until it is done, then run the same command again"
+            ),
+            Stands::Lost { found, sent } => {
+                let meta = table.with("_meta");
+                let forget = format!(
+                    "DELETE FROM {meta} WHERE key = 'incoming' AND EXISTS (SELECT FROM {meta} WHERE key = 'loading' AND value = $1)"
+                );
+                let token = &self.token;
+                self.session.run(|client| client.execute(&forget, &[token]))?;
+                format!(
+                    "of {sent} images that were sent for {table} it has {found}, as after a crash; nothing was taken out, run the same command again"
+                )
+            }
+        };
+        Err(EngineError::Server { server: self.session.address().to_string(), reason })
     }
-    client.batch_execute("SET barbule.loading = 'yes'")?;
-    let row = client.query_one(&format!("SELECT max(id) FROM {}", table.with("_incoming")), &[])?;
-    Ok(row.try_get::<_, Option<i64>>(0)?.unwrap_or(i64::MIN).max(known))
 }
 
-fn copy_rows(client: &mut Client, copy: &str, batch: &Batch, rows: &[usize]) -> Result<(), Error> {
+/// How a load stands on a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stands {
+    /// It has what was sent.
+    Whole,
+    /// Another load has begun since.
+    Another,
+    /// It has another number of rows than were sent.
+    Lost { found: u64, sent: u64 },
+}
+
+/// Whether a load is the present one. Until the transaction ends it stays so.
+fn is_own(transaction: &mut Transaction<'_>, table: &Table, token: &str) -> Result<bool, Error> {
+    let row = transaction.query_opt(&sql::owner(table), &[])?;
+    Ok(row.map(|row| row.try_get::<_, String>(0)).transpose()?.as_deref() == Some(token))
+}
+
+fn count(transaction: &mut Transaction<'_>, table: &Table) -> Result<u64, Error> {
+    let count: i64 = transaction.query_one(&sql::arrived(table), &[])?.try_get(0)?;
+    Ok(u64::try_from(count).unwrap_or_default())
+}
+
+/// Whether a load is the present one and has so many rows.
+fn stands(
+    transaction: &mut Transaction<'_>,
+    table: &Table,
+    token: &str,
+    sent: u64,
+) -> Result<Stands, Error> {
+    if !is_own(transaction, table, token)? {
+        return Ok(Stands::Another);
+    }
+    let found = count(transaction, table)?;
+    Ok(if found == sent { Stands::Whole } else { Stands::Lost { found, sent } })
+}
+
+/// Copies rows of a batch, after so many that have `arrived`.
+fn bring(
+    client: &mut Client,
+    table: &Table,
+    token: &str,
+    arrived: u64,
+    batch: &Batch,
+    rows: &[usize],
+) -> Result<Stands, Error> {
+    let mut transaction = client.transaction()?;
+    if !is_own(&mut transaction, table, token)? {
+        return Ok(Stands::Another);
+    }
+    if is_new(&mut transaction)? {
+        // After a broken connection nobody knows whether the rows arrived; the server does. And
+        // if it was stopped without a farewell, it has none any more.
+        let found = count(&mut transaction, table)?;
+        if found == arrived + rows.len() as u64 {
+            return transaction.commit().map(|()| Stands::Whole);
+        }
+        if found != arrived {
+            return Ok(Stands::Lost { found, sent: arrived });
+        }
+    }
+    copy_rows(&mut transaction, &sql::copy_in(table), batch, rows)?;
+    transaction.commit()?;
+    Ok(Stands::Whole)
+}
+
+/// Whether nothing was copied yet on this connection, which a setting of the session tells.
+fn is_new(transaction: &mut Transaction<'_>) -> Result<bool, Error> {
+    let row = transaction.query_one("SELECT current_setting('barbule.loading', true)", &[])?;
+    if row.try_get::<_, Option<String>>(0)?.as_deref() == Some("yes") {
+        return Ok(false);
+    }
+    transaction.batch_execute("SET barbule.loading = 'yes'")?;
+    Ok(true)
+}
+
+fn copy_rows(
+    transaction: &mut Transaction<'_>,
+    copy: &str,
+    batch: &Batch,
+    rows: &[usize],
+) -> Result<(), Error> {
     let types = [Type::INT8, Type::BYTEA, Type::TEXT, Type::TEXT, Type::BIT];
-    let mut writer = BinaryCopyInWriter::new(client.copy_in(copy)?, &types);
+    let mut writer = BinaryCopyInWriter::new(transaction.copy_in(copy)?, &types);
     for row in rows {
         let code: Bit = to_bit(&batch.codes, *row);
         let content = batch.contents[*row].as_slice();
@@ -364,8 +556,12 @@ fn facts(head: &Head, layout: &Layout) -> Vec<(&'static str, String)> {
         ("roots", serde_json::Value::from(head.roots.clone()).to_string()),
         ("images", head.images.to_string()),
         ("layout", layout.text()),
-        ("state", "whole".to_owned()),
     ]
+}
+
+/// What is noted where a collection is asked, once all of it is there: which load made it so.
+fn whole(token: &str) -> [(&'static str, String); 2] {
+    [("state", "whole".to_owned()), ("loaded", token.to_owned())]
 }
 
 /// What is noted of a collection on a server; empty when it is not there.
@@ -373,17 +569,50 @@ pub(super) fn meta(
     session: &mut Session,
     table: &Table,
 ) -> Result<Vec<(String, String)>, EngineError> {
+    session.run(|client| noted(client, table))
+}
+
+/// The same, within what a connection is about.
+pub(super) fn noted(
+    client: &mut impl GenericClient,
+    table: &Table,
+) -> Result<Vec<(String, String)>, Error> {
     let name = format!("{}_meta", table.name());
-    let sql = "SELECT to_regclass($1::text) IS NOT NULL";
-    let there: bool = session.run(|c| c.query_one(sql, &[&name])?.try_get(0))?;
-    if !there {
+    if !client.query_one(THERE, &[&name])?.try_get::<_, bool>(0)? {
         return Ok(Vec::new());
     }
-    let sql = format!("SELECT key, value FROM {}", table.with("_meta"));
-    session.run(|client| {
-        let rows = client.query(&sql, &[])?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
-    })
+    let rows = client.query(&format!("SELECT key, value FROM {}", table.with("_meta")), &[])?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+const THERE: &str = "SELECT to_regclass($1::text) IS NOT NULL";
+
+/// Whether there is a table or an index of this name.
+pub(super) fn exists(session: &mut Session, name: &str) -> Result<bool, EngineError> {
+    session.run(|client| client.query_one(THERE, &[&name])?.try_get(0))
+}
+
+/// Makes sure that a table, if it is there, takes codes of this length: a first load that was
+/// broken off has made it and noted nothing.
+fn same_width(
+    session: &mut Session,
+    table: &Table,
+    name: &str,
+    head: &Head,
+) -> Result<(), EngineError> {
+    let sql = "SELECT atttypmod FROM pg_attribute WHERE attrelid = to_regclass($1::text) AND attname = 'code'";
+    let found: Option<i32> = session
+        .run(|client| client.query_opt(sql, &[&name])?.map(|row| row.try_get(0)).transpose())?;
+    match found {
+        Some(bits) if usize::try_from(bits) != Ok(head.bits) => Err(EngineError::Server {
+            server: session.address().to_string(),
+            reason: format!(
+                "{table} takes codes of {bits} bits there, and these have {}; choose another --table, or --replace it",
+                head.bits
+            ),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Makes sure that the collection that is there may become this one.
@@ -415,21 +644,41 @@ fn fits(
     Ok(())
 }
 
-/// Takes a collection off a server.
-fn drop_all(
-    session: &mut Session,
+/// Takes a collection off all its servers; which of its shards could not be cleared. One that
+/// is gone for good must not be in the way of what takes its place. `servers` are those of the
+/// new one, where it has to work.
+fn clear(
+    coordinator: &mut Session,
     table: &Table,
-    layout: Option<&Layout>,
-) -> Result<(), EngineError> {
-    let mut text = String::new();
-    for number in 1..=layout.map_or(0, Layout::shards) {
-        let (part, server) =
-            (table.with(&format!("_{number}")), table.with(&format!("_shard_{number}")));
-        text.push_str(&format!(
-            "DROP FOREIGN TABLE IF EXISTS {part}; DROP SERVER IF EXISTS {server} CASCADE;\n"
-        ));
+    servers: &[Address],
+) -> Result<Vec<String>, EngineError> {
+    let registered = shards::registered(coordinator, table)?;
+    let mut sessions = Vec::new();
+    for server in servers {
+        sessions.push(Session::open(server.clone(), Duration::ZERO)?);
     }
+    sessions.iter_mut().try_for_each(|session| drop_all(session, table))?;
+    let mut left = Vec::new();
+    let own = coordinator.address().clone();
+    for shard in registered.iter().filter_map(|shard| shards::place(&own, shard)) {
+        if servers.iter().any(|server| server.place() == shard.place()) {
+            continue;
+        }
+        let cleared = Session::open(shard, Duration::ZERO);
+        if let Err(error) = cleared.and_then(|mut session| drop_all(&mut session, table)) {
+            left.push(error.to_string());
+        }
+    }
+    let forget: String =
+        registered.iter().map(|shard| sql::forgotten(table, shard.number)).collect();
+    coordinator.run(|client| client.batch_execute(&forget))?;
+    drop_all(coordinator, table)?;
+    Ok(left)
+}
+
+/// Takes a collection's tables off a server.
+fn drop_all(session: &mut Session, table: &Table) -> Result<(), EngineError> {
     let (incoming, meta) = (table.with("_incoming"), table.with("_meta"));
-    text.push_str(&format!("DROP TABLE IF EXISTS {incoming}, {table}, {meta}"));
+    let text = format!("DROP TABLE IF EXISTS {incoming}, {table}, {meta}");
     session.run(|client| client.batch_execute(&text))
 }

@@ -12,7 +12,7 @@ use postgres::types::ToSql;
 use postgres::{Client, Error, Row};
 
 use super::address::{Address, Connecting};
-use super::load::{joined, meta};
+use super::load::{exists, joined, meta, noted};
 use super::session::Session;
 use super::shards::{self, Layout};
 use super::sql::{self, Statement, Table, Value, Wanted};
@@ -35,6 +35,8 @@ pub struct Remote {
     table: Table,
     head: Head,
     layout: Layout,
+    /// The load that made it what it is.
+    loaded: Option<String>,
     approximate: bool,
 }
 
@@ -98,8 +100,9 @@ impl Remote {
             model_file: fact("model_file").filter(|file| !file.is_empty()).map(str::to_owned),
         };
         let layout = fact("layout").and_then(Layout::read).ok_or_else(|| damaged("layout"))?;
+        let loaded = fact("loaded").map(str::to_owned);
         let session = Mutex::new(session);
-        Ok(Self { session, table, head, layout, approximate: false })
+        Ok(Self { session, table, head, layout, loaded, approximate: false })
     }
 
     /// What the collection is.
@@ -126,7 +129,7 @@ impl Remote {
         let build = sql::build_hnsw(&self.table);
         let shards = match self.layout.shards() {
             0 => vec![self.session().address().clone()],
-            _ => shards::addresses(&mut self.session(), &self.table)?,
+            count => shards::addresses(&mut self.session(), &self.table, count)?,
         };
         std::thread::scope(|scope| {
             let work: Vec<_> = shards
@@ -154,7 +157,7 @@ impl Remote {
         let name = format!("{}_hnsw", self.table.name());
         let shards = match self.layout.shards() {
             0 => return exists(&mut self.session(), &name),
-            _ => shards::addresses(&mut self.session(), &self.table)?,
+            count => shards::addresses(&mut self.session(), &self.table, count)?,
         };
         for address in shards {
             if !exists(&mut Session::open(address, Duration::ZERO)?, &name)? {
@@ -326,11 +329,6 @@ impl Remote {
     }
 }
 
-fn exists(session: &mut Session, name: &str) -> Result<bool, EngineError> {
-    let sql = "SELECT to_regclass($1::text) IS NOT NULL";
-    session.run(|client| client.query_one(sql, &[&name])?.try_get(0))
-}
-
 /// Runs a statement; `looks`: how far an approximate search has to look at least.
 fn run(
     client: &mut Client,
@@ -373,12 +371,25 @@ fn found(row: &Row) -> Result<Found, Error> {
     })
 }
 
-/// All images of a collection on servers, as a source.
+/// All images of a collection on servers, as a source: as they were when the first was read,
+/// whatever is loaded meanwhile.
 pub struct Rows {
     session: Session,
+    table: Table,
     head: Head,
+    layout: Layout,
+    loaded: Option<String>,
     sql: String,
     last: i64,
+    stage: Stage,
+}
+
+/// How far reading is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Before,
+    Within,
+    Done,
 }
 
 impl Remote {
@@ -400,7 +411,43 @@ impl Remote {
             crate::engine::BATCH
         );
         let session = self.session.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Rows { session, head: self.head, sql, last: i64::MIN }
+        let Self { table, head, layout, loaded, .. } = self;
+        let (last, stage) = (i64::MIN, Stage::Before);
+        Rows { session, table, head, layout, loaded, sql, last, stage }
+    }
+}
+
+impl Rows {
+    /// Begins the transaction that all is read in.
+    fn begin(&mut self) -> Result<(), EngineError> {
+        // Batches may be far apart: what takes them in sets the pace.
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 0";
+        self.session.once(|client| client.batch_execute(begin))?;
+        let table = &self.table;
+        let facts = self.session.kept(|client| noted(client, table))?;
+        self.unchanged(&facts)
+    }
+
+    /// Makes sure that no export has changed the collection by now. Each server shows what it
+    /// had at the first question, so that one between may show a part of the new.
+    fn still(&mut self) -> Result<(), EngineError> {
+        let mut other = Session::open(self.session.address().clone(), Duration::ZERO)?;
+        let facts = meta(&mut other, &self.table)?;
+        self.unchanged(&facts)
+    }
+
+    fn unchanged(&self, facts: &[(String, String)]) -> Result<(), EngineError> {
+        let fact = |key: &str| facts.iter().find(|(own, _)| own == key).map(|(_, v)| v.as_str());
+        if fact("state") == Some("whole") && fact("loaded") == self.loaded.as_deref() {
+            return Ok(());
+        }
+        Err(EngineError::Server {
+            server: self.session.address().to_string(),
+            reason: format!(
+                "an export changed {} while it was read; wait until it is done, then run the same command again",
+                self.table
+            ),
+        })
     }
 }
 
@@ -414,8 +461,27 @@ impl Source for Rows {
     }
 
     fn next_batch(&mut self) -> Result<Option<Batch>, EngineError> {
+        match self.stage {
+            Stage::Before => self.begin()?,
+            Stage::Within => {}
+            Stage::Done => return Ok(None),
+        }
         let (sql, last) = (&self.sql, self.last);
-        let rows = self.session.run(|client| client.query(sql, &[&last]))?;
+        let rows = self.session.kept(|client| client.query(sql, &[&last]))?;
+        // Citus may ask a node for the first time at any batch.
+        let unsure = match self.layout {
+            Layout::Single => false,
+            Layout::Shards(_) => self.stage == Stage::Before,
+            Layout::Citus => rows.is_empty(),
+        };
+        self.stage = if rows.is_empty() { Stage::Done } else { Stage::Within };
+        if unsure {
+            self.still()?;
+        }
+        if rows.is_empty() {
+            self.session.kept(|client| client.batch_execute("COMMIT"))?;
+            return Ok(None);
+        }
         let server = self.session.address().to_string();
         let odd =
             |reason: &str| EngineError::Server { server: server.clone(), reason: reason.into() };
@@ -428,7 +494,7 @@ impl Source for Rows {
             batch.codes.extend(&of_bit(&code, self.head.bits)?)?;
         }
         self.last = batch.ids.last().copied().unwrap_or(last);
-        Ok((!batch.is_empty()).then_some(batch))
+        Ok(Some(batch))
     }
 }
 

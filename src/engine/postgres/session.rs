@@ -22,6 +22,8 @@ pub struct Session {
     address: Address,
     timeout: Duration,
     client: Option<Client>,
+    /// What is locked on every connection.
+    lock: Option<String>,
 }
 
 impl std::fmt::Debug for Session {
@@ -38,7 +40,7 @@ impl Session {
     /// # Errors
     /// [`EngineError::Server`].
     pub fn open(address: Address, timeout: Duration) -> Result<Self, EngineError> {
-        let mut session = Self { address, timeout, client: None };
+        let mut session = Self { address, timeout, client: None, lock: None };
         session.run(|_| Ok(()))?;
         Ok(session)
     }
@@ -46,6 +48,17 @@ impl Session {
     /// Where it leads.
     pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// Keeps all others from what is called so, as long as this value lasts: the lock goes with a
+    /// connection, so it is taken again on each new one. Gives whether it was free.
+    ///
+    /// # Errors
+    /// [`EngineError::Server`].
+    pub(super) fn lock(&mut self, name: &str) -> Result<bool, EngineError> {
+        let free = self.run(|client| take_lock(client, name))?;
+        self.lock = free.then(|| name.to_owned());
+        Ok(free)
     }
 
     /// Does what may be done twice. After an error that may pass it is done again on a new
@@ -59,17 +72,16 @@ impl Session {
     ) -> Result<T, EngineError> {
         let mut pause = PAUSE;
         for left in (0..TRIES).rev() {
-            let done = match self.client() {
-                Ok(client) => work(client),
-                Err(Refused::Postgres(error)) => Err(error),
-                Err(Refused::Certificates(error)) => return Err(error),
-            };
-            let error = match done {
+            let done = self.client().and_then(|client| work(client).map_err(Refused::Postgres));
+            let (error, passes) = match done {
                 Ok(done) => return Ok(done),
-                Err(error) => error,
+                Err(Refused::Postgres(error)) => (self.failed(&error), may_pass(&error)),
+                Err(Refused::Certificates(error)) => return Err(error),
+                // Our own connection, which is broken, may hold it a moment longer.
+                Err(Refused::Locked) => (self.broken(LOCKED), true),
             };
-            if left == 0 || !may_pass(&error) {
-                return Err(self.failed(&error));
+            if left == 0 || !passes {
+                return Err(error);
             }
             self.client = None;
             sleep(pause);
@@ -93,6 +105,21 @@ impl Session {
         done.map_err(|error| self.failed(&error))
     }
 
+    /// Does what has a meaning on the connection that is open only, as within a transaction.
+    ///
+    /// # Errors
+    /// [`EngineError::Server`], also when that connection is gone.
+    pub(super) fn kept<T>(
+        &mut self,
+        work: impl FnOnce(&mut Client) -> Result<T, Error>,
+    ) -> Result<T, EngineError> {
+        let Some(client) = self.client.as_mut().filter(|client| !client.is_closed()) else {
+            return Err(self.broken("the connection broke before all was read; run it again"));
+        };
+        let done = work(client);
+        done.map_err(|error| self.failed(&error))
+    }
+
     fn client(&mut self) -> Result<&mut Client, Refused> {
         let client = match self.client.take().filter(|client| !client.is_closed()) {
             Some(client) => client,
@@ -100,6 +127,11 @@ impl Session {
                 let mut client = self.address.connect()?;
                 let limit = format!("SET statement_timeout = {}", self.timeout.as_millis());
                 client.batch_execute(&limit).map_err(Refused::Postgres)?;
+                if let Some(name) = &self.lock
+                    && !take_lock(&mut client, name).map_err(Refused::Postgres)?
+                {
+                    return Err(Refused::Locked);
+                }
                 client
             }
         };
@@ -113,6 +145,15 @@ impl Session {
     fn failed(&self, error: &Error) -> EngineError {
         self.broken(&meaning(error))
     }
+}
+
+/// What is said when a lock is lost with a connection, and somebody else has it.
+const LOCKED: &str = "the connection broke, and another program loads the collection now; wait until it is done, then run the same command again";
+
+/// Takes a lock that lasts as long as the connection; whether it was free.
+fn take_lock(client: &mut Client, name: &str) -> Result<bool, Error> {
+    let sql = "SELECT pg_try_advisory_lock(hashtextextended($1::text, 0))";
+    client.query_one(sql, &[&name])?.try_get(0)
 }
 
 /// Whether the same may succeed a moment later.

@@ -4,7 +4,7 @@ The servers that hold a collection, as the one that is asked knows them.
 
 use super::address::Address;
 use super::session::Session;
-use super::sql::{self, Foreign, Table};
+use super::sql::{self, Foreign, Registered, Table};
 use crate::engine::EngineError;
 
 /// How a collection lies on servers.
@@ -51,36 +51,75 @@ pub(super) fn has_citus(session: &mut Session) -> Result<bool, EngineError> {
     session.run(|client| Ok(client.query_one(sql, &[])?.try_get::<_, i64>(0)? > 0))
 }
 
-/// Where the shards of a collection are, by what the coordinator was told of them.
-pub(super) fn addresses(session: &mut Session, table: &Table) -> Result<Vec<Address>, EngineError> {
-    let sql = "SELECT srvname::text, srvoptions FROM pg_foreign_server WHERE srvname ~ $1";
+/// What the coordinator was told of a collection's shards, in their order.
+pub(super) fn registered(
+    session: &mut Session,
+    table: &Table,
+) -> Result<Vec<Registered>, EngineError> {
+    let sql = "SELECT s.srvname::text, s.srvoptions, m.umid IS NOT NULL, m.umoptions \
+        FROM pg_foreign_server AS s LEFT JOIN pg_user_mappings AS m \
+        ON m.srvid = s.oid AND m.usename = current_user WHERE s.srvname ~ $1";
     let prefix = format!("{}_shard_", table.name());
     let pattern = format!("^{prefix}[0-9]+$");
-    let rows: Vec<(String, Option<Vec<String>>)> = session.run(|client| {
+    let mut found = session.run(|client| {
         let rows = client.query(sql, &[&pattern])?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+        rows.iter()
+            .map(|row| {
+                let name: String = row.try_get(0)?;
+                let number = name.strip_prefix(&prefix).and_then(|number| number.parse().ok());
+                let options: Option<Vec<String>> = row.try_get(1)?;
+                let mapping: Option<Vec<String>> = row.try_get(3)?;
+                Ok(Registered {
+                    number: number.unwrap_or_default(),
+                    options: options.unwrap_or_default(),
+                    mapping: row.try_get::<_, bool>(2)?.then(|| mapping.unwrap_or_default()),
+                })
+            })
+            .collect::<Result<Vec<_>, _>>()
     })?;
-    let mut found = Vec::new();
-    for (name, options) in rows {
-        let options = options.unwrap_or_default();
-        let option =
-            |key: &str| options.iter().find_map(|entry| entry.strip_prefix(key)?.strip_prefix('='));
-        let number: usize = name.trim_start_matches(&prefix).parse().unwrap_or_default();
-        let place = (option("host"), option("port").and_then(|p| p.parse().ok()), option("dbname"));
-        let (Some(host), Some(port), Some(database)) = place else {
-            return Err(EngineError::Server {
-                server: session.address().to_string(),
-                reason: format!("the foreign server {name} lacks its host, port or dbname"),
-            });
-        };
-        found.push((number, session.address().at(host, port, database)));
-    }
-    found.sort_by_key(|(number, _)| *number);
-    Ok(found.into_iter().map(|(_, address)| address).collect())
+    found.sort_by_key(|shard| shard.number);
+    Ok(found)
 }
 
-/// The statements that make shards known to the coordinator.
-pub(super) fn register(table: &Table, bits: usize, shards: &[Address], shown: bool) -> String {
+/// Where a collection's `count` shards are, by what the coordinator was told of them.
+pub(super) fn addresses(
+    session: &mut Session,
+    table: &Table,
+    count: usize,
+) -> Result<Vec<Address>, EngineError> {
+    let shards = registered(session, table)?;
+    let address = |number: usize| {
+        let shard = shards.iter().find(|shard| shard.number == number);
+        shard.and_then(|shard| place(session.address(), shard)).ok_or_else(|| {
+            EngineError::Server {
+                server: session.address().to_string(),
+                reason: format!(
+                    "the foreign server of shard {number} is missing, or lacks its host, port or dbname; export again with all of --shard"
+                ),
+            }
+        })
+    };
+    (1..=count).map(address).collect()
+}
+
+/// Where a shard is, if that is known in full.
+pub(super) fn place(coordinator: &Address, shard: &Registered) -> Option<Address> {
+    let option = |key: &str| {
+        shard.options.iter().find_map(|entry| entry.strip_prefix(key)?.strip_prefix('='))
+    };
+    let port = option("port")?.parse().ok()?;
+    Some(coordinator.at(option("host")?, port, option("dbname")?, option("sslmode")))
+}
+
+/// The statements that make shards known to the coordinator, which knows some already. `shown`
+/// leaves passwords out.
+pub(super) fn register(
+    table: &Table,
+    bits: usize,
+    shards: &[Address],
+    known: &[Registered],
+    shown: bool,
+) -> String {
     let mut text = "CREATE EXTENSION IF NOT EXISTS postgres_fdw;\n".to_owned();
     for (number, shard) in (1..).zip(shards) {
         let (host, port, database) = shard.place();
@@ -92,9 +131,16 @@ pub(super) fn register(table: &Table, bits: usize, shards: &[Address], shown: bo
             database: &database,
             user: user.as_deref(),
             password: password.as_deref(),
+            encryption: shard.encryption(),
         };
-        text.push_str(&sql::foreign(table, bits, &shard, shown));
+        text.push_str(&match known.iter().find(|known| known.number == number) {
+            Some(known) => sql::corrected(table, bits, &shard, known),
+            None => sql::foreign(table, bits, &shard, shown),
+        });
         text.push('\n');
+    }
+    for left in known.iter().filter(|known| known.number > shards.len()) {
+        text.push_str(&sql::forgotten(table, left.number));
     }
     text
 }

@@ -4,6 +4,7 @@ Every statement, as text. Nothing here talks to a server.
 
 use std::fmt::{self, Write as _};
 
+use super::address::Encryption;
 use crate::index::Filter;
 
 /// The columns of an image in a search's answer.
@@ -14,16 +15,22 @@ const SHOWN: &str = "id, path, label, content";
 pub struct Table(String);
 
 impl Table {
-    /// A name of letters, digits and underscores, 40 at most.
+    /// A name of letters, digits and underscores, 40 at most, that no table beside another
+    /// collection's has: `birds_meta` is none, nor is `birds_1`.
     ///
     /// # Errors
     /// With what is wrong, when it is another.
     pub fn new(name: &str) -> Result<Self, String> {
         let letters =
             name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-        match letters && (1..=40).contains(&name.len()) && !name.as_bytes()[0].is_ascii_digit() {
-            true => Ok(Self(name.to_owned())),
-            false => Err("write it with a-z, 0-9 and _, 40 at most, a letter first".to_owned()),
+        if !letters || !(1..=40).contains(&name.len()) || name.as_bytes()[0].is_ascii_digit() {
+            return Err("write it with a-z, 0-9 and _, 40 at most, a letter first".to_owned());
+        }
+        match name.rsplit_once('_').filter(|(_, ending)| is_taken(ending)) {
+            None => Ok(Self(name.to_owned())),
+            Some((_, ending)) => Err(format!(
+                "choose a name that does not end in _{ending}: tables beside another collection may be called so"
+            )),
         }
     }
 
@@ -36,6 +43,15 @@ impl Table {
     pub(super) fn name(&self) -> &str {
         &self.0
     }
+}
+
+/// The most shards of a collection: their numbers have three digits.
+pub(super) const MOST: usize = 999;
+
+/// Whether tables and indexes beside a collection end so.
+fn is_taken(ending: &str) -> bool {
+    let number = (1..=3).contains(&ending.len()) && ending.bytes().all(|b| b.is_ascii_digit());
+    number || ["meta", "incoming", "id", "hnsw", "pkey"].contains(&ending)
 }
 
 impl fmt::Display for Table {
@@ -85,8 +101,10 @@ pub(super) fn distribute(table: &Table) -> String {
 /// stay when the load is broken off.
 pub(super) fn incoming(table: &Table, bits: usize, citus: bool) -> String {
     let incoming = table.with("_incoming");
-    // A Citus cluster keeps no table without a log on its nodes.
-    let kind = if citus { "TABLE" } else { "UNLOGGED TABLE" };
+    // A Citus cluster keeps no table without a log on its nodes, and a key of it has to hold what
+    // it is spread by. Without a log, a server that was stopped without a farewell begins with
+    // an empty table, so rows are counted whenever that may have been.
+    let (kind, key) = if citus { ("TABLE", "content, id") } else { ("UNLOGGED TABLE", "id") };
     let mut text = format!(
         "DROP TABLE IF EXISTS {incoming};
 CREATE {kind} {incoming} (
@@ -94,7 +112,8 @@ CREATE {kind} {incoming} (
     content bytea NOT NULL,
     path text NOT NULL,
     label text,
-    code bit({bits}) NOT NULL
+    code bit({bits}) NOT NULL,
+    PRIMARY KEY ({key})
 );"
     );
     if citus {
@@ -112,6 +131,17 @@ CREATE {kind} {incoming} (
 pub(super) fn copy_in(table: &Table) -> String {
     let incoming = table.with("_incoming");
     format!("COPY {incoming} (id, content, path, label, code) FROM STDIN WITH (FORMAT binary)")
+}
+
+/// Whose load is the present one. Until the transaction ends nobody can begin another.
+pub(super) fn owner(table: &Table) -> String {
+    let meta = table.with("_meta");
+    format!("SELECT value FROM {meta} WHERE key = 'loading' FOR SHARE")
+}
+
+/// How many rows a load has brought.
+pub(super) fn arrived(table: &Table) -> String {
+    format!("SELECT count(*) FROM {}", table.with("_incoming"))
 }
 
 /// Makes the table what the load brought: takes out what is gone, changes what is otherwise,
@@ -156,6 +186,17 @@ pub(super) struct Foreign<'a> {
     pub database: &'a str,
     pub user: Option<&'a str>,
     pub password: Option<&'a str>,
+    pub encryption: Encryption,
+}
+
+/// What the coordinator has been told of a shard.
+#[derive(Debug, Default)]
+pub(super) struct Registered {
+    pub number: usize,
+    /// `name=value` each.
+    pub options: Vec<String>,
+    /// The same of our user mapping, if there is one.
+    pub mapping: Option<Vec<String>>,
 }
 
 /// How far an approximate search looks on a shard, where no session of ours can say it.
@@ -163,20 +204,18 @@ pub(super) const SHARD_EF: u32 = 200;
 
 /// Makes a shard known to the coordinator. `shown` leaves the password out.
 pub(super) fn foreign(table: &Table, bits: usize, shard: &Foreign<'_>, shown: bool) -> String {
-    let Foreign { number, host, port, database, user, password } = shard;
-    let server = table.with(&format!("_shard_{number}"));
-    let mut mapping: Vec<String> = Vec::new();
-    mapping.extend(user.map(|user| format!("user {}", literal(user))));
-    match password {
-        Some(_) if shown => mapping.push("password '…'".to_owned()),
-        Some(password) => mapping.push(format!("password {}", literal(password))),
-        // Only a superuser may say so.
-        None => mapping.push("password_required 'false'".to_owned()),
-    }
+    let server = table.with(&format!("_shard_{}", shard.number));
+    let written = |options: Vec<(&str, String)>| {
+        let each = options.iter().map(|(name, value)| match *name {
+            "password" if shown => "password '…'".to_owned(),
+            name => format!("{name} {}", literal(value)),
+        });
+        each.collect::<Vec<_>>().join(", ")
+    };
     format!(
         "CREATE SERVER IF NOT EXISTS {server} FOREIGN DATA WRAPPER postgres_fdw OPTIONS (
-    host {host}, port '{port}', dbname {database}, connect_timeout '5', fetch_size '10000',
-    extensions 'vector', async_capable 'true',
+    {place},
+    connect_timeout '5', fetch_size '10000', extensions 'vector', async_capable 'true',
     options '-c hnsw.ef_search={SHARD_EF} -c hnsw.iterative_scan=strict_order'
 );
 CREATE USER MAPPING IF NOT EXISTS FOR CURRENT_USER SERVER {server} OPTIONS ({mapping});
@@ -184,12 +223,92 @@ CREATE FOREIGN TABLE IF NOT EXISTS {part} (
     id bigint NOT NULL, content bytea NOT NULL, copy integer NOT NULL,
     path text NOT NULL, label text, code bit({bits}) NOT NULL
 ) SERVER {server} OPTIONS (table_name {name});",
-        host = literal(host),
-        database = literal(database),
-        mapping = mapping.join(", "),
-        part = table.with(&format!("_{number}")),
+        place = written(shard.place()),
+        mapping = written(shard.mapping()),
+        part = table.with(&format!("_{}", shard.number)),
         name = literal(table.name()),
     )
+}
+
+impl Foreign<'_> {
+    /// Where the shard is, as options of its server.
+    fn place(&self) -> Vec<(&'static str, String)> {
+        let mut options = vec![
+            ("host", self.host.to_owned()),
+            ("port", self.port.to_string()),
+            ("dbname", self.database.to_owned()),
+            ("sslmode", self.encryption.mode.to_owned()),
+        ];
+        options.extend(self.encryption.root.clone().map(|root| ("sslrootcert", root)));
+        options
+    }
+
+    /// As whom the coordinator goes there, as options of the user mapping.
+    fn mapping(&self) -> Vec<(&'static str, String)> {
+        let mut options = Vec::new();
+        options.extend(self.user.map(|user| ("user", user.to_owned())));
+        options.push(match self.password {
+            Some(password) => ("password", password.to_owned()),
+            // Only a superuser may say so.
+            None => ("password_required", "false".to_owned()),
+        });
+        options
+    }
+}
+
+/// Tells the coordinator what is otherwise now with a shard that it knows. Options that nobody
+/// gives with an address stay as they are: an administrator may have set them.
+pub(super) fn corrected(
+    table: &Table,
+    bits: usize,
+    shard: &Foreign<'_>,
+    known: &Registered,
+) -> String {
+    let server = table.with(&format!("_shard_{}", shard.number));
+    let mut text = String::new();
+    let place = changes(&known.options, &shard.place(), &["sslrootcert"]);
+    if !place.is_empty() {
+        let _ = writeln!(text, "ALTER SERVER {server} OPTIONS ({place});");
+    }
+    if let Some(mapping) = &known.mapping {
+        // Without a password the one that the coordinator has may still be right.
+        let mut now = shard.mapping();
+        now.retain(|(name, _)| *name != "password_required");
+        let gone: &[&str] = if shard.password.is_some() { &["password_required"] } else { &[] };
+        let mapping = changes(mapping, &now, gone);
+        if !mapping.is_empty() {
+            let _ = writeln!(
+                text,
+                "ALTER USER MAPPING FOR CURRENT_USER SERVER {server} OPTIONS ({mapping});"
+            );
+        }
+    }
+    // What is there stays as it is.
+    text + &foreign(table, bits, shard, false)
+}
+
+/// What has to be said so that options become `now`; those of `gone` that are not in it go.
+fn changes(old: &[String], now: &[(&str, String)], gone: &[&str]) -> String {
+    let before =
+        |name: &str| old.iter().find_map(|option| option.strip_prefix(name)?.strip_prefix('='));
+    let mut all = Vec::new();
+    for (name, value) in now {
+        match before(name) {
+            Some(old) if old == value => {}
+            Some(_) => all.push(format!("SET {name} {}", literal(value))),
+            None => all.push(format!("ADD {name} {}", literal(value))),
+        }
+    }
+    let gone = gone.iter().filter(|name| now.iter().all(|(own, _)| own != *name));
+    all.extend(gone.filter(|name| before(name).is_some()).map(|name| format!("DROP {name}")));
+    all.join(", ")
+}
+
+/// Makes the coordinator forget a shard.
+pub(super) fn forgotten(table: &Table, number: usize) -> String {
+    let (part, server) =
+        (table.with(&format!("_{number}")), table.with(&format!("_shard_{number}")));
+    format!("DROP FOREIGN TABLE IF EXISTS {part};\nDROP SERVER IF EXISTS {server} CASCADE;\n")
 }
 
 /// The tables that hold a collection's images, as the server that is asked knows them.
@@ -225,10 +344,18 @@ impl Statement {
 
     /// The statement with its values in it.
     pub fn filled(&self) -> String {
-        let mut text = self.text.clone();
-        // From the last, so that `$1` is not found in `$12`.
-        for (number, value) in (1..).zip(&self.values).collect::<Vec<_>>().into_iter().rev() {
-            text = text.replace(&format!("${number}"), &written(value));
+        // Once through, because a value may have a `$1` of its own.
+        let mut pieces = self.text.split('$');
+        let mut text = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            let digits = piece.bytes().take_while(u8::is_ascii_digit).count();
+            let (number, rest) = piece.split_at(digits);
+            let place = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+            match place.and_then(|place| self.values.get(place)) {
+                Some(value) => text.push_str(&written(value)),
+                None => text.extend(["$", number]),
+            }
+            text.push_str(rest);
         }
         text
     }
@@ -365,8 +492,27 @@ mod tests {
         for wrong in ["", "a\"b", "a b", "1a", "Ä", "a;drop", &"a".repeat(41)] {
             assert!(Table::new(wrong).is_err(), "{wrong}");
         }
-        assert_eq!(Table::new("birds_2").unwrap().with("_meta"), "\"birds_2_meta\"");
+        assert_eq!(Table::new("birds_b").unwrap().with("_meta"), "\"birds_b_meta\"");
         assert_eq!(literal("it's"), "'it''s'");
+    }
+
+    #[test]
+    fn names_of_tables_beside_a_collection_are_no_collections() {
+        let taken = ["_meta", "_incoming", "_id", "_hnsw", "_pkey", "_1", "_12", "_shard_3"];
+        for ending in taken {
+            let said = Table::new(&format!("birds{ending}")).unwrap_err();
+            assert!(said.contains("does not end in"), "{ending}: {said}");
+        }
+        for free in ["birds_2024", "birds2", "meta", "birds_metal", "b_"] {
+            assert!(Table::new(free).is_ok(), "{free}");
+        }
+    }
+
+    #[test]
+    fn values_are_filled_in_once() {
+        let texts = (1..=12).map(|number| Value::Text(format!("${number} of $1")));
+        let statement = Statement { text: "$12, $1; $13".to_owned(), values: texts.collect() };
+        assert_eq!(statement.filled(), "'$12 of $1', '$1 of $1'; $13");
     }
 
     #[test]
@@ -399,15 +545,46 @@ mod tests {
     #[test]
     fn a_shown_password_is_none() {
         let table = Table::new("barbule").unwrap();
-        let shard = Foreign {
+        assert!(foreign(&table, 8, &shard(), false).contains("password 's3cret'"));
+        assert!(!foreign(&table, 8, &shard(), true).contains("s3cret"));
+    }
+
+    fn shard() -> Foreign<'static> {
+        let root = Some("/ca.pem".to_owned());
+        Foreign {
             number: 1,
             host: "h",
             port: 1,
             database: "d",
             user: Some("u"),
             password: Some("s3cret"),
+            encryption: Encryption { mode: "verify-full", root },
+        }
+    }
+
+    #[test]
+    fn the_coordinator_is_told_what_has_changed_of_a_shard() {
+        let table = Table::new("barbule").unwrap();
+        let text = foreign(&table, 8, &shard(), false);
+        assert!(text.contains("sslmode 'verify-full', sslrootcert '/ca.pem'"), "{text}");
+        let options = |all: &[&str]| all.iter().map(|o| o.to_string()).collect::<Vec<_>>();
+        let mut known = Registered {
+            number: 1,
+            options: options(&["host=h", "port=1", "dbname=d", "fetch_size=7"]),
+            mapping: Some(options(&["user=u", "password_required=false"])),
         };
-        assert!(foreign(&table, 8, &shard, false).contains("s3cret"));
-        assert!(!foreign(&table, 8, &shard, true).contains("s3cret"));
+        let text = corrected(&table, 8, &shard(), &known);
+        assert!(text.contains("OPTIONS (ADD sslmode 'verify-full', ADD sslrootcert '/ca.pem');"));
+        assert!(text.contains("(ADD password 's3cret', DROP password_required);"), "{text}");
+        known.options.push("sslmode=verify-full".to_owned());
+        known.options.push("sslrootcert=/ca.pem".to_owned());
+        known.mapping = Some(options(&["user=u", "password=s3cret"]));
+        assert!(!corrected(&table, 8, &shard(), &known).contains("ALTER"));
+        // No password is no reason to forget the one that was said.
+        let encryption = Encryption { mode: "disable", root: None };
+        let moved = Foreign { host: "i", password: None, encryption, ..shard() };
+        let text = corrected(&table, 8, &moved, &known);
+        assert!(text.contains("(SET host 'i', SET sslmode 'disable', DROP sslrootcert);"));
+        assert!(!text.contains("ALTER USER MAPPING"), "{text}");
     }
 }
