@@ -2,6 +2,7 @@
 `barbule prune`: takes out of an index what is gone from the disk.
 */
 
+use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,7 +13,7 @@ use serde_json::json;
 
 use super::Context;
 use super::query::index_path;
-use crate::index::{Filter, Index, files_under, innermost};
+use crate::index::{Filter, Index, Root, files_under, innermost};
 use crate::task::Task;
 
 /// Take images whose files are gone out of an index
@@ -40,42 +41,44 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         true => Index::open(&path)?,
         false => Index::open_to_change(&path)?,
     };
-    let roots: Vec<String> = index.roots()?.into_iter().map(|root| root.path).collect();
+    let roots = index.roots()?;
+    let paths: Vec<String> = roots.iter().map(|root| root.path.clone()).collect();
+    let own = |path: &str| innermost(path, &paths).map(str::to_owned);
     let mut images = Vec::new();
+    // Of each folder, whether an image of it is still there.
+    let mut alive: HashMap<String, bool> = HashMap::new();
     for id in index.ids(&Filter::default())? {
         let path = index.image(id)?.path;
-        let gone = is_gone(Path::new(&path));
-        images.push((id, path, gone));
-    }
-    // A folder with images that are all gone may be the mount point of a drive.
-    let mut missing = Vec::new();
-    for root in &index.roots()? {
-        let own = |path: &str| innermost(path, &roots) == Some(root.path.as_str());
-        let mut known = images.iter().filter(|(_, path, _)| own(path)).peekable();
-        let folder = Path::new(&root.path);
-        let empty = || files_under(folder, &root.options, &Task::unwatched());
-        if !folder.is_dir()
-            || (known.peek().is_some()
-                && known.all(|(_, _, gone)| *gone)
-                && empty().is_ok_and(|(files, _)| files.is_empty()))
-        {
-            missing.push(root.path.clone());
+        let (gone, root) = (is_gone(Path::new(&path)), own(&path));
+        if let Some(root) = &root {
+            *alive.entry(root.clone()).or_default() |= !gone;
+        }
+        if gone {
+            images.push((id, path, root));
         }
     }
-    let kept = |path: &str| {
-        let root = innermost(path, &roots);
-        !args.all && root.is_some_and(|root| missing.iter().any(|missing| missing == root))
+    // A folder with images that are all gone may be the mount point of a drive.
+    let is_missing = |root: &&Root| {
+        let folder = Path::new(&root.path);
+        let found = || files_under(folder, &root.options, &Task::unwatched());
+        let none = || found().is_ok_and(|(files, _)| files.is_empty());
+        !folder.is_dir() || (alive.get(&root.path) == Some(&false) && none())
+    };
+    let missing: Vec<String> =
+        roots.iter().filter(is_missing).map(|root| root.path.clone()).collect();
+    let kept = |root: &Option<String>| {
+        !args.all && root.as_ref().is_some_and(|root| missing.contains(root))
     };
     let gone: Vec<(i64, String)> = images
         .into_iter()
-        .filter(|(_, path, gone)| *gone && !kept(path))
+        .filter(|(.., root)| !kept(root))
         .map(|(id, path, _)| (id, path))
         .collect();
     if !args.dry_run {
         let ids: Vec<i64> = gone.iter().map(|(id, _)| *id).collect();
         let failures = index.failures()?.into_iter().map(|failure| failure.path);
         let mut forgotten: Vec<String> =
-            failures.filter(|path| is_gone(Path::new(path)) && !kept(path)).collect();
+            failures.filter(|path| is_gone(Path::new(path)) && !kept(&own(path))).collect();
         let away = missing.iter().filter(|root| args.all && !Path::new(root).is_dir());
         forgotten.extend(away.cloned());
         index.remove(&ids, &forgotten)?;
