@@ -361,6 +361,18 @@ fn two_new_files_of_one_content_are_encoded_once() {
     assert!(results.len() == 2 && results.iter().all(|hit| hit["same"] == true), "{answer}");
 }
 
+#[cfg(feature = "engine")]
+#[test]
+fn options_for_servers_need_one() {
+    let env = TestEnv::with_birds(1, 1);
+    let image = "birds/class-0/0.png";
+    for option in [&["--approximate"][..], &["--explain-sql"], &["--timeout", "5"]] {
+        env.misused(&[&["search", image], option].concat());
+        let said = env.misused(&[&["search", image, "--index", "i.db"], option].concat());
+        assert!(said.contains("cannot be used with"), "{said}");
+    }
+}
+
 #[test]
 fn labels_come_from_folders_or_a_table() {
     let env = TestEnv::with_birds(2, 4);

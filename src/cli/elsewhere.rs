@@ -48,10 +48,11 @@ pub struct SearchArgs {
     server: ServerArgs,
     /// Search by the server's HNSW index, which is quicker and misses some; it is built when it is
     /// not there. How much it finds is measured and said
-    #[arg(long, requires = "engine", conflicts_with = "together", help_heading = "Server")]
+    // That it needs --engine is not looked at where --index rules that out.
+    #[arg(long, requires = "engine", conflicts_with_all = ["together", "index"], help_heading = "Server")]
     approximate: bool,
     /// Show what is said to the server and its plan, instead of what is found
-    #[arg(long, requires = "engine", help_heading = "Server")]
+    #[arg(long, requires = "engine", conflicts_with = "index", help_heading = "Server")]
     explain_sql: bool,
     /// How long the server may work on one search, in seconds
     #[arg(
@@ -59,6 +60,7 @@ pub struct SearchArgs {
         default_value_t = 60,
         value_name = "SECONDS",
         requires = "engine",
+        conflicts_with = "index",
         help_heading = "Server"
     )]
     timeout: u64,
