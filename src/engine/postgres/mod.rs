@@ -16,6 +16,8 @@ Codes are `bit(n)`: its first bit is bit 0 of the code.
 */
 
 mod address;
+mod facts;
+mod holder;
 mod load;
 mod remote;
 mod session;

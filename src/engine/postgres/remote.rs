@@ -12,7 +12,8 @@ use postgres::types::ToSql;
 use postgres::{Client, Error, Row};
 
 use super::address::{Address, Connecting};
-use super::load::{exists, joined, meta, noted};
+use super::facts::{exists, meta, noted};
+use super::load::joined;
 use super::session::Session;
 use super::shards::{self, Layout};
 use super::sql::{self, Statement, Table, Value, Wanted};

@@ -1,0 +1,80 @@
+/*!
+What is noted of a collection on a server, beside its images.
+*/
+
+use postgres::{Error, GenericClient};
+
+use super::session::Session;
+use super::shards::Layout;
+use super::sql::Table;
+use crate::engine::{EngineError, Head};
+
+/// What is noted of a collection.
+pub(super) fn facts(head: &Head, layout: &Layout) -> Vec<(&'static str, String)> {
+    vec![
+        ("format", "1".to_owned()),
+        ("program", format!("barbule {}", env!("CARGO_PKG_VERSION"))),
+        ("bits", head.bits.to_string()),
+        ("model", head.model.clone()),
+        ("model_file", head.model_file.clone().unwrap_or_default()),
+        ("roots", serde_json::Value::from(head.roots.clone()).to_string()),
+        ("images", head.images.to_string()),
+        ("layout", layout.text()),
+    ]
+}
+
+/// What is noted where a collection is asked, once all of it is there: which load made it so.
+pub(super) fn whole(token: &str) -> [(&'static str, String); 2] {
+    [("state", "whole".to_owned()), ("loaded", token.to_owned())]
+}
+
+/// What is noted of a collection on a server; empty when it is not there.
+pub(super) fn meta(
+    session: &mut Session,
+    table: &Table,
+) -> Result<Vec<(String, String)>, EngineError> {
+    session.run(|client| noted(client, table))
+}
+
+/// The same, within what a connection is about.
+pub(super) fn noted(
+    client: &mut impl GenericClient,
+    table: &Table,
+) -> Result<Vec<(String, String)>, Error> {
+    let name = format!("{}_meta", table.name());
+    if !client.query_one(THERE, &[&name])?.try_get::<_, bool>(0)? {
+        return Ok(Vec::new());
+    }
+    let rows = client.query(&format!("SELECT key, value FROM {}", table.with("_meta")), &[])?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+const THERE: &str = "SELECT to_regclass($1::text) IS NOT NULL";
+
+/// Whether there is a table or an index of this name.
+pub(super) fn exists(session: &mut Session, name: &str) -> Result<bool, EngineError> {
+    session.run(|client| client.query_one(THERE, &[&name])?.try_get(0))
+}
+
+/// Makes sure that a table, if it is there, takes codes of this length: a first load that was
+/// broken off has made it and noted nothing.
+pub(super) fn same_width(
+    session: &mut Session,
+    table: &Table,
+    name: &str,
+    head: &Head,
+) -> Result<(), EngineError> {
+    let sql = "SELECT atttypmod FROM pg_attribute WHERE attrelid = to_regclass($1::text) AND attname = 'code'";
+    let found: Option<i32> = session
+        .run(|client| client.query_opt(sql, &[&name])?.map(|row| row.try_get(0)).transpose())?;
+    match found {
+        Some(bits) if usize::try_from(bits) != Ok(head.bits) => Err(EngineError::Server {
+            server: session.address().to_string(),
+            reason: format!(
+                "{table} takes codes of {bits} bits there, and these have {}; choose another --table, or --replace it",
+                head.bits
+            ),
+        }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,263 @@
+/*!
+A server that holds images, while it is loaded: rows come into a table beside the present one,
+are counted, and become the collection in one transaction.
+*/
+
+use pgvector::Bit;
+use postgres::binary_copy::BinaryCopyInWriter;
+use postgres::types::Type;
+use postgres::{Client, Error, Transaction};
+
+use super::facts::{exists, facts, meta, same_width, whole};
+use super::session::Session;
+use super::shards::Layout;
+use super::sql::{self, Table};
+use super::to_bit;
+use crate::engine::{Batch, EngineError, Head};
+
+pub(super) struct Holder {
+    session: Session,
+    token: String,
+    /// The greatest id that has arrived here.
+    last: i64,
+    /// Rows that have arrived here.
+    pub(super) arrived: u64,
+    /// Rows of the source so far whose place is here.
+    routed: u64,
+}
+
+impl Holder {
+    /// Makes the tables of a load ready, or finds those of one that was broken off.
+    pub(super) fn prepare(
+        mut session: Session,
+        table: &Table,
+        head: &Head,
+        layout: &Layout,
+        stamp: &str,
+        token: &str,
+    ) -> Result<Self, EngineError> {
+        same_width(&mut session, table, table.name(), head)?;
+        let create = sql::tables(table, head.bits);
+        session.run(|client| client.batch_execute(&create))?;
+        let citus = *layout == Layout::Citus;
+        if citus {
+            let sql =
+                "SELECT count(*) FROM pg_dist_partition WHERE logicalrelid = $1::text::regclass";
+            let name = table.name();
+            let spread: i64 = session.run(|c| c.query_one(sql, &[&name])?.try_get(0))?;
+            if spread == 0 {
+                let statement = sql::distribute(table);
+                session.once(|client| client.batch_execute(&statement))?;
+            }
+        }
+        let noted = meta(&mut session, table)?;
+        let same = noted.iter().any(|(key, value)| key == "incoming" && value == stamp);
+        let same = same && exists(&mut session, &format!("{}_incoming", table.name()))?;
+        let (create, note) = (sql::incoming(table, head.bits, citus), sql::note(table));
+        let sql = format!("SELECT count(*), max(id) FROM {}", table.with("_incoming"));
+        let (arrived, last) = session.run(|client| {
+            let mut transaction = client.transaction()?;
+            // First, so that nobody else's rows come in any more.
+            transaction.execute(&note, &[&"loading", &token])?;
+            if !same {
+                transaction.batch_execute(&create)?;
+                transaction.execute(&note, &[&"incoming", &stamp])?;
+            }
+            let row = transaction.query_one(&sql, &[])?;
+            let found = (row.try_get::<_, i64>(0)?, row.try_get::<_, Option<i64>>(1)?);
+            transaction.commit()?;
+            Ok(found)
+        })?;
+        let (arrived, last) =
+            (u64::try_from(arrived).unwrap_or_default(), last.unwrap_or(i64::MIN));
+        Ok(Self { session, token: token.to_owned(), last, arrived, routed: 0 })
+    }
+
+    /// Takes some rows of a batch, those that it does not have yet.
+    pub(super) fn take(
+        &mut self,
+        table: &Table,
+        batch: &Batch,
+        rows: &[usize],
+    ) -> Result<(), EngineError> {
+        let new: Vec<usize> =
+            rows.iter().copied().filter(|row| batch.ids[*row] > self.last).collect();
+        self.routed += rows.len() as u64;
+        let Some(last) = new.last() else { return Ok(()) };
+        let (token, arrived) = (&self.token, self.arrived);
+        let stands =
+            self.session.run(|client| bring(client, table, token, arrived, batch, &new))?;
+        self.accept(table, stands)?;
+        self.last = batch.ids[*last];
+        self.arrived += new.len() as u64;
+        Ok(())
+    }
+
+    /// Makes sure that all rows are there that belong here.
+    pub(super) fn check(&mut self, table: &Table) -> Result<(), EngineError> {
+        let (token, routed) = (&self.token, self.routed);
+        let stands = self.session.run(|client| {
+            let mut transaction = client.transaction()?;
+            stands(&mut transaction, table, token, routed)
+        })?;
+        self.accept(table, stands)
+    }
+
+    /// Makes the table what was loaded.
+    pub(super) fn merge(
+        &mut self,
+        table: &Table,
+        head: &Head,
+        layout: &Layout,
+    ) -> Result<(), EngineError> {
+        let (merge, note) = (sql::merge(table), sql::note(table));
+        let mut facts = facts(head, layout);
+        if layout.shards() == 0 {
+            facts.extend(whole(&self.token));
+        }
+        let forget = format!(
+            "DELETE FROM {} WHERE key IN ('incoming', 'loading', 'recall')",
+            table.with("_meta")
+        );
+        let (token, routed) = (&self.token, self.routed);
+        let found = self.session.once(|client| {
+            let mut transaction = client.transaction()?;
+            // What is not among the rows is taken out: were some lost, images would be.
+            let found = stands(&mut transaction, table, token, routed)?;
+            if found != Stands::Whole {
+                return Ok(found);
+            }
+            for statement in &merge {
+                transaction.batch_execute(statement)?;
+            }
+            transaction.batch_execute(&forget)?;
+            for (key, value) in &facts {
+                transaction.execute(&note, &[key, value])?;
+            }
+            transaction.commit()?;
+            Ok(found)
+        })?;
+        self.accept(table, found)?;
+        let analyze = format!("ANALYZE {table}");
+        self.session.run(|client| client.batch_execute(&analyze))
+    }
+
+    /// Goes on only if all is as it should be; if rows are lost, the next load begins anew.
+    fn accept(&mut self, table: &Table, stands: Stands) -> Result<(), EngineError> {
+        let reason = match stands {
+            Stands::Whole => return Ok(()),
+            Stands::Another => format!(
+                "another program has begun to load {table}; wait until it is done, then run the same command again"
+            ),
+            Stands::Lost { found, sent } => {
+                let meta = table.with("_meta");
+                let forget = format!(
+                    "DELETE FROM {meta} WHERE key = 'incoming' AND EXISTS (SELECT FROM {meta} WHERE key = 'loading' AND value = $1)"
+                );
+                let token = &self.token;
+                self.session.run(|client| client.execute(&forget, &[token]))?;
+                format!(
+                    "of {sent} images that were sent for {table} it has {found}, as after a crash; nothing was taken out, run the same command again"
+                )
+            }
+        };
+        Err(EngineError::Server { server: self.session.address().to_string(), reason })
+    }
+}
+
+/// How a load stands on a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stands {
+    /// It has what was sent.
+    Whole,
+    /// Another load has begun since.
+    Another,
+    /// It has another number of rows than were sent.
+    Lost { found: u64, sent: u64 },
+}
+
+/// Whether a load is the present one. Until the transaction ends it stays so.
+fn is_own(transaction: &mut Transaction<'_>, table: &Table, token: &str) -> Result<bool, Error> {
+    let row = transaction.query_opt(&sql::owner(table), &[])?;
+    Ok(row.map(|row| row.try_get::<_, String>(0)).transpose()?.as_deref() == Some(token))
+}
+
+fn count(transaction: &mut Transaction<'_>, table: &Table) -> Result<u64, Error> {
+    let count: i64 = transaction.query_one(&sql::arrived(table), &[])?.try_get(0)?;
+    Ok(u64::try_from(count).unwrap_or_default())
+}
+
+/// Whether a load is the present one and has so many rows.
+fn stands(
+    transaction: &mut Transaction<'_>,
+    table: &Table,
+    token: &str,
+    sent: u64,
+) -> Result<Stands, Error> {
+    if !is_own(transaction, table, token)? {
+        return Ok(Stands::Another);
+    }
+    let found = count(transaction, table)?;
+    Ok(if found == sent { Stands::Whole } else { Stands::Lost { found, sent } })
+}
+
+/// Copies rows of a batch, after so many that have `arrived`.
+fn bring(
+    client: &mut Client,
+    table: &Table,
+    token: &str,
+    arrived: u64,
+    batch: &Batch,
+    rows: &[usize],
+) -> Result<Stands, Error> {
+    let mut transaction = client.transaction()?;
+    if !is_own(&mut transaction, table, token)? {
+        return Ok(Stands::Another);
+    }
+    if is_new(&mut transaction)? {
+        // After a broken connection nobody knows whether the rows arrived; the server does. And
+        // if it was stopped without a farewell, it has none any more.
+        let found = count(&mut transaction, table)?;
+        if found == arrived + rows.len() as u64 {
+            return transaction.commit().map(|()| Stands::Whole);
+        }
+        if found != arrived {
+            return Ok(Stands::Lost { found, sent: arrived });
+        }
+    }
+    copy_rows(&mut transaction, &sql::copy_in(table), batch, rows)?;
+    transaction.commit()?;
+    Ok(Stands::Whole)
+}
+
+/// Whether nothing was copied yet on this connection, which a setting of the session tells.
+fn is_new(transaction: &mut Transaction<'_>) -> Result<bool, Error> {
+    let row = transaction.query_one("SELECT current_setting('barbule.loading', true)", &[])?;
+    if row.try_get::<_, Option<String>>(0)?.as_deref() == Some("yes") {
+        return Ok(false);
+    }
+    transaction.batch_execute("SET barbule.loading = 'yes'")?;
+    Ok(true)
+}
+
+fn copy_rows(
+    transaction: &mut Transaction<'_>,
+    copy: &str,
+    batch: &Batch,
+    rows: &[usize],
+) -> Result<(), Error> {
+    let types = [Type::INT8, Type::BYTEA, Type::TEXT, Type::TEXT, Type::BIT];
+    let mut writer = BinaryCopyInWriter::new(transaction.copy_in(copy)?, &types);
+    for row in rows {
+        let code: Bit = to_bit(&batch.codes, *row);
+        let content = batch.contents[*row].as_slice();
+        writer.write(&[
+            &batch.ids[*row],
+            &content,
+            &batch.paths[*row],
+            &batch.labels[*row],
+            &code,
+        ])?;
+    }
+    writer.finish().map(drop)
+}
