@@ -8,7 +8,7 @@ bounded queue lies between, so that memory does not grow with the number of file
 */
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 
 use super::prepare::{Prepared, Preparer, Unusable, Work};
@@ -208,16 +208,8 @@ impl Updater<'_> {
                 Err(error) => return Err(error),
             };
             let root = self.index.root(&stored, said.then_some(&options))?;
-            // Whatever is left out of it: is there anything at all?
-            let everything = ScanOptions { hidden: true, ..ScanOptions::default() };
-            let empty = || Ok(scan(&folder, &everything, &step)?.found.is_empty());
-            if found.is_empty()
-                && known.iter().any(|image| is_under(&image.path, &stored))
-                && empty().or_else(|error: IndexError| match error {
-                    IndexError::Stopped(_) => Err(error),
-                    _ => Ok(true),
-                })?
-            {
+            let had_some = || known.iter().any(|image| is_under(&image.path, &stored));
+            if found.is_empty() && had_some() && is_bare(&folder, &step)? {
                 self.report.absent.push(folder);
                 continue;
             }
@@ -495,6 +487,20 @@ impl Updater<'_> {
         self.report.removed += images.len();
         let mended = gone.failures.iter().map(String::as_str).collect();
         self.index.apply(&Changes { gone: images, mended, ..Changes::default() })
+    }
+}
+
+/// Whether a folder has no image at all, not even among what is left out of it.
+fn is_bare(
+    folder: &Path,
+    step: &dyn Fn(usize) -> Result<(), IndexError>,
+) -> Result<bool, IndexError> {
+    let everything = ScanOptions { hidden: true, ..ScanOptions::default() };
+    match scan(folder, &everything, step) {
+        Ok(scan) => Ok(scan.found.is_empty()),
+        Err(stopped @ IndexError::Stopped(_)) => Err(stopped),
+        // It went away meanwhile.
+        Err(_) => Ok(true),
     }
 }
 
