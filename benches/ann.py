@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Codes beside other ways to search the same images: time, memory and what is found.
+"""Compares binary codes with other search structures on the same images: time, memory, quality.
 
 Needs a Python with the packages of `requirements-ann.txt`, a built `barbule` and a model:
 
@@ -9,20 +9,20 @@ Needs a Python with the packages of `requirements-ann.txt`, a built `barbule` an
     venv/bin/python benches/ann.py ann --out benches/runs/NAME.json
 
 `barbule bench ann` encodes database and queries once, times its own search and a linear
-scan of the features, and leaves both for this script, which searches the same features (of
-unit length, so that the nearest has the largest cosine) with other programs: linear scans,
-k-d tree and ball tree (exact), IVF-PQ and HNSW (approximate). Everything runs on one
-thread; every time is the median of several rounds over all queries after one that is not
-counted, one query to a call and all in one.
+scan of the features, and writes both to the folder. This script searches the same features
+(unit length, so the nearest has the largest cosine) with other programs: linear scans, k-d
+tree and ball tree (exact), IVF-PQ and HNSW (approximate). Everything runs on one thread.
+Every time is the median of several rounds over all queries, after a warm-up round; once with
+one query per call and once with all queries in one call.
 
-mAP@k is the mean over queries of Σ (precision at each relevant place up to k) / min(k,
-relevant images), for all by the same function; where codes are at equal distance it is the
-expectation over their orders. recall@k is the share of the k nearest by cosine that is
-found: for codes it says little, as they are learned to find something else. Memory is what
-an index takes written to bytes (faiss, hnswlib, scikit-learn with its copy of the data).
+mAP@k is the mean over queries of Σ (precision at each relevant rank up to k) / min(k,
+relevant images), computed by the same function for all; among codes at equal distance it is
+the expectation over their orders. recall@k is the fraction of the k nearest by cosine that
+is found. It says little about codes, which are learned for a different similarity. Memory is
+the size of the serialized index (faiss, hnswlib, scikit-learn with its copy of the data).
 
-`barbule bench ann --replicate N` makes a larger database by noisy copies. That is
-synthetic: it shows how times grow, not what is found.
+`barbule bench ann --replicate N` enlarges the database with noisy copies. That data is
+synthetic: it shows how times grow, not search quality.
 """
 
 import argparse
@@ -32,7 +32,7 @@ import os
 import pickle
 import platform
 
-# Before NumPy reads it.
+# NumPy reads these on import.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
@@ -45,7 +45,7 @@ from peers import median_seconds, processor
 
 
 def average_precision(levels, k, relevant):
-    """The expectation of the sum of precisions up to k for levels of (items, relevant)."""
+    """Returns the expected average precision at k for ties given as levels of (items, relevant)."""
     found_before, items_before, total = 0, 0, 0.0
     for items, hits in levels:
         if hits:
@@ -60,7 +60,7 @@ def average_precision(levels, k, relevant):
 
 
 class Truth:
-    """What is relevant, and what is nearest by cosine."""
+    """Ground truth: relevant images, and nearest images by cosine."""
 
     def __init__(self, database_labels, query_labels, nearest, k):
         self.k, self.nearest = k, nearest
@@ -73,7 +73,7 @@ class Truth:
         self.relevant = queries @ database.T > 0
 
     def of_lists(self, found):
-        """mAP@k and recall@k of ids in order; −1 stands for nothing."""
+        """Returns mAP@k and recall@k of ranked ids; −1 marks an empty position."""
         precision, recall = [], []
         for row, relevant, nearest in zip(found, self.relevant, self.nearest):
             row = row[row >= 0]
@@ -84,7 +84,7 @@ class Truth:
         return float(np.mean(precision)), float(np.mean(recall))
 
     def of_distances(self, codes, queries, bits):
-        """mAP@k of Hamming distances, ties in expectation; recall@k by order of id."""
+        """Returns mAP@k (expectation over ties) and recall@k (ties by id) of Hamming distances."""
         precision, recall = [], []
         for query, relevant, nearest in zip(queries, self.relevant, self.nearest):
             distances = np.bitwise_count(codes ^ query).sum(axis=1, dtype=np.int64)
@@ -124,11 +124,11 @@ def ivf_pq(database, k, probes):
     count, dim = database.shape
     lists = max(1, round(count**0.5))
     quantizer = faiss.IndexFlatL2(dim)
-    # 16 codebooks, of 256 words where faiss has the images to train as many, else of 64.
+    # 16 codebooks of 256 words if there are enough images to train them in faiss, else of 64.
     index = faiss.IndexIVFPQ(quantizer, dim, lists, 16, 8 if count >= 39 * 256 else 6)
     index.nprobe = probes
     search, size = with_faiss(index, database, k)
-    # The quantizer must live as long as what searches with it.
+    # The index does not own the quantizer, so the closure keeps it alive.
     return lambda queries, _keep=quantizer: search(queries), size
 
 
@@ -151,7 +151,7 @@ def hnswlib_index(database, k, breadth):
 
 
 def structures(database, k):
-    """Each name with what makes a search and says how many bytes it takes."""
+    """Returns (name, builder) pairs; a builder returns the search function and its size in bytes."""
     flat = lambda: with_faiss(faiss.IndexFlatIP(database.shape[1]), database, k)
     return [
         ("faiss IndexFlatIP", flat),
@@ -167,9 +167,9 @@ def structures(database, k):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("folder", help="what `barbule bench ann --out` wrote")
+    parser.add_argument("folder", help="output folder of `barbule bench ann --out`")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--out", help="write everything to this JSON file")
+    parser.add_argument("--out", help="write all results to this JSON file")
     args = parser.parse_args()
     faiss.omp_set_num_threads(1)
     load = lambda name: np.load(os.path.join(args.folder, name + ".npy"))
@@ -209,7 +209,7 @@ def main():
         batch = median_seconds(lambda: search(queries), args.repeats) * 1e3 / len(queries)
         note(name, single, batch, size / len(database), truth.of_lists(search(queries)))
 
-    synthetic = f" ({ours['replicate']} times as many by noisy copies: synthetic)" if ours["replicate"] > 1 else ""
+    synthetic = f" (enlarged {ours['replicate']}-fold with noisy copies: synthetic)" if ours["replicate"] > 1 else ""
     print(
         f"top {k} of {ours['database']} images{synthetic}, {ours['queries']} queries, 1 thread; "
         f"mAP over all: codes {codes['map']:.3f}, features {floats['map']:.3f}\n"

@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""Images per second from files to codes: `barbule index` beside PyTorch, in one run.
+"""Images per second from files to codes: `barbule index` against PyTorch, in one run.
 
 Needs a Python with the packages of `requirements-encode.txt`, a built `barbule`, and a folder
-of pictures:
+of images:
 
     python3 -m venv venv && venv/bin/pip install -r benches/requirements-encode.txt
     barbule aviary --out birds --species 20 --per-species 100
     venv/bin/python benches/encode.py birds --barbule target/release/barbule
 
-Both read, decode, scale to 224 × 224 and run EfficientNet-Lite0 on the same cores. PyTorch gets
-what makes it quick: batches of 32, channels last, inference mode, as many threads, and a pool of
-threads that decodes the next batch meanwhile; its weights are random, which costs the same.
-Barbule does what its user waits for: it also hashes every file, makes codes and writes the index.
-Rounds alternate; the median counts.
+Both read, decode, scale to 224 × 224 and run EfficientNet-Lite0 on the same cores. PyTorch runs
+with its fast settings: batches of 32, channels last, inference mode, the same number of threads,
+and a thread pool that decodes the next batch in parallel. Its weights are random, which does not
+affect speed. Barbule does the complete work of a user's command: it also hashes every file,
+computes codes and writes the index. Rounds alternate; the result is the median.
 """
 
 import argparse
@@ -37,7 +37,7 @@ BATCH = 32
 
 
 def prepare(path):
-    """A picture as the network reads it."""
+    """Decodes and normalizes an image for the network."""
     image = Image.open(path).convert("RGB")
     scale = 256 / min(image.size)
     image = image.resize([round(side * scale) for side in image.size], Image.BICUBIC)
@@ -47,7 +47,7 @@ def prepare(path):
 
 
 def pytorch(model, files, threads):
-    """Seconds for all files."""
+    """Returns the seconds for all files."""
     begun = time.perf_counter()
     with ThreadPoolExecutor(threads) as pool, torch.inference_mode():
         batches = [files[i : i + BATCH] for i in range(0, len(files), BATCH)]
@@ -62,7 +62,7 @@ def pytorch(model, files, threads):
 
 
 def barbule(program, folder):
-    """Seconds for a new index, the program's start included."""
+    """Returns the seconds for a new index, including the program's start, and the image count."""
     with tempfile.TemporaryDirectory() as root:
         command = [program, "index", folder, "--index", f"{root}/i.db", "--device", "cpu", "--json", "-q"]
         begun = time.perf_counter()
@@ -95,7 +95,7 @@ def main():
     ratio = medians["barbule"] / medians["pytorch"]
     for name, rate in medians.items():
         print(f"{name}: {rate:.1f} images/s ({', '.join(f'{r:.1f}' for r in rates[name])})")
-    print(f"barbule / pytorch: {ratio:.2f} ({len(files)} pictures, {args.threads} threads)")
+    print(f"barbule / pytorch: {ratio:.2f} ({len(files)} images, {args.threads} threads)")
     if args.out:
         machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
         record = {

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""How an index keeps up with ten thousand pictures: counts and times.
+"""Index updates with 10,000 images: counts, times and peak memory.
 
-Needs a built `barbule` and nothing else:
+Needs only a built `barbule`:
 
     python3 benches/index.py --barbule target/release/barbule --out benches/runs/NAME.json
 
-Draws `--species` × 100 birds (`barbule aviary`), indexes them from nothing, again unchanged,
-then after a third was moved, a third deleted and a hundred changed, and prints what
-`barbule index --json` says of each run, with the greatest memory that it took.
+Draws `--species` × 100 birds (`barbule aviary`), indexes them from scratch, again unchanged, then
+after a third is moved, a third deleted and 100 changed. Prints the report of
+`barbule index --json` for each run, with its peak memory.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from pathlib import Path
 
 
 def index(barbule, folder, database, device):
-    """One run: what it says, its time and its memory."""
+    """Runs `barbule index` once and returns its report, time and peak memory."""
     command = [barbule, "index", folder, "--index", database, "--device", device, "--json", "-q"]
     begun = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
@@ -69,7 +69,7 @@ def main():
             file.rename(target)
         for file in files[third : 2 * third]:
             file.unlink()
-        # A hundred get the picture of another one, with a byte behind the end: new content.
+        # Each gets another one's image and a trailing byte, so its content is new.
         changed = files[2 * third : 2 * third + 100]
         contents = [file.read_bytes() + b"\0" for file in changed]
         for file, content in zip(changed, contents[1:] + contents[:1]):

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""From the start of the program to printed results, on an index of a million codes.
+"""Time from program start to printed results, on an index of a million codes.
 
-Needs a built `barbule` and one picture, and nothing else:
+Needs only a built `barbule` and one image:
 
     python3 benches/open.py photo.jpg --barbule target/release/barbule
 
-Writes an index of random codes by what docs/FORMATS.md says of the file, and searches it: for an
-image that is not indexed (the model has to be opened and the code made), for one that is
-(its code is stored), and for a code. Medians of the wall clock over `--rounds` runs of the program; what a run says
-of itself (`search --timings`) is that of the median run.
+Writes an index of random codes in the format of docs/FORMATS.md and searches it: for an image
+that is not indexed (the model is loaded and the code computed), for an indexed image (its code is
+stored), and for a code. Prints the median wall-clock time over `--rounds` runs of the program, and
+the phases (`search --timings`) of the median run.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def main():
         root = Path(root)
         (root / "photos").mkdir()
         indexed = root / "photos" / f"indexed{args.picture.suffix}"
-        # A byte behind the end: another content.
+        # A trailing byte makes its content differ from the query's.
         indexed.write_bytes(args.picture.read_bytes() + b"\0")
         database = root / "photos.db"
         common = ["--index", database, "--device", "cpu", "-q"]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Exact Hamming ranking: Barbule beside its peers, on the same codes in one run.
+"""Exact Hamming ranking: Barbule against its peers, on the same codes in one run.
 
 Needs a Python with the packages of `requirements.txt` and a built `barbule`:
 
@@ -8,11 +8,11 @@ Needs a Python with the packages of `requirements.txt` and a built `barbule`:
     venv/bin/python benches/peers.py --out benches/runs/NAME.json
 
 All programs rank the same random codes with the same number of threads; every figure is
-the median of several calls after one that is not counted. faiss runs in both of its modes
-(`use_heap`), and on codes of whole bytes as well as padded to 64 bits where these differ.
-The distances that Barbule and the exact peers find must be equal, or the run fails.
-Approximate IndexBinaryHNSW is measured with its recall; usearch's order among equal
-distances is its own, so distances alone are compared.
+the median of several calls after a warm-up call. faiss runs in both of its modes
+(`use_heap`), and on codes padded to whole bytes and, where it differs, to 64 bits. The run
+fails unless Barbule and the exact peers find equal distances. The approximate
+IndexBinaryHNSW is reported with its recall. Only distances are compared, because usearch
+orders equal distances differently.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def random_codes(rng, count, bits):
 
 
 def barbule(args, folder, bits, queries, threads):
-    """Barbule's figures and the distances it found."""
+    """Runs Barbule and returns its figures and distances."""
     out = os.path.join(folder, "distances.npy")
     command = [args.barbule, "bench", "rank", "--json", "-q", "--device", args.device]
     command += ["--bits", str(bits), "--queries", str(queries), "-k", str(args.k)]
@@ -81,7 +81,7 @@ def padded(codes):
 
 
 def peers(args, bits, database, queries, threads, expected):
-    """Milliseconds per query of each peer."""
+    """Returns the milliseconds per query of each peer."""
     faiss.omp_set_num_threads(threads)
     rows = {}
 
@@ -148,9 +148,9 @@ def main():
     parser.add_argument("--threads", default="2,1")
     parser.add_argument("-k", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--more", action="store_true", help="usearch, NumPy and HNSW as well")
+    parser.add_argument("--more", action="store_true", help="also run usearch, NumPy and HNSW")
     parser.add_argument("--hnsw", type=int, default=100_000, help="codes in the HNSW index")
-    parser.add_argument("--out", help="write everything to this JSON file")
+    parser.add_argument("--out", help="write all results to this JSON file")
     args = parser.parse_args()
     numbers = lambda text: [int(n) for n in text.split(",")]
     rng = np.random.default_rng(1)
@@ -171,12 +171,12 @@ def main():
                 print(
                     f"{bits:5} bits {count:4} queries {threads} threads: barbule "
                     f"{ours['ms_per_query']:.4f} ms"
-                    + (f", {limit:.2f} of its limit" if limit else "")
+                    + (f", {limit:.2f} of the hardware limit" if limit else "")
                 )
                 for name, row in theirs.items():
                     ratio = row["ms_per_query"] / ours["ms_per_query"]
                     agreement = row["agreement"]
-                    note = "" if agreement == 1.0 else f", {agreement:.3f} of distances right"
+                    note = "" if agreement == 1.0 else f", {agreement:.3f} of distances correct"
                     print(f"      {ratio:7.1f} × {name} ({row['ms_per_query']:.4f} ms{note})")
     if args.out:
         run = {

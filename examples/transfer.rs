@@ -13,8 +13,9 @@ use barbule::dataset::{Dataset, Layout, Sample};
 use barbule::device::{Device, DeviceChoice};
 use barbule::encoder::Encoder;
 use barbule::eval::{evaluate, evaluate_scores};
+use barbule::hash::Features;
 use barbule::image::Limits;
-use barbule::method::{Features, Shallow};
+use barbule::method::Shallow;
 use barbule::task::Task;
 use barbule::trunk::{TrunkKind, weights};
 

@@ -1,9 +1,9 @@
-// Writes each query's k hits: first those nearer than the cut, in the order of
-// their ids, then those at the cut, in the order of their ids, until there are k.
+// Writes each query's k hits: first the codes nearer than the cut, ordered by id, then codes
+// at the cut, ordered by id, until there are k.
 //
 // Bindings: 0-2 as in common.wgsl; 3 cuts [query]; 4 counts and 5 offsets
 // [query][block]; 6 hits [query][k] = (distance, id).
-// Reads the codes of only those blocks that hold a hit, twice; writes 8 bytes a hit.
+// Reads the codes of those blocks that contain a hit, twice; writes 8 bytes per hit.
 
 @group(0) @binding(3) var<storage, read> cuts: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read> counts: array<vec2<u32>>;
@@ -24,10 +24,10 @@ fn main(
     let slot = query * pass_.blocks + pass_.first_block + min(block, pass_.segment_blocks - 1u);
     let offset = offsets[slot];
     let count = counts[slot];
-    // The hits at the cut that still find a place among the k.
+    // Skip blocks whose only hits are at the cut and no longer fit into the k.
     let wanted = block < pass_.segment_blocks
         && (count.x != 0u || (count.y != 0u && offset.y < pass_.k - cut.y));
-    // A thread takes neighbouring codes here, so that hits come in the order of ids.
+    // A thread processes consecutive codes here, so that hits are ordered by id.
     let begin = (block * THREADS + thread) * PER_THREAD;
     let end = select(begin, min(begin + PER_THREAD, pass_.codes), wanted);
     var mine = vec2<u32>(0u, 0u);

@@ -1,7 +1,9 @@
-// How many codes of each block lie nearer than a query's cut, and how many at it.
+// Counts the codes of each block that are nearer than a query's cut, and those at the cut.
 //
-// Bindings: 0-2 as in common.wgsl; 3 cuts [query]; 4 counts [query][block] = (nearer, at the cut).
-// Reads a code once per query (4·WORDS bytes, and a bit where codes are filtered), writes 8 bytes per block and query.
+// Bindings: 0-2 as in common.wgsl; 3 cuts [query]; 4 counts [query][block] = (nearer, at the
+// cut).
+// Reads each code once per query (4·WORDS bytes, plus a bit if codes are filtered), writes 8
+// bytes per block and query.
 
 @group(0) @binding(3) var<storage, read> cuts: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read_write> counts: array<vec2<u32>>;

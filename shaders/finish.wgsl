@@ -1,11 +1,11 @@
-// The k nearest of each query's candidates, in no order.
+// Selects the k nearest of each query's candidates, in no particular order.
 //
 // Bindings: 0 the pass; 3 found [query]; 4 candidates [query][room] = (distance, id);
-// 5 hits [query][k] = (distance, id); 6 cuts [query] = (distance, nearer, found, 0), as cut.wgsl
-// writes them.
-// One workgroup a query. Reads 8 bytes of each candidate seven times, writes 8 bytes a hit.
-// Of the candidates at the last distance those with the least ids are taken: the greatest
-// of them is found byte by byte, the highest byte first.
+// 5 hits [query][k] = (distance, id); 6 cuts [query] = (distance, nearer, found, 0), as in
+// cut.wgsl.
+// One workgroup per query. Reads 8 bytes per candidate seven times, writes 8 bytes per hit.
+// Of the candidates at the last distance, those with the smallest ids are selected: a radix
+// select, highest byte first, finds the greatest selected id.
 
 @group(0) @binding(3) var<storage, read> found: array<u32>;
 @group(0) @binding(4) var<storage, read> candidates: array<vec2<u32>>;
@@ -14,8 +14,8 @@
 
 var<workgroup> local: array<atomic<u32>, 1025>;
 var<workgroup> slots: atomic<u32>;
-// The last distance, how many more are wanted at it, and what is known of the greatest
-// id of these: its upper bits, and which these are.
+// The last distance, the number of candidates still to select at it, and the upper bits known
+// so far of the greatest selected id.
 var<workgroup> last: u32;
 var<workgroup> wanted: u32;
 var<workgroup> prefix: u32;

@@ -1,11 +1,13 @@
-// How near the k nearest of all codes are, guessed from a sample of them: of the nearest
-// of each invocation's share, the k-th smallest distance (or the largest that counts, if
-// there are fewer). Two of the nearest can be in one share, so the k-th smallest of the
-// sample may be a little smaller, and never is larger.
+// Estimates the distance of the k nearest codes from a sample: each invocation finds the
+// smallest distance in its share of the sample, and the bound is the k-th smallest of these
+// (or the largest allowed distance if there are fewer). Several of the nearest can be in one
+// share, so the true k-th smallest distance of the sample may be a little smaller than the
+// bound, but is never larger.
 //
-// Bindings: 0, 1 (the sample), 2 and 7 as in common.wgsl; 3 bounds [query] = (distance, 0, 0, 0).
-// One workgroup a query. Reads a sampled code once per query (4·WORDS bytes, and a bit
-// where codes are filtered), writes 16 bytes a query.
+// Bindings: 0, 1 (the sample), 2 and 7 as in common.wgsl; 3 bounds [query] = (distance, 0, 0,
+// 0).
+// One workgroup per query. Reads each sampled code once per query (4·WORDS bytes, plus a bit
+// if codes are filtered), writes 16 bytes per query.
 
 @group(0) @binding(3) var<storage, read_write> bounds: array<vec4<u32>>;
 
@@ -33,7 +35,7 @@ fn main(
     }
     nearest[thread] = least;
     workgroupBarrier();
-    // Of equal ones the earlier invocation's is the smaller.
+    // Ties go to the earlier invocation.
     var smaller = 0u;
     for (var other = 0u; other < THREADS; other++) {
         let its = nearest[other];

@@ -1,9 +1,9 @@
-// How many codes of a segment lie at each distance from each query.
+// Counts the codes of a segment at each distance from each query.
 //
 // Bindings: 0-2 as in common.wgsl; 3 histograms [query][level], added to.
-// Reads a code once per query (4·WORDS bytes, and a bit where codes are filtered); writes `levels` counters per
-// workgroup, that is 1/4096 counter per code, level and query. No distance is
-// written out. Limits: 1024 bits, 2³²−1 codes.
+// Reads each code once per query (4·WORDS bytes, plus a bit if codes are filtered); writes
+// `levels` counters per workgroup, which is 1/4096 counter per code, level and query. No
+// distances are written. Limits: 1024 bits, 2³²−1 codes.
 
 @group(0) @binding(3) var<storage, read_write> histograms: array<atomic<u32>>;
 

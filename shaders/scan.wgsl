@@ -1,8 +1,7 @@
-// Where each block's hits begin: for each query the sums of the counts of all
-// blocks before it.
+// Exclusive prefix sum over the blocks of each query: the output offsets of each block's hits.
 //
 // Bindings: 0 the pass; 3 counts [query][block]; 4 offsets [query][block].
-// Reads and writes 8 bytes per block and query; one workgroup a query.
+// Reads and writes 8 bytes per block and query; one workgroup per query.
 
 @group(0) @binding(3) var<storage, read> counts: array<vec2<u32>>;
 @group(0) @binding(4) var<storage, read_write> offsets: array<vec2<u32>>;

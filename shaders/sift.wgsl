@@ -1,17 +1,18 @@
-// The codes within each query's bound: their ids, in no order.
+// Finds the codes within each query's bound, in no particular order.
 //
-// Bindings: 0, 1 and 7 as in common.wgsl; 8 queries, by sixteens: word w of queries
-// 16g to 16g + 15 are the four vectors from 4·(g·WORDS + w); 3 cuts [query] = (bound, …);
-// 4 found [query], how many there are; 5 candidates [query][room] = (distance, id).
-// An invocation takes 32 codes and sixteen queries, or four (FOURS = 1). Reads a code once for sixteen queries
-// (4·WORDS/16 bytes per code and query), and writes 8 bytes for each code that is found.
+// Bindings: 0, 1 and 7 as in common.wgsl; 8 queries in groups of sixteen: word w of queries
+// 16g to 16g + 15 are the four vectors from 4·(g·WORDS + w) on; 3 cuts [query] = (bound, …);
+// 4 found [query], the number of candidates; 5 candidates [query][room] = (distance, id).
+// An invocation processes 32 codes and sixteen queries, or four (FOURS = 1). Reads each code
+// once per sixteen queries (4·WORDS/16 bytes per code and query), and writes 8 bytes per
+// candidate.
 
 @group(0) @binding(8) var<uniform> sixteens: array<vec4<u32>, 4096>;
 @group(0) @binding(3) var<storage, read> cuts: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read_write> found: array<atomic<u32>>;
 @group(0) @binding(5) var<storage, read_write> candidates: array<vec2<u32>>;
 
-// Writes the ids of the codes in `mask`, of which bit i is code `first` + WIDTH·i.
+// Writes the codes in `mask`; bit i is code `first` + WIDTH·i.
 fn report(query: u32, mask: u32, first: u32) {
     if mask == 0u || query >= pass_.queries {
         return;
@@ -21,7 +22,7 @@ fn report(query: u32, mask: u32, first: u32) {
     while left != 0u {
         let i = firstTrailingBit(left);
         left &= left - 1u;
-        // What finds no room is counted all the same, so that it is noticed.
+        // Candidates that do not fit are counted too, so that the host detects the overflow.
         if slot < pass_.room {
             let code = first + i * WIDTH;
             var distance = 0u;
@@ -35,7 +36,7 @@ fn report(query: u32, mask: u32, first: u32) {
     }
 }
 
-// The bounds of four queries. Those that there are not find nothing.
+// The bounds of four queries. `report` ignores queries past the end.
 fn bounds(query: u32) -> vec4<u32> {
     let last = pass_.queries - 1u;
     return vec4<u32>(

@@ -1,9 +1,9 @@
-// The sum of all words of the codes, modulo 2³²: the least that a search of a single query
-// has to read, for measuring what no such search can be faster than.
+// Sums all words of the codes, modulo 2³². This is the minimum that a search for a single
+// query must read, used to measure a lower bound on its time.
 //
 // Bindings: 0 and 1 as in common.wgsl; 3 sums [invocation].
-// Reads every code once (4·WORDS bytes per code); an invocation takes as many words, those of
-// neighbours side by side, as there are words in a code times 32, and writes 4 bytes.
+// Reads every code once (4·WORDS bytes per code). An invocation reads 32·WORDS words, coalesced
+// with those of its neighbours, and writes 4 bytes.
 
 @group(0) @binding(3) var<storage, read_write> sums: array<u32>;
 

@@ -1,10 +1,10 @@
-// The sum of the distances of all codes to sixteen queries: the least that sift.wgsl has to
-// do, in the same steps, for measuring what no search can be faster than.
+// Sums the distances of all codes to sixteen queries, in the same steps as sift.wgsl. This is
+// the minimum work of sift.wgsl, used to measure a lower bound on the time of a search.
 //
 // Bindings: 0 and 1 as in common.wgsl; 8 queries as in sift.wgsl; 3 sums [group of
 // sixteen][invocation], one vector each.
-// Reads a code once for sixteen queries (4·WORDS/16 bytes per code and query); writes 16 bytes
-// for 32 codes and sixteen queries.
+// Reads each code once per sixteen queries (4·WORDS/16 bytes per code and query); writes 16
+// bytes per 32 codes and sixteen queries.
 
 @group(0) @binding(8) var<uniform> sixteens: array<vec4<u32>, 4096>;
 @group(0) @binding(3) var<storage, read_write> sums: array<vec4<u32>>;
@@ -27,7 +27,7 @@ fn main(
     var d3 = vec4<u32>(0u);
     for (var i = 0u; i < 32u; i++) {
         let code = first + i * WIDTH;
-        // Zero words stand for codes that there are not.
+        // Codes past the end contribute 0.
         let real = vec4<u32>(select(0u, 0xffffffffu, code < pass_.codes));
         let at = min(code, pass_.codes - 1u) * WORDS;
         for (var w = 0u; w < WORDS; w++) {

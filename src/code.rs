@@ -1,49 +1,48 @@
 /*!
-Binary codes: what a model gives for an image, and what ranking compares.
+Binary codes: the output of a model for an image, and the input of ranking.
 
-This module knows about bits and words only. It does not know where codes come
-from, how they are ranked or how they are stored.
+This module only handles bits and words. It does not depend on hashing, ranking or storage.
 */
 
 use std::fmt::Write as _;
 
-/// The longest code Barbule handles, in bits.
+/// Maximum code length in bits.
 pub const MAX_BITS: usize = 1024;
 
-/// Why a set of codes could not be made.
+/// Why a set of codes could not be created.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CodeError {
-    /// The bit length is outside 1..=1024.
+    /// The code length is outside 1..=1024.
     #[error("a code has 1 to {MAX_BITS} bits, not {0}; choose a length in that range")]
     Bits(usize),
-    /// A row has another number of values, words or bytes than the bit length asks for.
+    /// The number of values, words or bytes does not match the code length.
     #[error("a code of {bits} bits needs {expected} {unit}, but {found} were given")]
     Length {
-        /// The bit length of the codes.
+        /// The code length in bits.
         bits: usize,
-        /// How many units a code (or a whole set of codes) needs.
+        /// The number of units that a code (or a set of codes) needs.
         expected: usize,
-        /// How many were given.
+        /// The number of units given.
         found: usize,
-        /// What is counted: "values", "words", "bytes" or "hexadecimal digits".
+        /// The unit: "values", "words", "bytes" or "hexadecimal digits".
         unit: &'static str,
     },
-    /// A bit beyond the code's length is set, so the code belongs to another length.
+    /// A padding bit is set, so the code was made for another length.
     #[error("a bit beyond the code's {0} bits is set; the code was made for another length")]
     Padding(usize),
     /// A character that is not a hexadecimal digit.
     #[error("'{0}' is not a hexadecimal digit; a code is written with 0-9 and a-f")]
     Hex(char),
-    /// Two sets of codes of different lengths were to be joined or compared.
+    /// Two sets of codes have different lengths and cannot be joined or compared.
     #[error("codes of {0} bits cannot be compared with codes of {1} bits")]
     Mixed(usize, usize),
 }
 
 /// A set of binary codes, all of one length, as packed rows of 64-bit words.
 ///
-/// Bit `k` of a code is bit `k % 64` of word `k / 64`; a set bit stands for +1, a
-/// clear one for −1. The bits behind the code's end are always clear, so the
-/// Hamming distance of two codes is the popcount of the xor of their words.
+/// Bit `k` of a code is bit `k % 64` of word `k / 64`; a set bit stands for +1, a clear one
+/// for −1. The padding bits after the code are always clear, so the Hamming distance of two
+/// codes is the popcount of the xor of their words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BinaryCodes {
     bits: usize,
@@ -51,7 +50,7 @@ pub struct BinaryCodes {
 }
 
 impl BinaryCodes {
-    /// An empty set of codes of `bits` bits.
+    /// Creates an empty set of codes of `bits` bits.
     ///
     /// # Errors
     /// [`CodeError::Bits`] unless `1 <= bits <= 1024`.
@@ -63,12 +62,12 @@ impl BinaryCodes {
         Ok(Self { bits, words })
     }
 
-    /// The signs of `values`, `rows × bits` real numbers in row order.
+    /// Creates codes from the signs of `values`, `rows × bits` numbers in row order.
     ///
-    /// sign(0) = +1, and a value that is not a number counts as −1.
+    /// sign(0) = +1, and NaN counts as −1.
     ///
     /// # Errors
-    /// When `bits` is out of range or the values do not fill whole rows.
+    /// If `bits` is out of range or the values do not fill whole rows.
     pub fn from_signs(bits: usize, values: &[f32]) -> Result<Self, CodeError> {
         let mut codes = Self::new(bits)?;
         if !values.len().is_multiple_of(bits) {
@@ -86,11 +85,10 @@ impl BinaryCodes {
         Ok(codes)
     }
 
-    /// Takes packed words, `row_words()` for each code.
+    /// Creates codes from packed words, `row_words()` per code.
     ///
     /// # Errors
-    /// When `bits` is out of range, the words do not fill whole rows, or a
-    /// padding bit is set.
+    /// If `bits` is out of range, the words do not fill whole rows, or a padding bit is set.
     pub fn from_words(bits: usize, words: Vec<u64>) -> Result<Self, CodeError> {
         let mut codes = Self::new(bits)?;
         let row = codes.row_words();
@@ -106,10 +104,10 @@ impl BinaryCodes {
         Ok(codes)
     }
 
-    /// Reads codes stored as [`BinaryCodes::row_bytes`] gives them, one after the other.
+    /// Reads concatenated codes in the format of [`BinaryCodes::row_bytes`].
     ///
     /// # Errors
-    /// When the bytes do not fill whole rows or a padding bit is set.
+    /// If `bits` is out of range, the bytes do not fill whole rows, or a padding bit is set.
     pub fn from_bytes(bits: usize, bytes: &[u8]) -> Result<Self, CodeError> {
         let mut codes = Self::new(bits)?;
         let row = bits.div_ceil(8);
@@ -124,10 +122,11 @@ impl BinaryCodes {
         Ok(codes)
     }
 
-    /// Reads one code written as [`BinaryCodes::hex`] writes it.
+    /// Reads one code in the format of [`BinaryCodes::hex`].
     ///
     /// # Errors
-    /// When the text has another length or holds anything but hexadecimal digits.
+    /// If the text has the wrong length, contains anything but hexadecimal digits, or has a
+    /// padding bit set, or if `bits` is out of range.
     pub fn from_hex(bits: usize, text: &str) -> Result<Self, CodeError> {
         let mut codes = Self::new(bits)?;
         let expected = bits.div_ceil(8) * 2;
@@ -143,10 +142,10 @@ impl BinaryCodes {
         Ok(codes)
     }
 
-    /// Appends one code given as `ceil(bits / 8)` bytes.
+    /// Appends one code, given as `ceil(bits / 8)` bytes.
     ///
     /// # Errors
-    /// When the length is wrong or a padding bit is set; nothing is appended then.
+    /// If the length is wrong or a padding bit is set. Nothing is appended then.
     pub fn push_bytes(&mut self, bytes: &[u8]) -> Result<(), CodeError> {
         if bytes.len() != self.bits.div_ceil(8) {
             return Err(self.length(self.bits.div_ceil(8), bytes.len(), "bytes"));
@@ -167,7 +166,7 @@ impl BinaryCodes {
     /// Appends all codes of `other`.
     ///
     /// # Errors
-    /// [`CodeError::Mixed`] when the lengths differ.
+    /// [`CodeError::Mixed`] if the code lengths differ.
     pub fn extend(&mut self, other: &Self) -> Result<(), CodeError> {
         if self.bits != other.bits {
             return Err(CodeError::Mixed(self.bits, other.bits));
@@ -176,10 +175,10 @@ impl BinaryCodes {
         Ok(())
     }
 
-    /// The codes at `rows`, in that order.
+    /// Returns the codes at `rows`, in that order.
     ///
     /// # Panics
-    /// When a row is not below `len()`, as slices do.
+    /// If a row is out of range.
     pub fn select(&self, rows: &[usize]) -> Self {
         let words = rows.iter().flat_map(|row| self.row(*row)).copied().collect();
         Self { bits: self.bits, words }
@@ -195,7 +194,7 @@ impl BinaryCodes {
         self.words.len() / self.row_words()
     }
 
-    /// Whether there is no code at all.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.words.is_empty()
     }
@@ -205,7 +204,7 @@ impl BinaryCodes {
         self.bits.div_ceil(64)
     }
 
-    /// The packed words of all codes, row after row.
+    /// The packed words of all codes, row by row.
     pub fn words(&self) -> &[u64] {
         &self.words
     }
@@ -213,20 +212,20 @@ impl BinaryCodes {
     /// The packed words of code `i`.
     ///
     /// # Panics
-    /// When `i >= len()`, as slices do.
+    /// If `i >= len()`.
     pub fn row(&self, i: usize) -> &[u64] {
         let n = self.row_words();
         &self.words[i * n..(i + 1) * n]
     }
 
-    /// Code `i` as `ceil(bits / 8)` bytes: bit `k` is bit `k % 8` of byte `k / 8`.
+    /// Returns code `i` as `ceil(bits / 8)` bytes: bit `k` is bit `k % 8` of byte `k / 8`.
     pub fn row_bytes(&self, i: usize) -> Vec<u8> {
         let mut bytes: Vec<u8> = self.row(i).iter().flat_map(|w| w.to_le_bytes()).collect();
         bytes.truncate(self.bits.div_ceil(8));
         bytes
     }
 
-    /// Code `i` as lower-case hexadecimal, two digits a byte, bytes as in [`BinaryCodes::row_bytes`].
+    /// Returns the bytes of [`BinaryCodes::row_bytes`] in lower-case hexadecimal.
     pub fn hex(&self, i: usize) -> String {
         let mut text = String::with_capacity(self.bits.div_ceil(8) * 2);
         for byte in self.row_bytes(i) {
@@ -236,26 +235,26 @@ impl BinaryCodes {
         text
     }
 
-    /// Code `i` as `bits` characters `0` and `1`, bit 0 first.
+    /// Returns code `i` as `bits` characters `0` and `1`, bit 0 first.
     pub fn bit_string(&self, i: usize) -> String {
         let row = self.row(i);
         let bit = |k: usize| if row[k / 64] >> (k % 64) & 1 == 1 { '1' } else { '0' };
         (0..self.bits).map(bit).collect()
     }
 
-    /// Code `i` as +1 and −1, `bits` numbers.
+    /// Returns code `i` as `bits` numbers +1 and −1.
     pub fn signs(&self, i: usize) -> Vec<f32> {
         let row = self.row(i);
         let sign = |k: usize| if row[k / 64] >> (k % 64) & 1 == 1 { 1.0 } else { -1.0 };
         (0..self.bits).map(sign).collect()
     }
 
-    /// Hamming distance of two packed rows of equal length.
+    /// Returns the Hamming distance of two packed rows of equal length.
     pub fn distance(a: &[u64], b: &[u64]) -> u32 {
         a.iter().zip(b).map(|(x, y)| (x ^ y).count_ones()).sum()
     }
 
-    /// The bits of the last word that lie behind the code's end.
+    /// The mask of the padding bits in a code's last word.
     fn padding(&self) -> u64 {
         match self.bits % 64 {
             0 => 0,

@@ -1,9 +1,9 @@
 /*!
-Which device computes: the choice of an adapter, and the one wgpu device that
-Burn and Barbule's own shaders share.
+Device selection: chooses an adapter and opens the wgpu device that Burn and Barbule's own
+shaders share.
 
-This module knows nothing about models or codes. An adapter is opened once per
-process; opening it again gives the same handle.
+This module does not depend on models or codes. An adapter is opened once per process;
+opening it again returns the same handle.
 */
 
 use std::collections::HashMap;
@@ -11,26 +11,26 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, OnceLock};
 
-/// Where a command should compute.
+/// The value of `--device`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
-    /// The best real GPU, else the CPU.
+    /// The best hardware GPU, else the CPU.
     #[default]
     Auto,
-    /// Any graphics interface; a software adapter only if there is no real GPU.
+    /// Any graphics API; a software adapter only if there is no hardware GPU.
     Gpu,
-    /// As `Gpu`, through Vulkan only.
+    /// Like `Gpu`, with Vulkan only.
     Vulkan,
-    /// As `Gpu`, through Metal only.
+    /// Like `Gpu`, with Metal only.
     Metal,
-    /// As `Gpu`, through Direct3D 12 only.
+    /// Like `Gpu`, with Direct3D 12 only.
     Dx12,
-    /// The CPU, with no graphics interface at all.
+    /// The CPU, without any graphics API.
     Cpu,
 }
 
 impl DeviceChoice {
-    /// Every choice, in the order in which they are listed to users.
+    /// All choices, in the order of the help text.
     pub const ALL: [Self; 6] =
         [Self::Auto, Self::Gpu, Self::Vulkan, Self::Metal, Self::Dx12, Self::Cpu];
 
@@ -74,47 +74,49 @@ impl FromStr for DeviceChoice {
     }
 }
 
-/// Why a device could not be had.
+/// Why a device could not be opened.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum DeviceError {
-    /// No adapter answers to the choice.
+    /// No adapter matches the choice.
     #[error("no adapter found for --device {0}; install a graphics driver or use --device cpu")]
     NoAdapter(DeviceChoice),
-    /// `--adapter` names nothing, or more than one thing.
-    #[error("no adapter matches '{wanted}'; there are: {there}")]
+    /// `--adapter` matches no adapter.
+    #[error("no adapter matches '{wanted}'; available: {there}")]
     NoSuchAdapter {
-        /// What was asked for.
+        /// The value of `--adapter`.
         wanted: String,
-        /// The adapters there are, numbered.
+        /// The available adapters, numbered.
         there: String,
     },
     /// `--adapter` together with `--device cpu`.
-    #[error("--adapter picks a graphics adapter and --device cpu uses none; leave one of them out")]
+    #[error(
+        "--adapter selects a graphics adapter, but --device cpu uses none; leave one of them out"
+    )]
     AdapterOnCpu,
     /// The driver refused to open the adapter.
     #[error("{adapter} could not be opened: {reason}; try another --adapter or --device cpu")]
     Open {
         /// The adapter's name.
         adapter: String,
-        /// What the driver said.
+        /// The driver's error message.
         reason: String,
     },
 }
 
-/// What is known of an adapter before it is opened.
+/// The description of an adapter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdapterInfo {
     /// Its number for `--adapter`.
     pub index: usize,
-    /// The name its driver gives.
+    /// The name reported by the driver.
     pub name: String,
-    /// The graphics interface: vulkan, metal or dx12.
+    /// The graphics API: vulkan, metal or dx12.
     pub backend: String,
     /// Whether it is emulated on the CPU.
     pub software: bool,
     /// discrete, integrated, virtual, software or other.
     pub kind: &'static str,
-    /// The driver and its version, as it calls itself.
+    /// The driver's name and version.
     pub driver: String,
 }
 
@@ -126,19 +128,19 @@ impl fmt::Display for AdapterInfo {
 
 /// An opened graphics adapter: one wgpu device and queue, shared with Burn.
 ///
-/// Burn owns the device's lost and error callbacks, so they are never replaced
-/// here: our own work runs inside error scopes instead.
+/// Burn sets the device's lost and error callbacks, so they are never replaced here. Barbule's
+/// own work runs inside error scopes instead.
 #[derive(Debug)]
 pub struct Gpu {
-    /// The adapter behind it.
+    /// The description of its adapter.
     pub info: AdapterInfo,
     /// The logical device.
     pub device: wgpu::Device,
     /// Its queue.
     pub queue: wgpu::Queue,
-    /// Compiled kernels by name and constants: compiling one takes as long as many searches.
+    /// Compiled kernels by name and constants. Compiling one takes as long as many searches.
     pub(crate) kernels: Mutex<HashMap<(&'static str, [usize; 3]), wgpu::ComputePipeline>>,
-    /// Invocations per workgroup that were measured to be quickest, for codes of so many words.
+    /// The fastest measured number of invocations per workgroup, by the number of words per code.
     pub(crate) widths: Mutex<HashMap<usize, usize>>,
     #[cfg(feature = "model")]
     burn: burn::tensor::Device,
@@ -146,13 +148,13 @@ pub struct Gpu {
 
 #[cfg(feature = "model")]
 impl Gpu {
-    /// Hands what Burn has queued to the device.
+    /// Submits Burn's queued work to the device.
     pub(crate) fn flush(&self) -> Result<(), String> {
         self.burn.flush().map_err(|error| format!("{error:?}"))
     }
 }
 
-/// Where to compute, decided and opened.
+/// An opened device.
 #[derive(Debug, Clone)]
 pub enum Device {
     /// The CPU.
@@ -162,14 +164,14 @@ pub enum Device {
 }
 
 impl Device {
-    /// Decides on a device and opens it.
+    /// Selects a device and opens it.
     ///
-    /// `adapter` is a number of [`adapters`] or a part of a name, in any case.
+    /// `adapter` is an index into [`adapters`] or a part of a name, case-insensitive.
     ///
     /// # Errors
-    /// When nothing answers to the choice or the driver refuses. `Auto` without
-    /// `adapter` falls back to the CPU when there is no real GPU, but a real GPU
-    /// that does not open is an error, so that nobody waits for a CPU unknowingly.
+    /// If no adapter matches or the driver cannot open it. `Auto` without `adapter` falls back
+    /// to the CPU if there is no hardware GPU. A hardware GPU that cannot be opened is an
+    /// error, so that nobody runs on the slow CPU unknowingly.
     pub fn open(choice: DeviceChoice, adapter: Option<&str>) -> Result<Self, DeviceError> {
         if choice == DeviceChoice::Cpu {
             return match adapter {
@@ -191,7 +193,7 @@ impl Device {
         }
     }
 
-    /// The device that Burn's tensors live on.
+    /// The corresponding Burn device.
     #[cfg(feature = "model")]
     pub fn burn(&self) -> burn::tensor::Device {
         match self {
@@ -205,8 +207,8 @@ impl Device {
         matches!(self, Self::Cpu)
     }
 
-    /// Whether both compute in the same place. One card that two graphics interfaces show is
-    /// taken for the same.
+    /// Whether both are the same physical device. Adapters of equal name but different graphics
+    /// APIs count as the same card.
     pub fn same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Cpu, Self::Cpu) => true,
@@ -231,7 +233,7 @@ impl fmt::Display for Device {
     }
 }
 
-/// The adapters that `choice` may use, best first, as `--adapter` counts them.
+/// Returns the adapters that `choice` may use, best first, in the numbering of `--adapter`.
 pub fn adapters(choice: DeviceChoice) -> Vec<AdapterInfo> {
     enumerate(choice.backends()).into_iter().map(|(info, _)| info).collect()
 }
@@ -245,7 +247,7 @@ fn enumerate(backends: wgpu::Backends) -> Vec<(AdapterInfo, wgpu::Adapter)> {
         .into_iter()
         .map(|adapter| (adapter.get_info(), adapter))
         .collect();
-    // A stable order, so that a number means the same adapter in the next call.
+    // A stable order, so that numbers stay valid between calls.
     found.sort_by_key(|(info, _)| (preference(info.device_type), info.backend as u8));
     let describe = |(index, (info, adapter)): (usize, (wgpu::AdapterInfo, wgpu::Adapter))| {
         let ours = AdapterInfo {
@@ -295,11 +297,11 @@ fn find(found: &[(AdapterInfo, wgpu::Adapter)], wanted: &str) -> Result<usize, D
     position.filter(|_| !wanted.is_empty()).ok_or_else(none)
 }
 
-/// Opens an adapter, or gives the handle under which it is open already.
+/// Opens an adapter, or returns the existing handle if it is already open.
 fn open_adapter(info: AdapterInfo, adapter: wgpu::Adapter) -> Result<Arc<Gpu>, DeviceError> {
     static OPEN: OnceLock<Mutex<Vec<Arc<Gpu>>>> = OnceLock::new();
     let open = OPEN.get_or_init(Default::default);
-    // A poisoned lock still guards a valid list: entries are only ever pushed whole.
+    // A poisoned lock still guards a valid list, because entries are only ever pushed.
     let mut open = open.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let same = |gpu: &&Arc<Gpu>| (&gpu.info.name, &gpu.info.backend) == (&info.name, &info.backend);
     // Two equal cards in one machine differ only by their number.
@@ -307,7 +309,8 @@ fn open_adapter(info: AdapterInfo, adapter: wgpu::Adapter) -> Result<Arc<Gpu>, D
         return Ok(gpu.clone());
     }
     let refused = |reason: String| DeviceError::Open { adapter: info.to_string(), reason };
-    // What Burn asks for itself, less the experimental features, which need `unsafe`.
+    // The features that Burn itself requests, without the experimental ones, which need
+    // `unsafe`.
     let features = adapter.features()
         - wgpu::Features::MAPPABLE_PRIMARY_BUFFERS
         - wgpu::Features::all_experimental_mask();

@@ -1,8 +1,7 @@
 /*!
-From image files to features: decoding, preparing and the trunk's forward pass.
+Features of image files: decoding, preprocessing and the forward pass of the trunk.
 
-This module knows no labels and no codes. A file that cannot be read does not stop
-the others; it comes back with its reason.
+An unreadable file does not stop the others; it is reported with the reason.
 */
 
 use std::path::PathBuf;
@@ -13,11 +12,11 @@ use rayon::prelude::*;
 
 use crate::device::Device;
 use crate::image::{self, ImageError, Limits, Preprocess};
-use crate::method::parts::Extractor;
+use crate::network::Extractor;
 use crate::task::{Stopped, Task};
 
-/// Images per forward pass: enough to keep all cores busy, little enough that the
-/// widest maps of all of them (5 MiB each at 224²) do not matter.
+/// Images per forward pass: enough to keep all cores busy, but few enough that the memory of
+/// their widest maps (5 MiB per image at 224²) does not matter.
 pub const BATCH: usize = 32;
 
 /// Why features could not be computed.
@@ -28,7 +27,7 @@ pub enum EncodeError {
     Device {
         /// The device.
         device: String,
-        /// What it said.
+        /// The error message of the device.
         reason: String,
     },
     /// The work was stopped.
@@ -36,7 +35,7 @@ pub enum EncodeError {
     Stopped(#[from] Stopped),
 }
 
-/// A network, ready to give features.
+/// A network that computes features.
 #[derive(Debug)]
 pub struct Encoder {
     extractor: Extractor,
@@ -44,37 +43,37 @@ pub struct Encoder {
     device: Device,
 }
 
-/// Features of the files that could be read.
+/// Features of the files that were readable.
 #[derive(Debug, Default)]
 pub struct FileFeatures {
-    /// One row for each file of `kept`, in its order.
+    /// One row per file of `kept`, in the same order.
     pub values: Vec<f32>,
     /// Positions of the files that were read, ascending.
     pub kept: Vec<usize>,
-    /// Position and reason of each file that was not.
+    /// Position and error of each file that was not read.
     pub failures: Vec<(usize, ImageError)>,
 }
 
 impl Encoder {
-    /// An encoder for a network whose weights are on `device`; its norms are folded here.
+    /// Creates an encoder from a network whose weights are on `device`; folds its norms.
     pub fn new(extractor: Extractor, preprocess: Preprocess, device: Device) -> Self {
         Self { extractor: extractor.fold(), preprocess, device }
     }
 
-    /// How images are prepared.
+    /// Returns the preprocessing of images.
     pub fn preprocess(&self) -> &Preprocess {
         &self.preprocess
     }
 
-    /// Where it computes.
+    /// Returns the device that runs the network.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// Features of prepared images: `[n, 3, S, S]` to n rows.
+    /// Computes the features of preprocessed images: `[n, 3, S, S]` to n rows.
     ///
     /// # Errors
-    /// When the device fails.
+    /// If the device fails.
     pub fn features(&self, inputs: Vec<f32>) -> Result<Vec<f32>, EncodeError> {
         if inputs.len() < self.preprocess.values() {
             return Ok(Vec::new());
@@ -82,11 +81,11 @@ impl Encoder {
         self.read(self.extractor.features(self.tensor(inputs)))
     }
 
-    /// Features of images whose stem's maps are known, `[n, C, H, W]` in row order: what
-    /// [`Encoder::features`] gives from their pixels.
+    /// Computes features from the feature maps of the stem, `[n, C, H, W]` in row-major order. The
+    /// result equals that of [`Encoder::features`] for the same images.
     ///
     /// # Errors
-    /// When the device fails.
+    /// If the device fails.
     pub fn features_of_maps(&self, maps: Vec<f32>) -> Result<Vec<f32>, EncodeError> {
         let side = self.preprocess.size().div_ceil(16) as usize;
         let channels = self.extractor.refine.input_channels();
@@ -96,17 +95,17 @@ impl Encoder {
         self.read(self.extractor.features_of_map(maps))
     }
 
-    /// Attention maps of prepared images, `[n, M, H, W]` in row order; `None` for a
-    /// network without parts.
+    /// Computes attention maps of preprocessed images, `[n, M, H, W]` in row-major order; `None`
+    /// for a network without parts.
     ///
     /// # Errors
-    /// When the device fails.
+    /// If the device fails.
     pub fn attention(&self, inputs: Vec<f32>) -> Result<Option<Vec<f32>>, EncodeError> {
         let maps = self.extractor.attention(self.tensor(inputs));
         maps.map(|maps| self.read(maps)).transpose()
     }
 
-    /// Prepared images as `[n, 3, S, S]`.
+    /// Moves preprocessed images to the device as `[n, 3, S, S]`.
     fn tensor(&self, inputs: Vec<f32>) -> Tensor<4> {
         let size = self.preprocess.size() as usize;
         let count = inputs.len() / self.preprocess.values();
@@ -120,10 +119,10 @@ impl Encoder {
         data.try_into_vec::<f32>().map_err(|error| failed(format!("{error:?}")))
     }
 
-    /// Pooled features of image files, [`BATCH`] at a time.
+    /// Computes the pooled features of image files, [`BATCH`] at a time.
     ///
     /// # Errors
-    /// When the device fails or the work is stopped; unreadable files are no error.
+    /// If the device fails or the work is stopped; unreadable files are not an error.
     pub fn features_of_files(
         &self,
         files: &[PathBuf],
@@ -133,10 +132,10 @@ impl Encoder {
         self.features_of(files, |path| image::open(path, limits), task)
     }
 
-    /// The same of images that lie in other ways; `open` gives each of them.
+    /// Computes the pooled features of images from any source; `open` decodes each of them.
     ///
     /// # Errors
-    /// When the device fails or the work is stopped; unreadable images are no error.
+    /// If the device fails or the work is stopped; unreadable images are not an error.
     pub fn features_of<T: Sync>(
         &self,
         images: &[T],

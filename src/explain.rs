@@ -1,43 +1,43 @@
 /*!
-Where a model looks: its attention maps laid over the image, and which of them made two codes
-agree.
+Explanations of a model: attention maps overlaid on the image, and the contribution of each part
+to the distance between two codes.
 
-Knows maps, pixels and codes only; a [`crate::model::Model`] gives them.
+A [`crate::model::Model`] provides the maps, pixels and codes.
 */
 
 use image::{Rgb, RgbImage};
 
-use crate::method::LinearHash;
+use crate::hash::LinearHash;
 
-/// Why two images have codes that are near, or far.
+/// An explanation of the distance between the codes of two images.
 #[derive(Debug, Clone)]
 pub struct Pair {
-    /// Where the model looks in the one.
+    /// Attention in the first image.
     pub first: Attention,
-    /// And in the other.
+    /// Attention in the second image.
     pub second: Attention,
-    /// Hamming distance of the codes, in bits.
+    /// Hamming distance between the codes, in bits.
     pub distance: u32,
     /// Bits per code.
     pub bits: usize,
-    /// What each part contributes, in their order; behind them the image as a whole. Empty for a
-    /// model that looks at one thing only.
+    /// The contribution of each part, in the order of the parts, followed by the contribution of
+    /// the image as a whole. Empty for a model without parts.
     pub shares: Vec<Share>,
 }
 
-/// What a part contributes to two codes. A code is the sign of a sum over the parts, so that
-/// each can be left out, or taken alone.
+/// The contribution of one part to two codes. A code is the sign of a sum over the parts, so each
+/// part can be omitted or used alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
-    /// How many bits would differ if this part were all that there is.
+    /// Number of bits that differ if only this part is used.
     pub alone: u32,
-    /// How many would differ without it: more than the codes' distance where it made them
-    /// agree, fewer where it kept them apart.
+    /// Number of bits that differ without this part. It is greater than the distance of the codes
+    /// if the part makes them agree, and less if the part makes them differ.
     pub without: u32,
 }
 
 impl Pair {
-    /// Both images with all overlays, one row above the other.
+    /// Draws both images with all overlays, one row per image.
     pub fn sheet(&self) -> RgbImage {
         let (first, second) = (self.first.all(), self.second.all());
         let width = first.width().max(second.width());
@@ -49,7 +49,7 @@ impl Pair {
     }
 }
 
-/// What each of `parts` equal ranges of two images' features contributes to their codes.
+/// Computes the contribution of each of `parts` equal feature ranges to the codes of two images.
 pub fn shares(hash: &LinearHash, [a, b]: [&[f32]; 2], parts: usize) -> Vec<Share> {
     let each = hash.dim() / parts.max(1);
     let of = |row: &[f32]| -> Vec<Vec<f32>> {
@@ -71,24 +71,23 @@ pub fn shares(hash: &LinearHash, [a, b]: [&[f32]; 2], parts: usize) -> Vec<Share
         .collect()
 }
 
-/// Attention maps of one image, and the part of the image that they cover.
+/// Attention maps of one image, and the region of the image that they cover.
 #[derive(Debug, Clone)]
 pub struct Attention {
-    /// What the network saw: the scaled and cropped image.
+    /// The input of the network: the scaled and cropped image.
     pub seen: RgbImage,
-    /// One map for each part, row after row; none negative.
+    /// One map per part, in row-major order; no value is negative.
     pub maps: Vec<Vec<f32>>,
-    /// Width and height of a map.
+    /// Width and height of a map in cells.
     pub side: usize,
 }
 
 impl Attention {
-    /// The image with one part's attention over it: what the part does not look at is
-    /// grey and dark, what it looks at most is in colour, with a warm tint.
+    /// Draws the image with the attention of one part: regions of low attention are grey and dark,
+    /// regions of high attention are in colour with a warm tint.
     ///
-    /// Each map is scaled from its own least to its own greatest value: it is where a map
-    /// is higher that tells parts apart, not how high. One that is the same everywhere
-    /// shows all dark.
+    /// Each map is scaled from its own minimum to its own maximum, because parts differ in where
+    /// their maps peak, not in absolute values. A constant map makes the whole image dark.
     pub fn overlay(&self, part: usize) -> RgbImage {
         let map = self.maps.get(part).map_or(&[][..], Vec::as_slice);
         let greatest = map.iter().copied().fold(f32::MIN, f32::max);
@@ -98,13 +97,13 @@ impl Attention {
             let at =
                 |value: u32, size: u32| (value as f32 + 0.5) / size as f32 * self.side as f32 - 0.5;
             let value = interpolate(map, self.side, at(x, width), at(y, height));
-            // A map that is the same everywhere says nothing about where.
+            // A constant map carries no information about the position.
             let share = if greatest > least { (value - least) / (greatest - least) } else { 0.0 };
             blend(self.seen.get_pixel(x, y), share)
         })
     }
 
-    /// The image and all overlays side by side, a thin line between them.
+    /// Draws the image and all overlays side by side, separated by thin lines.
     pub fn all(&self) -> RgbImage {
         let (width, height) = self.seen.dimensions();
         let tiles = 1 + self.maps.len() as u32;
@@ -117,8 +116,8 @@ impl Attention {
         sheet
     }
 
-    /// How alike the places are that two parts look at: the correlation of their maps,
-    /// −1 to 1; 0 if one is the same everywhere.
+    /// Computes the correlation between the maps of two parts, from −1 to 1; 0 if one map is
+    /// constant.
     pub fn likeness(&self, a: usize, b: usize) -> f32 {
         let (Some(a), Some(b)) = (self.maps.get(a), self.maps.get(b)) else { return 0.0 };
         let centred = |map: &[f32]| -> Vec<f32> {
@@ -132,7 +131,7 @@ impl Attention {
     }
 }
 
-/// A map's value at a place between its cells, which repeat beyond the border.
+/// Interpolates a map bilinearly at a point between its cells; border cells extend outwards.
 fn interpolate(map: &[f32], side: usize, x: f32, y: f32) -> f32 {
     let last = side.saturating_sub(1);
     let cell = |value: f32| (value.max(0.0) as usize).min(last);
@@ -145,7 +144,7 @@ fn interpolate(map: &[f32], side: usize, x: f32, y: f32) -> f32 {
     top * (1.0 - fy) + bottom * fy
 }
 
-/// From dark grey at 0 to a warm full colour at 1.
+/// Colours a pixel from dark grey at `share` 0 to full, warm colour at `share` 1.
 fn blend(pixel: &Rgb<u8>, share: f32) -> Rgb<u8> {
     let share = share.clamp(0.0, 1.0);
     let [r, g, b] = pixel.0.map(f32::from);
@@ -185,8 +184,8 @@ mod tests {
 
     #[test]
     fn a_part_that_agrees_is_missed_and_one_that_does_not_is_not() {
-        // Two parts of one feature each, two bits. The first part sets both bits alike in both
-        // images, the second pulls the second bit apart, but is too weak.
+        // Two parts of one feature each, two bits. The first part sets both bits equally in both
+        // images. The second part pushes the second bit in opposite directions, but is too weak.
         let hash = LinearHash::new(vec![0.0; 2], vec![1.0, 1.0, 0.0, 0.1]).unwrap();
         let shares = shares(&hash, [&[1.0, 1.0], &[1.0, -1.0]], 2);
         assert_eq!(shares[0], Share { alone: 0, without: 1 });
@@ -198,7 +197,7 @@ mod tests {
         let mut attention = attention();
         assert!((attention.likeness(0, 0) - 1.0).abs() < 1e-6);
         assert_eq!((attention.likeness(0, 2), attention.likeness(0, 1)), (0.0, 0.0));
-        // The opposite, and the same on a higher level.
+        // The inverted map, and the same map with an offset and a scale.
         attention.maps[1] = attention.maps[0].iter().map(|v| 3.0 - v).collect();
         attention.maps[2] = attention.maps[0].iter().map(|v| 7.0 + 2.0 * v).collect();
         assert!((attention.likeness(0, 1) + 1.0).abs() < 1e-6);

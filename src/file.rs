@@ -1,5 +1,5 @@
 /*!
-Files that are written whole or not at all, and read whole or refused.
+Atomic writes of whole files, and reads with a size limit.
 */
 
 use std::fs;
@@ -8,11 +8,11 @@ use std::path::Path;
 
 use tempfile::{Builder, NamedTempFile};
 
-/// Writes a file through `fill`: to a temporary file beside it first, which takes its
-/// place once everything is on disk. Whatever fails, an old file stays as it was.
+/// Writes a file atomically. `fill` writes to a temporary file in the same folder, which replaces
+/// `path` once all data are on disk. If anything fails, an existing file stays unchanged.
 ///
 /// # Errors
-/// What creating, filling, flushing or renaming gave.
+/// Any error from creating, filling, flushing or renaming the file.
 pub(crate) fn write_whole(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
@@ -26,10 +26,10 @@ pub(crate) fn write_whole(
     file.persist(path).map(drop).map_err(|error| error.error)
 }
 
-/// Makes sure that [`write_whole`] could begin, before anything long is computed.
+/// Checks that [`write_whole`] can create its file. Call it before a long computation.
 ///
 /// # Errors
-/// When the folder is missing or not writable, or `path` is a folder.
+/// If the folder is missing or not writable, or if `path` is a folder.
 pub(crate) fn check_writable(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));
@@ -40,8 +40,8 @@ pub(crate) fn check_writable(path: &Path) -> io::Result<()> {
 /// Reads a file of at most `limit` bytes.
 ///
 /// # Errors
-/// When it cannot be read, is larger, or is a folder, a pipe or a device: opening one
-/// of these could wait for ever.
+/// If the file is unreadable or larger, or if it is a folder, a pipe or a device. Opening one of
+/// these could block forever.
 pub(crate) fn read_whole(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
@@ -55,10 +55,10 @@ pub(crate) fn read_whole(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A temporary file in the folder of `path`, which is to take its place.
+/// Creates a temporary file in the folder of `path`, to be renamed to `path`.
 ///
 /// # Errors
-/// When there is no such folder, or it is not writable.
+/// If the folder is missing or not writable.
 pub(crate) fn beside(path: &Path) -> io::Result<NamedTempFile> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -70,7 +70,7 @@ pub(crate) fn beside(path: &Path) -> io::Result<NamedTempFile> {
     }
     let mut builder = Builder::new();
     builder.prefix(".barbule-");
-    // Temporary files are private by default, and the file keeps its mode when renamed.
+    // Temporary files are private by default, and renaming keeps the mode.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(folder)

@@ -96,10 +96,6 @@ an error that says what to do.
 | `desktop` | the window of `examples/desktop` | |
 | `tuned` | kernel tuning and fusion, for real GPUs | |
 */
-#![warn(missing_docs)]
-
-#[cfg(feature = "capi")]
-pub mod capi;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod code;
@@ -117,13 +113,17 @@ pub mod explain;
 #[cfg(feature = "model")]
 mod file;
 #[cfg(feature = "model")]
+pub mod hash;
+#[cfg(feature = "model")]
 pub mod image;
 #[cfg(feature = "model")]
 pub mod index;
-#[cfg(feature = "model")]
+#[cfg(feature = "train")]
 pub mod method;
 #[cfg(feature = "model")]
 pub mod model;
+#[cfg(feature = "model")]
+pub mod network;
 pub mod rank;
 #[cfg(feature = "serve")]
 pub mod serve;

@@ -1,35 +1,35 @@
 /*!
-Long work seen from outside: how far it is, and how to stop it.
+Progress and cancellation of long work.
 
-The library never prints and installs no signal handler; whoever calls it passes a
-[`Task`] and decides what to show.
+The library never prints and installs no signal handler. The caller passes a [`Task`] and decides
+what to display.
 */
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Follows one piece of long work.
+/// Callbacks of one long operation: a progress function and a stop flag.
 #[derive(Clone, Copy)]
 pub struct Task<'a> {
     progress: &'a (dyn Fn(usize, usize) + Sync),
     stop: &'a AtomicBool,
 }
 
-/// The work was stopped because [`Task`]'s flag was raised.
+/// The work was stopped because the stop flag of its [`Task`] was set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("stopped on request; what was finished before is kept")]
+#[error("stopped on request; finished work is kept")]
 pub struct Stopped;
 
 static NEVER: AtomicBool = AtomicBool::new(false);
 
 impl<'a> Task<'a> {
-    /// `progress` is told (done, total) after each step, with a total of 0 as long as nobody
-    /// knows how many there will be; raising `stop` ends the work before its next step.
+    /// Creates a task that calls `progress` with (done, total) after each step; a total of 0 means
+    /// that it is not known yet. Setting `stop` ends the work before its next step.
     pub fn new(progress: &'a (dyn Fn(usize, usize) + Sync), stop: &'a AtomicBool) -> Self {
         Self { progress, stop }
     }
 
-    /// Nobody looks, nobody stops it.
+    /// Returns a task that ignores progress and is never stopped.
     pub fn unwatched() -> Task<'static> {
         Task { progress: &|_, _| (), stop: &NEVER }
     }
@@ -37,16 +37,16 @@ impl<'a> Task<'a> {
     /// Reports `done` of `total` steps.
     ///
     /// # Errors
-    /// [`Stopped`] when the work is to end here.
+    /// [`Stopped`] if the stop flag is set.
     pub fn step(&self, done: usize, total: usize) -> Result<(), Stopped> {
         (self.progress)(done, total);
         if self.stop.load(Ordering::Relaxed) { Err(Stopped) } else { Ok(()) }
     }
 
-    /// Reports `done` steps of a number that is not known yet: a total of 0.
+    /// Reports `done` steps of an unknown total, passed as 0.
     ///
     /// # Errors
-    /// [`Stopped`] when the work is to end here.
+    /// [`Stopped`] if the stop flag is set.
     pub fn count(&self, done: usize) -> Result<(), Stopped> {
         self.step(done, 0)
     }

@@ -1,10 +1,11 @@
 /*!
 A graphics device that is lost: searches go on, on the CPU, with the same answers.
 
-In a file of its own, because all tests of a file share one device.
+In a program of its own, because all tests of a program share one device.
 */
 
-mod common;
+#[path = "it/common/gpu.rs"]
+mod gpu;
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use rand_chacha::ChaCha8Rng;
 
 #[test]
 fn a_lost_device_is_replaced_by_the_cpu() {
-    let Some(device) = common::gpu() else { return };
+    let Some(device) = gpu::gpu() else { return };
     let Device::Gpu(gpu) = &device else { panic!("{device} is no GPU") };
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let mut random = |count: usize| {

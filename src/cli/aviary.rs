@@ -2,16 +2,16 @@
 `barbule aviary`: renders a data set of birds.
 */
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use barbule_aviary::{Aviary, AviaryError, Writing};
 use clap::ValueHint;
 use serde_json::json;
 
 use super::Context;
-use crate::dataset::aviary::{Aviary, Writing};
-use crate::task::Task;
+use crate::task::Stopped;
 
 /// Render a data set of birds that differ in one part from their nearest kin
 ///
@@ -70,11 +70,24 @@ fn share(text: &str) -> Result<f64, String> {
     share.ok_or_else(|| "not a share above 0 and below 1".to_owned())
 }
 
+/// Writes an aviary to a new folder, with a progress bar.
+///
+/// # Errors
+/// When something cannot be written, or on Ctrl-C.
+pub fn draw(context: &Context, aviary: &Aviary, out: &Path, how: &Writing) -> Result<()> {
+    context.with_progress("drawing birds", |task| {
+        let written = aviary.write(out, how, &|done, total| task.step(done, total).is_ok());
+        written.map_err(|error| match error {
+            AviaryError::Stopped => Stopped.into(),
+            other => anyhow::Error::from(other),
+        })
+    })
+}
+
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let aviary = Aviary::new(args.seed, args.species);
     let how = Writing { per_species: args.per_species, size: args.size, train: args.train };
-    let write = |task: &Task<'_>| aviary.write(&args.out, &how, task);
-    context.with_progress("birds", write)?;
+    draw(context, &aviary, &args.out, &how)?;
     let images = args.species * args.per_species;
     if context.json {
         context.print_json(&json!({

@@ -141,7 +141,6 @@ impl Context {
     }
 
     /// What Ctrl-C raises.
-    #[cfg(feature = "serve")]
     pub fn stop(&self) -> &AtomicBool {
         &self.stop
     }

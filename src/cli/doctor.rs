@@ -150,7 +150,6 @@ fn features() -> Vec<&'static str> {
         ("engine", cfg!(feature = "engine")),
         ("serve", cfg!(feature = "serve")),
         ("heic", cfg!(feature = "heic")),
-        ("capi", cfg!(feature = "capi")),
         ("tuned", cfg!(feature = "tuned")),
     ];
     all.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect()

@@ -11,8 +11,8 @@ use clap::ValueHint;
 use serde_json::json;
 
 use super::Context;
-use super::elsewhere::{ServerArgs, use_approximate};
 use super::query::index_path;
+use super::server::{ServerArgs, use_approximate};
 use crate::engine::postgres::{Address, LoadOptions, Loader, Remote};
 use crate::engine::{self, IndexSource, Sink, Source, faiss, numpy, parquet};
 use crate::index::Index;

@@ -14,24 +14,19 @@ mod data;
 mod demo;
 mod doctor;
 mod duplicates;
-#[cfg(feature = "engine")]
-mod elsewhere;
 mod encode;
 mod eval;
 mod explain;
-#[cfg(feature = "engine")]
 mod export;
 mod forget;
 mod gallery;
 mod index;
 mod label;
-#[cfg(feature = "engine")]
-mod part;
 mod prune;
 mod query;
 mod search;
-#[cfg(feature = "serve")]
 mod serve;
+mod server;
 pub mod shaders;
 mod status;
 mod train;
@@ -77,11 +72,8 @@ enum Command {
     Search(Box<search::Args>),
     Duplicates(duplicates::Args),
     Label(label::Args),
-    #[cfg(feature = "engine")]
     Export(Box<export::ExportArgs>),
-    #[cfg(feature = "engine")]
     Import(export::ImportArgs),
-    #[cfg(feature = "serve")]
     Serve(serve::Args),
     Data(data::Args),
     Aviary(aviary::Args),
@@ -111,12 +103,9 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Forget(args) => forget::run(&context, &args),
         Command::Duplicates(args) => duplicates::run(&context, &args),
         Command::Label(args) => label::run(&context, &args),
-        #[cfg(feature = "engine")]
         Command::Export(args) => export::run(&context, &args),
-        #[cfg(feature = "engine")]
         Command::Import(args) => export::import(&context, &args),
         Command::Search(args) => search::run(&context, &args),
-        #[cfg(feature = "serve")]
         Command::Serve(args) => serve::run(&context, &args),
         Command::Data(args) => data::run(&context, &args),
         Command::Aviary(args) => aviary::run(&context, &args),

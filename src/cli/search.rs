@@ -58,9 +58,8 @@ pub struct Args {
     pub rerank: Option<usize>,
     #[command(flatten)]
     index: IndexArgs,
-    #[cfg(feature = "engine")]
     #[command(flatten)]
-    pub elsewhere: super::elsewhere::SearchArgs,
+    pub elsewhere: super::server::SearchArgs,
     /// Print paths alone, each ended by a zero byte, for `xargs -0`
     #[arg(long, conflicts_with = "json")]
     paths0: bool,
@@ -119,9 +118,8 @@ impl From<Found> for Hit {
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     ensure!(args.rerank != Some(0), "--rerank 0 compares nothing; leave it out");
-    #[cfg(feature = "engine")]
     if let Some(address) = &args.elsewhere.engine {
-        return super::elsewhere::search(context, args, address);
+        return super::server::search(context, args, address);
     }
     let begun = Instant::now();
     let path = index_path(args.index.index.as_deref())?;

@@ -10,7 +10,7 @@ use clap::{Subcommand, ValueHint};
 
 use super::Context;
 use crate::device::Device;
-use crate::trunk::{TrunkKind, weights};
+use crate::trunk::{TrunkKind, import_weights, weights};
 
 /// Convert published trunk weights
 #[derive(Debug, clap::Args)]
@@ -52,7 +52,7 @@ enum Command {
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let Command::Import { file, trunk, out, half } = &args.command;
     // Conversion needs no speed, so no graphics driver either.
-    let trunk = weights::import(file, *trunk, &Device::Cpu.burn())?;
+    let trunk = import_weights(file, *trunk, &Device::Cpu.burn())?;
     weights::save(&trunk, out, *half)?;
     let bytes = std::fs::metadata(out)?.len();
     if context.json {

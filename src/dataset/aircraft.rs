@@ -1,10 +1,10 @@
 /*!
 The layout of FGVC-Aircraft (Maji, Kannala, Rahtu, Blaschko, Vedaldi; 2013).
 
-`variants.txt` names the classes; `images_variant_train.txt`, `images_variant_val.txt` and
-`images_variant_test.txt` have a line `image variant` for each image, where the image is
-`images/IMAGE.jpg`, seven digits, and the variant may hold spaces and slashes. All this is
-in a folder `data`.
+All files lie in a folder `data`. `variants.txt` names the classes.
+`images_variant_train.txt`, `images_variant_val.txt` and `images_variant_test.txt` have one
+line `image variant` per image. The image file is `images/IMAGE.jpg`, named by seven digits;
+the variant may contain spaces and slashes.
 */
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ const VARIANTS: &str = "variants.txt";
 const LISTS: [&str; 3] =
     ["images_variant_train.txt", "images_variant_val.txt", "images_variant_test.txt"];
 
-/// The folder with the lists: `root`, its `data` folder, or that of the published archive.
+/// Returns the folder with the lists: `root`, its `data` folder, or that of the published archive.
 pub(super) fn base(root: &Path) -> Option<PathBuf> {
     folder_with(root, &["data", "fgvc-aircraft-2013b/data"], &LISTS, 1)
 }
@@ -107,7 +107,7 @@ mod tests {
             ("variants.txt", "707-320\n707-320\n", "line 2: expected every variant only once"),
             ("images_variant_val.txt", "1340192\n", "line 1: expected 'image variant'"),
             ("images_variant_val.txt", "1 Gulfstream\n", "with a variant of variants.txt"),
-            ("images_variant_val.txt", "1025794 707-320\n", "only once over all splits"),
+            ("images_variant_val.txt", "1025794 707-320\n", "only once across all splits"),
             ("images_variant_val.txt", "../1 707-320\n", "a path inside the data set"),
             ("images_variant_test.txt", "\n", "test split"),
         ] {

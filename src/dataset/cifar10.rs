@@ -2,9 +2,9 @@
 The layout of CIFAR-10 (Krizhevsky, 2009), the binary version.
 
 `batches.meta.txt` names the ten classes. `data_batch_1.bin` to `data_batch_5.bin` and
-`test_batch.bin` have a record of 3,073 bytes for each image of 32 × 32 pixels: its class,
-from 0, then all red values row by row, all green and all blue ones. Retrieval does not
-use the published split: queries and training images are drawn by a seed from all images.
+`test_batch.bin` store each image of 32 × 32 pixels as a record of 3,073 bytes: the class,
+from 0, then the red, the green and the blue plane, each row by row. Retrieval does not use
+the published split: queries and training images are drawn at random, by seed, from all images.
 */
 
 use std::fs::{self, File};
@@ -29,12 +29,12 @@ const BATCHES: [&str; 6] = [
 ];
 /// Width and height of an image.
 const SIDE: usize = 32;
-/// Values of one colour.
+/// Values in one colour plane.
 const PLANE: usize = SIDE * SIDE;
-/// Bytes of a record.
+/// Size of a record in bytes.
 const RECORD: usize = 1 + 3 * PLANE;
 
-/// The folder with the batches: `root` or the folder that the published archive unpacks to.
+/// Returns the folder with the batches: `root`, or the top folder of the published archive.
 pub(super) fn base(root: &Path) -> Option<PathBuf> {
     let inner = ["cifar-10-batches-bin"];
     folder_with(root, &inner, &[CLASSES], 1).or_else(|| folder_with(root, &inner, &BATCHES, 2))
@@ -58,7 +58,7 @@ fn read_drawn(root: &Path, seed: u64, draw: Draw) -> Result<Dataset, DatasetErro
     Ok(dataset)
 }
 
-/// Adds the images of a batch.
+/// Appends the images of one batch to `samples`.
 fn read_batch(path: &Path, classes: usize, samples: &mut Vec<Sample>) -> Result<(), DatasetError> {
     if !path.is_file() {
         return Err(DatasetError::Missing { layout: Layout::Cifar10, path: path.into() });
@@ -69,7 +69,7 @@ fn read_batch(path: &Path, classes: usize, samples: &mut Vec<Sample>) -> Result<
     let size = file.metadata().map_err(failed)?.len();
     let records = u32::try_from(size / RECORD as u64).ok().filter(|_| size % RECORD as u64 == 0);
     let Some(records) = records else {
-        return Err(unfit(format!("its {size} bytes are no whole number of records of {RECORD}")));
+        return Err(unfit(format!("its size, {size} bytes, is not a multiple of {RECORD}")));
     };
     let mut file = BufReader::new(file);
     let mut bytes = [0; RECORD];
@@ -78,7 +78,7 @@ fn read_batch(path: &Path, classes: usize, samples: &mut Vec<Sample>) -> Result<
         let class = bytes[0];
         if usize::from(class) >= classes {
             return Err(unfit(format!(
-                "image {record} has the class {class}, and {CLASSES} names {classes}, from 0"
+                "image {record} has class {class}, but {CLASSES} names only {classes}, from 0"
             )));
         }
         let (path, labels) = (path.into(), vec![u32::from(class)]);
@@ -87,13 +87,13 @@ fn read_batch(path: &Path, classes: usize, samples: &mut Vec<Sample>) -> Result<
     Ok(())
 }
 
-/// One image of a batch.
+/// Reads one image of a batch.
 ///
 /// # Errors
-/// When the file is not there, cannot be read, or ends before the image does.
+/// If the file is missing, unreadable, or too short to contain the image.
 pub(super) fn picture(path: &Path, record: u32) -> Result<RgbImage, ImageError> {
     let failed = |error| ImageError::Read { path: path.into(), error };
-    // Looked at before opening: opening a pipe would wait for its other end.
+    // Checked before opening, because opening a pipe blocks until a writer appears.
     if !fs::metadata(path).map_err(failed)?.is_file() {
         return Err(ImageError::NotAFile { path: path.into() });
     }
@@ -105,7 +105,7 @@ pub(super) fn picture(path: &Path, record: u32) -> Result<RgbImage, ImageError> 
     });
     read.map_err(|error| match error.kind() {
         io::ErrorKind::UnexpectedEof => {
-            failed(io::Error::other(format!("it ends before its image {record}")))
+            failed(io::Error::other(format!("it ends before image {record}")))
         }
         _ => failed(error),
     })?;
@@ -123,8 +123,8 @@ mod tests {
 
     const NAMES: &str = "airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n\n";
 
-    /// Batches of 20 images, two of each class; an image's red values say which batch it is
-    /// of, the green ones its number, and the blue ones count up.
+    /// Writes batches of 20 images, two per class. Red values hold the batch number, green
+    /// values the image number, and blue values count up.
     fn make(folder: &Path) {
         write(folder, &[(CLASSES, NAMES)]);
         for (batch, name) in BATCHES.iter().enumerate() {
@@ -187,7 +187,7 @@ mod tests {
         other[RECORD * 5] = 10;
         fs::write(&batch, other).unwrap();
         let error = refused(folder.path(), None);
-        assert!(error.contains("image 5 has the class 10"), "{error}");
+        assert!(error.contains("image 5 has class 10"), "{error}");
     }
 
     #[test]
@@ -196,7 +196,7 @@ mod tests {
         make(folder.path());
         let path = folder.path().join(BATCHES[0]);
         let open = |record, path: &Path| picture(path, record).unwrap_err().to_string();
-        assert!(open(20, &path).contains("it ends before its image 20"));
+        assert!(open(20, &path).contains("it ends before image 20"));
         assert!(open(u32::MAX, &path).contains("data_batch_1.bin"));
         assert!(open(0, folder.path()).contains("is not a file"));
         assert!(open(0, &folder.path().join("none.bin")).contains("none.bin"));

@@ -1,9 +1,9 @@
 /*!
 The layout of CUB-200-2011 (Wah, Branson, Welinder, Perona, Belongie; 2011).
 
-`images.txt` numbers the images below `images/`, `image_class_labels.txt` gives each
-number a class, `classes.txt` names the classes, and `train_test_split.txt` says 1 for
-a training image. Numbers start at 1. There is no validation split.
+`images.txt` numbers the images below `images/`. `image_class_labels.txt` maps each image
+number to a class, `classes.txt` names the classes, and `train_test_split.txt` marks training
+images with 1. Numbers start at 1. There is no validation split.
 */
 
 use std::collections::HashMap;
@@ -19,10 +19,10 @@ const CLASSES: &str = "classes.txt";
 pub(super) const IMAGES: &str = "images.txt";
 const LABELS: &str = "image_class_labels.txt";
 const SPLIT: &str = "train_test_split.txt";
-/// The lists that tell this layout; `classes.txt` is a name that others have too.
+/// The lists that identify this layout. `classes.txt` is not among them: other layouts have it too.
 pub(super) const LISTS: [&str; 3] = [IMAGES, LABELS, SPLIT];
 
-/// The folder with the lists: `root` or the folder that the published archive unpacks to.
+/// Returns the folder with the lists: `root`, or the top folder of the published archive.
 pub(super) fn base(root: &Path) -> Option<PathBuf> {
     folder_with(root, &["CUB_200_2011"], &LISTS, 2)
 }
@@ -37,7 +37,7 @@ fn number(key: &str, least: u64) -> Option<u64> {
     key.parse().ok().filter(|id| *id >= least)
 }
 
-/// The four lists, as NABirds has them too.
+/// The four lists that CUB-200-2011 and NABirds share.
 pub(super) struct Lists {
     images: List,
     labels: List,
@@ -46,7 +46,7 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    /// Reads them all.
+    /// Reads all four lists.
     pub fn read(layout: Layout, root: &Path) -> Result<Self, DatasetError> {
         let list = |name| List::read(layout, root, name);
         Ok(Self {
@@ -57,8 +57,8 @@ impl Lists {
         })
     }
 
-    /// The data set that they describe. `key` understands the images' numbers, and the
-    /// classes' numbers begin at `least_class`.
+    /// Builds the data set. `key` parses an image's number or name; class numbers start at
+    /// `least_class`.
     pub fn dataset<'a, K: Copy + Eq + Hash + Display>(
         &'a self,
         layout: Layout,
@@ -96,7 +96,7 @@ impl Lists {
     }
 }
 
-/// From class numbers to labels, and the names by label.
+/// Returns the label of each class number, and the class names in the order of the labels.
 fn named(list: &List, least: u64) -> Result<(HashMap<u64, u32>, Vec<String>), DatasetError> {
     let expected = format!("'class number name', numbered from {least}");
     let mut rows = Keyed::read(list, |key| number(key, least), &expected)?.rows;

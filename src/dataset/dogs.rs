@@ -1,9 +1,9 @@
 /*!
 The layout of Stanford Dogs (Khosla, Jayadevaprakash, Yao, Fei-Fei; 2011).
 
-`train_list.mat` and `test_list.mat` have cells `file_list` with the images' places below
-`Images/` and numbers `labels`, from 1. There is no validation split. Classes are called
-by their folders, as in `n02085620-Chihuahua`.
+`train_list.mat` and `test_list.mat` contain the cells `file_list`, with image paths relative
+to `Images/`, and the numbers `labels`, from 1. There is no validation split. Classes are named
+after their folders, such as `n02085620-Chihuahua`.
 */
 
 use std::collections::HashSet;
@@ -18,7 +18,7 @@ const LISTS: [&str; 2] = ["train_list.mat", "test_list.mat"];
 const FILES: &str = "file_list";
 const LABELS: &str = "labels";
 
-/// The folder with the lists: `root` or its `lists` folder.
+/// Returns the folder with the lists: `root` or its `lists` folder.
 pub(super) fn base(root: &Path) -> Option<PathBuf> {
     folder_with(root, &["lists"], &LISTS, 1)
 }
@@ -45,7 +45,7 @@ fn entries<'a>(
     let (places, labels) = (list.texts(FILES)?, list.numbers(LABELS)?);
     if places.len() != labels.len() {
         let (places, labels) = (places.len(), labels.len());
-        return Err(list.unfit(format!("it has {places} files in {FILES} and {labels} {LABELS}")));
+        return Err(list.unfit(format!("it has {places} files in {FILES} but {labels} {LABELS}")));
     }
     let mut entries = Vec::with_capacity(places.len());
     for (at, (place, class)) in places.into_iter().zip(labels).enumerate() {
@@ -53,7 +53,7 @@ fn entries<'a>(
         let path =
             inside(images, place).ok_or_else(|| wrong("a path inside the data set's folder"))?;
         if !once.insert(place) {
-            return Err(wrong("listed only once over both splits"));
+            return Err(wrong("listed only once across both splits"));
         }
         entries.push(Entry { place, path, class });
     }
@@ -86,7 +86,7 @@ mod tests {
             "Images/n02116738-African_hunting_dog/n02116738_8956.jpg",
         ];
         assert_eq!(names(&data, &data.train), train);
-        // The last class has the number 120.
+        // In the list, the last class has the number 120.
         assert_eq!(data.test.iter().map(|s| s.labels[0]).collect::<Vec<_>>(), [0, 1]);
         assert!(data.val.is_empty() && data.warnings.is_empty(), "{:?}", data.warnings);
         assert_eq!(data.missing_files().len(), 5);
@@ -107,7 +107,7 @@ mod tests {
             assert!(error.contains(list), "{error}");
         }
         let bad: [(&[&str], &[f64], &str); 6] = [
-            (&["a/1.jpg"], &[1.0, 2.0], "1 files in file_list and 2 labels"),
+            (&["a/1.jpg"], &[1.0, 2.0], "1 files in file_list but 2 labels"),
             (&["a/1.jpg"], &[0.5], "entry 1 of labels"),
             (&["a/1.jpg", "../1.jpg"], &[1.0, 2.0], "entry 2 of file_list should be a path inside"),
             (&["a/1.jpg", "/1.jpg"], &[1.0, 2.0], "entry 2 of file_list should be a path inside"),

@@ -1,33 +1,34 @@
 /*!
-Queries and training images for data sets that are published without a split for
-retrieval: some of each class, drawn by a seed. All images but the queries are the
-database.
+Random splits for data sets that are published without a retrieval split.
+
+A given number of queries and training images per class is drawn by seed. The database is all
+images except the queries.
 */
 
 use super::{Dataset, Sample};
 
-/// How many images of each class are drawn.
+/// The number of images drawn per class.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Draw {
-    /// As queries.
+    /// Queries per class.
     pub queries: usize,
-    /// For training, from the rest.
+    /// Training images per class, drawn from the images that are not queries.
     pub training: usize,
 }
 
-/// What is usual for CIFAR-10 and NUS-WIDE.
+/// The usual protocol for CIFAR-10 and NUS-WIDE.
 pub(super) const USUAL: Draw = Draw { queries: 100, training: 500 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
     Query,
     Training,
-    /// Only that.
+    /// In the database, but not used for training.
     Database,
 }
 
 impl Draw {
-    /// Deals `samples` to the splits of `dataset`, each in the order of the samples.
+    /// Distributes `samples` over the splits of `dataset`; each split keeps their order.
     pub fn deal(self, samples: Vec<Sample>, seed: u64, dataset: &mut Dataset) {
         let labels: Vec<&[u32]> = samples.iter().map(|sample| sample.labels.as_slice()).collect();
         let roles = self.roles(&labels, dataset.classes.len(), seed);
@@ -46,8 +47,9 @@ impl Draw {
         dataset.split_seed = Some(seed);
     }
 
-    /// Class after class, the first of its images by a hash of seed and place that have no
-    /// role yet: first the queries of all classes, then their training images.
+    /// Returns the role of each image. Images are ordered by a hash of seed and position. Each
+    /// class in turn takes its first images without a role: first the queries of all classes,
+    /// then the training images of all classes.
     fn roles(self, labels: &[&[u32]], classes: usize, seed: u64) -> Vec<Role> {
         let mut order: Vec<usize> = (0..labels.len()).collect();
         order.sort_by_cached_key(|place| {
@@ -96,7 +98,7 @@ mod tests {
                 assert_eq!(samples.iter().filter(|s| s.labels == [class]).count(), each);
             }
         }
-        // As NUS-WIDE: several of 21 concepts each, some of them rarer than others.
+        // As NUS-WIDE: each image has several of 21 concepts, some rarer than others.
         let labels: Vec<Vec<u32>> = (0..195_834u32)
             .map(|i| {
                 let of = [i % 21, i.wrapping_mul(2_654_435_761) % 21, (i / 7) % 5];

@@ -1,69 +1,69 @@
 /*!
-What is known of each layout before a file is read: whose data set it is, where it is
-published and on which terms, what must lie where, and how many images must come out.
+Static facts about each layout: title, publisher's page, terms of use, required files, and the
+expected number of classes and images.
 */
 
 use serde::Serialize;
 
 use super::{Dataset, Layout};
 
-/// What is said where a publisher's terms are not a known licence.
+/// The terms shown if the publisher's terms are not a well-known licence.
 const SEE: &str = "see the official page";
 
-/// What is known of a layout.
+/// Facts about a layout.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Facts {
-    /// Its name on the command line.
+    /// The layout.
     pub layout: Layout,
-    /// What the data set is called.
+    /// Title of the data set.
     pub title: &'static str,
-    /// What its images show.
+    /// Subject of the images.
     pub shows: &'static str,
-    /// The publisher's page; none for layouts of one's own photos.
+    /// The publisher's page; `None` for the layouts of the user's own photos.
     pub page: Option<&'static str>,
-    /// The licence or the terms, as published.
+    /// The licence or the terms of use, as published.
     pub terms: Option<&'static str>,
-    /// How many classes it has.
+    /// Number of classes.
     pub classes: Option<usize>,
-    /// How many images each split must have.
+    /// Number of images that each split must have.
     pub images: Option<Counts>,
-    /// What must lie where in the data set's folder.
+    /// The files that the data set's folder must contain.
     pub files: &'static [Place],
-    /// How its splits are used.
+    /// Description of the splits.
     pub splits: &'static str,
 }
 
-/// A file or a kind of file in a data set's folder. Capitals stand for many names.
+/// A file or a kind of file in a data set's folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Place {
-    /// Where it is below the folder.
+    /// Path relative to the folder; words in capitals are placeholders.
     pub path: &'static str,
-    /// What it holds.
+    /// Description of the content.
     pub holds: &'static str,
 }
 
-/// How many images there are in each split.
+/// The number of images in each split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// To learn from.
+    /// Training images.
     pub train: usize,
-    /// To choose on.
+    /// Validation images.
     pub val: usize,
-    /// Queries.
+    /// Test images, used as queries.
     pub test: usize,
-    /// What queries are compared with.
+    /// Database images, which queries are compared with.
     pub database: usize,
 }
 
 impl Counts {
-    /// Of a data set whose training images are the database.
+    /// Returns the counts of a data set whose database is its training split.
     const fn of(train: usize, val: usize, test: usize) -> Option<Self> {
         Some(Self { train, val, test, database: train })
     }
 }
 
 impl Dataset {
-    /// How many images there are in each split.
+    /// Returns the number of images in each split.
     pub fn counts(&self) -> Counts {
         let database = self.database().len();
         let Self { train, val, test, .. } = self;
@@ -76,11 +76,11 @@ const fn place(path: &'static str, holds: &'static str) -> Place {
 }
 
 const TRAIN_IS_DATABASE: &str =
-    "as published; the test images are queries, the training images the database";
-const DRAWN: &str = "drawn by a seed: of each class 100 queries and 500 training images; all but the queries are the database";
+    "as published; the test images are the queries, the training images are the database";
+const DRAWN: &str = "drawn at random by seed: 100 queries and 500 training images of each class; the database is all images except the queries";
 
 impl Layout {
-    /// What is known of the layout.
+    /// Returns the facts about the layout.
     pub fn facts(self) -> &'static Facts {
         match self {
             Self::Folder => &FOLDER,
@@ -103,18 +103,18 @@ impl Layout {
 static FOLDER: Facts = Facts {
     layout: Layout::Folder,
     title: "Your own photos",
-    shows: "anything; the name of a folder is the class of all images below it",
+    shows: "anything; each folder is a class, named after the folder",
     page: None,
     terms: None,
     classes: None,
     images: None,
     files: &[
         place("CLASS/IMAGE", "the images of each class (JPEG, PNG, WebP, GIF, BMP or TIFF), or:"),
-        place("train/CLASS/IMAGE", "those to learn from"),
-        place("val/CLASS/IMAGE", "those to make choices on; may be left out"),
-        place("test/CLASS/IMAGE", "the queries"),
+        place("train/CLASS/IMAGE", "the training images"),
+        place("val/CLASS/IMAGE", "the validation images; optional"),
+        place("test/CLASS/IMAGE", "the test images, which are the queries"),
     ],
-    splits: "the folders train, val and test; without them, a fifth of each class is kept for testing by a seed",
+    splits: "the folders train, val and test; without them, a fifth of each class, chosen by seed, becomes the test split",
 };
 
 static PHOTOS: Facts = Facts {
@@ -126,7 +126,7 @@ static PHOTOS: Facts = Facts {
     classes: None,
     images: None,
     files: &[place("IMAGE", "the images, in any folders")],
-    splits: "all images are for training",
+    splits: "all images are training images",
 };
 
 static GROCERY: Facts = Facts {
@@ -142,7 +142,7 @@ static GROCERY: Facts = Facts {
         place("train.txt", "path, class and coarse class of each training image"),
         place("val.txt", "the same for validation"),
         place("test.txt", "the same for testing"),
-        place("train/…/IMAGE.jpg", "the images, and so for val/ and test/"),
+        place("train/…/IMAGE.jpg", "the images; likewise for val/ and test/"),
     ],
     splits: TRAIN_IS_DATABASE,
 };
@@ -174,8 +174,8 @@ static NABIRDS: Facts = Facts {
     classes: Some(555),
     images: Counts::of(23_929, 0, 24_633),
     files: &[
-        place("classes.txt", "numbers and names of all kinds, of which 555 have images"),
-        place("hierarchy.txt", "which kind belongs to which; not needed"),
+        place("classes.txt", "numbers and names of all classes, of which 555 have images"),
+        place("hierarchy.txt", "the parent of each class; not needed"),
         place("images.txt", "the images' names and paths"),
         place("image_class_labels.txt", "the class of each image"),
         place("train_test_split.txt", "1 for each training image, 0 for each test image"),
@@ -228,7 +228,7 @@ static FLOWERS17: Facts = Facts {
         place("datasplits.mat", "three splits"),
         place("jpg/image_0001.jpg", "the images, up to image_1360.jpg"),
     ],
-    splits: "the first of the three published ones; the test images are queries, the training images the database",
+    splits: "the first of the three published splits; the test images are the queries, the training images are the database",
 };
 
 static AIRCRAFT: Facts = Facts {
@@ -259,7 +259,7 @@ static VEGFRU: Facts = Facts {
     images: Counts::of(29_200, 14_600, 116_931),
     files: &[
         place("vegfru_list/vegfru_train.txt", "path and class of each training image"),
-        place("vegfru_list/vegfru_val.txt", "the same for validation; may be left out"),
+        place("vegfru_list/vegfru_val.txt", "the same for validation; optional"),
         place("vegfru_list/vegfru_test.txt", "the same for testing"),
         place("veg200_images/CLASS/IMAGE.jpg", "the images of vegetables"),
         place("fru92_images/CLASS/IMAGE.jpg", "the images of fruit"),
@@ -320,7 +320,7 @@ static NUSWIDE: Facts = Facts {
         place("ImageList/Imagelist.txt", "the images' paths"),
         place(
             "Groundtruth/AllLabels/Labels_CONCEPT.txt",
-            "1 for each image that shows the concept, else 0; for all 81",
+            "1 for each image that shows the concept, else 0; one file for each of the 81 concepts",
         ),
         place("Flickr/FOLDER/IMAGE.jpg", "the images"),
     ],
@@ -333,7 +333,7 @@ mod tests {
     use super::*;
     use crate::dataset::DatasetError;
 
-    /// The files of a layout that are no images: its lists.
+    /// Returns the list files of a layout, that is, all its files except images.
     fn lists(layout: Layout) -> Vec<String> {
         let files = layout.facts().files.iter().filter(|p| !p.path.contains(".jpg"));
         files.map(|p| p.path.replace("CONCEPT", "airport")).collect()
@@ -360,9 +360,8 @@ mod tests {
     #[test]
     fn the_named_files_are_those_that_are_asked_for() {
         for layout in Layout::ALL.into_iter().filter(|l| l.facts().page.is_some()) {
-            // Whatever is asked for first is in the table, and so is what is asked next when
-            // all of the table but one file is there. Readers open their lists before they
-            // look into them, so empty ones will do where nothing is read.
+            // A file that a reader reports as missing must be in the table, whichever list is
+            // absent. Readers open all lists before they parse them, so empty lists suffice.
             for missing in lists(layout) {
                 let folder = tempfile::tempdir().unwrap();
                 let others: Vec<String> =

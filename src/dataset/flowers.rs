@@ -1,13 +1,13 @@
 /*!
-The layouts of Oxford Flowers-102 (Nilsback, Zisserman; ICVGIP 2008) and Flowers-17 (the
-same; CVPR 2006). Both have numbered images in `jpg/`, and no names for their classes.
+The layouts of Oxford Flowers-102 (Nilsback, Zisserman; ICVGIP 2008) and Flowers-17 (same
+authors; CVPR 2006). Both have numbered images in `jpg/` and no class names.
 
-Flowers-102: `imagelabels.mat` has the class of each image, from 1; `setid.mat` the
-numbers of the images for training (`trnid`), validation (`valid`) and testing (`tstid`).
-So it was published; some turn it round and train on the larger `tstid`.
+Flowers-102: `imagelabels.mat` lists the class of each image, from 1. `setid.mat` lists the
+numbers of the images for training (`trnid`), validation (`valid`) and testing (`tstid`). This
+module uses the published split; some papers swap it and train on the larger `tstid`.
 
-Flowers-17: images 1 to 80 are of the first class, the next 80 of the second.
-`datasplits.mat` has three splits (`trn1`, `val1`, `tst1`, …), of which this is the first.
+Flowers-17: images 1 to 80 are the first class, the next 80 the second, and so on.
+`datasplits.mat` defines three splits (`trn1`, `val1`, `tst1`, …); the first is used.
 */
 
 use std::collections::HashSet;
@@ -20,16 +20,16 @@ const LABELS: &str = "imagelabels.mat";
 const SETS: &str = "setid.mat";
 const SPLITS: &str = "datasplits.mat";
 
-/// Classes of Flowers-17, and images of each.
+/// Number of classes of Flowers-17, and of images per class.
 const KINDS: u64 = 17;
 const OF_EACH: u64 = 80;
 
-/// Whether `root` has a list of Flowers-102.
+/// Returns whether `root` contains a list of Flowers-102.
 pub(super) fn has_102(root: &Path) -> bool {
     [LABELS, SETS].iter().any(|list| root.join(list).is_file())
 }
 
-/// Whether `root` has the list of Flowers-17.
+/// Returns whether `root` contains the list of Flowers-17.
 pub(super) fn has_17(root: &Path) -> bool {
     root.join(SPLITS).is_file()
 }
@@ -40,7 +40,7 @@ pub(super) fn read_102(root: &Path) -> Result<Dataset, DatasetError> {
     let sets = Mat::read(Layout::Flowers102, root, SETS)?;
     let labels = labels_list.numbers("labels")?;
     for (place, label) in labels.iter().enumerate() {
-        // More classes than images there cannot be.
+        // There cannot be more classes than images.
         if *label == 0 || *label > labels.len() as u64 {
             let expected = "the number of a class, from 1";
             return Err(labels_list.entry("labels", place, expected, &label.to_string()));
@@ -65,13 +65,13 @@ pub(super) fn read_17(root: &Path) -> Result<Dataset, DatasetError> {
     Ok(dataset)
 }
 
-/// A new data set whose classes have only numbers.
+/// Returns a new data set whose classes are named by number.
 fn numbered(layout: Layout, root: &Path, classes: u64) -> Dataset {
     Dataset::new(layout, root, (1..=classes).map(|class| format!("class {class}")).collect())
 }
 
-/// Fills the three splits. `class` gives an image's class, from 1, or none for a number
-/// that no image has; images are numbered from 1 to `most`.
+/// Fills the three splits. `class` returns the class of an image, from 1, or `None` if no image
+/// has that number. `most` is the number of the last image.
 fn fill(
     dataset: &mut Dataset,
     sets: &Mat,
@@ -88,7 +88,7 @@ fn fill(
             let known = || wrong(&format!("an image's number from 1 to {most}"));
             let label = class(image).ok_or_else(known)? - 1;
             if !once.insert(image) {
-                return Err(wrong("listed only once over all splits"));
+                return Err(wrong("listed only once across all splits"));
             }
             samples.push(Sample::file(dataset.root.join(file(image)), vec![label as u32]));
         }

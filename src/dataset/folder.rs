@@ -1,12 +1,13 @@
 /*!
-A folder per class: the folder's name is the class, everything below it an example.
+One folder per class: the folder name is the class name, and all images below it belong to
+the class.
 
-With folders `train`, `test` and perhaps `val` (or `valid`, `validation`) above the
-classes, these are the splits. Without, one fifth of each class becomes the test split
-by the seed. Hidden files and folders do not count.
+If the class folders lie in folders `train`, `test` and optionally `val` (or `valid`,
+`validation`), these are the splits. Otherwise, one fifth of each class, chosen by seed, becomes
+the test split. Hidden files and folders are ignored.
 
-Or photos without classes, for methods that need none: every image below the folder is
-one to learn from.
+This module also reads photos without classes, for unsupervised methods: every image below the
+folder is a training image.
 */
 
 use std::collections::BTreeSet;
@@ -40,7 +41,7 @@ pub(super) fn read_photos(root: &Path) -> Result<Dataset, DatasetError> {
     Ok(dataset)
 }
 
-/// Adds the images below `folder` in byte order of their places below `top`.
+/// Appends the images below `folder`, in byte order of their paths relative to `top`.
 fn walk(
     top: &Path,
     folder: &Path,
@@ -48,11 +49,11 @@ fn walk(
     images: &mut Vec<Image>,
 ) -> Result<(), DatasetError> {
     let start = images.len();
-    // Links are followed: collections are often assembled from them.
+    // Symbolic links are followed: collections are often assembled from them.
     for entry in WalkDir::new(folder).follow_links(true).into_iter().filter_entry(visible) {
         let entry = match entry {
             Ok(entry) => entry,
-            // A link to nothing: editors leave such as locks.
+            // A dangling link. Some editors create them as lock files.
             Err(error) if leads_nowhere(&error) => continue,
             Err(error) => {
                 let path = error.path().unwrap_or(folder).to_path_buf();
@@ -67,8 +68,8 @@ fn walk(
     Ok(())
 }
 
-/// The split folders of `root`: train, test and, where there is one, validation. `None`
-/// where the folders are classes.
+/// Returns the split folders of `root`: train, test and, if present, validation. Returns `None`
+/// if the folders are classes.
 fn splits(root: &Path, top: &Level) -> Result<Option<Vec<Level>>, DatasetError> {
     let has = |name: &&str| top.folders.iter().any(|folder| folder == name);
     let val = VAL.into_iter().find(|name| has(name));
@@ -76,7 +77,7 @@ fn splits(root: &Path, top: &Level) -> Result<Option<Vec<Level>>, DatasetError> 
         return Ok(None);
     }
     if !has(&"test") {
-        // "train" beside folders that are no splits is a class of its own: the vehicle.
+        // Next to folders that are not splits, "train" is a class: the vehicle.
         let split = |name: &String| name == "train" || VAL.contains(&name.as_str());
         if top.folders.iter().all(split) {
             return Err(DatasetError::Missing { layout: Layout::Folder, path: root.join("test") });
@@ -112,7 +113,7 @@ fn read_classes(root: &Path, top: Level, seed: u64) -> Result<Dataset, DatasetEr
         Dataset::new(Layout::Folder, root, sorted(images.iter().map(|i| i.class.as_str())));
     dataset.split_seed = Some(seed);
     top.warn(&dataset.classes, &mut dataset.warnings);
-    // Classes are contiguous, and keep their order within each split.
+    // Keeps the images of a class together, in the same order within each split.
     images.sort_by(|a, b| (&a.class, &a.key).cmp(&(&b.class, &b.key)));
     for class in images.chunk_by(|a, b| a.class == b.class) {
         let test = held_out(class, seed);
@@ -124,11 +125,11 @@ fn read_classes(root: &Path, top: Level, seed: u64) -> Result<Dataset, DatasetEr
     Ok(dataset)
 }
 
-/// Which images of one class are for testing: a fifth, rounded, at least one, but never
-/// the only one.
+/// Returns, for each image of one class, whether it belongs to the test split. The test split is
+/// a fifth of the class, rounded, at least one image; the only image of a class stays in training.
 ///
-/// Images are ranked by a hash of seed and place, so a new file moves at most one other
-/// one to the other side.
+/// Images are ranked by a hash of seed and path, so adding a file moves at most one other file
+/// from one split to the other.
 fn held_out(class: &[Image], seed: u64) -> Vec<bool> {
     let wanted = if class.len() < 2 { 0 } else { ((class.len() + 2) / 5).max(1) };
     let mut ranked: Vec<_> = (0..class.len()).collect();
@@ -145,8 +146,8 @@ fn held_out(class: &[Image], seed: u64) -> Vec<bool> {
 struct Image {
     class: String,
     path: PathBuf,
-    /// Its place below the data set's or split's folder, parts joined by `/` on every
-    /// system, so that order and split are the same everywhere.
+    /// Path relative to the folder of the data set or split, joined by `/` on every system, so
+    /// that order and split are the same everywhere.
     key: Vec<u8>,
 }
 
@@ -158,18 +159,18 @@ impl Image {
     }
 
     fn sample(&self, classes: &[String]) -> Sample {
-        // Every image's class is among the classes; they were collected from the images.
+        // Always found: the classes were collected from the images.
         let at = classes.partition_point(|class| class < &self.class);
         Sample::file(self.path.clone(), vec![at as u32])
     }
 }
 
-/// A folder whose sub-folders are classes (or splits).
+/// A folder whose subfolders are classes or splits.
 struct Level {
     path: PathBuf,
-    /// Names of the visible sub-folders, in byte order.
+    /// Names of the visible subfolders, in byte order.
     folders: Vec<String>,
-    /// Image files directly in it, which belong to no class.
+    /// Number of image files directly in the folder, which belong to no class.
     loose: usize,
 }
 
@@ -193,7 +194,7 @@ impl Level {
         Ok(level)
     }
 
-    /// The images of all classes: classes in byte order, images in byte order within.
+    /// Returns the images of all classes: classes in byte order, then images in byte order.
     fn images(&self) -> Result<Vec<Image>, DatasetError> {
         let mut images = Vec::new();
         for class in &self.folders {
@@ -206,13 +207,14 @@ impl Level {
         let folder = self.path.display();
         if self.loose > 0 {
             warnings.push(format!(
-                "{} images directly in {folder} belong to no class and are left out",
+                "ignoring {} images directly in {folder}, because they belong to no class",
                 self.loose
             ));
         }
         let empty = |name: &&String| classes.binary_search(name).is_err();
         for name in self.folders.iter().filter(empty) {
-            warnings.push(format!("the folder {name} in {folder} has no images and is left out"));
+            warnings
+                .push(format!("ignoring the folder {name} in {folder}, because it has no images"));
         }
     }
 }
@@ -222,7 +224,7 @@ fn leads_nowhere(error: &walkdir::Error) -> bool {
 }
 
 fn visible(entry: &DirEntry) -> bool {
-    // The class folder itself was found visible by its caller.
+    // The caller has already checked the class folder itself.
     entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".")
 }
 
@@ -300,7 +302,7 @@ mod tests {
             "folder empty",
             "one image of each",
             ": b, c",
-            "no training image of these classes, so they are never learned: c",
+            "no training images of these classes, so the model cannot learn them: c",
         ] {
             assert!(warnings.contains(expected), "{expected} in {warnings}");
         }
@@ -324,7 +326,7 @@ mod tests {
         );
         assert_eq!(data, open(folder.path(), 3));
         let others = (4..9).any(|seed| open(folder.path(), seed).test != data.test);
-        assert!(others, "another seed splits otherwise");
+        assert!(others, "another seed gives another split");
     }
 
     #[test]

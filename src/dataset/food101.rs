@@ -1,9 +1,9 @@
 /*!
 The layout of Food-101 (Bossard, Guillaumin, Van Gool; ECCV 2014).
 
-`meta/classes.txt` names the classes; `meta/train.txt` and `meta/test.txt` have a line
-`class/image` for each image, which is `images/class/image.jpg`. The same lists are
-published as JSON, an object of lists by class; where a text is missing, that is read.
+`meta/classes.txt` names the classes. `meta/train.txt` and `meta/test.txt` have one line
+`class/image` per image, whose file is `images/class/image.jpg`. The same lists are also
+published as JSON, an object with a list per class, which is read if the text file is missing.
 There is no validation split.
 */
 
@@ -17,7 +17,7 @@ const META: &str = "meta";
 const CLASSES: &str = "classes.txt";
 const SPLITS: [&str; 2] = ["train", "test"];
 
-/// The data set's folder: `root` or the folder that the published archive unpacks to.
+/// Returns the data set's folder: `root`, or the top folder of the published archive.
 pub(super) fn base(root: &Path) -> Option<PathBuf> {
     let fits = |folder: &PathBuf| {
         let meta = folder.join(META);
@@ -28,7 +28,7 @@ pub(super) fn base(root: &Path) -> Option<PathBuf> {
     [root.to_path_buf(), root.join("food-101")].into_iter().find(fits)
 }
 
-/// The list of a split: text if there is one, or JSON.
+/// Returns the file name of a split's list: the text file if present, otherwise the JSON file.
 fn list_name(meta: &Path, split: &str) -> Option<String> {
     let names = ["txt", "json"].map(|extension| format!("{split}.{extension}"));
     names.into_iter().find(|name| meta.join(name).is_file())
@@ -60,7 +60,7 @@ pub(super) fn read(root: &Path) -> Result<Dataset, DatasetError> {
     Ok(dataset)
 }
 
-/// A list, and its entries with the lines where they stand (the first line in JSON).
+/// A list and its entries with their line numbers (always 1 for JSON).
 struct Split {
     list: List,
     entries: Vec<(usize, String)>,
@@ -159,7 +159,7 @@ mod tests {
             ("1005649", "test.txt, line 1: expected 'class/image' with a class of classes.txt"),
             ("waffles/1005649", "with a class of classes.txt"),
             ("apple_pie/../../1005649", "line 1: expected a path inside"),
-            ("apple_pie/1005649", "only once over all splits"),
+            ("apple_pie/1005649", "only once across all splits"),
         ] {
             write(folder.path(), &FILES);
             write(folder.path(), &[("meta/test.txt", line)]);

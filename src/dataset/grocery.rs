@@ -1,9 +1,9 @@
 /*!
 The layout of the Grocery Store data set (Klasson, Zhang, Kjellström; WACV 2019).
 
-`train.txt`, `val.txt` and `test.txt` have a line `path, fine class, coarse class` for
-each image; `classes.csv` gives the fine classes' names and numbers. The published
-repository has all this in a folder `dataset`. Labels are the fine classes.
+`train.txt`, `val.txt` and `test.txt` have one line `path, fine class, coarse class` per image.
+`classes.csv` contains the names and numbers of the fine classes. In the published repository,
+all files are in a folder `dataset`. Labels are the fine classes.
 */
 
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ const CLASSES: &str = "classes.csv";
 const LISTS: [&str; 3] = ["train.txt", "val.txt", "test.txt"];
 const LINE: &str = "'path, fine class, coarse class'";
 
-/// The folder with the lists: `root` or its `dataset` folder.
+/// Returns the folder with the lists: `root` or its `dataset` folder.
 pub(super) fn base(root: &Path) -> Option<PathBuf> {
     let fits = |folder: &PathBuf| {
         folder.join(CLASSES).is_file() && LISTS.iter().any(|list| folder.join(list).is_file())
@@ -37,7 +37,7 @@ pub(super) fn read(root: &Path) -> Result<Dataset, DatasetError> {
     Ok(dataset)
 }
 
-/// Names in the order of their numbers, which must be 0, 1, 2, …
+/// Returns the class names in the order of their numbers, which must be 0, 1, 2, …
 fn classes(list: &List) -> Result<Vec<String>, DatasetError> {
     let mut numbered = Vec::new();
     for (line, text) in list.lines() {
@@ -45,7 +45,7 @@ fn classes(list: &List) -> Result<Vec<String>, DatasetError> {
         let name = fields.next().unwrap_or_default();
         match fields.next().map(str::parse::<usize>) {
             Some(Ok(id)) if !name.is_empty() => numbered.push((id, line, name)),
-            // The first line holds the columns' titles.
+            // The header line.
             _ if line == 1 => {}
             _ => return Err(list.error(line, "'class name,class number,…'", text)),
         }
@@ -68,7 +68,7 @@ fn samples<'a>(
 ) -> Result<Vec<Sample>, DatasetError> {
     let mut samples = Vec::new();
     for (line, text) in list.lines() {
-        // From the right: a path may hold commas.
+        // Split from the right, because a path may contain commas.
         let mut fields = text.rsplitn(3, ',').map(str::trim);
         let (coarse, fine, path) = (fields.next(), fields.next(), fields.next());
         let number = |field: Option<&str>| field.and_then(|f| f.parse::<u32>().ok());
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(names(&data, &data.test), ["test/Fruit/h_001.jpg", "test/Fruit/g_001.jpg"]);
         assert_eq!(data.test[0].labels, [1]);
         assert_eq!((data.val.len(), data.split_seed), (1, None));
-        assert_eq!(data.missing_files().len(), 5, "listed, but never made");
+        assert_eq!(data.missing_files().len(), 5, "the images are listed but were not created");
         assert!(data.warnings.is_empty(), "{:?}", data.warnings);
     }
 
@@ -165,7 +165,7 @@ mod tests {
         }
         make(folder.path());
         write(folder.path(), &[("test.txt", "train/Fruit/g_001.jpg, 0, 0")]);
-        assert!(refused(folder.path(), None).contains("only once over all splits"));
+        assert!(refused(folder.path(), None).contains("only once across all splits"));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 /*!
-Lists of lines `key value`, and lists that speak of the same keys.
+Lists of lines `key value`, and lookups across lists that share keys.
 */
 
 use std::collections::HashMap;
@@ -9,17 +9,17 @@ use std::hash::Hash;
 use super::DatasetError;
 use super::list::List;
 
-/// The lines of a list of the form `key value`, each key once.
+/// The lines `key value` of a list; keys are unique.
 pub(super) struct Keyed<'a, K> {
     list: &'a List,
-    /// Key, line, value.
+    /// Key, line number and value of each line.
     pub rows: Vec<(K, usize, &'a str)>,
-    /// From a key to its row.
+    /// Index into `rows` for each key.
     at: HashMap<K, usize>,
 }
 
 impl<'a, K: Copy + Eq + Hash + Display> Keyed<'a, K> {
-    /// Reads all lines; `key` gives none for what cannot be one.
+    /// Parses all lines; `key` returns `None` for text that is not a valid key.
     pub fn read(
         list: &'a List,
         key: impl Fn(&'a str) -> Option<K>,
@@ -40,7 +40,7 @@ impl<'a, K: Copy + Eq + Hash + Display> Keyed<'a, K> {
         Ok(Self { list, rows, at })
     }
 
-    /// Line and value of a key that `other` lists.
+    /// Returns the line number and value of a key that occurs in `other`.
     pub fn get(&self, id: K, other: &List) -> Result<(usize, &'a str), DatasetError> {
         let row = self.at.get(&id).and_then(|row| self.rows.get(*row));
         row.map(|(_, line, value)| (*line, *value)).ok_or_else(|| DatasetError::NoPartner {
@@ -50,7 +50,7 @@ impl<'a, K: Copy + Eq + Hash + Display> Keyed<'a, K> {
         })
     }
 
-    /// Refuses a key that `other` does not list.
+    /// Returns an error if a key does not occur in `other`, the list named `list`.
     pub fn no_more_than(&self, other: &Self, list: &str) -> Result<(), DatasetError> {
         match self.rows.iter().find(|(id, _, _)| !other.at.contains_key(id)) {
             Some((id, line, _)) => {
@@ -61,7 +61,7 @@ impl<'a, K: Copy + Eq + Hash + Display> Keyed<'a, K> {
         }
     }
 
-    /// What is wrong with a line.
+    /// Returns an error about the content of a line.
     pub fn error(&self, line: usize, expected: impl Into<String>) -> DatasetError {
         let row = self.rows.iter().find(|(_, l, _)| *l == line);
         let found = row.map(|(id, _, value)| format!("{id} {value}")).unwrap_or_default();

@@ -1,5 +1,5 @@
 /*!
-The layouts: their names, and how one is told from another.
+The layouts: their names and their detection.
 */
 
 use std::fmt;
@@ -12,19 +12,19 @@ use super::{
     DatasetError, aircraft, cifar10, cub, dogs, flowers, food101, grocery, nabirds, nuswide, vegfru,
 };
 
-/// How a data set lies on disk.
+/// The arrangement of a data set's files on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
-    /// A folder per class, with or without `train`, `val` and `test` above.
+    /// One folder per class, optionally inside folders `train`, `val` and `test`.
     Folder,
-    /// Images without labels, in any folders: for methods that need no labels.
+    /// Images without labels, in any folders, for methods that need no labels.
     Photos,
     /// Grocery Store: `train.txt`, `val.txt`, `test.txt` and `classes.csv`.
     Grocery,
-    /// CUB-200-2011: `images.txt` and its companions, and `images/`.
+    /// CUB-200-2011: `images.txt`, the related lists, and `images/`.
     Cub,
-    /// NABirds: as CUB-200-2011, with names for images and a hierarchy of classes.
+    /// NABirds: like CUB-200-2011, but with image names and a class hierarchy.
     NaBirds,
     /// Stanford Dogs: `train_list.mat`, `test_list.mat` and `Images/`.
     Dogs,
@@ -32,9 +32,9 @@ pub enum Layout {
     Flowers102,
     /// Oxford Flowers-17: `datasplits.mat` and `jpg/`.
     Flowers17,
-    /// FGVC-Aircraft: `variants.txt`, `images_variant_train.txt` and its companions.
+    /// FGVC-Aircraft: `variants.txt`, `images_variant_train.txt` and the related lists.
     Aircraft,
-    /// VegFru: `vegfru_list/`, and a folder per class.
+    /// VegFru: `vegfru_list/` and one folder per class.
     VegFru,
     /// Food-101: `meta/` and `images/`.
     Food101,
@@ -66,7 +66,7 @@ impl Layout {
     pub const NAMES: &str = "folder, photos, grocery, cub, nabirds, dogs, flowers102, flowers17, \
                              aircraft, vegfru, food101, cifar10, nuswide";
 
-    /// The name on the command line and in a model's card.
+    /// Returns the name used on the command line and in a model card.
     pub fn name(self) -> &'static str {
         match self {
             Self::Folder => "folder",
@@ -85,12 +85,13 @@ impl Layout {
         }
     }
 
-    /// The layout of the data set in `root`: by its lists, or else `folder`.
+    /// Detects the layout of the data set in `root` by its lists; [`Layout::Folder`] if there are
+    /// none.
     ///
-    /// One characteristic list is enough, so that a missing one is later named.
+    /// Part of a layout's lists is enough, so that opening the data set can report missing ones.
     ///
     /// # Errors
-    /// [`DatasetError::NoRoot`] when `root` is no folder.
+    /// [`DatasetError::NoRoot`] if `root` is not a folder.
     pub fn detect(root: &Path) -> Result<Self, DatasetError> {
         if !root.is_dir() {
             return Err(DatasetError::NoRoot(root.into()));
@@ -99,12 +100,12 @@ impl Layout {
         Ok(published.unwrap_or(Self::Folder))
     }
 
-    /// Whether a published data set's lists are in `root`.
+    /// Returns whether `root` contains the lists of this published data set.
     fn fits(self, root: &Path) -> bool {
         match self {
             Self::Folder | Self::Photos => false,
             Self::Grocery => grocery::base(root).is_some(),
-            // Its lists have the names of NABirds' lists.
+            // NABirds uses the same file names.
             Self::Cub => cub::base(root).is_some() && nabirds::base(root).is_none(),
             Self::NaBirds => nabirds::base(root).is_some(),
             Self::Dogs => dogs::base(root).is_some(),
@@ -121,7 +122,7 @@ impl Layout {
 
 impl fmt::Display for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not `write_str`: tables ask for a width.
+        // `pad`, not `write_str`, because tables set a width.
         f.pad(self.name())
     }
 }

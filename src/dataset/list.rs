@@ -1,5 +1,5 @@
 /*!
-Lists of images as data sets come with them: lines of text that are believed in nothing.
+Text lists that come with data sets. Their content is untrusted and therefore checked.
 */
 
 use std::collections::HashSet;
@@ -9,7 +9,8 @@ use std::path::{Component, Path, PathBuf};
 
 use super::{DatasetError, Layout};
 
-/// The first of `root` and these folders in it that holds `least` of the lists.
+/// Returns the first folder among `root` and its subfolders `inner` that contains at least
+/// `least` of the lists.
 pub(super) fn folder_with(
     root: &Path,
     inner: &[&str],
@@ -21,7 +22,7 @@ pub(super) fn folder_with(
     once(root.to_path_buf()).chain(inner.iter().map(|inner| root.join(inner))).find(fits)
 }
 
-/// `path` below `folder`, if it does not lead out of it.
+/// Joins `folder` and `path`; `None` if the result would lie outside `folder`.
 pub(super) fn inside(folder: &Path, path: &str) -> Option<PathBuf> {
     let inside = |c: Component| matches!(c, Component::Normal(_) | Component::CurDir);
     let relative = Path::new(path);
@@ -29,8 +30,7 @@ pub(super) fn inside(folder: &Path, path: &str) -> Option<PathBuf> {
     fits.then(|| folder.join(relative))
 }
 
-/// A list file: its path, for messages, and its lines with their numbers from 1, blank
-/// ones left out.
+/// A list file: its path, for error messages, and its text.
 pub(super) struct List {
     pub path: PathBuf,
     pub text: String,
@@ -49,28 +49,30 @@ impl List {
         }
     }
 
+    /// Returns the trimmed lines with their numbers, from 1; blank lines are skipped.
     pub fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        // Spreadsheets and Windows editors put a byte order mark in front.
+        // Spreadsheet programs and Windows editors prepend a byte order mark.
         let text = self.text.strip_prefix('\u{feff}').unwrap_or(&self.text);
         let lines = text.lines().enumerate().map(|(i, line)| (i + 1, line.trim()));
         lines.filter(|(_, line)| !line.is_empty())
     }
 
+    /// Returns an error about a line; `found` is shortened.
     pub fn error(&self, line: usize, expected: impl Into<String>, found: &str) -> DatasetError {
         let found = found.chars().take(80).collect();
         DatasetError::Line { path: self.path.clone(), line, expected: expected.into(), found }
     }
 
-    /// A path of the list below `folder`. Lists come from elsewhere, so what leads out of
-    /// the data set is refused.
+    /// Joins `folder` and a path from the list. Returns an error if the path leads out of
+    /// `folder`, because lists are untrusted.
     pub fn below(&self, line: usize, folder: &Path, path: &str) -> Result<PathBuf, DatasetError> {
         let wrong = || self.error(line, "a path inside the data set's folder", path);
         inside(folder, path).ok_or_else(wrong)
     }
 }
 
-/// Refuses an image that was listed before, in the same split or another: a query that is
-/// also in the database would flatter every figure.
+/// Detects images that are listed twice, within a split or across splits. A query that is also in
+/// the database would inflate every metric.
 pub(super) struct Once<'a>(HashSet<&'a str>);
 
 impl<'a> Once<'a> {
@@ -82,7 +84,7 @@ impl<'a> Once<'a> {
         if self.0.insert(path) {
             return Ok(());
         }
-        Err(list.error(line, "every image only once over all splits", path))
+        Err(list.error(line, "every image only once across all splits", path))
     }
 }
 

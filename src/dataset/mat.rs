@@ -1,10 +1,10 @@
 /*!
-MATLAB files (`.mat`, Level 5: what MATLAB writes up to `-v7`), as far as lists of data
-sets need them: real numbers, lines of text, and cells of these.
+A reader for MATLAB files (`.mat`, Level 5, which MATLAB writes up to `-v7`). It supports what
+the lists of data sets contain: real numbers, lines of text, and cells of these.
 
-A file is a header of 128 bytes and then elements, each a type, a size and its data; an
-element may hold others, and those at the top may be packed with zlib. Files come from
-elsewhere, so no size in them is believed: what is read is what is there.
+A file is a header of 128 bytes followed by elements, each a type, a size and its data. Elements
+nest, and top-level elements may be compressed with zlib. Files are untrusted: sizes in them are
+checked against the bytes that are present.
 */
 
 use std::fs::File;
@@ -15,15 +15,15 @@ use flate2::read::ZlibDecoder;
 
 use super::{DatasetError, Layout};
 
-/// Bytes before the first element.
+/// Length of the file header in bytes.
 const HEADER: usize = 128;
-/// The largest file that is read, and the most that its elements may unpack to, in bytes.
-/// Names and labels of 20,580 images, as Stanford Dogs has, take about 6 MB.
+/// Limit in bytes for the size of a file, and for the total size of its decompressed elements.
+/// The names and labels of the 20,580 images of Stanford Dogs take about 6 MB.
 const MOST: usize = 32 << 20;
-/// How deep cells may lie in cells.
+/// Maximum nesting depth of cells.
 const DEPTH: usize = 4;
 
-// Types of elements.
+// Element types.
 const INT8: u32 = 1;
 const UINT8: u32 = 2;
 const INT16: u32 = 3;
@@ -39,7 +39,7 @@ const COMPRESSED: u32 = 15;
 const UTF8: u32 = 16;
 const UTF16: u32 = 17;
 
-// Classes of arrays; the numeric ones lie between the last two.
+// Array classes; the numeric classes range from `FIRST_NUMERIC` to `LAST_NUMERIC`.
 const CELL: u32 = 1;
 const CHAR: u32 = 4;
 const FIRST_NUMERIC: u32 = 6;
@@ -48,14 +48,13 @@ const LAST_NUMERIC: u32 = 15;
 /// The value of a variable.
 #[derive(Debug, Clone, PartialEq)]
 enum Array {
-    /// Numbers of any type, column after column.
+    /// Numbers of any type, in column-major order.
     Numbers(Vec<f64>),
     /// One line of text.
     Text(String),
-    /// Other values, column after column.
+    /// Nested values, in column-major order.
     Cells(Vec<Array>),
-    /// Something that no list is made of: structures, objects, sparse matrices, text of
-    /// several lines.
+    /// A type that lists do not use: structures, objects, sparse matrices, text of several lines.
     Other,
 }
 
@@ -83,13 +82,13 @@ impl Mat {
         }
     }
 
-    /// A variable of whole numbers from 0.
+    /// Returns a variable that contains non-negative integers.
     pub fn numbers(&self, variable: &str) -> Result<Vec<u64>, DatasetError> {
         let Array::Numbers(values) = self.variable(variable)? else {
             return Err(self.unfit(format!("its variable {variable} holds no numbers")));
         };
         let whole = |(place, value): (usize, &f64)| {
-            // Every whole number up to here is exact in a double.
+            // Doubles represent all integers up to this limit exactly.
             let fits = value.fract() == 0.0 && (0.0..=9e15).contains(value);
             fits.then_some(*value as u64).ok_or_else(|| {
                 self.entry(variable, place, "a whole number from 0", &value.to_string())
@@ -98,7 +97,7 @@ impl Mat {
         values.iter().enumerate().map(whole).collect()
     }
 
-    /// A variable of lines of text, each in a cell.
+    /// Returns a variable that contains cells with one line of text each.
     pub fn texts<'a>(&'a self, variable: &str) -> Result<Vec<&'a str>, DatasetError> {
         let Array::Cells(cells) = self.variable(variable)? else {
             return Err(self.unfit(format!("its variable {variable} holds no cells of text")));
@@ -110,14 +109,14 @@ impl Mat {
         cells.iter().enumerate().map(text).collect()
     }
 
-    /// What is wrong with the entry of a variable, `place` counted from 0.
+    /// Returns an error about entry `place` (from 0) of a variable.
     pub fn entry(&self, variable: &str, place: usize, expected: &str, found: &str) -> DatasetError {
         let found: String = found.chars().take(80).collect();
         let place = place + 1;
-        self.unfit(format!("entry {place} of {variable} should be {expected} and is '{found}'"))
+        self.unfit(format!("entry {place} of {variable} should be {expected}, but is '{found}'"))
     }
 
-    /// What is wrong with the file.
+    /// Returns an error about the file.
     pub fn unfit(&self, reason: String) -> DatasetError {
         DatasetError::Unfit { path: self.path.clone(), reason }
     }
@@ -132,10 +131,10 @@ impl Mat {
     }
 }
 
-/// All variables of a file's bytes, or what is wrong with them.
+/// Parses all variables of a file, or returns the reason why it is invalid.
 fn variables(bytes: &[u8]) -> Result<Vec<(String, Array)>, String> {
     if bytes.len() > MOST {
-        return Err(format!("it is larger than any list ({} MiB)", MOST >> 20));
+        return Err(format!("it is larger than {} MiB, the limit for lists", MOST >> 20));
     }
     let (Some(version), Some(order)) = (bytes.get(124..126), bytes.get(126..HEADER)) else {
         return Err("it is too short for a MATLAB file".into());
@@ -143,12 +142,12 @@ fn variables(bytes: &[u8]) -> Result<Vec<(String, Array)>, String> {
     let big = match order {
         b"IM" => false,
         b"MI" => true,
-        _ => return Err("it is no MATLAB file of Level 5".into()),
+        _ => return Err("it is not a MATLAB file of Level 5".into()),
     };
     let major = version[if big { 0 } else { 1 }];
     if major != 1 {
         return Err(format!(
-            "it is a MATLAB file of version {major} and not of Level 5 (save it with -v7)"
+            "it is a MATLAB file of version {major}, not of Level 5 (save it with -v7)"
         ));
     }
     let mut elements = Elements { rest: &bytes[HEADER..], big };
@@ -173,19 +172,19 @@ fn variables(bytes: &[u8]) -> Result<Vec<(String, Array)>, String> {
     Ok(found)
 }
 
-/// What a packed element holds, at most `room` bytes of it.
+/// Decompresses an element. Returns an error if the result exceeds `room` bytes.
 fn unpack(packed: &[u8], room: usize) -> Result<Vec<u8>, String> {
     let mut unpacked = Vec::new();
     let mut decoder = ZlibDecoder::new(packed).take(room as u64 + 1);
     let read = decoder.read_to_end(&mut unpacked);
-    read.map_err(|error| format!("its packed data are damaged ({error})"))?;
+    read.map_err(|error| format!("its compressed data are damaged ({error})"))?;
     if unpacked.len() > room {
-        return Err(format!("it unpacks to more than any list has ({} MiB)", MOST >> 20));
+        return Err(format!("it unpacks to more than {} MiB, the limit for lists", MOST >> 20));
     }
     Ok(unpacked)
 }
 
-/// Name and value of a matrix element. An empty one is an empty array without a name.
+/// Parses the name and value of a matrix element. An empty element is an empty, unnamed array.
 fn matrix(data: &[u8], big: bool, depth: usize) -> Result<(String, Array), String> {
     if data.is_empty() {
         return Ok((String::new(), Array::Numbers(Vec::new())));
@@ -196,7 +195,7 @@ fn matrix(data: &[u8], big: bool, depth: usize) -> Result<(String, Array), Strin
     let class = u32::from_le_bytes(ordered(class, big)) & 0xff;
     let simple = matches!(class, CELL | CHAR | FIRST_NUMERIC..=LAST_NUMERIC);
     if !simple {
-        // Some of these have no sizes and no name where others have.
+        // Some of these classes store neither sizes nor a name at this position.
         return Ok((String::new(), Array::Other));
     }
     let sizes = parts.expect(&[INT32], "sizes")?;
@@ -207,7 +206,7 @@ fn matrix(data: &[u8], big: bool, depth: usize) -> Result<(String, Array), Strin
     let name = String::from_utf8_lossy(name).into_owned();
     let value = match class {
         CELL => Array::Cells(cells(&mut parts, entries, depth)?),
-        // Stored column after column, so only one line is readable as it is.
+        // Text is stored in column-major order, so only a single line is contiguous.
         CHAR if sizes.iter().skip(1).product::<usize>() != entries && entries > 0 => Array::Other,
         CHAR => Array::Text(text(parts.next()?.unwrap_or((UINT8, &[])), big)),
         _ => {
@@ -227,10 +226,10 @@ fn matrix(data: &[u8], big: bool, depth: usize) -> Result<(String, Array), Strin
 
 fn cells(parts: &mut Elements<'_>, count: usize, depth: usize) -> Result<Vec<Array>, String> {
     let Some(depth) = depth.checked_sub(1) else {
-        return Err("its cells lie in cells too deep for a list".into());
+        return Err("its cells are nested too deep".into());
     };
     let mut cells = Vec::new();
-    // The count is only a claim: the loop ends where the data do.
+    // `count` is untrusted: the loop ends with an error at the end of the data.
     for _ in 0..count {
         let (_, data) = parts.expect(&[MATRIX], "cells")?;
         cells.push(matrix(data, parts.big, depth)?.1);
@@ -238,7 +237,7 @@ fn cells(parts: &mut Elements<'_>, count: usize, depth: usize) -> Result<Vec<Arr
     Ok(cells)
 }
 
-/// The numbers of an element of any numeric type.
+/// Converts the numbers of an element of any numeric type to `f64`.
 fn numbers((kind, data): (u32, &[u8]), big: bool) -> Result<Vec<f64>, String> {
     fn all<const N: usize>(data: &[u8], big: bool, one: impl Fn([u8; N]) -> f64) -> Vec<f64> {
         data.chunks_exact(N).map(|bytes| one(ordered(bytes, big))).collect()
@@ -268,7 +267,7 @@ fn text((kind, data): (u32, &[u8]), big: bool) -> String {
     }
 }
 
-/// The first bytes of a number, the least significant one first.
+/// Returns the first `N` bytes in little-endian order.
 fn ordered<const N: usize>(bytes: &[u8], big: bool) -> [u8; N] {
     let mut own = [0; N];
     own.iter_mut().zip(bytes).for_each(|(own, byte)| *own = *byte);
@@ -278,14 +277,14 @@ fn ordered<const N: usize>(bytes: &[u8], big: bool) -> [u8; N] {
     own
 }
 
-/// Elements that lie one after another.
+/// A reader of consecutive elements.
 struct Elements<'a> {
     rest: &'a [u8],
     big: bool,
 }
 
 impl<'a> Elements<'a> {
-    /// Type and data of the next element.
+    /// Returns the type and data of the next element; `None` at the end.
     fn next(&mut self) -> Result<Option<(u32, &'a [u8])>, String> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -296,7 +295,7 @@ impl<'a> Elements<'a> {
             Ok::<u32, String>(u32::from_le_bytes(ordered(bytes, self.big)))
         };
         let first = word(0)?;
-        // Up to four bytes lie in the tag itself, their number beside the type.
+        // Small elements store up to four bytes in the tag itself, next to type and size.
         let (kind, from, size) = match first >> 16 {
             0 => (first, 8, word(4)? as usize),
             small @ 1..=4 => (first & 0xffff, 4, small as usize),
@@ -304,17 +303,17 @@ impl<'a> Elements<'a> {
         };
         let data = self.rest.get(from..).and_then(|rest| rest.get(..size)).ok_or_else(cut)?;
         let end = from + size;
-        // All but packed elements begin at multiples of eight.
+        // Elements are padded to multiples of eight bytes, except compressed ones.
         let end = if kind == COMPRESSED { end } else { end.next_multiple_of(8) };
         self.rest = self.rest.get(end..).unwrap_or_default();
         Ok(Some((kind, data)))
     }
 
-    /// The next element, which must be of one of these types.
+    /// Returns the next element, or an error if its type is not among `kinds`.
     fn expect(&mut self, kinds: &[u32], what: &str) -> Result<(u32, &'a [u8]), String> {
         match self.next()? {
             Some((kind, data)) if kinds.contains(&kind) => Ok((kind, data)),
-            Some(_) => Err(format!("an array's {what} are of another type than they must be")),
+            Some(_) => Err(format!("an array's {what} have the wrong type")),
             None => Err(format!("an array's {what} are missing")),
         }
     }
@@ -331,7 +330,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A list as published, made by SciPy.
+    /// A file with the published structure, written by SciPy.
     macro_rules! fixture {
         ($name:literal) => {
             include_bytes!(concat!("../../tests/fixtures/mat/", $name)).as_slice()
@@ -339,7 +338,7 @@ pub(super) mod tests {
     }
     pub(in super::super) use fixture;
 
-    /// An element of these bytes, in little-endian order.
+    /// Returns an element of these bytes, in little-endian order.
     fn element(kind: u32, data: &[u8]) -> Vec<u8> {
         let mut bytes = [kind.to_le_bytes(), (data.len() as u32).to_le_bytes()].concat();
         bytes.extend(data);
@@ -355,13 +354,13 @@ pub(super) mod tests {
         element(MATRIX, &[head.concat(), data.to_vec()].concat())
     }
 
-    /// A row of doubles.
+    /// Returns a row of doubles.
     pub fn numbers_of(name: &str, values: &[f64]) -> Vec<u8> {
         let data: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         array(6, [1, values.len() as i32], name, &element(DOUBLE, &data))
     }
 
-    /// A column of cells with a line of text each, two bytes per letter as MATLAB writes.
+    /// Returns a column of cells with one line of text each, in UTF-16 as MATLAB writes it.
     pub fn texts_of(name: &str, texts: &[&str]) -> Vec<u8> {
         let cell = |text: &&str| {
             let units: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
@@ -371,7 +370,7 @@ pub(super) mod tests {
         array(CELL, [texts.len() as i32, 1], name, &cells)
     }
 
-    /// A file of these elements.
+    /// Returns a file of these elements.
     pub fn file_of(elements: &[Vec<u8>]) -> Vec<u8> {
         let mut bytes = vec![b' '; 124];
         bytes.extend([0, 1, b'I', b'M']);
@@ -383,7 +382,7 @@ pub(super) mod tests {
         let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(elements).unwrap();
         let data = encoder.finish().unwrap();
-        // Packed elements are not padded.
+        // Compressed elements are not padded.
         let head = [COMPRESSED.to_le_bytes(), (data.len() as u32).to_le_bytes()].concat();
         [head, data].concat()
     }
@@ -407,7 +406,7 @@ pub(super) mod tests {
         assert_eq!(dogs.texts("annotation_list").unwrap()[0], files[0].trim_end_matches(".jpg"));
         let flowers = open(fixture!("imagelabels.mat")).unwrap();
         assert_eq!(flowers.numbers("labels").unwrap().iter().max(), Some(&102));
-        // Not packed, and of another type than the array's class.
+        // Not compressed, and stored in another type than the array's class.
         let splits = open(fixture!("datasplits.mat")).unwrap();
         assert_eq!(splits.numbers("trn1").unwrap().len(), 680);
     }
@@ -421,7 +420,7 @@ pub(super) mod tests {
             assert_eq!(mat.numbers("n").unwrap(), [3, 70000]);
             assert_eq!(mat.texts("t").unwrap(), ["a", "Bärenklau", ""]);
         }
-        // By hand: the number 258 in the tag itself, in big-endian order.
+        // Hand-written: the number 258 inside the tag, in big-endian order.
         let mut big = vec![b' '; 124];
         big.extend([1, 0, b'M', b'I', 0, 0, 0, 14, 0, 0, 0, 48]);
         big.extend([0, 0, 0, 6, 0, 0, 0, 8, 0, 0, 0, 6, 0, 0, 0, 0]);
@@ -444,7 +443,7 @@ pub(super) mod tests {
         .unwrap();
         let said = |error: DatasetError| error.to_string();
         for (name, expected) in [
-            ("half", "entry 2 of half should be a whole number from 0 and is '0.5'"),
+            ("half", "entry 2 of half should be a whole number from 0, but is '0.5'"),
             ("less", "'-1'"),
             ("nan", "'NaN'"),
             ("t", "t holds no numbers"),
@@ -462,7 +461,7 @@ pub(super) mod tests {
     #[test]
     fn hostile_files_are_refused() {
         assert!(refused(b"").contains("too short"));
-        assert!(refused(&[b'x'; 200]).contains("no MATLAB file"));
+        assert!(refused(&[b'x'; 200]).contains("not a MATLAB file"));
         let mut newer = file_of(&[]);
         newer[125] = 2;
         assert!(refused(&newer).contains("version 2"));
@@ -482,7 +481,7 @@ pub(super) mod tests {
         let deep =
             (0..50).fold(numbers_of("", &[1.0]), |in_it, _| array(CELL, [1, 1], "c", &in_it));
         assert!(refused(&file_of(&[deep])).contains("too deep"));
-        // 64 MiB of zeros in 64 KiB, at once and in parts.
+        // 64 MiB of zeros compressed to 64 KiB, in one element and in several.
         let bomb = packed(&vec![0; 2 * MOST]);
         assert!(bomb.len() < MOST / 100);
         assert!(refused(&file_of(&[bomb])).contains("unpacks to more"));
@@ -497,10 +496,10 @@ pub(super) mod tests {
     #[test]
     fn a_file_larger_than_any_list_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        // Sparse: takes no room on disk.
+        // A sparse file takes no disk space.
         File::create(folder.path().join("a.mat")).unwrap().set_len(1 << 40).unwrap();
         let error = Mat::read(Layout::Dogs, folder.path(), "a.mat").unwrap_err().to_string();
-        assert!(error.contains("larger than any list"), "{error}");
+        assert!(error.contains("larger than 32 MiB"), "{error}");
     }
 
     proptest! {
@@ -510,7 +509,7 @@ pub(super) mod tests {
             cut in any::<prop::sample::Index>(),
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
         ) {
-            // Unpacked, so that changes reach the elements.
+            // Not compressed, so that changes reach the elements.
             let parts = [numbers_of("n", &[1.0, 2.0]), texts_of("t", &["a", "bc"])];
             let mut bytes = file_of(&parts);
             for (at, value) in changes {

@@ -1,18 +1,17 @@
 /*!
-Labelled image data sets: which files there are, what they show, who may learn from which.
+Labelled image data sets: image files, their classes, and the splits for training and testing.
 
-One file per layout on disk; all give the same [`Dataset`] of labelled splits. Opening one
-reads lists and folder names, never an image: those are opened one by one, by
-[`Sample::open`].
+Each layout on disk has its own module; all produce the same [`Dataset`] of labelled splits.
+Opening a data set reads lists and folder names, but no images: [`Sample::open`] reads those
+one by one.
 */
 
 mod aircraft;
-#[cfg(feature = "train")]
-pub mod aviary;
 mod cifar10;
 mod cub;
 mod dogs;
 mod draw;
+mod error;
 mod facts;
 mod flowers;
 mod folder;
@@ -30,147 +29,57 @@ mod sample;
 mod vegfru;
 
 use std::collections::{BTreeSet, HashSet};
-use std::io;
 use std::path::{Path, PathBuf};
 
+pub use error::DatasetError;
 pub use facts::{Counts, Facts, Place};
 pub use layout::Layout;
 pub use parts::{Area, TellingParts};
 pub use sample::Sample;
 
-/// How many paths [`Dataset::missing_files`] gives at most.
+/// Maximum number of paths that [`Dataset::missing_files`] returns.
 pub const MISSING_SHOWN: usize = 20;
 
-/// How many class names a warning gives at most.
+/// Maximum number of class names in a warning.
 const NAMES_SHOWN: usize = 5;
 
-/// Why a data set could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum DatasetError {
-    /// The folder is not there.
-    #[error("there is no folder {}; give the folder that holds the data set", .0.display())]
-    NoRoot(PathBuf),
-    /// A layout of this name is not known.
-    #[error("'{0}' is not a data set layout; choose one of {names}", names = Layout::NAMES)]
-    Layout(String),
-    /// A file or folder that the layout asks for is not there.
-    #[error("a {layout} data set needs {}, which is not there; complete the data set or name another layout", path.display())]
-    Missing {
-        /// The layout.
-        layout: Layout,
-        /// What is missing.
-        path: PathBuf,
-    },
-    /// A list or a folder cannot be read.
-    #[error("cannot read {}: {error}; check that you may read it", path.display())]
-    Read {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// A line of a list is not what the layout asks for.
-    #[error("{}, line {line}: expected {expected}, found '{found}'; correct the line", path.display())]
-    Line {
-        /// The list.
-        path: PathBuf,
-        /// The line's number, from 1.
-        line: usize,
-        /// What should stand there.
-        expected: String,
-        /// What stands there, shortened.
-        found: String,
-    },
-    /// A file is not what the layout asks for.
-    #[error("{} cannot be used: {reason}; take it from the publisher again", path.display())]
-    Unfit {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The entry of one list has no partner in another.
-    #[error("{} has no line for {what}, which {} lists; complete it", path.display(), other.display())]
-    NoPartner {
-        /// The list that lacks a line.
-        path: PathBuf,
-        /// What the line should be about.
-        what: String,
-        /// The list that has one.
-        other: PathBuf,
-    },
-    /// A folder's name is not Unicode, so it cannot be a class name.
-    #[error("the folder name {} is not Unicode; rename it", .0.display())]
-    Name(PathBuf),
-    /// A split that is needed has no images.
-    #[error("the {split} split of {} has no images ({}); add some in a folder for each class, or name --layout photos for a method that needs no classes", root.display(), crate::image::IMAGE_EXTENSIONS.join(", "))]
-    NoImages {
-        /// "train" or "test".
-        split: &'static str,
-        /// The data set's folder.
-        root: PathBuf,
-    },
-    /// A folder of unlabelled photos has none.
-    #[error("there is no image ({}) in {}; name the folder that holds your photos", crate::image::IMAGE_EXTENSIONS.join(", "), .0.display())]
-    NoPhotos(PathBuf),
-    /// Classes cannot be held out as asked.
-    #[error(
-        "a share of {share} of {classes} classes cannot be held out; give a share above 0 and below 1, and three or more classes"
-    )]
-    HoldOut {
-        /// What was asked for.
-        share: f64,
-        /// How many classes there are.
-        classes: usize,
-    },
-    /// All images are of one class, so there is nothing to tell apart.
-    #[error("all images of {} are of one class, '{class}'; add a folder or list entries of a second class", root.display())]
-    OneClass {
-        /// The data set's folder.
-        root: PathBuf,
-        /// The class.
-        class: String,
-    },
-}
-
-/// Labelled images in splits. Queries come from `test`, and the database, if it is not
-/// said otherwise, is `train`.
+/// Labelled images in splits. `test` contains the queries; the database is `train`, unless
+/// `database` is set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dataset {
-    /// How it lies on disk.
+    /// The layout on disk.
     pub layout: Layout,
-    /// The folder that holds the lists or the class folders.
+    /// The folder with the lists or the class folders.
     pub root: PathBuf,
     /// Class names; a label is an index into them.
     pub classes: Vec<String>,
-    /// What a model learns from.
+    /// Training images.
     pub train: Vec<Sample>,
-    /// What queries are compared with, where that is more than `train`, which it holds
-    /// too; see [`Dataset::database`].
+    /// The images that queries are compared with, if these are more than `train`. Includes
+    /// `train`; see [`Dataset::database`].
     pub database: Option<Vec<Sample>>,
-    /// What choices are made on; empty where the data set has no such split.
+    /// Validation images; empty if the data set has no validation split.
     pub val: Vec<Sample>,
-    /// The queries of an evaluation.
+    /// Test images, the queries of an evaluation.
     pub test: Vec<Sample>,
-    /// The seed of the split, where the data set does not come with one.
+    /// The seed of the split; `None` if the data set defines its own split.
     pub split_seed: Option<u64>,
-    /// What is odd about the data but no error, a sentence each.
+    /// Problems with the data that are not errors, one sentence each.
     pub warnings: Vec<String>,
-    /// Labels of the classes that [`Dataset::hold_out`] took out of training, ascending.
+    /// Labels of the classes that [`Dataset::hold_out`] removed from training, ascending.
     pub held_out: Vec<u32>,
 }
 
 impl Dataset {
-    /// Reads the data set in `root`, in the given layout or the one [`Layout::detect`] finds.
+    /// Reads the data set in `root`, in the given layout or the one that [`Layout::detect`] finds.
     ///
-    /// `split_seed` matters only where splits are drawn: in a folder of classes without a
-    /// `train` level, and where retrieval does not use the published split (CIFAR-10 and
-    /// NUS-WIDE). Image files that lists name are not looked for: see
-    /// [`Dataset::missing_files`].
+    /// `split_seed` is used only if splits are random: in a folder of classes without a `train`
+    /// level, and for CIFAR-10 and NUS-WIDE, where retrieval does not use the published split.
+    /// Does not check whether listed image files exist; see [`Dataset::missing_files`].
     ///
     /// # Errors
-    /// When the folder or a list is missing, a list is malformed or leads out of the
-    /// folder, a needed split is empty, or there is only one class.
+    /// If the folder or a list is missing, a list is malformed or contains a path outside the
+    /// folder, a required split is empty, or there is only one class.
     pub fn open(
         root: &Path,
         layout: Option<Layout>,
@@ -197,29 +106,29 @@ impl Dataset {
         Ok(dataset)
     }
 
-    /// What queries are compared with: `train`, unless the data set has more.
+    /// Returns the images that queries are compared with: `database` if set, otherwise `train`.
     pub fn database(&self) -> &[Sample] {
         self.database.as_ref().unwrap_or(&self.train)
     }
 
-    /// The first [`MISSING_SHOWN`] images that are listed but not on disk.
+    /// Returns the first [`MISSING_SHOWN`] image files that are listed but not on disk.
     ///
-    /// Looks at every image's entry on disk, so it takes a while on a large data set.
+    /// Checks every file on disk, which takes a while for a large data set.
     pub fn missing_files(&self) -> Vec<PathBuf> {
-        // A file of many images is looked at and named once.
+        // Check and report a file with many images only once.
         let mut seen = HashSet::new();
         let paths = self.samples().map(|s| &s.path).filter(|path| seen.insert(*path));
         paths.filter(|p| !p.is_file()).take(MISSING_SHOWN).cloned().collect()
     }
 
-    /// Takes a share of the classes out of `train` and `val`, so that a model can be
-    /// measured on kinds that it has never seen; which ones depends on `seed` and the
-    /// classes' names alone. At least one class is taken and two stay. An image with
-    /// several classes goes with any of them. A separate database keeps all its images.
+    /// Removes a share of the classes from `train` and `val`, so that a model can be evaluated on
+    /// classes that it has never seen. The choice depends only on `seed` and the class names. At
+    /// least one class is removed and at least two remain. An image with several classes is
+    /// removed if any of them is. A separate database keeps all its images.
     ///
     /// # Errors
-    /// [`DatasetError::HoldOut`] when `share` is not above 0 and below 1, or there are
-    /// fewer than three classes.
+    /// [`DatasetError::HoldOut`] if `share` is not between 0 and 1 (both excluded), or if there
+    /// are fewer than three classes.
     pub fn hold_out(&mut self, share: f64, seed: u64) -> Result<(), DatasetError> {
         let classes = self.classes.len();
         if !(share > 0.0 && share < 1.0) || classes < 3 {
@@ -245,7 +154,7 @@ impl Dataset {
         Ok(())
     }
 
-    /// All samples, each once: the database, which holds train, then val, then test.
+    /// Iterates over all samples, each once: the database (which includes `train`), `val`, `test`.
     pub fn samples(&self) -> impl Iterator<Item = &Sample> {
         self.database().iter().chain(&self.val).chain(&self.test)
     }
@@ -261,8 +170,8 @@ impl Dataset {
     fn check(&self) -> Result<(), DatasetError> {
         let split = if self.train.is_empty() { "train" } else { "test" };
         let used: BTreeSet<u32> = self.samples().flat_map(|s| s.labels.iter().copied()).collect();
-        // Before the empty test split: a class alone of one image has none either, and
-        // the second class is what it lacks.
+        // Checked before the test split: a single class of one image also leaves the test split
+        // empty, but the missing second class is the actual problem.
         if let (1, Some(only)) = (used.len(), used.first()) {
             let class = self.classes.get(*only as usize).cloned().unwrap_or_default();
             return Err(DatasetError::OneClass { root: self.root.clone(), class });
@@ -290,17 +199,17 @@ impl Dataset {
         let single = named(&|i| all[i] == 1);
         if !single.is_empty() {
             let which = shorten(&single);
-            warnings.push(format!("only one image of each of these classes, so no query of theirs can be answered: {which}"));
+            warnings.push(format!("only one image of each of these classes, so their queries have no relevant image: {which}"));
         }
         let none = named(&|i| all[i] == 0);
         if !none.is_empty() {
-            warnings.push(format!("no image at all of these classes: {}", shorten(&none)));
+            warnings.push(format!("no images of these classes: {}", shorten(&none)));
         }
         let unseen = named(&|i| all[i] > 0 && train[i] == 0);
         if !unseen.is_empty() {
             let which = shorten(&unseen);
             warnings.push(format!(
-                "no training image of these classes, so they are never learned: {which}"
+                "no training images of these classes, so the model cannot learn them: {which}"
             ));
         }
         self.warnings.extend(warnings);
@@ -315,7 +224,7 @@ fn count<'a>(counts: &mut [usize], samples: impl Iterator<Item = &'a Sample>) {
     }
 }
 
-/// The first names of a list and how many more there are.
+/// Joins the first names of a list, followed by the number of omitted names.
 fn shorten(names: &[&str]) -> String {
     let shown = names.iter().take(NAMES_SHOWN).copied().collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(NAMES_SHOWN) {
@@ -330,7 +239,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// Makes files with the given content below a folder, and the folders that they need.
+    /// Creates files with the given content below a folder, along with their parent folders.
     pub(crate) fn write(root: &Path, files: &[(&str, &str)]) {
         for (name, content) in files {
             let path = root.join(name);
@@ -339,12 +248,12 @@ pub(crate) mod tests {
         }
     }
 
-    /// The message of opening a data set that must not open.
+    /// Returns the error message of a data set that must not open.
     pub(crate) fn refused(root: &Path, layout: Option<Layout>) -> String {
         Dataset::open(root, layout, 0).unwrap_err().to_string()
     }
 
-    /// Paths of samples relative to the data set's root, with forward slashes.
+    /// Returns the paths of samples relative to the data set's root, with forward slashes.
     pub(crate) fn names(dataset: &Dataset, samples: &[Sample]) -> Vec<String> {
         let relative = |s: &Sample| s.path.strip_prefix(&dataset.root).unwrap().to_path_buf();
         samples.iter().map(|s| relative(s).to_string_lossy().replace('\\', "/")).collect()
@@ -362,7 +271,7 @@ pub(crate) mod tests {
         assert_eq!(shorten(&["a", "b", "c", "d", "e", "f", "g"]), "a, b, c, d, e and 2 more");
     }
 
-    /// Images of classes 0 to 5; every third shows two of them.
+    /// Returns images of classes 0 to 5; every third image has two classes.
     fn several() -> Dataset {
         let mut data = Dataset::new(
             Layout::NusWide,

@@ -1,9 +1,9 @@
 /*!
 The layout of NABirds (Van Horn et al., CVPR 2015).
 
-The lists are those of CUB-200-2011, but images have names instead of numbers, and
-`classes.txt` numbers all kinds of a hierarchy from 0 (`hierarchy.txt`: child, parent), of
-which only some have images: those are the classes here.
+The lists are those of CUB-200-2011, with two differences: images have names instead of numbers,
+and `classes.txt` numbers all nodes of a class hierarchy from 0 (`hierarchy.txt`: child, parent).
+Only nodes that have images become classes here.
 */
 
 use std::collections::{BTreeSet, HashMap};
@@ -17,14 +17,14 @@ use super::{Dataset, DatasetError, Layout};
 
 const HIERARCHY: &str = "hierarchy.txt";
 
-/// The folder with the lists: `root` or the folder that the published archive unpacks to.
+/// Returns the folder with the lists: `root`, or the top folder of the published archive.
 pub(super) fn base(root: &Path) -> Option<PathBuf> {
     let folder = folder_with(root, &["nabirds"], &LISTS, 2)?;
     let named = || is_name(&beginning(&folder.join(IMAGES)));
     (folder.join(HIERARCHY).is_file() || named()).then_some(folder)
 }
 
-/// The first bytes of a file, as far as they can be read.
+/// Returns the first bytes of a file; empty if it is unreadable.
 fn beginning(path: &Path) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Ok(file) = File::open(path) {
@@ -33,7 +33,7 @@ fn beginning(path: &Path) -> Vec<u8> {
     bytes
 }
 
-/// Whether this is an image's name in the lists: 32 hexadecimal digits and four dashes.
+/// Returns whether `text` has the form of an image name: 32 hexadecimal digits and four dashes.
 fn is_name(text: &[u8]) -> bool {
     let dashes = text.iter().filter(|c| **c == b'-').count();
     text.len() == 36 && dashes == 4 && text.iter().all(|c| *c == b'-' || c.is_ascii_hexdigit())
@@ -50,7 +50,7 @@ pub(super) fn read(root: &Path) -> Result<Dataset, DatasetError> {
     Ok(dataset)
 }
 
-/// Drops the classes without images: inner nodes of the hierarchy.
+/// Removes the classes without images, which are inner nodes of the hierarchy.
 fn keep_used(dataset: &mut Dataset) {
     let used: BTreeSet<u32> = dataset.samples().flat_map(|s| s.labels.iter().copied()).collect();
     let labels: HashMap<u32, u32> = used.iter().copied().zip(0..).collect();
@@ -100,11 +100,7 @@ mod tests {
         assert_eq!(data.train.iter().map(|s| s.labels[0]).collect::<Vec<_>>(), [1, 0, 2]);
         let test = ["images/0817/0000139e21dc4d0cbfe14cae3c85c829.jpg"];
         assert_eq!(names(&data, &data.test), test);
-        assert!(
-            !data.warnings.iter().any(|w| w.contains("no image at all")),
-            "{:?}",
-            data.warnings
-        );
+        assert!(!data.warnings.iter().any(|w| w.contains("no images of")), "{:?}", data.warnings);
         assert_eq!(data.missing_files().len(), 4);
     }
 

@@ -1,5 +1,5 @@
 /*!
-Classes that lists only number, named by the folders of their images.
+Classes that the lists only number; their names come from the folders of their images.
 */
 
 use std::collections::{BTreeMap, HashSet};
@@ -7,20 +7,20 @@ use std::path::PathBuf;
 
 use super::{Dataset, Sample};
 
-/// An image as a list gives it.
+/// An entry of a list.
 pub(super) struct Entry<'a> {
-    /// Where it is below the images' folder, parts joined by `/`.
+    /// Path relative to the folder of images, joined by `/`.
     pub place: &'a str,
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// Its class's number.
+    /// Class number.
     pub class: u64,
 }
 
-/// Fills a new data set with these images of training, validation and test.
+/// Fills a new data set with the entries of the training, validation and test split.
 ///
-/// A class is called by the last folder of its first image, or by the whole place of the
-/// folder where two classes would have one name.
+/// A class is named after the innermost folder of its first image. If another class would get the
+/// same name, both are named by the whole path of their folder and their number.
 pub(super) fn fill(dataset: &mut Dataset, splits: [Vec<Entry<'_>>; 3]) {
     let mut folders: BTreeMap<u64, &str> = BTreeMap::new();
     let mut spread: BTreeMap<u64, ()> = BTreeMap::new();
@@ -46,12 +46,12 @@ pub(super) fn fill(dataset: &mut Dataset, splits: [Vec<Entry<'_>>; 3]) {
     if let Some(class) = spread.keys().next() {
         let count = spread.len();
         dataset.warnings.push(format!(
-            "the images of {count} classes lie in several folders (first: the class numbered {class}); the lists' numbers are taken"
+            "the images of {count} classes lie in several folders (first: class number {class}); using the class numbers of the lists"
         ));
     }
     let labels: BTreeMap<u64, u32> = folders.keys().copied().zip(0..).collect();
     let [train, val, test] = splits.map(|entries| {
-        // Every entry's class is among the labels; they were collected from the entries.
+        // Always found: the labels were collected from the entries.
         let sample = |entry: Entry| {
             Sample::file(entry.path, labels.get(&entry.class).copied().into_iter().collect())
         };

@@ -1,11 +1,11 @@
 /*!
 The layout of NUS-WIDE (Chua, Tang, Hong, Li, Luo, Zheng; CIVR 2009).
 
-`ImageList/Imagelist.txt` has a line `folder\image` for each image, which is
-`Flickr/folder/image`. For each of 81 concepts, `Groundtruth/AllLabels/Labels_CONCEPT.txt`
-has a line for each image: 1 if it shows the concept, else 0. Retrieval uses the 21 most
-frequent concepts and the images that show one of them or several; queries and training
-images are drawn by a seed.
+`ImageList/Imagelist.txt` has one line `folder\image` per image, whose file is
+`Flickr/folder/image`. For each of 81 concepts, `Groundtruth/AllLabels/Labels_CONCEPT.txt` has
+one line per image: 1 if the image shows the concept, otherwise 0. Retrieval uses the 21 most
+frequent concepts and the images that show at least one of them. Queries and training images are
+drawn at random by seed.
 */
 
 use std::path::{Path, PathBuf};
@@ -16,9 +16,9 @@ use super::{Dataset, DatasetError, Layout, Sample};
 
 const IMAGES: &str = "ImageList/Imagelist.txt";
 const LABELS: &str = "Groundtruth/AllLabels";
-/// The folders that images may lie in: as published, or as many call it.
+/// Possible folders of the images: the published name and a common alternative.
 const FOLDERS: [&str; 2] = ["Flickr", "images"];
-/// How many concepts are used.
+/// Number of concepts used.
 const USED: usize = 21;
 
 const CONCEPTS: [&str; 81] = [
@@ -105,7 +105,7 @@ const CONCEPTS: [&str; 81] = [
     "zebra",
 ];
 
-/// The data set's folder: `root` or the folder of that name in it.
+/// Returns the data set's folder: `root` or its subfolder `NUS-WIDE`.
 pub(super) fn base(root: &Path) -> Option<PathBuf> {
     let first = format!("{LABELS}/{}", list_of(CONCEPTS[0]));
     folder_with(root, &["NUS-WIDE"], &[IMAGES, &first], 1)
@@ -148,7 +148,7 @@ fn read_drawn(root: &Path, seed: u64, draw: Draw) -> Result<Dataset, DatasetErro
     Ok(dataset)
 }
 
-/// The most frequent concepts, by name, and the places of the images that show each.
+/// Returns the most frequent concepts, sorted by name, each with the positions of its images.
 fn frequent(
     root: &Path,
     images: &List,
@@ -178,7 +178,7 @@ fn frequent(
         }
         all.push((concept, shown));
     }
-    // Stable, so that among equals the first by name are taken.
+    // A stable sort: among equally frequent concepts, the first by name are kept.
     all.sort_by_key(|(_, shown)| std::cmp::Reverse(shown.len()));
     all.truncate(USED);
     all.sort_unstable_by_key(|(concept, _)| *concept);
@@ -194,8 +194,8 @@ mod tests {
 
     const FEW: Draw = Draw { queries: 1, training: 2 };
 
-    /// 120 images. Each concept but the last 60 is shown by one image in two or three; the
-    /// last 60 by the first image alone.
+    /// Writes 120 images. Every second or third image shows each of the first 21 concepts; only
+    /// the first image shows the other 60.
     fn make(folder: &Path) {
         let images: String =
             (1..=120).map(|i| format!("actor\\{i:04}_21244941{i}.jpg\n")).collect();
@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(Layout::detect(folder.path()).unwrap(), Layout::NusWide);
         let data = read_drawn(folder.path(), 3, FEW).unwrap();
         assert_eq!(data.classes, CONCEPTS[..USED]);
-        // Every second and every third of 120 images: 80. The others are left out.
+        // Every second and every third of 120 images: 80. The others are omitted.
         assert_eq!((data.samples().count(), data.split_seed), (80, Some(3)));
         let first = data.samples().find(|s| s.path.ends_with("Flickr/actor/0001_212449411.jpg"));
         assert_eq!(first.unwrap().labels, (0..21).collect::<Vec<_>>());
@@ -238,7 +238,7 @@ mod tests {
         let data = read_drawn(folder.path(), 3, FEW).unwrap();
         assert_eq!((data.classes.len(), data.classes[20].as_str()), (21, "zebra"));
         assert_eq!(data.samples().count(), 120);
-        // Of those that forty images show, the last by name had to go.
+        // Of the concepts with 40 images, the last by name is dropped.
         assert!(!data.classes.contains(&CONCEPTS[19].to_owned()));
     }
 

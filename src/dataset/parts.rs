@@ -1,6 +1,6 @@
 /*!
-Where the parts of a data set's objects lie, and which of them tell its classes apart:
-what a rendered data set knows and photographs do not.
+Bounding boxes of object parts, and the parts that distinguish each class from its nearest one.
+Only rendered data sets provide them.
 */
 
 use std::collections::HashMap;
@@ -9,50 +9,50 @@ use std::path::{Path, PathBuf};
 use super::list::List;
 use super::{Dataset, DatasetError, Layout};
 
-/// The list of boxes: `image part left top right bottom visible`, in pixels, right and
-/// bottom just outside.
+/// The list of boxes: `image part left top right bottom visible`, in pixels; right and bottom are
+/// exclusive.
 pub(super) const BOXES: &str = "parts/part_boxes.txt";
-/// The list of telling parts: `class part`.
+/// The list of distinguishing parts: `class part`.
 pub(super) const TELLING: &str = "parts/telling.txt";
-/// How a line of [`BOXES`] looks.
+/// The format of a line of [`BOXES`].
 const BOX_LINE: &str = "'image part left top right bottom visible'";
 
 /// A rectangle in an image, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Area {
-    /// The first column.
+    /// First column.
     pub left: f64,
-    /// The first row.
+    /// First row.
     pub top: f64,
-    /// Just right of the last column.
+    /// Column after the last one.
     pub right: f64,
-    /// Just below the last row.
+    /// Row after the last one.
     pub bottom: f64,
 }
 
 impl Area {
-    /// Whether a place lies inside.
+    /// Returns whether the point lies inside.
     pub fn holds(&self, x: f64, y: f64) -> bool {
         x >= self.left && x < self.right && y >= self.top && y < self.bottom
     }
 }
 
-/// For each image, the visible boxes of the parts that tell its class from the nearest.
+/// For each image, the visible boxes of the parts that distinguish its class from the nearest one.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TellingParts {
     areas: HashMap<PathBuf, Vec<Area>>,
 }
 
 impl TellingParts {
-    /// The boxes of an image; none where no telling part is visible.
+    /// Returns the boxes of an image; empty if no distinguishing part is visible.
     pub fn of(&self, image: &Path) -> &[Area] {
         self.areas.get(image).map_or(&[], Vec::as_slice)
     }
 
-    /// Reads the lists of a data set in the `cub` layout; nothing where there are none.
+    /// Reads the lists of a data set in the `cub` layout; `None` if it has no such lists.
     ///
     /// # Errors
-    /// When a list is malformed.
+    /// If a list is missing or malformed.
     pub fn read(dataset: &Dataset) -> Result<Option<Self>, DatasetError> {
         let root = &dataset.root;
         if dataset.layout != Layout::Cub || !root.join(BOXES).is_file() {
@@ -118,7 +118,7 @@ mod tests {
         let parts = TellingParts::read(&dataset).unwrap().unwrap();
         let of = |name: &str| parts.of(&folder.path().join("images").join(name));
         assert_eq!(of("001.A/a.jpg"), [Area { left: 2.0, top: 3.0, right: 5.0, bottom: 7.0 }]);
-        // Its telling part is the other one, and that one is not listed.
+        // Part 1 distinguishes this class, but the image has no box for it.
         assert!(of("002.B/b.jpg").is_empty());
         assert!(of("002.B/c.jpg")[0].holds(6.0, 7.9) && !of("002.B/c.jpg")[0].holds(8.0, 7.0));
     }

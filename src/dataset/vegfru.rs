@@ -1,10 +1,10 @@
 /*!
 The layout of VegFru (Hou, Feng, Wang; ICCV 2017).
 
-`vegfru_list/vegfru_train.txt`, `vegfru_val.txt` and `vegfru_test.txt` have a line `path
-class` for each image: its place below the data set's folder, as in
-`veg200_images/leek/v_01_01_0001.jpg`, and its class's number, from 0. Classes are called by
-their folders. The validation list may be left out.
+`vegfru_list/vegfru_train.txt`, `vegfru_val.txt` and `vegfru_test.txt` have one line
+`path class` per image: the path relative to the data set's folder, such as
+`veg200_images/leek/v_01_01_0001.jpg`, and the class number, from 0. Classes are named after
+their folders. The validation list is optional.
 */
 
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use super::{Dataset, DatasetError, Layout};
 const FOLDER: &str = "vegfru_list";
 const LISTS: [&str; 3] = ["vegfru_train.txt", "vegfru_val.txt", "vegfru_test.txt"];
 
-/// The folder with the lists: that of the published archive, or `root`.
+/// Returns the folder with the lists: `root` or its `vegfru_list` folder.
 pub(super) fn base(root: &Path) -> Option<PathBuf> {
     folder_with(root, &[FOLDER], &LISTS, 1)
 }
@@ -43,7 +43,7 @@ fn entries<'a>(
 ) -> Result<Vec<Entry<'a>>, DatasetError> {
     let mut entries = Vec::new();
     for (line, text) in list.lines() {
-        // From the right: a path may hold spaces.
+        // Split from the right, because a path may contain spaces.
         let fields = text.rsplit_once(char::is_whitespace);
         let fields = fields.and_then(|(path, class)| Some((path.trim(), class.parse().ok()?)));
         let Some((place, class)) = fields else {
@@ -106,7 +106,7 @@ mod tests {
             ("veg200_images/leek/1.jpg leek", "line 1: expected 'path class number'"),
             ("veg200_images/leek/1.jpg -1", "line 1: expected 'path class number'"),
             ("../leek/1.jpg 1", "line 1: expected a path inside"),
-            ("fru92_images/grape_white/f_01_10_0875.jpg 209", "only once over all splits"),
+            ("fru92_images/grape_white/f_01_10_0875.jpg 209", "only once across all splits"),
         ] {
             write(folder.path(), &FILES);
             write(folder.path(), &[("vegfru_list/vegfru_val.txt", line)]);

@@ -5,7 +5,6 @@ What can go wrong between Barbule and other programs.
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::numpy::NumpyError;
 use crate::code::CodeError;
 use crate::index::IndexError;
 use crate::model::ModelError;
@@ -101,4 +100,43 @@ impl EngineError {
     pub(super) fn unfit(path: &Path, reason: impl Into<String>) -> Self {
         Self::Read { path: path.to_owned(), reason: reason.into() }
     }
+}
+
+/// What went wrong with a `.npy` file.
+#[derive(Debug, thiserror::Error)]
+pub enum NumpyError {
+    /// It could not be written.
+    #[error("cannot write {}: {error}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// It could not be read.
+    #[error("cannot read {}: {error}; name a NumPy file", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// It does not hold codes.
+    #[error("{} holds {found}, not codes of {bits} bits: an array of uint8, {columns} to a row", path.display(), columns = bits.div_ceil(8))]
+    Shape {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
+        /// Bits of the codes that were asked for.
+        bits: usize,
+    },
+    /// Its bytes are no codes.
+    #[error("{}: {error}", path.display())]
+    Codes {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: CodeError,
+    },
 }

@@ -1,43 +1,44 @@
 /*!
-A faiss `IndexBinaryFlat` file, and beside it which image each of its rows is.
+A faiss `IndexBinaryFlat` file with sidecar files that identify the image of each row.
 
-The file is what `faiss.write_index_binary` writes, little-endian: `IBxF`; dimension and bytes
-per code as `int32`; number of codes as `int64`; whether it is trained as a byte; the metric
+The file has the layout of `faiss.write_index_binary`, little-endian: `IBxF`; dimension and bytes
+per code as `int32`; number of codes as `int64`; the `is_trained` flag as a byte; the metric
 (1, which faiss ignores here) as `int32`; the length of the codes in bytes as `uint64`; the codes.
-faiss takes whole bytes only: codes are padded with clear bits, which no distance counts.
+faiss accepts whole bytes only, so codes are padded with zero bits, which add nothing to
+distances.
 */
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::side::{self, Names, Pending};
+use super::sidecar::{self, Names, Pending};
 use super::{Batch, EngineError, Head, Sink, Source};
 
 const MAGIC: &[u8; 4] = b"IBxF";
 
-/// Writes a collection as a faiss index, `FILE`, with `FILE.ids.npy`, `FILE.contents.npy`,
-/// `FILE.paths.txt`, `FILE.labels.txt` and `FILE.about.json` beside it.
+/// Writes a collection as a faiss index `FILE` with the sidecar files `FILE.ids.npy`,
+/// `FILE.contents.npy`, `FILE.paths.txt`, `FILE.labels.txt` and `FILE.about.json`.
 pub struct Writer {
     pending: Pending,
     out: BufWriter<File>,
-    side: side::Writer,
+    side: sidecar::Writer,
 }
 
 impl Writer {
-    /// Begins to write the index `path`.
+    /// Starts writing the index at `path`.
     ///
     /// # Errors
-    /// When its folder is not there or not writable.
+    /// If its folder is missing or not writable.
     pub fn create(path: &Path, head: &Head) -> Result<Self, EngineError> {
         let pending = Pending::create(path)?;
         let mut out = pending.writer()?;
         out.write_all(&header(head)?).map_err(EngineError::write(path))?;
-        Ok(Self { pending, out, side: side::Writer::create(Names::beside(path), head)? })
+        Ok(Self { pending, out, side: sidecar::Writer::create(Names::beside(path), head)? })
     }
 }
 
-/// What stands before the codes.
+/// Returns the bytes before the codes.
 fn header(head: &Head) -> Result<Vec<u8>, EngineError> {
     head.check()?;
     let bytes = head.bits.div_ceil(8);
@@ -48,7 +49,7 @@ fn header(head: &Head) -> Result<Vec<u8>, EngineError> {
     all.extend(head.images.to_le_bytes());
     all.push(1);
     all.extend(1i32.to_le_bytes());
-    // A head that may be has no more bytes than can be counted.
+    // `Head::check` bounds `images`, so this cannot overflow.
     all.extend((head.images * bytes as u64).to_le_bytes());
     Ok(all)
 }
@@ -69,31 +70,32 @@ impl Sink for Writer {
     }
 }
 
-/// Reads what [`Writer`] wrote.
+/// Reads the output of [`Writer`].
 pub struct Reader {
     path: PathBuf,
     file: BufReader<File>,
-    side: side::Reader,
+    side: sidecar::Reader,
 }
 
 impl Reader {
-    /// Opens an index and the files beside it.
+    /// Opens an index and its sidecar files.
     ///
     /// # Errors
-    /// When one is missing or damaged, or the index is of another kind or collection.
+    /// If one is missing or damaged, or the index is of another kind or collection.
     pub fn open(path: &Path) -> Result<Self, EngineError> {
         let file = File::open(path).map_err(EngineError::read(path))?;
         let mut file = BufReader::new(file);
-        let side = side::Reader::open(Names::beside(path))?;
+        let side = sidecar::Reader::open(Names::beside(path))?;
         let expected = header(&side.head)?;
         let mut found = vec![0; expected.len()];
         file.read_exact(&mut found).map_err(EngineError::read(path))?;
         if &found[..4] != MAGIC {
-            let reason = "it is no IndexBinaryFlat of faiss";
+            let reason = "it is not a faiss IndexBinaryFlat";
             return Err(EngineError::unfit(path, reason));
         }
         if found != expected {
-            let reason = "its length or number of codes is not what the files beside it say; make the export anew";
+            let reason =
+                "its code length or number of codes contradicts its .about.json; export it again";
             return Err(EngineError::unfit(path, reason));
         }
         Ok(Self { path: path.to_owned(), file, side })
@@ -106,7 +108,7 @@ impl Source for Reader {
     }
 
     fn stamp(&self) -> String {
-        side::stamp(&[&self.path])
+        sidecar::stamp(&[&self.path])
     }
 
     fn next_batch(&mut self) -> Result<Option<Batch>, EngineError> {

@@ -1,15 +1,15 @@
 /*!
-The local index as a source, and an index made of another source.
+Export from a local index, and import into a new one.
 */
 
 use std::path::{Path, PathBuf};
 
-use super::side;
+use super::sidecar;
 use super::{Batch, EngineError, Head, Sink, Source};
 use crate::index::{Block, Index, IndexError, WriteLock, files};
 use crate::task::Task;
 
-/// The images of an index.
+/// The images of an index as a [`Source`].
 pub struct IndexSource<'a> {
     index: &'a Index,
     head: Head,
@@ -17,10 +17,10 @@ pub struct IndexSource<'a> {
 }
 
 impl<'a> IndexSource<'a> {
-    /// All images of `index`, as they were when it was opened.
+    /// Reads all images of `index`, in the state in which it was opened.
     ///
     /// # Errors
-    /// When the index is damaged.
+    /// If the index is damaged.
     pub fn new(index: &'a Index) -> Result<Self, EngineError> {
         let head = Head {
             bits: index.bits(),
@@ -39,7 +39,7 @@ impl Source for IndexSource<'_> {
     }
 
     fn stamp(&self) -> String {
-        side::stamp(&files(self.index.path()))
+        sidecar::stamp(&files(self.index.path()))
     }
 
     fn next_batch(&mut self) -> Result<Option<Batch>, EngineError> {
@@ -50,24 +50,24 @@ impl Source for IndexSource<'_> {
     }
 }
 
-/// Makes an index at `path` of all images of a source, with their ids; how many. It appears
-/// there once it is whole.
+/// Creates an index at `path` from all images of a source, keeps their ids, and returns the number
+/// of images. The file appears at `path` once it is complete.
 ///
 /// # Errors
-/// When there is a file already, the source fails, two images have one path, or the work is
+/// If the file exists already, the source fails, two images have the same path, or the task is
 /// stopped.
 pub fn import(source: &mut dyn Source, path: &Path, task: &Task<'_>) -> Result<u64, EngineError> {
-    // Held to the end: nobody else makes an index there meanwhile.
+    // Held to the end, so that no other process creates an index at this path.
     let lock = WriteLock::take(path)?;
-    // Beside a file that is gone, what was written last to it may be left; it would be taken
-    // for a part of the new one.
+    // A deleted index may have left its write-ahead log behind, which SQLite would apply to the
+    // new file.
     if let Some(there) = files(path).into_iter().find(|file| file.symlink_metadata().is_ok()) {
         return Err(EngineError::NotEmpty(there));
     }
     let mut name = path.as_os_str().to_owned();
     name.push(".importing");
     let unfinished = PathBuf::from(name);
-    // What an import that was cut short left behind.
+    // An interrupted import may have left it behind.
     remove(&unfinished)?;
     let head = source.head().clone();
     let mut index = Index::open_or_create(&unfinished, head.bits, &head.model)?;
@@ -87,7 +87,7 @@ pub fn import(source: &mut dyn Source, path: &Path, task: &Task<'_>) -> Result<u
     result
 }
 
-/// Removes an unfinished index and the files beside it.
+/// Removes an unfinished index with its SQLite and lock files.
 fn remove(path: &Path) -> Result<(), EngineError> {
     for ending in ["", "-wal", "-shm", ".lock"] {
         let mut name = path.as_os_str().to_owned();
@@ -120,7 +120,7 @@ impl Sink for Importer {
     }
 
     fn finish(self: Box<Self>) -> Result<(), EngineError> {
-        // Closing it takes everything into the one file.
+        // Closing moves the write-ahead log into the index file.
         Ok(self.index.close()?)
     }
 }

@@ -1,9 +1,9 @@
 /*!
-The same codes in other programs: NumPy, faiss, Parquet (DuckDB, ClickHouse, Spark) and
-PostgreSQL with pgvector.
+Import and export of codes: NumPy, faiss, Parquet (DuckDB, ClickHouse, Spark) and PostgreSQL
+with pgvector.
 
-Images flow in batches from a [`Source`] to a [`Sink`], in ascending order of their ids, so
-that a collection of any size passes through constant memory.
+Images flow in batches from a [`Source`] to a [`Sink`], in ascending order of their ids. Memory
+use is constant, whatever the size of the collection.
 */
 
 mod error;
@@ -14,89 +14,87 @@ pub mod parquet;
 mod parts;
 pub mod postgres;
 pub mod shard;
-mod side;
+mod sidecar;
 
 use std::path::Path;
 
-pub use error::EngineError;
+pub use error::{EngineError, NumpyError};
 pub use local::{IndexSource, import};
 pub use parts::Parts;
 
 use crate::code::{BinaryCodes, CodeError};
 use crate::task::Task;
 
-/// Images that go from a [`Source`] to a [`Sink`] at once, at most.
+/// Maximum number of images in a [`Batch`].
 pub const BATCH: usize = 4096;
 
-/// The most images of a collection: the bytes of their codes can be counted.
+/// Maximum number of images in a collection: the bytes of all its codes fit in an `i64`.
 const MOST_IMAGES: u64 = i64::MAX as u64 / (crate::code::MAX_BITS as u64 / 8);
 
-/// What is known of a collection before its images.
+/// Metadata of a collection, available before its images.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Head {
     /// Bits per code.
     pub bits: usize,
-    /// Fingerprint of the model that gave the codes.
+    /// Fingerprint of the model that produced the codes.
     pub model: String,
     /// Number of images.
     pub images: u64,
-    /// The folders that the images were found in.
+    /// The indexed folders.
     pub roots: Vec<String>,
-    /// Where the model's file was, if it is not the built-in one.
+    /// Path of the model's file; `None` for the built-in model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_file: Option<String>,
 }
 
 impl Head {
-    /// Makes sure that its numbers may be: what a file says of itself may be anything.
+    /// Validates `bits` and `images`, which may come from an untrusted file.
     ///
     /// # Errors
-    /// [`CodeError::Bits`] for codes of no length, and a sentence for more images than there can
-    /// be.
+    /// [`CodeError::Bits`] unless `1 <= bits <= 1024`; [`EngineError::Parts`] if `images` exceeds
+    /// the limit.
     pub fn check(&self) -> Result<(), EngineError> {
         BinaryCodes::new(self.bits)?;
-        match self.images <= MOST_IMAGES {
-            true => Ok(()),
-            false => Err(EngineError::Parts(format!(
-                "{} images were announced, which is more than there can be; the source is damaged, make it anew",
+        if self.images <= MOST_IMAGES {
+            Ok(())
+        } else {
+            Err(EngineError::Parts(format!(
+                "the source claims {} images, which exceeds the limit of {MOST_IMAGES}; it is damaged, create it again",
                 self.images
-            ))),
+            )))
         }
     }
 
-    /// Makes sure that another collection's codes may be put beside these.
+    /// Checks that the codes of `other`, called `name` in the error, are comparable with these.
     ///
     /// # Errors
-    /// [`EngineError::Mixed`] when another model gave them.
+    /// [`EngineError::Mixed`] if another model produced them.
     pub fn same_model(&self, other: &Self, name: &str) -> Result<(), EngineError> {
-        match (self.bits, &self.model) == (other.bits, &other.model) {
-            true => Ok(()),
-            false => Err(EngineError::Mixed {
-                name: name.to_owned(),
-                bits: other.bits,
-                others: self.bits,
-            }),
+        if (self.bits, &self.model) == (other.bits, &other.model) {
+            Ok(())
+        } else {
+            Err(EngineError::Mixed { name: name.to_owned(), bits: other.bits, others: self.bits })
         }
     }
 }
 
-/// Some images of a collection, column by column: row `i` of each belongs to one image.
+/// Some images of a collection as columns: row `i` of every column belongs to the same image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
     /// Ids, ascending.
     pub ids: Vec<i64>,
-    /// Where the images are, or were when they were encoded.
+    /// Paths of the image files at the time they were encoded.
     pub paths: Vec<String>,
-    /// Their labels, where they have one.
+    /// Labels; `None` for an unlabelled image.
     pub labels: Vec<Option<String>>,
-    /// BLAKE3 of their files.
+    /// BLAKE3 hashes of the files.
     pub contents: Vec<[u8; 32]>,
-    /// Their codes.
+    /// Binary codes.
     pub codes: BinaryCodes,
 }
 
 impl Batch {
-    /// No images, of codes of so many bits.
+    /// Creates an empty batch for codes of `bits` bits.
     ///
     /// # Errors
     /// [`CodeError::Bits`] unless `1 <= bits <= 1024`.
@@ -111,49 +109,49 @@ impl Batch {
         self.ids.len()
     }
 
-    /// Whether there is no image.
+    /// Returns whether the batch has no images.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
 }
 
-/// Where images come from.
+/// A producer of images.
 pub trait Source {
-    /// What is known before the first image.
+    /// Metadata of the collection.
     fn head(&self) -> &Head;
 
-    /// Tells this collection, as it is now, from others: a load that was broken off goes on
-    /// only with the same one.
+    /// Identifies the collection in its current state. An interrupted load resumes only if the
+    /// stamp is the same.
     fn stamp(&self) -> String;
 
-    /// The next images, [`BATCH`] at most, ids ascending over all batches; `None` after the
-    /// last.
+    /// Returns the next images, at most [`BATCH`], or `None` at the end. Ids ascend across all
+    /// batches.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// If they cannot be read.
     fn next_batch(&mut self) -> Result<Option<Batch>, EngineError>;
 }
 
-/// Where images go.
+/// A consumer of images.
 pub trait Sink {
-    /// Takes the next images.
+    /// Writes the next images.
     ///
     /// # Errors
-    /// When they cannot be written.
+    /// If they cannot be written.
     fn write(&mut self, batch: &Batch) -> Result<(), EngineError>;
 
-    /// Completes what was written; before this nothing that was there is replaced.
+    /// Completes the output. Nothing that existed before is replaced until this call.
     ///
     /// # Errors
-    /// When it cannot be completed.
+    /// If it cannot be completed.
     fn finish(self: Box<Self>) -> Result<(), EngineError>;
 }
 
-/// Takes all images from a source to a sink; how many.
+/// Copies all images from a source to a sink and returns their number.
 ///
 /// # Errors
-/// When either fails, the ids do not ascend, the source gives another number of images than
-/// it said, or the work is stopped.
+/// If either fails, the ids do not ascend, the number of images differs from [`Head::images`],
+/// or the task is stopped.
 pub fn copy(
     source: &mut dyn Source,
     mut sink: Box<dyn Sink + '_>,
@@ -182,10 +180,10 @@ pub fn copy(
 }
 
 /// Opens a collection on disk: a Parquet file or several parts of one collection, a folder of
-/// NumPy files, or a faiss index with the files beside it.
+/// NumPy files, or a faiss index with its sidecar files.
 ///
 /// # Errors
-/// When it is none of these, or damaged.
+/// If it is none of these, or damaged.
 pub fn open(paths: &[impl AsRef<Path>]) -> Result<Box<dyn Source>, EngineError> {
     if let [path] = paths {
         let path = path.as_ref();

@@ -1,6 +1,6 @@
 /*!
-NumPy's `.npy`: packed codes as an array of bytes, features as one of `float32`; one row
-an image. And a whole collection as a folder of such files.
+NumPy `.npy` files: packed codes as a byte array and features as a `float32` array, one row per
+image; and a whole collection as a folder of such files.
 */
 
 use std::fs::File;
@@ -9,58 +9,19 @@ use std::path::{Path, PathBuf};
 
 use npyz::{NpyFile, WriterBuilder};
 
-use super::side::{self, Names, Rows};
-use super::{Batch, EngineError, Head, Sink, Source};
-use crate::code::{BinaryCodes, CodeError};
+use super::sidecar::{self, Names, Rows};
+use super::{Batch, EngineError, Head, NumpyError, Sink, Source};
+use crate::code::BinaryCodes;
 use crate::file;
 use crate::rank::Hit;
 
-/// The file of a collection's codes: `uint8` of shape (images, ⌈bits/8⌉).
+/// File name of a collection's codes: `uint8` of shape (images, ⌈bits/8⌉).
 pub const CODES: &str = "codes.npy";
 
-/// What went wrong with a `.npy` file.
-#[derive(Debug, thiserror::Error)]
-pub enum NumpyError {
-    /// It could not be written.
-    #[error("cannot write {}: {error}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// It could not be read.
-    #[error("cannot read {}: {error}; name a NumPy file", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// It does not hold codes.
-    #[error("{} holds {found}, not codes of {bits} bits: an array of uint8, {columns} to a row", path.display(), columns = bits.div_ceil(8))]
-    Shape {
-        /// The file.
-        path: PathBuf,
-        /// What it holds.
-        found: String,
-        /// Bits of the codes that were asked for.
-        bits: usize,
-    },
-    /// Its bytes are no codes.
-    #[error("{}: {error}", path.display())]
-    Codes {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        error: CodeError,
-    },
-}
-
-/// Reads codes as [`write_codes`] writes them.
+/// Reads codes in the layout of [`write_codes`].
 ///
 /// # Errors
-/// When the file cannot be read or does not hold codes of `bits` bits.
+/// If the file cannot be read or does not contain codes of `bits` bits.
 pub fn read_codes(path: &Path, bits: usize) -> Result<BinaryCodes, NumpyError> {
     let failed = |error| NumpyError::Read { path: path.to_owned(), error };
     let file = File::open(path).map_err(failed)?;
@@ -83,11 +44,11 @@ pub fn read_codes(path: &Path, bits: usize) -> Result<BinaryCodes, NumpyError> {
         .map_err(|error| NumpyError::Codes { path: path.to_owned(), error })
 }
 
-/// Writes the distances of found codes as a `uint32` array, a row for each query, whole
-/// or not at all. A query that found fewer than others has 2³² − 1 in place of the rest.
+/// Writes the distances of hits as a `uint32` array of shape (queries, most hits of a query),
+/// atomically. Rows with fewer hits are padded with 2³² − 1.
 ///
 /// # Errors
-/// When the file cannot be written.
+/// If the file cannot be written.
 pub fn write_distances(path: &Path, found: &[Vec<Hit>]) -> Result<(), NumpyError> {
     let columns = found.iter().map(Vec::len).max().unwrap_or(0);
     let shape = [found.len() as u64, columns as u64];
@@ -103,10 +64,10 @@ pub fn write_distances(path: &Path, found: &[Vec<Hit>]) -> Result<(), NumpyError
     written.map_err(|error| NumpyError::Write { path: path.to_owned(), error })
 }
 
-/// Writes features as a `float32` array of shape (images, `dim`), whole or not at all.
+/// Writes features as a `float32` array of shape (images, `dim`), atomically.
 ///
 /// # Errors
-/// When the file cannot be written.
+/// If the file cannot be written.
 pub fn write_features(path: &Path, dim: usize, values: &[f32]) -> Result<(), NumpyError> {
     let shape = [values.len().checked_div(dim).unwrap_or(0) as u64, dim as u64];
     let written = file::write_whole(path, |out| {
@@ -118,12 +79,12 @@ pub fn write_features(path: &Path, dim: usize, values: &[f32]) -> Result<(), Num
     written.map_err(|error| NumpyError::Write { path: path.to_owned(), error })
 }
 
-/// Writes codes as a `uint8` array of shape (codes, ⌈bits/8⌉), whole or not at all.
+/// Writes codes as a `uint8` array of shape (codes, ⌈bits/8⌉), atomically.
 ///
-/// `numpy.unpackbits(array, axis=1, bitorder="little")[:, :bits]` gives the bits.
+/// `numpy.unpackbits(array, axis=1, bitorder="little")[:, :bits]` returns the bits.
 ///
 /// # Errors
-/// When the file cannot be written.
+/// If the file cannot be written.
 pub fn write_codes(path: &Path, codes: &BinaryCodes) -> Result<(), NumpyError> {
     write(path, codes).map_err(|error| NumpyError::Write { path: path.to_owned(), error })
 }
@@ -144,20 +105,20 @@ fn write(path: &Path, codes: &BinaryCodes) -> io::Result<()> {
 /// `labels.txt` and, last, `about.json`.
 pub struct Writer {
     codes: Rows<u8>,
-    side: side::Writer,
+    side: sidecar::Writer,
 }
 
 impl Writer {
-    /// Begins to write into `folder`, which is made if it is not there.
+    /// Starts writing into `folder`, which is created if missing.
     ///
     /// # Errors
-    /// When the folder cannot be made or written into.
+    /// If the folder cannot be created or is not writable.
     pub fn create(folder: &Path, head: &Head) -> Result<Self, EngineError> {
         std::fs::create_dir_all(folder).map_err(EngineError::write(folder))?;
         head.check()?;
         let shape = [head.images, head.bits.div_ceil(8) as u64];
         let codes = Rows::create(&folder.join(CODES), &shape)?;
-        Ok(Self { codes, side: side::Writer::create(Names::within(folder), head)? })
+        Ok(Self { codes, side: sidecar::Writer::create(Names::within(folder), head)? })
     }
 }
 
@@ -175,23 +136,23 @@ impl Sink for Writer {
     }
 }
 
-/// Reads what [`Writer`] wrote.
+/// Reads the output of [`Writer`].
 pub struct Reader {
     path: PathBuf,
     codes: npyz::NpyReader<u8, BufReader<File>>,
-    side: side::Reader,
+    side: sidecar::Reader,
 }
 
 impl Reader {
     /// Opens the collection in a folder.
     ///
     /// # Errors
-    /// When a file of it is missing, damaged or of another collection.
+    /// If one of its files is missing, damaged or of another collection.
     pub fn open(folder: &Path) -> Result<Self, EngineError> {
-        let side = side::Reader::open(Names::within(folder))?;
+        let side = sidecar::Reader::open(Names::within(folder))?;
         let path = folder.join(CODES);
         let shape = [side.head.images, side.head.bits.div_ceil(8) as u64];
-        let codes = side::rows(&path, "|u1", &shape)?;
+        let codes = sidecar::rows(&path, "|u1", &shape)?;
         Ok(Self { path, codes, side })
     }
 }
@@ -202,7 +163,7 @@ impl Source for Reader {
     }
 
     fn stamp(&self) -> String {
-        side::stamp(&[&self.path])
+        sidecar::stamp(&[&self.path])
     }
 
     fn next_batch(&mut self) -> Result<Option<Batch>, EngineError> {

@@ -1,16 +1,16 @@
 /*!
-Parquet: one row an image, read by DuckDB, ClickHouse, Spark, Polars and pandas.
+Parquet files with one row per image, readable by DuckDB, ClickHouse, Spark, Polars and pandas.
 
 | column | type | |
 |---|---|---|
 | `id` | int64 | ascending |
 | `path` | string | |
-| `label` | string, may be null | |
+| `label` | string, nullable | |
 | `content` | 32 bytes | BLAKE3 of the file |
 | `code` | ⌈bits/8⌉ bytes | packed: bit *i* is bit *i* % 8 of byte *i* / 8 |
 | `word_0` … | uint64 | the same code, 64 bits each: for `bit_count(xor(…))` |
 
-The file's key-value metadata has one entry, `barbule`: the [`About`] as JSON.
+The file's key-value metadata has one entry, `barbule`, with the [`About`] as JSON.
 */
 
 use std::fs::File;
@@ -31,28 +31,28 @@ use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::{ColumnPath, Type};
 
 use super::shard::Share;
-use super::side::{self, Pending};
+use super::sidecar::{self, Pending};
 use super::{BATCH, Batch, EngineError, Head, Sink, Source};
 
-/// Images per row group: some ten megabytes.
+/// Images per row group: about ten megabytes.
 const GROUP: usize = 16 * BATCH;
 /// Name of the entry in the metadata.
 const KEY: &str = "barbule";
-/// Columns before the words.
+/// Number of columns before the words.
 const FIXED: usize = 5;
-/// Version of what the metadata and the columns mean.
+/// Version of the metadata and column layout.
 const FORMAT: u32 = 1;
 
-/// What the metadata says.
+/// The file's `barbule` metadata.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct About {
     /// Version of this layout.
     pub format: u32,
-    /// The program that wrote it.
+    /// Name and version of the program that wrote the file.
     pub program: String,
-    /// The collection, or this part of it.
+    /// Metadata of the collection, or of this part of it.
     pub head: Head,
-    /// Which part of a list of files this is, where several machines shared it.
+    /// Position in a list of files that several machines share, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<Share>,
 }
@@ -66,10 +66,10 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Begins to write `path`.
+    /// Starts writing `path`.
     ///
     /// # Errors
-    /// When its folder is not there or not writable.
+    /// If its folder is missing or not writable.
     pub fn create(path: &Path, head: &Head, share: Option<Share>) -> Result<Self, EngineError> {
         let pending = Pending::create(path)?;
         let program = format!("barbule {}", env!("CARGO_PKG_VERSION"));
@@ -83,7 +83,7 @@ impl Writer {
         Ok(Self { pending, file, group: Batch::new(head.bits)?, about })
     }
 
-    /// Corrects how many images there are: a part knows that only in the end.
+    /// Sets the number of images, which an encoded part knows only at the end.
     pub fn set_images(&mut self, images: u64) {
         self.about.head.images = images;
     }
@@ -124,7 +124,7 @@ impl Sink for Writer {
     }
 }
 
-/// For `map_err`: that a file could not be written.
+/// Returns a `map_err` adapter to [`EngineError::Write`].
 fn failed(path: &Path) -> impl FnOnce(ParquetError) -> EngineError {
     let path = path.to_owned();
     move |error| EngineError::Write { path, error: std::io::Error::other(error) }
@@ -151,7 +151,8 @@ fn schema(bits: usize) -> Result<Arc<Type>, ParquetError> {
 fn properties(bits: usize) -> WriterProperties {
     let mut properties = WriterProperties::builder().set_compression(Compression::SNAPPY);
     let words = (0..bits.div_ceil(64)).map(|word| format!("word_{word}"));
-    // Neither codes nor contents repeat: a dictionary would double them, and nothing packs them.
+    // Codes and hashes do not repeat, so a dictionary doubles their size and compression gains
+    // nothing.
     for name in words.chain(["content".to_owned(), "code".to_owned()]) {
         let column = ColumnPath::from(name);
         properties = properties
@@ -213,13 +214,13 @@ fn fixed(bytes: Vec<u8>) -> FixedLenByteArray {
     ByteArray::from(bytes).into()
 }
 
-/// Reads what [`Writer`] wrote.
+/// Reads the output of [`Writer`].
 pub struct Reader {
     path: PathBuf,
     about: About,
     file: SerializedFileReader<File>,
     group: usize,
-    /// What is left of the present row group.
+    /// The rest of the current row group.
     columns: Option<Columns>,
 }
 
@@ -227,20 +228,20 @@ impl Reader {
     /// Opens a file.
     ///
     /// # Errors
-    /// When it is not there, no Parquet file of Barbule's, or of a later version.
+    /// If it is missing, not a Parquet file of Barbule's, or of a newer format.
     pub fn open(path: &Path) -> Result<Self, EngineError> {
         let file = File::open(path).map_err(EngineError::read(path))?;
         let file = SerializedFileReader::new(file).map_err(EngineError::read(path))?;
         let entries = file.metadata().file_metadata().key_value_metadata();
         let entry = entries.and_then(|all| all.iter().find(|entry| entry.key == KEY));
         let Some(about) = entry.and_then(|entry| entry.value.as_deref()) else {
-            let reason = "barbule did not write it: name files that `barbule export` or `barbule encode --out` made";
+            let reason = "it was not written by barbule: name files from `barbule export` or `barbule encode --out`";
             return Err(EngineError::unfit(path, reason));
         };
         let about: About = serde_json::from_str(about).map_err(EngineError::read(path))?;
         if about.format > FORMAT {
             let reason = format!(
-                "it is of format {}, this program reads up to {FORMAT}; install a newer barbule",
+                "it has format {}, this program reads up to {FORMAT}; install a newer barbule",
                 about.format
             );
             return Err(EngineError::unfit(path, reason));
@@ -250,7 +251,7 @@ impl Reader {
         let found = file.metadata().file_metadata().schema();
         let same = found.get_fields().len() == columns.get_fields().len()
             && columns.get_fields().iter().zip(found.get_fields()).all(|(a, b)| {
-                // A group of columns has no type of its own, and panics when it is asked.
+                // `get_physical_type` panics for a group of columns.
                 a.name() == b.name()
                     && b.is_primitive()
                     && a.get_physical_type() == b.get_physical_type()
@@ -261,15 +262,15 @@ impl Reader {
         Ok(Self { path: path.to_owned(), about, file, group: 0, columns: None })
     }
 
-    /// What the file says of itself.
+    /// Metadata of the file.
     pub fn about(&self) -> &About {
         &self.about
     }
 
-    /// The first id, if there is an image.
+    /// Returns the first id; `None` if the file has no images.
     ///
     /// # Errors
-    /// When the file is damaged.
+    /// If the file is damaged.
     pub(super) fn first_id(&self) -> Result<Option<i64>, EngineError> {
         if self.file.num_row_groups() == 0 {
             return Ok(None);
@@ -286,7 +287,7 @@ impl Source for Reader {
     }
 
     fn stamp(&self) -> String {
-        side::stamp(&[&self.path])
+        sidecar::stamp(&[&self.path])
     }
 
     fn next_batch(&mut self) -> Result<Option<Batch>, EngineError> {
@@ -308,7 +309,7 @@ impl Source for Reader {
     }
 }
 
-/// The columns of a row group, each read as far as the others.
+/// Readers of a row group's columns, all at the same row.
 struct Columns {
     columns: Vec<ColumnReader>,
     bits: usize,
@@ -321,7 +322,7 @@ impl Columns {
         bits: usize,
     ) -> Result<Self, ParquetError> {
         let group = file.get_row_group(group)?;
-        // The words say the same as the codes.
+        // The words repeat the codes, so they are not read.
         let columns = (0..FIXED).map(|column| group.get_column_reader(column));
         Ok(Self { columns: columns.collect::<Result<_, _>>()?, bits })
     }
@@ -354,9 +355,9 @@ impl Columns {
                     column.read_records(most, None, None, &mut values)?;
                     for value in &values {
                         let content = value.data().try_into();
-                        batch
-                            .contents
-                            .push(content.map_err(|_| damaged("a content is too short"))?);
+                        batch.contents.push(
+                            content.map_err(|_| damaged("a content hash has the wrong length"))?,
+                        );
                     }
                 }
                 (4, ColumnReader::FixedLenByteArrayColumnReader(column)) => {
@@ -367,14 +368,15 @@ impl Columns {
                         pushed.map_err(|error| damaged(&error.to_string()))?;
                     }
                 }
-                _ => return Err(damaged("a column is of another type")),
+                _ => return Err(damaged("a column has the wrong type")),
             }
         }
         let lengths =
             [batch.paths.len(), batch.labels.len(), batch.contents.len(), batch.codes.len()];
-        match lengths.iter().all(|length| *length == batch.len()) {
-            true => Ok(batch),
-            false => Err(damaged("its columns differ in length")),
+        if lengths.iter().all(|length| *length == batch.len()) {
+            Ok(batch)
+        } else {
+            Err(damaged("its columns differ in length"))
         }
     }
 }

@@ -1,19 +1,19 @@
 /*!
-A collection in several Parquet files: read one after the other, in the order of their ids.
+A collection in several Parquet files, read one after the other in the order of their ids.
 */
 
 use std::path::{Path, PathBuf};
 
 use super::parquet::Reader;
 use super::shard::Share;
-use super::side;
+use super::sidecar;
 use super::{Batch, EngineError, Head, Source};
 
-/// The parts of a collection, as one.
+/// The parts of a collection, read as one.
 pub struct Parts {
     head: Head,
     paths: Vec<PathBuf>,
-    /// Those that are still to be read, the next last.
+    /// Files not read yet, in reverse order.
     left: Vec<PathBuf>,
     present: Option<Reader>,
 }
@@ -22,8 +22,8 @@ impl Parts {
     /// Opens files, or all Parquet files of folders.
     ///
     /// # Errors
-    /// When one is unreadable, they are of different models or lists, or a part of a list that
-    /// several machines shared is missing or given twice.
+    /// If one is unreadable, they come from different models or lists, or a part of a shared list
+    /// is missing or given twice.
     pub fn open(paths: &[impl AsRef<Path>]) -> Result<Self, EngineError> {
         let mut files = Vec::new();
         for path in paths {
@@ -39,7 +39,7 @@ impl Parts {
                 None => head = Some(own),
                 Some(head) => {
                     head.same_model(&own, &path.display().to_string())?;
-                    // Neither is more than there can be, so the sum is a number.
+                    // `Head::check` bounds both, so the sum cannot overflow.
                     head.images += own.images;
                     head.check()?;
                     let new = own.roots.into_iter().filter(|root| !head.roots.contains(root));
@@ -51,7 +51,7 @@ impl Parts {
             parts.push((reader.first_id()?, path));
         }
         let Some(head) = head else {
-            return Err(EngineError::Parts("no part is named; name Parquet files".to_owned()));
+            return Err(EngineError::Parts("no parts given; name Parquet files".to_owned()));
         };
         whole(&shares)?;
         parts.sort();
@@ -61,7 +61,7 @@ impl Parts {
     }
 }
 
-/// The files that a name stands for.
+/// Returns `path` itself, or the Parquet files in it if it is a folder.
 fn files_of(path: &Path) -> Result<Vec<PathBuf>, EngineError> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
@@ -73,23 +73,26 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, EngineError> {
             files.push(file);
         }
     }
-    match files.is_empty() {
-        true => Err(EngineError::unfit(path, "it holds no .parquet file and no codes.npy")),
-        false => Ok(files),
+    if files.is_empty() {
+        Err(EngineError::unfit(path, "it contains no .parquet file and no codes.npy"))
+    } else {
+        Ok(files)
     }
 }
 
-/// Makes sure that shares of a list are all there, each once.
+/// Checks that every share of a list is present exactly once.
 fn whole(shares: &[Option<Share>]) -> Result<(), EngineError> {
     let known: Vec<&Share> = shares.iter().flatten().collect();
     let Some(first) = known.first() else { return Ok(()) };
     let failed = |reason: String| Err(EngineError::Parts(reason));
     if known.len() < shares.len() || known.iter().any(|share| share.list != first.list) {
-        return failed("the parts were made of different lists of files; take those of one".into());
+        return failed(
+            "the parts come from different lists of files; use parts of one list".into(),
+        );
     }
     if let Some(other) = known.iter().find(|share| share.of != first.of) {
         return failed(format!(
-            "one part is of {}, another of {}; take those that one list was divided into",
+            "one part is one of {}, another one of {}; use the parts of one list",
             first.of, other.of
         ));
     }
@@ -109,7 +112,7 @@ impl Source for Parts {
     }
 
     fn stamp(&self) -> String {
-        side::stamp(&self.paths)
+        sidecar::stamp(&self.paths)
     }
 
     fn next_batch(&mut self) -> Result<Option<Batch>, EngineError> {

@@ -1,10 +1,10 @@
 /*!
-Encoding shared by several machines: each takes its part of one list of files and writes a
-Parquet file; together they are a collection.
+Encoding on several machines: each encodes one part of a shared list of files and writes a
+Parquet file; together the files form a collection.
 
-A part is a run of the list, so that the ids of parts (places in the whole list, from 1) do not
-overlap. Its images are encoded a few thousand at a time, each time into a file of its own in
-`OUT.work`; a machine that is stopped goes on behind the last whole one.
+A part is a contiguous range of the list, so the ids of different parts (positions in the whole
+list, from 1) do not overlap. A part is encoded in segments of a few thousand images. Each segment
+becomes a file in `OUT.work`, and a stopped run resumes after the last complete segment.
 */
 
 use std::path::{Path, PathBuf};
@@ -19,12 +19,12 @@ use crate::index::Labels;
 use crate::model::{Model, ModelError};
 use crate::task::Task;
 
-/// Which part of how many, from 1.
+/// One part of a list, written `part/of`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
-    /// This part.
+    /// Number of this part, from 1.
     pub part: usize,
-    /// Of so many.
+    /// Number of parts.
     pub of: usize,
 }
 
@@ -44,61 +44,62 @@ impl FromStr for Shard {
 }
 
 impl Shard {
-    /// Where its files lie in a list of so many.
+    /// Returns the part's range in a list of `files` files.
     pub fn range(self, files: usize) -> std::ops::Range<usize> {
         let at = |part: usize| (files as u128 * part as u128 / self.of as u128) as usize;
         at(self.part - 1)..at(self.part)
     }
 }
 
-/// What a part says of the list that it is a part of.
+/// Identifies the list a part belongs to, and its position in it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Share {
-    /// Which part, from 1.
+    /// Number of the part, from 1.
     pub part: usize,
-    /// Of so many.
+    /// Number of parts.
     pub of: usize,
-    /// BLAKE3 of all paths of the list.
+    /// BLAKE3 hash of all paths of the list.
     pub list: String,
 }
 
-/// What is encoded.
+/// Input and output of [`encode`].
 #[derive(Debug, Clone)]
 pub struct Job<'a> {
-    /// The whole list, absolute paths, in the same order on every machine.
+    /// Absolute paths of the whole list, in the same order on every machine.
     pub files: &'a [String],
-    /// The folders it was made of.
+    /// The folders the list was made from.
     pub roots: Vec<String>,
-    /// Where the model's file is, if it has one.
+    /// Path of the model's file, if it has one.
     pub model_file: Option<String>,
-    /// Where labels come from.
+    /// Source of the labels.
     pub labels: &'a Labels,
-    /// Which part.
+    /// The part to encode.
     pub shard: Shard,
-    /// The Parquet file.
+    /// The Parquet file to write.
     pub out: &'a Path,
-    /// Which images are refused.
+    /// Limits above which images are refused.
     pub limits: Limits,
-    /// So many images at most are encoded again after a stop: [`BATCH`](super::BATCH) is a good number.
+    /// Images per segment, so the most that are encoded again after a stop;
+    /// [`BATCH`](super::BATCH) is a good value.
     pub segment: usize,
 }
 
-/// What came of a part.
+/// Result of [`encode`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Encoded {
-    /// Images in the file.
+    /// Number of images in the file.
     pub images: usize,
-    /// Of those, how many an earlier run had encoded.
+    /// Number of those that an earlier run had encoded.
     pub before: usize,
-    /// Files that could not be used: path, why.
+    /// Skipped files: path and reason.
     pub skipped: Vec<(String, String)>,
 }
 
-/// Encodes a part.
+/// Encodes a part. Unreadable images are skipped.
 ///
 /// # Errors
-/// When the device or the file make trouble, or the work is stopped: then what was encoded
-/// stays for the next run. Unreadable images are no error.
+/// If the device fails, a file cannot be written, or the task is stopped. Complete segments stay
+/// for the next run.
 pub fn encode(model: &Model, job: &Job<'_>, task: &Task<'_>) -> Result<Encoded, EngineError> {
     model.check_hamming()?;
     file::check_writable(job.out).map_err(EngineError::write(job.out))?;
@@ -129,13 +130,13 @@ pub fn encode(model: &Model, job: &Job<'_>, task: &Task<'_>) -> Result<Encoded, 
     Ok(report)
 }
 
-/// The folder of what is encoded so far.
+/// The folder of encoded segments.
 struct Work {
     folder: PathBuf,
 }
 
 impl Work {
-    /// Opens it; what another list, part or model left there is thrown away.
+    /// Opens the folder and deletes segments of another list, part or model.
     fn open(model: &Model, job: &Job<'_>, share: &Share) -> Result<Self, EngineError> {
         let mut name = job.out.as_os_str().to_owned();
         name.push(".work");
@@ -159,7 +160,7 @@ impl Work {
         self.file(start).is_file()
     }
 
-    /// Encodes some files into a file of their own.
+    /// Encodes the files of `range` into a segment.
     fn encode(
         &self,
         model: &Model,
@@ -173,7 +174,7 @@ impl Work {
         let open = |number: &usize| {
             let path = Path::new(&files[*number]);
             let bytes = image::read(path)?;
-            // Each is opened once.
+            // Each file is opened once, so the cell is empty.
             let _ = contents[*number].set(*blake3::hash(&bytes).as_bytes());
             image::decode(&bytes, &job.limits)
                 .map_err(|error| ImageError::Decode { path: path.into(), error })
@@ -196,7 +197,7 @@ impl Work {
                 skipped.push((files[some[position]].clone(), error.to_string()));
             }
             let done = some.last().map_or(0, |last| last + 1);
-            // The end is told when the file is written: what is encoded is not thrown away.
+            // Not at the end: a stop there would discard the segment before it is written.
             if done < files.len() {
                 step(done, files.len())?;
             }
@@ -211,7 +212,7 @@ impl Work {
         writer.finish()
     }
 
-    /// Joins the files into one, and clears up.
+    /// Joins the segments into one file and deletes the folder.
     fn join(
         self,
         model: &Model,
@@ -239,8 +240,8 @@ impl Work {
     }
 }
 
-/// Writes a file whole or not at all: a machine may go at any moment, and the next run believes
-/// what it finds.
+/// Writes a file atomically: the machine may stop at any moment, and the next run trusts every
+/// file it finds.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
     file::write_whole(path, |out| out.write_all(bytes)).map_err(EngineError::write(path))
 }
@@ -250,7 +251,7 @@ fn head(model: &Model, job: &Job<'_>, images: u64) -> Head {
     Head { bits: model.bits(), model: model.fingerprint().to_owned(), images, roots, model_file }
 }
 
-/// What labels depend on, as far as it shows in those of the part.
+/// Returns a hash of the part's labels.
 fn label_key(job: &Job<'_>) -> String {
     let range = job.shard.range(job.files.len());
     let mut hasher = blake3::Hasher::new();

@@ -1,34 +1,33 @@
 /*!
-The figures of one query, from its ranking alone.
+Metrics of one query, computed from its ranking.
 
-A ranking is a list of levels, nearest first: how many database items lie at one
-distance, and how many of them are relevant. Codes of few bits put hundreds of
-items at one distance, and an order among those would be an accident, so every
-figure here is the expectation over all orders of the items within each level.
-Nothing here knows about codes, features or labels.
+A ranking is a list of levels, nearest first. A level holds the number of database items at one
+distance, and how many of them are relevant. Short codes put hundreds of items at the same
+distance, where any order would be arbitrary. Every metric here is therefore the expectation
+over all orders of the items within each level.
 */
 
-/// Database items that one query cannot tell apart, all at the same distance.
+/// Database items at the same distance from the query, which are therefore tied.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Level {
-    /// How many items lie at this distance; may be 0.
+    /// Number of items at this distance; may be 0.
     pub items: u32,
-    /// How many of them are relevant, at most `items`.
+    /// Number of relevant items among them, at most `items`.
     pub relevant: u32,
 }
 
-/// A level behind what precedes it in the ranking, as real numbers.
+/// A level together with the totals of all nearer levels, as floating-point numbers.
 #[derive(Debug, Clone, Copy)]
 struct Step {
-    /// Items, and relevant items, of the level.
+    /// Items and relevant items of the level.
     n: f64,
     r: f64,
-    /// Items, and relevant items, of all nearer levels.
+    /// Items and relevant items of all nearer levels.
     n0: f64,
     r0: f64,
 }
 
-/// The levels that hold anything, with the running totals before each.
+/// Iterates over the non-empty levels, with the running totals before each.
 fn steps(levels: &[Level]) -> impl Iterator<Item = Step> + '_ {
     let (mut n0, mut r0) = (0.0, 0.0);
     levels.iter().filter(|level| level.items > 0).map(move |level| {
@@ -39,91 +38,89 @@ fn steps(levels: &[Level]) -> impl Iterator<Item = Step> + '_ {
     })
 }
 
-/// Items in all levels.
+/// Returns the number of items in all levels.
 fn items(levels: &[Level]) -> f64 {
     levels.iter().map(|level| f64::from(level.items)).sum()
 }
 
-/// Relevant items in all levels.
+/// Returns the number of relevant items in all levels.
 fn relevant(levels: &[Level]) -> f64 {
     levels.iter().map(|level| f64::from(level.relevant)).sum()
 }
 
-/// Average precision of the full ranking, in 0..=1, expected over tie orders.
+/// Computes the average precision of the full ranking, in 0..=1, as expectation over tie orders.
 ///
-/// A level of n items, r of them relevant, behind N₀ items of which R₀ are
-/// relevant, adds `(r/n)·Σ_{i=1..n} (R₀ + 1 + (i−1)(r−1)/(n−1)) / (N₀ + i)`: place
-/// i is relevant with probability r/n, and then (i−1)(r−1)/(n−1) of the i−1 places
-/// before it in the level are relevant too. The total is divided by the number of
-/// relevant items in the whole ranking (McSherry and Najork, "Computing information
-/// retrieval performance measures efficiently in the presence of tied scores",
-/// ECIR 2008). `None` when nothing is relevant.
+/// A level of n items, r of them relevant, that follows N₀ items, R₀ of them relevant, contributes
+/// `(r/n)·Σ_{i=1..n} (R₀ + 1 + (i−1)(r−1)/(n−1)) / (N₀ + i)`: position i is relevant with
+/// probability r/n. Given that, an expected (i−1)(r−1)/(n−1) of the i−1 preceding positions in the
+/// level are relevant too. The sum is divided by the number of relevant items in the whole ranking
+/// (McSherry and Najork, "Computing information retrieval performance measures efficiently in the
+/// presence of tied scores", ECIR 2008). Returns `None` if nothing is relevant.
 pub fn average_precision(levels: &[Level]) -> Option<f64> {
     let total = relevant(levels);
     let gain: f64 = steps(levels).filter(|step| step.r > 0.0).map(level_gain).sum();
     (total > 0.0).then(|| gain / total)
 }
 
-/// What one level adds to the sum of [`average_precision`].
+/// Computes the contribution of one level to the sum in [`average_precision`].
 fn level_gain(step: Step) -> f64 {
     let Step { n, r, n0, r0 } = step;
-    // A single item has no other one in its level to come after.
+    // Avoids a division by zero: a single item has no predecessor in its level.
     let others = if n > 1.0 { (r - 1.0) / (n - 1.0) } else { 0.0 };
     let place = |i: u32| (r0 + 1.0 + f64::from(i) * others) / (n0 + 1.0 + f64::from(i));
     (0..n as u32).map(place).sum::<f64>() * r / n
 }
 
-/// Relevant items among the first `k`, expected over tie orders.
+/// Computes the expected number of relevant items among the first `k`, over tie orders.
 ///
-/// The level that `k` cuts gives `r·(k − N₀)/n`.
+/// The level that `k` splits contributes `r·(k − N₀)/n`.
 fn relevant_in_first(levels: &[Level], k: usize) -> f64 {
     let share = |step: Step| step.r * ((k as f64 - step.n0) / step.n).clamp(0.0, 1.0);
     steps(levels).map(share).sum()
 }
 
-/// Precision among the first `k` items, in 0..=1, expected over tie orders.
+/// Computes the precision of the first `k` items, in 0..=1, as expectation over tie orders.
 ///
-/// A ranking shorter than `k` is taken whole: the divisor is its length. 0 when
-/// `k` is 0 or nothing is ranked.
+/// For a ranking shorter than `k`, the divisor is its length. Returns 0 if `k` is 0 or the ranking
+/// is empty.
 pub fn precision_at(levels: &[Level], k: usize) -> f64 {
     let shown = items(levels).min(k as f64);
     if shown > 0.0 { relevant_in_first(levels, k) / shown } else { 0.0 }
 }
 
-/// The share of all relevant items that is among the first `k`, in 0..=1, expected
+/// Computes the share of all relevant items that are among the first `k`, in 0..=1, as expectation
 /// over tie orders.
 ///
-/// This is recall in the sense of information retrieval, not the "is any of the
-/// first k relevant" that metric learning calls recall@k. `None` when nothing is
+/// This is recall in the sense of information retrieval. Metric learning uses recall@k for a
+/// different quantity: whether any of the first k items is relevant. Returns `None` if nothing is
 /// relevant.
 pub fn recall_at(levels: &[Level], k: usize) -> Option<f64> {
     let total = relevant(levels);
     (total > 0.0).then(|| relevant_in_first(levels, k) / total)
 }
 
-/// Precision among all items of `ball`, the levels within some radius, in 0..=1.
+/// Computes the precision of all items in `ball`, the levels within some radius, in 0..=1.
 ///
-/// No order matters here, so this is exact. An empty ball counts 0: a lookup that
-/// finds nothing failed.
+/// The result is exact, as it does not depend on the order. An empty ball counts as 0, because a
+/// lookup that finds nothing has failed.
 pub fn precision_within(ball: &[Level]) -> f64 {
     let found = items(ball);
     if found > 0.0 { relevant(ball) / found } else { 0.0 }
 }
 
-/// Points of [`precision_recall`]: recall 0, 0.01, …, 1.
+/// Number of points of [`precision_recall`]: recall 0, 0.01, …, 1.
 pub const CURVE_POINTS: usize = 101;
 
-/// The precision–recall curve: entry t is the precision at recall t/100.
+/// Computes the precision–recall curve: entry t is the precision at recall t/100.
 ///
-/// At the end of a level neither depends on tie orders: R₀ + r relevant items among
-/// N₀ + n. Within a level the expected number of relevant items grows linearly with
-/// the depth, so recall ρ of R relevant items is reached at depth
-/// `x = N₀ + n·(ρR − R₀)/r`, and the precision there is `ρR/x`. This is the
-/// interpolation of Davis and Goadrich ("The relationship between precision-recall
-/// and ROC curves", ICML 2006), linear in counts; nothing is replaced by a maximum
-/// to its right. It is the precision at the depth where the *expected* recall is ρ,
-/// not the expected precision at recall ρ. Recall 0 is the limit from above: the
-/// precision of the first level. `None` when nothing is relevant.
+/// At the end of a level, precision and recall do not depend on tie orders: R₀ + r of N₀ + n items
+/// are relevant. Within a level, the expected number of relevant items grows linearly with the
+/// depth. Recall ρ of R relevant items is therefore reached at depth `x = N₀ + n·(ρR − R₀)/r`,
+/// where the precision is `ρR/x`. This is the interpolation of Davis and Goadrich ("The
+/// relationship between precision-recall and ROC curves", ICML 2006), linear in counts. No value
+/// is replaced by the maximum to its right. The result is the precision at the depth where the
+/// *expected* recall is ρ, not the expected precision at recall ρ. Recall 0 is the limit from
+/// above, the precision of the first level. Returns `None` if nothing is relevant.
 pub fn precision_recall(levels: &[Level]) -> Option<[f64; CURVE_POINTS]> {
     let total = relevant(levels);
     let mut rising = steps(levels).filter(|step| step.r > 0.0);
@@ -139,7 +136,7 @@ pub fn precision_recall(levels: &[Level]) -> Option<[f64; CURVE_POINTS]> {
         }
         let depth = step.n0 + step.n * (wanted - step.r0) / step.r;
         *precision = match step.n0 {
-            // Constant over the first level, and defined at recall 0.
+            // The first level has constant precision, also at recall 0.
             0.0 => step.r / step.n,
             _ => wanted / depth,
         };
@@ -158,7 +155,7 @@ mod tests {
         pairs.iter().map(|&(items, relevant)| Level { items, relevant }).collect()
     }
 
-    /// Average precision of one order, by its definition.
+    /// Computes the average precision of one order by definition.
     fn ap_of(order: &[bool]) -> f64 {
         let mut hits = 0.0;
         let mut sum = 0.0;
@@ -173,7 +170,7 @@ mod tests {
         order.iter().take(k).filter(|relevant| **relevant).count() as f64
     }
 
-    /// One order of the items, ties broken at random.
+    /// Returns one order of the items, with ties broken at random.
     fn random_order(levels: &[Level], rng: &mut ChaCha8Rng) -> Vec<bool> {
         let mut order = Vec::new();
         for level in levels {
@@ -184,7 +181,7 @@ mod tests {
         order
     }
 
-    /// Mean of `samples` and the standard error of that mean.
+    /// Returns the mean of `samples` and the standard error of that mean.
     fn mean_and_error(samples: &[f64]) -> (f64, f64) {
         let n = samples.len() as f64;
         let mean = samples.iter().sum::<f64>() / n;
@@ -192,8 +189,8 @@ mod tests {
         (mean, (variance / n).sqrt())
     }
 
-    /// Five standard errors: one of the few hundred comparisons below would fail by
-    /// chance once in several thousand choices of the seeds.
+    /// Allows five standard errors: with random seeds, one of the few hundred comparisons below
+    /// would fail by chance once in several thousand runs.
     fn assert_expected(closed: f64, samples: &[f64], what: &str) {
         let (mean, error) = mean_and_error(samples);
         assert!((closed - mean).abs() <= 5.0 * error + 1e-12, "{what}: {closed} {mean} ± {error}");
@@ -226,7 +223,7 @@ mod tests {
 
     #[test]
     fn without_ties_it_is_the_textbook_value() {
-        // Relevant at places 1, 3 and 4: (1 + 2/3 + 3/4) / 3.
+        // Relevant at positions 1, 3 and 4: (1 + 2/3 + 3/4) / 3.
         let ranking = levels(&[(1, 1), (0, 0), (1, 0), (1, 1), (1, 1), (1, 0)]);
         let ap = average_precision(&ranking).unwrap();
         assert!((ap - (1.0 + 2.0 / 3.0 + 0.75) / 3.0).abs() < 1e-15);
@@ -236,11 +233,11 @@ mod tests {
 
     #[test]
     fn one_level_worked_by_hand() {
-        // One relevant item of two: first or second, (1 + 1/2) / 2.
+        // One relevant item of two, first or second: (1 + 1/2) / 2.
         assert_eq!(average_precision(&levels(&[(2, 1)])), Some(0.75));
         // All relevant: 1, whatever the order.
         assert_eq!(average_precision(&levels(&[(7, 7)])), Some(1.0));
-        // Behind one irrelevant item: places 2 and 3, (1/2 + 1/3) / 2.
+        // After one irrelevant item, at position 2 or 3: (1/2 + 1/3) / 2.
         let ap = average_precision(&levels(&[(1, 0), (2, 1)])).unwrap();
         assert!((ap - 5.0 / 12.0).abs() < 1e-15);
         assert_eq!(precision_at(&levels(&[(4, 1), (4, 3)]), 6), (1.0 + 1.5) / 6.0);

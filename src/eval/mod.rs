@@ -1,11 +1,11 @@
 /*!
-Retrieval quality: how well a ranking of a database brings relevant images forward.
+Retrieval quality: metrics of the ranking of a database for a set of queries.
 
-Codes or features and labels come in, figures go out. An image is relevant to a
-query when the two share at least one label. This module does not know where codes
-come from, which images may be queries, or what a split is.
+The input is codes or features with labels. A database image is relevant to a query if the two
+share at least one label.
 */
 
+mod error;
 pub mod metrics;
 pub mod pointing;
 
@@ -16,106 +16,74 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::code::{BinaryCodes, CodeError};
-use crate::method::{FeatureError, Features};
+use crate::hash::Features;
 use crate::task::{Stopped, Task};
 use metrics::{CURVE_POINTS, Level};
 
-/// The depths at which [`Metrics::recall_at`] is given.
+pub use error::EvalError;
+
+/// The depths of [`Metrics::recall_at`].
 pub const RECALL_DEPTHS: [usize; 4] = [1, 10, 100, 1000];
 
 /// The Hamming radius of [`Metrics::p_radius_2`].
 const RADIUS: usize = 2;
 
-/// Why a ranking could not be evaluated.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum EvalError {
-    /// There are no queries, or the database is empty.
-    #[error("there is nothing to evaluate: no {0} images were given")]
-    Empty(&'static str),
-    /// Some images lack their labels, or the other way round.
-    #[error(
-        "{images} {side} images came with the labels of {labels} images; each image needs its own list"
-    )]
-    Labels {
-        /// "query" or "database".
-        side: &'static str,
-        /// How many images there are.
-        images: usize,
-        /// For how many images labels were given.
-        labels: usize,
-    },
-    /// No query shares a label with any database image, so no mean exists.
-    #[error(
-        "none of the {0} queries shares a label with a database image; check that both use the same classes"
-    )]
-    NothingRelevant(usize),
-    /// The codes of queries and database cannot be compared.
-    #[error(transparent)]
-    Codes(#[from] CodeError),
-    /// The features cannot be ranked.
-    #[error(transparent)]
-    Features(#[from] FeatureError),
-    /// The work was stopped.
-    #[error(transparent)]
-    Stopped(#[from] Stopped),
-}
-
-/// Retrieval figures, each the mean over the queries that have a relevant image.
+/// Retrieval metrics, each the mean over the queries that have a relevant image.
 ///
-/// All are shares in 0..=1 and expectations over random orders of images at equal
-/// distance; [`metrics`] has the formulas.
+/// All metrics are shares in 0..=1 and expectations over random orders of images at equal
+/// distance; see [`metrics`] for the formulas.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
-    /// Queries given, the skipped ones included.
+    /// Number of queries, including skipped ones.
     pub queries: usize,
-    /// Database images.
+    /// Number of database images.
     pub database: usize,
-    /// Queries left out of every mean: no database image is relevant to them.
+    /// Number of queries excluded from all means, because no database image is relevant to them.
     pub skipped_queries: usize,
     /// Mean average precision over the full ranking.
     pub map: f64,
     /// Precision of the first image.
     pub p_at_1: f64,
-    /// Precision of the first 10 images, or of all when there are fewer.
+    /// Precision of the first 10 images, or of all images if there are fewer.
     pub p_at_10: f64,
-    /// Precision of the first 100 images, or of all when there are fewer.
+    /// Precision of the first 100 images, or of all images if there are fewer.
     pub p_at_100: f64,
-    /// Recall at those of [`RECALL_DEPTHS`] that the database reaches.
+    /// Recall at each depth of [`RECALL_DEPTHS`] that does not exceed the size of the database.
     pub recall_at: Vec<RecallAt>,
-    /// Precision within Hamming radius 2, an empty ball counting 0; `None` for
-    /// rankings by anything but Hamming distance.
+    /// Precision within Hamming radius 2, where an empty ball counts as 0; `None` for rankings that
+    /// do not use the Hamming distance.
     pub p_radius_2: Option<f64>,
     /// Precision at recall 0, 0.01, …, 1, as [`metrics::precision_recall`] defines it.
     pub curve: Vec<CurvePoint>,
 }
 
-/// The share of the relevant images that is among the first `k`.
+/// The recall at one depth.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RecallAt {
-    /// How many images are looked at.
+    /// Depth: the number of images considered.
     pub k: usize,
-    /// Which share of the relevant ones they hold.
+    /// Share of the relevant images that are among the first `k`.
     pub recall: f64,
 }
 
 /// One point of a precision–recall curve.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CurvePoint {
-    /// The share of relevant images found.
+    /// Share of the relevant images found.
     pub recall: f64,
-    /// The share of found images that are relevant, at that depth.
+    /// Share of relevant images among those found, at the depth that reaches this recall.
     pub precision: f64,
 }
 
 /// Ranks the whole database by Hamming distance for every query.
 ///
-/// `query_labels` and `database_labels` hold each image's labels; an image without
-/// any is relevant to nothing. Runs on all of rayon's threads, with the same result
-/// for any number of them; the steps of `task` are queries.
+/// `query_labels` and `database_labels` contain the labels of each image; an image without labels
+/// is relevant to nothing. Runs on all of rayon's threads; the result does not depend on their
+/// number. One step of `task` is one query.
 ///
 /// # Errors
-/// When a side is empty, has another number of label lists than of codes, when the
-/// bit lengths differ, when no query has a relevant image, or the work is stopped.
+/// If a side is empty or has different numbers of codes and label lists, if the bit lengths
+/// differ, if no query has a relevant image, or if the work is stopped.
 pub fn evaluate(
     queries: &BinaryCodes,
     query_labels: &[Vec<u32>],
@@ -142,14 +110,13 @@ pub fn evaluate(
 
 /// Ranks the whole database by cosine similarity of float features for every query.
 ///
-/// Similarities are computed in single precision on rows scaled to unit length;
-/// images of exactly equal similarity are ties, and a row of zeros is at similarity
-/// 0 to everything. Otherwise as [`evaluate`], without `p_radius_2`.
+/// Similarities are computed in single precision from rows scaled to unit length. Images of
+/// exactly equal similarity are ties; a row of zeros has similarity 0 to everything. Otherwise the
+/// same as [`evaluate`], without `p_radius_2`.
 ///
 /// # Errors
-/// When a side is empty, has another number of label lists than of rows, when the
-/// dimensions differ, a value is not finite, no query has a relevant image, or the work is
-/// stopped.
+/// If a side is empty or has different numbers of rows and label lists, if the dimensions differ,
+/// a value is NaN or infinite, no query has a relevant image, or the work is stopped.
 pub fn evaluate_scores(
     queries: Features<'_>,
     query_labels: &[Vec<u32>],
@@ -164,7 +131,7 @@ pub fn evaluate_scores(
     check_side("database", database.len(), database_labels)?;
     let relevance = Relevance::new(database_labels);
     let (left, right) = (unit_rows(queries), unit_rows(database));
-    // Several queries share each pass over the database, which outgrows the caches.
+    // Several queries share each pass over the database, which does not fit into the caches.
     let groups = left.par_chunks(8 * queries.dim).zip(query_labels.par_chunks(8));
     let ranked = Ranked::new(queries.len(), task);
     let figures = groups.map(|(rows, labels)| {
@@ -182,14 +149,15 @@ pub fn evaluate_scores(
     mean(figures.into_iter().flatten().collect(), database.len())
 }
 
-/// Ranks the whole database by scores for every query: `scores` gives those of all
-/// database images for the query of a number, the greatest for what is nearest.
+/// Ranks the whole database by given scores for every query. `scores` returns the scores of all
+/// database images for the query with the given index; higher scores rank first.
 ///
-/// Images of exactly equal score are ties. Otherwise as [`evaluate`], without `p_radius_2`.
+/// Images of exactly equal score are ties. Otherwise the same as [`evaluate`], without
+/// `p_radius_2`.
 ///
 /// # Errors
-/// When a side is empty, a query has another number of scores than there are database
-/// images, no query has a relevant image, or the work is stopped.
+/// If a side is empty, the number of scores differs from the number of database images, no query
+/// has a relevant image, or the work is stopped.
 pub fn evaluate_by(
     scores: impl Fn(usize) -> Vec<f32> + Sync,
     query_labels: &[Vec<u32>],
@@ -210,7 +178,7 @@ pub fn evaluate_by(
     mean(figures.collect::<Result<_, EvalError>>()?, database_labels.len())
 }
 
-/// Refuses an empty side, and one whose labels do not match its images.
+/// Returns an error if a side is empty or its numbers of images and label lists differ.
 fn check_side(side: &'static str, images: usize, labels: &[Vec<u32>]) -> Result<(), EvalError> {
     if images == 0 {
         return Err(EvalError::Empty(side));
@@ -221,7 +189,7 @@ fn check_side(side: &'static str, images: usize, labels: &[Vec<u32>]) -> Result<
     Ok(())
 }
 
-/// How many queries have been ranked, on all threads together.
+/// Counts the ranked queries across all threads, for progress.
 struct Ranked<'a> {
     done: AtomicUsize,
     of: usize,
@@ -239,7 +207,7 @@ impl<'a> Ranked<'a> {
     }
 }
 
-/// Which database images carry which label.
+/// The database images of each label.
 struct Relevance {
     images: usize,
     by_label: HashMap<u32, Vec<usize>>,
@@ -266,7 +234,7 @@ impl Relevance {
     }
 }
 
-/// The levels of one query's ranking by Hamming distance: one for each of 0..=bits.
+/// Returns the levels of one query's ranking by Hamming distance, one for each of 0..=bits.
 fn hamming_levels(query: &[u64], database: &BinaryCodes, relevant: &[bool]) -> Vec<Level> {
     let mut levels = vec![Level::default(); database.bits() + 1];
     for (row, relevant) in database.words().chunks_exact(query.len()).zip(relevant) {
@@ -277,7 +245,7 @@ fn hamming_levels(query: &[u64], database: &BinaryCodes, relevant: &[bool]) -> V
     levels
 }
 
-/// The levels of one query's ranking by falling score: one for each distinct score.
+/// Returns the levels of one query's ranking by descending score, one for each distinct score.
 fn score_levels(scores: &[f32], relevant: &[bool]) -> Vec<Level> {
     let mut ranked: Vec<(f32, bool)> =
         scores.iter().copied().zip(relevant.iter().copied()).collect();
@@ -289,7 +257,7 @@ fn score_levels(scores: &[f32], relevant: &[bool]) -> Vec<Level> {
     ranked.chunk_by(|a, b| a.0 == b.0).map(level).collect()
 }
 
-/// The rows of `features` scaled to unit length; zeros stay zeros.
+/// Scales the rows of `features` to unit length; rows of zeros stay zero.
 fn unit_rows(features: Features<'_>) -> Vec<f32> {
     let scale = |row: &[f32]| {
         let norm = row.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
@@ -299,7 +267,7 @@ fn unit_rows(features: Features<'_>) -> Vec<f32> {
     features.values.par_chunks(features.dim).flat_map_iter(scale).collect()
 }
 
-/// For each row of `queries`, its dot products with all rows of `database`.
+/// Computes, for each row of `queries`, the dot products with all rows of `database`.
 fn cosines(queries: &[f32], database: &[f32], dim: usize) -> Vec<Vec<f32>> {
     let images = database.len() / dim;
     let mut scores = vec![Vec::with_capacity(images); queries.len() / dim];
@@ -311,9 +279,9 @@ fn cosines(queries: &[f32], database: &[f32], dim: usize) -> Vec<Vec<f32>> {
     scores
 }
 
-/// The dot product, always summed in the same order, so that equal rows tie.
+/// Computes the dot product. The order of summation is fixed, so that equal rows tie.
 fn dot(a: &[f32], b: &[f32]) -> f32 {
-    // Independent sums that the compiler can keep in vector registers.
+    // Independent sums, which the compiler can keep in vector registers.
     const LANES: usize = 16;
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
     let mut sums = [0f32; LANES];
@@ -326,7 +294,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + rest
 }
 
-/// One query's figures.
+/// The metrics of one query.
 struct Figures {
     ap: f64,
     precision: [f64; 3],
@@ -344,7 +312,7 @@ impl Figures {
         curve: [0.0; CURVE_POINTS],
     };
 
-    /// The figures of one ranking; `None` when nothing in it is relevant.
+    /// Computes the metrics of one ranking; `None` if nothing in it is relevant.
     fn of(levels: &[Level], ball: Option<&[Level]>) -> Option<Self> {
         Some(Self {
             ap: metrics::average_precision(levels)?,
@@ -355,7 +323,7 @@ impl Figures {
         })
     }
 
-    /// Adds `weight` times the figures of `other`.
+    /// Adds `weight` times the metrics of `other`.
     fn add(&mut self, other: &Self, weight: f64) {
         let add = |sum: &mut f64, value: &f64| *sum += value * weight;
         add(&mut self.ap, &other.ap);
@@ -368,7 +336,7 @@ impl Figures {
     }
 }
 
-/// The means over the queries that have figures, summed in the order of the queries.
+/// Averages over the queries that have metrics, summing in the order of the queries.
 fn mean(figures: Vec<Option<Figures>>, database: usize) -> Result<Metrics, EvalError> {
     let queries = figures.len();
     let known: Vec<&Figures> = figures.iter().flatten().collect();
@@ -403,6 +371,7 @@ fn mean(figures: Vec<Option<Figures>>, database: usize) -> Result<Metrics, EvalE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hash::FeatureError;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
     use std::sync::atomic::AtomicBool;
@@ -425,8 +394,8 @@ mod tests {
     #[test]
     fn worked_by_hand() {
         let database = codes(&["0000", "0001", "0010", "1111"]);
-        // Query 0: class 5 at distances 0 and 1, where it ties with class 6.
-        // Query 1: nothing of class 9. Query 2: both labels, so all but the last.
+        // Query 0: class 5 at distances 0 and 1, where it ties with class 6. Query 1: class 9 is
+        // not in the database. Query 2: with both labels, all images except the last are relevant.
         let queries = codes(&["0000", "0000", "1111"]);
         let labels = vec![vec![5], vec![9], vec![5, 6]];
         let metrics = evaluate(
@@ -470,8 +439,8 @@ mod tests {
 
     #[test]
     fn scores_and_distances_agree_on_the_same_ranking() {
-        // For codes of ±1, the cosine is 1 − 2·distance/bits: the same levels. With
-        // powers of 4 the unit rows are powers of 2, and no sum is rounded.
+        // For codes of ±1, the cosine is 1 − 2·distance/bits, which gives the same levels. If the
+        // number of bits is a power of 4, unit rows contain powers of 2 and no sum is rounded.
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         for bits in [1, 4, 16, 64, 256] {
             let mut random = |rows: usize| -> (Vec<f32>, Vec<Vec<u32>>) {

@@ -1,27 +1,26 @@
 /*!
-The pointing score: how often attention is strongest on what tells a class apart.
+The pointing score: how often attention peaks on a part that distinguishes the class.
 
-After the pointing game of Zhang et al. ("Top-down Neural Attention by Excitation
-Backprop", 2016): a hit is an image whose strongest place lies in a box that counts.
-Knows maps and places only.
+Follows the pointing game of Zhang et al. ("Top-down Neural Attention by Excitation Backprop",
+2016): an image is a hit if the peak of its attention lies in a box of such a part.
 */
 
 use serde::{Deserialize, Serialize};
 
-/// How often attention points at a telling part.
+/// How often attention points at a distinguishing part.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Pointing {
-    /// Images with a visible telling part.
+    /// Number of images with a visible distinguishing part.
     pub images: usize,
-    /// The share of them whose strongest attention lies in a box of a telling part.
+    /// The share of these images whose attention peaks in a box of a distinguishing part.
     pub share: f64,
-    /// What places drawn at random from each image would reach.
+    /// The expected share if a random point of each image were chosen.
     pub chance: f64,
 }
 
 impl Pointing {
-    /// The score of several images, each with whether it is a hit and its chance; None
-    /// without images.
+    /// Computes the score of several images, given whether each is a hit and its chance level.
+    /// Returns `None` if there are no images.
     pub fn of(looks: &[(bool, f64)]) -> Option<Self> {
         let images = looks.len();
         let mean = |sum: f64| sum / images as f64;
@@ -33,13 +32,13 @@ impl Pointing {
     }
 }
 
-/// Whether the strongest place of an image's attention counts, and the share of all
-/// places that do. `counts` is asked with the middle of a map's cell, from 0 to 1 across
-/// and down.
+/// Returns whether the peak of an image's attention is a hit, and the share of all cells that are
+/// hits (the chance level). `counts` decides whether a point is a hit; it receives the centre of a
+/// cell as x and y from 0 to 1.
 ///
-/// The strongest place is where a map is the most standard deviations above its own mean:
-/// maps of different parts have scales of their own. A map that is the same everywhere
-/// has no strongest place; if all are, that is a miss.
+/// The peak is the cell that exceeds the mean of its map by the most standard deviations, because
+/// maps of different parts have different scales. A constant map has no peak; if all maps are
+/// constant, the image is a miss.
 pub fn look(maps: &[Vec<f32>], side: usize, counts: impl Fn(f64, f64) -> bool) -> (bool, f64) {
     let middle = |cell: usize| (cell as f64 + 0.5) / side as f64;
     let holds = |place: usize| counts(middle(place % side), middle(place / side));
@@ -50,7 +49,7 @@ pub fn look(maps: &[Vec<f32>], side: usize, counts: impl Fn(f64, f64) -> bool) -
     (hit, inside as f64 / cells.max(1) as f64)
 }
 
-/// How far a map's greatest value stands out, and where it is.
+/// Returns how many standard deviations a map's maximum exceeds the mean, and its position.
 fn peak(map: &[f32]) -> Option<(f32, usize)> {
     let count = map.len() as f32;
     let mean = map.iter().sum::<f32>() / count;
@@ -63,7 +62,7 @@ fn peak(map: &[f32]) -> Option<(f32, usize)> {
 mod tests {
     use super::*;
 
-    /// A map of 4 × 4 cells with one high value.
+    /// Returns a map of 4 × 4 cells with one high value.
     fn planted(place: usize, value: f32) -> Vec<f32> {
         let mut map = vec![1.0; 16];
         map[place] = value;
@@ -72,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_planted_peak_hits_its_box_alone() {
-        // The upper right quarter: places 2, 3, 6 and 7.
+        // The upper right quarter: cells 2, 3, 6 and 7.
         let quarter = |x: f64, y: f64| x >= 0.5 && y < 0.5;
         for place in 0..16 {
             let hit = [2, 3, 6, 7].contains(&place);

@@ -1,5 +1,5 @@
 /*!
-Decoding: the bytes of a JPEG, PNG, WebP, GIF, BMP or TIFF file as upright 8-bit RGB.
+Decoding of JPEG, PNG, WebP, GIF, BMP and TIFF files to upright 8-bit RGB.
 */
 
 use std::io::{Cursor, ErrorKind};
@@ -8,83 +8,30 @@ use std::panic::catch_unwind;
 use ::image::metadata::Orientation;
 use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Rgb, RgbImage, RgbaImage};
 
-use super::{Limits, container};
+use super::{DecodeError, Limits, container};
 
-/// Why bytes could not be decoded into an image.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DecodeError {
-    /// There are no bytes at all.
-    #[error("the file is empty; copy or download it again")]
-    Empty,
-    /// The content is of no format that is read.
-    #[error("not a JPEG, PNG, WebP, GIF, BMP or TIFF image{}; convert it to one of these or leave it out", found.map(|f| format!(" but {f}")).unwrap_or_default())]
-    Format {
-        /// The format that it seems to be instead, if it is a known one.
-        found: Option<&'static str>,
-    },
-    /// The file ends before the image does.
-    #[error("the {0} image is cut off before its end; copy or download it again")]
-    Truncated(&'static str),
-    /// Width or height is 0.
-    #[error("the image has no pixels ({width} × {height}); leave it out")]
-    NoPixels {
-        /// Width in pixels.
-        width: u32,
-        /// Height in pixels.
-        height: u32,
-    },
-    /// The header announces more pixels than the limit; nothing was allocated for them.
-    #[error(
-        "the image has {width} × {height} pixels, more than the limit of {limit}; scale it down or raise the limit (--max-megapixels)"
-    )]
-    TooManyPixels {
-        /// Width in pixels.
-        width: u32,
-        /// Height in pixels.
-        height: u32,
-        /// The limit, [`Limits::max_pixels`].
-        limit: u64,
-    },
-    /// A variant of the format that the decoder does not know (such as arithmetic coding).
-    #[error("this kind of {format} cannot be read ({reason}); save it again as a plain {format}")]
-    Unsupported {
-        /// The format.
-        format: &'static str,
-        /// What the decoder said.
-        reason: String,
-    },
-    /// The content contradicts itself.
-    #[error("the {format} image is damaged ({reason}); restore it from a copy")]
-    Damaged {
-        /// The format.
-        format: &'static str,
-        /// What the decoder said.
-        reason: String,
-    },
-}
-
-/// Decodes a JPEG, PNG, WebP, GIF, BMP or TIFF image, told by its content, into 8-bit RGB; with
-/// the feature `heic` also HEIC and AVIF.
+/// Decodes a JPEG, PNG, WebP, GIF, BMP or TIFF image to 8-bit RGB; with the feature `heic` also
+/// HEIC and AVIF. The format is detected from the content.
 ///
-/// The EXIF orientation is applied. Grey and palette images become RGB, 16 bits become
-/// 8, transparency is laid over white, CMYK and YCCK are taken as Adobe writes them
-/// (inverted, which is how all known programs write them) and converted without a
-/// colour profile. Of an animation the first frame is taken, of several pages the first.
+/// The EXIF orientation is applied. Grey and palette images are converted to RGB, 16 bits to
+/// 8, and transparent images are composited over white. CMYK and YCCK are read in Adobe's
+/// inverted convention (which all known programs write) and converted without a colour
+/// profile. Of an animation or a multi-page file, the first frame or page is decoded.
 ///
 /// # Errors
-/// When the content is of another format, has no pixels or more than `limits` allow, is
-/// cut off, or is damaged so far that the decoder notices.
+/// If the content is of another format, has no pixels or more than `limits` allows, is
+/// truncated, or is damaged in a way that the decoder detects.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, DecodeError> {
     #[cfg(feature = "heic")]
     if super::heic::is_heic(bytes) {
         return super::heic::decode(bytes, limits);
     }
     let format = recognise(bytes)?;
-    // The decoders are other people's code and read files of unknown origin: a mistake in
-    // one of them must cost one image, not a run over a hundred thousand.
+    // The decoders are third-party code that reads untrusted files. A bug in one of them must
+    // cost one image, not a run over a hundred thousand.
     let result = catch_unwind(|| decode_as(bytes, format, limits));
     result.unwrap_or_else(|_| {
-        let reason = "the decoder failed on it".to_string();
+        let reason = "the decoder crashed".to_string();
         Err(DecodeError::Damaged { format: name(format), reason })
     })
 }
@@ -102,7 +49,7 @@ fn recognise(bytes: &[u8]) -> Result<ImageFormat, DecodeError> {
             | ImageFormat::Bmp
             | ImageFormat::Tiff),
         ) => return Ok(format),
-        // The ISO container of phones' photos; the brand behind it says HEIF or AVIF.
+        // The ISO container of phone photos; the brand after it distinguishes HEIF and AVIF.
         _ if bytes.get(4..8) == Some(b"ftyp") => Some("HEIC, AVIF or a video"),
         _ => None,
     };
@@ -123,7 +70,7 @@ fn decode_as(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<RgbIm
     reader.limits(memory(limits));
     let mut decoder = reader.into_decoder().map_err(failed)?;
     check_size(decoder.dimensions(), limits)?;
-    // An image with broken metadata is still an image.
+    // Broken metadata must not make the image unreadable.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let rgb = flatten(DynamicImage::from_decoder(decoder).map_err(failed)?);
     let mut upright = DynamicImage::ImageRgb8(rgb);
@@ -131,7 +78,7 @@ fn decode_as(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<RgbIm
     Ok(upright.into_rgb8())
 }
 
-/// What the decoder may allocate: 16-bit RGBA for every pixel, and room for metadata.
+/// The decoder's memory limit: 16-bit RGBA for every pixel, plus 64 MiB for metadata.
 fn memory(limits: &Limits) -> ::image::Limits {
     let mut memory = ::image::Limits::no_limits();
     memory.max_alloc = Some(limits.max_pixels.saturating_mul(8).saturating_add(64 << 20));
@@ -170,7 +117,7 @@ fn from_decoder(format: ImageFormat, error: ::image::ImageError) -> DecodeError 
     let reason = error.to_string();
     match error {
         E::IoError(e) if e.kind() == ErrorKind::UnexpectedEof => DecodeError::Truncated(format),
-        // Some decoders say it in words only.
+        // Some decoders report truncation only in the message.
         _ if reason.to_lowercase().contains("end of file") => DecodeError::Truncated(format),
         E::Unsupported(_) => DecodeError::Unsupported { format, reason },
         _ => DecodeError::Damaged { format, reason },
@@ -239,7 +186,7 @@ mod tests {
         // K = 40 leaves 215/255 of the light.
         let dimmed = colours.map(|c| c.map(|v| (u32::from(v) * 215 / 255) as u8));
         check_quarters(&read(fixture!("ycck.jpg")), dimmed, 4);
-        // Grey as Pillow's convert("L"), in a file with Adobe's segment as Photoshop writes.
+        // Grey like Pillow's convert("L"), in a file with an Adobe segment, as Photoshop writes.
         let grey = [[87; 3], [131; 3], [53; 3], [240; 3]];
         check_quarters(&read(fixture!("grey-adobe.jpg")), grey, 3);
     }
@@ -277,7 +224,7 @@ mod tests {
 
     #[test]
     fn every_cut_off_copy_is_refused() {
-        // Behind PNG's image data stand twelve bytes that only say "end".
+        // A PNG ends with a twelve-byte IEND chunk, which contains no data.
         let files = [
             (fixture!("baseline.jpg"), 0),
             (fixture!("progressive.jpg"), 0),
@@ -366,7 +313,7 @@ mod tests {
             assert_eq!(error, expected);
             assert!(decode(bytes, &Limits { max_pixels: 24 * 16 }).is_ok());
         }
-        // A header that claims the most a JPEG can, over 384 pixels of data.
+        // A header that claims the maximum size of a JPEG, with 384 pixels of data.
         let mut bomb = fixture!("baseline.jpg").to_vec();
         let frame = bomb.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
         bomb[frame + 5..frame + 9].fill(0xff);
@@ -381,7 +328,7 @@ mod tests {
         empty[frame + 7..frame + 9].fill(0);
         let error = refused(&empty);
         assert!(!matches!(error, DecodeError::Truncated(_)), "{error}");
-        // With a right checksum, so that the width is what is wrong.
+        // The checksum is valid, so only the width is wrong.
         let header = [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".as_slice(), &[0; 4], &[0, 0, 0, 1]].concat();
         let rest = [8, 2, 0, 0, 0, 0x6f, 0x5f, 0x0a, 0x5d];
         assert!(decode(&[header, rest.to_vec()].concat(), &Limits::default()).is_err());

@@ -1,17 +1,19 @@
 /*!
-HEIC and AVIF, by the system's libheif (feature `heic`).
+HEIC and AVIF decoding with the system's libheif (feature `heic`).
 */
 
 use ::image::RgbImage;
 use libheif_rs::{ColorSpace, HeifContext, HeifError, LibHeif, RgbChroma};
 
+use super::DecodeError;
 use super::Limits;
-use super::decode::{DecodeError, check_size};
+use super::decode::check_size;
 
-/// What these files are called in messages.
+/// The format's name in messages.
 pub const NAME: &str = "HEIC";
 
-/// Whether bytes are an ISO container of still images: `ftyp` with one of their brands.
+/// Returns whether `bytes` is an ISO container of still images: `ftyp` with one of their
+/// brands.
 pub fn is_heic(bytes: &[u8]) -> bool {
     const BRANDS: [&[u8]; 9] =
         [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif"];
@@ -19,10 +21,10 @@ pub fn is_heic(bytes: &[u8]) -> bool {
         && bytes.get(8..12).is_some_and(|brand| BRANDS.contains(&brand))
 }
 
-/// The primary image, upright, as 8-bit RGB.
+/// Decodes the primary image to upright 8-bit RGB.
 ///
 /// # Errors
-/// When the library cannot read it, or it is larger than `limits` allow.
+/// If the library cannot read it, or it is larger than `limits` allows.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, DecodeError> {
     let failed =
         |error: HeifError| DecodeError::Damaged { format: NAME, reason: error.to_string() };
@@ -30,7 +32,8 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, DecodeError> {
     let handle = context.primary_image_handle().map_err(failed)?;
     let (width, height) = (handle.width(), handle.height());
     check_size((width, height), limits)?;
-    // Turned and mirrored as the file says; transparency is left out by the colour space.
+    // libheif applies the file's rotation and mirroring; the RGB colour space drops
+    // transparency.
     let image =
         LibHeif::new().decode(&handle, ColorSpace::Rgb(RgbChroma::Rgb), None).map_err(failed)?;
     let odd = || DecodeError::Damaged { format: NAME, reason: "it has no pixels".to_owned() };
@@ -45,14 +48,14 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, DecodeError> {
 mod tests {
     use super::*;
 
-    /// 16 × 24 pixels in the file, turned by its header.
+    /// 16 × 24 pixels in the file, rotated by its header.
     const TURNED: &[u8] = include_bytes!("../../tests/fixtures/rotated.heic");
 
     #[test]
     fn a_photo_comes_out_upright() {
         let picture = super::super::decode(TURNED, &Limits::default()).unwrap();
         assert_eq!(picture.dimensions(), (24, 16));
-        // As the same picture in the other formats: red at the upper left, green right of it.
+        // The same picture as in the other formats: red at the upper left, green to its right.
         let [left, right] = [6, 18].map(|x| picture.get_pixel(x, 4).0);
         assert!(left[0] > 180 && left[2] < 80, "{left:?}");
         assert!(right[1] > 150 && right[0] < 80, "{right:?}");

@@ -1,98 +1,65 @@
 /*!
-Images: from a file to the numbers a network reads.
+Images: from a file to a network's input.
 
-Two steps that know nothing of each other: [`decode`] and [`open`] turn a file into
-upright 8-bit RGB, and [`Preprocess`] turns that into a normalised square. This
-module does not know about labels, models or devices.
+There are two independent steps: [`decode`] and [`open`] turn a file into upright 8-bit RGB,
+and [`Preprocess`] turns that into a normalised square. This module does not depend on
+labels, models or devices.
 */
 
 mod container;
 mod decode;
+mod error;
 #[cfg(feature = "heic")]
 mod heic;
 mod preprocess;
 
 use std::fs::{self, File};
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::Path;
 
 use ::image::RgbImage;
 
-pub use decode::{DecodeError, decode};
-pub use preprocess::{Filter, MAX_SIZE, Preprocess, PreprocessError};
+pub use decode::decode;
+pub use error::{DecodeError, ImageError, PreprocessError};
+pub use preprocess::{Filter, MAX_SIZE, Preprocess};
 
-/// The file extensions that a folder walk takes for images, in lower case.
+/// The file extensions that count as images when a folder is read, in lower case.
 #[cfg(not(feature = "heic"))]
 pub const IMAGE_EXTENSIONS: &[&str] = &["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
-/// The file extensions that a folder walk takes for images, in lower case.
+/// The file extensions that count as images when a folder is read, in lower case.
 #[cfg(feature = "heic")]
 pub const IMAGE_EXTENSIONS: &[&str] =
     &["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif"];
 
-/// The largest image file that is read, in bytes (2 GiB).
+/// Maximum size of an image file, in bytes (2 GiB).
 pub const MAX_FILE_BYTES: u64 = 2 << 30;
 
-/// How large an image may be before it is refused.
+/// Limits on the images that are decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Most pixels (width × height). Decoding takes up to twelve bytes for each.
+    /// Maximum number of pixels (width × height). Decoding takes up to 12 bytes per pixel.
     pub max_pixels: u64,
 }
 
 impl Default for Limits {
-    /// 256 million pixels: more than any camera gives, and far below what a file of a
-    /// few kilobytes can claim.
+    /// 256 million pixels: more than any camera produces, and far below what a file of a few
+    /// kilobytes can claim.
     fn default() -> Self {
         Self { max_pixels: 256_000_000 }
     }
 }
 
-/// Why an image file could not be opened. Every message names the file.
-#[derive(Debug, thiserror::Error)]
-pub enum ImageError {
-    /// The file is missing or may not be read.
-    #[error("cannot read {}: {error}; check that the file is there and that you may read it", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// The path leads to a folder, a pipe or a device.
-    #[error("{} is not a file; name an image file", path.display())]
-    NotAFile {
-        /// The path.
-        path: PathBuf,
-    },
-    /// The file is larger than [`MAX_FILE_BYTES`] and was not read.
-    #[error("{} has {bytes} bytes, more than any image that can be read ({MAX_FILE_BYTES}); leave it out", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Its size in bytes.
-        bytes: u64,
-    },
-    /// The file's content is no image that can be decoded.
-    #[error("{}: {error}", path.display())]
-    Decode {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with the content.
-        error: DecodeError,
-    },
-}
-
-/// Reads and decodes an image file as [`decode`] does; its name does not matter.
+/// Reads and decodes an image file like [`decode`]. The file name does not matter.
 ///
 /// # Errors
-/// When the path is no regular file, cannot be read, is larger than
-/// [`MAX_FILE_BYTES`], or does not hold a whole image within `limits`.
+/// If the path is not a regular file, cannot be read, is larger than [`MAX_FILE_BYTES`], or
+/// does not contain a complete image within `limits`.
 pub fn open(path: &Path, limits: &Limits) -> Result<RgbImage, ImageError> {
     let bytes = read(path)?;
     decode(&bytes, limits).map_err(|error| ImageError::Decode { path: path.into(), error })
 }
 
-/// Whether a path looks like an image, by its extension alone.
+/// Returns whether a path has the extension of an image.
 pub fn is_image_path(path: &Path) -> bool {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
     IMAGE_EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension))
@@ -101,18 +68,17 @@ pub fn is_image_path(path: &Path) -> bool {
 /// Reads an image file without decoding it.
 ///
 /// # Errors
-/// When the path is no regular file, cannot be read, or is larger than
-/// [`MAX_FILE_BYTES`].
+/// If the path is not a regular file, cannot be read, or is larger than [`MAX_FILE_BYTES`].
 pub fn read(path: &Path) -> Result<Vec<u8>, ImageError> {
     let failed = |error| ImageError::Read { path: path.into(), error };
-    // Looked at before opening: opening a pipe would wait for its other end.
+    // Checked before opening, because opening a pipe would block.
     let meta = fs::metadata(path).map_err(failed)?;
     if !meta.is_file() {
         return Err(ImageError::NotAFile { path: path.into() });
     }
     let mut bytes = Vec::new();
     if meta.len() <= MAX_FILE_BYTES {
-        // A file that grows meanwhile must not get past the limit either.
+        // The file may grow beyond the limit meanwhile.
         let file = File::open(path).map_err(failed)?;
         file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
     }
@@ -162,7 +128,7 @@ mod tests {
     fn a_huge_file_is_refused_unread() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("huge.png");
-        // Sparse: takes no room on disk.
+        // A sparse file, which takes no disk space.
         File::create(&path).unwrap().set_len(MAX_FILE_BYTES + 1).unwrap();
         let error = open(&path, &Limits::default()).unwrap_err();
         assert!(matches!(error, ImageError::TooLarge { .. }), "{error}");

@@ -1,9 +1,9 @@
 /*!
 Preprocessing: from an RGB image of any size to a network's input.
 
-What torchvision's `Resize(short_side)`, `CenterCrop(size)` and `Normalize` do, with
-Pillow's antialiased filters. A trained model only works with the settings it was
-trained with, so they are part of its card. METHODS.md section 1.
+Equivalent to torchvision's `Resize(short_side)`, `CenterCrop(size)` and `Normalize`, with
+Pillow's antialiased filters. A trained model only works with the settings that it was
+trained with, so they are part of its card.
 */
 
 use fast_image_resize::images::{Image, ImageRef};
@@ -11,49 +11,23 @@ use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-/// The largest input size in pixels.
+use super::PreprocessError;
+
+/// Maximum input size in pixels.
 pub const MAX_SIZE: u32 = 4096;
 
-/// Why preprocessing settings were refused.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum PreprocessError {
-    /// The input size is outside 1..=[`MAX_SIZE`].
-    #[error("an input size of {0} pixels cannot be used; choose 1 to {MAX_SIZE}")]
-    Size(u32),
-    /// The short side is smaller than the crop, or too large.
-    #[error(
-        "a short side of {short_side} pixels does not suit a crop of {size}; it must lie between the crop and four times it"
-    )]
-    ShortSide {
-        /// The crop, in pixels.
-        size: u32,
-        /// The short side before the crop, in pixels.
-        short_side: u32,
-    },
-    /// A mean is not a finite number, or a standard deviation is not a positive one.
-    #[error(
-        "mean {mean:?} and standard deviation {std:?} cannot normalise an image; use finite means and positive deviations"
-    )]
-    Scale {
-        /// Per channel, on the scale 0..255.
-        mean: [f32; 3],
-        /// Per channel, on the scale 0..255.
-        std: [f32; 3],
-    },
-}
-
-/// How pixels are weighted when an image is scaled.
+/// The resampling filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Filter {
-    /// Cubic convolution with a = −0.5, antialiased, as Pillow's `BICUBIC`.
+    /// Cubic convolution with a = −0.5, antialiased, like Pillow's `BICUBIC`.
     Bicubic,
-    /// Triangle, antialiased, as Pillow's `BILINEAR`.
+    /// Triangle, antialiased, like Pillow's `BILINEAR`.
     Bilinear,
 }
 
 impl Filter {
-    /// How far the filter sees to either side, in pixels of the coarser image.
+    /// The filter's radius, in pixels of the coarser image.
     fn reach(self) -> f64 {
         match self {
             Self::Bicubic => 2.0,
@@ -62,7 +36,7 @@ impl Filter {
     }
 }
 
-/// How an image becomes a network's input: `3 × size × size` numbers.
+/// The conversion of an image to a network's input of `3 × size × size` numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Card")]
 pub struct Preprocess {
@@ -74,7 +48,7 @@ pub struct Preprocess {
 }
 
 impl Preprocess {
-    /// What EfficientNet-Lite was trained with: bicubic, `(byte − 127) / 128`.
+    /// The settings of EfficientNet-Lite's training: bicubic, `(byte − 127) / 128`.
     ///
     /// # Errors
     /// [`PreprocessError::Size`] unless `size` is in 1..=[`MAX_SIZE`].
@@ -82,7 +56,8 @@ impl Preprocess {
         Self::new(size, Filter::Bicubic, [127.0; 3], [128.0; 3])
     }
 
-    /// What torchvision's ResNets were trained with: bilinear, ImageNet mean and deviation.
+    /// The settings of torchvision's ResNets: bilinear, mean and standard deviation of
+    /// ImageNet.
     ///
     /// # Errors
     /// [`PreprocessError::Size`] unless `size` is in 1..=[`MAX_SIZE`].
@@ -92,12 +67,12 @@ impl Preprocess {
         Self::new(size, Filter::Bilinear, mean, std)
     }
 
-    /// Settings with the usual margin: the short side is `256 · size / 224`, rounded.
+    /// Creates settings with the usual margin: the short side is `256 · size / 224`, rounded.
     ///
-    /// `mean` and `std` are on the scale of bytes, 0..255.
+    /// `mean` and `std` are on the byte scale, 0 to 255.
     ///
     /// # Errors
-    /// When the size is out of range or the scale cannot normalise.
+    /// If the size is out of range, `mean` or `std` is not finite, or `std` is not positive.
     pub fn new(
         size: u32,
         filter: Filter,
@@ -116,22 +91,22 @@ impl Preprocess {
         self.size
     }
 
-    /// The short side that an image is scaled to before the crop, in pixels.
+    /// The short side of the scaled image before the crop, in pixels.
     pub fn short_side(&self) -> u32 {
         self.short_side
     }
 
-    /// The filter that scales.
+    /// The resampling filter.
     pub fn filter(&self) -> Filter {
         self.filter
     }
 
-    /// What is subtracted from each channel, on the scale 0..255.
+    /// The mean that is subtracted from each channel, on the byte scale.
     pub fn mean(&self) -> [f32; 3] {
         self.mean
     }
 
-    /// What each channel is divided by, on the scale 0..255.
+    /// The standard deviation that each channel is divided by, on the byte scale.
     pub fn std(&self) -> [f32; 3] {
         self.std
     }
@@ -141,7 +116,7 @@ impl Preprocess {
         3 * self.plane()
     }
 
-    /// The input for one image: channel after channel, row after row.
+    /// Returns the network input for one image: channel by channel, row by row.
     ///
     /// An image without pixels counts as black.
     pub fn apply(&self, image: &RgbImage) -> Vec<f32> {
@@ -150,22 +125,22 @@ impl Preprocess {
         out
     }
 
-    /// [`Preprocess::apply`] into a part of a batch.
+    /// Like [`Preprocess::apply`], but writes to `out`, a part of a batch.
     ///
     /// # Panics
-    /// When `out` does not have [`Preprocess::values`] numbers, as `copy_from_slice` does.
+    /// If `out` does not have [`Preprocess::values`] numbers.
     pub fn apply_into(&self, image: &RgbImage, out: &mut [f32]) {
-        assert_eq!(out.len(), self.values(), "room for one image");
+        assert_eq!(out.len(), self.values(), "length of `out`");
         self.normalise(&self.crop(image), out);
     }
 
-    /// The input for all of one image, stretched to a square: for training on parts of
-    /// images that were chosen before.
+    /// Returns the network input for the whole image, stretched to a square without a crop:
+    /// for training on regions that are already cropped.
     ///
     /// An image without pixels counts as black.
     pub fn stretch(&self, image: &RgbImage) -> Vec<f32> {
         let mut square = vec![0; self.values()];
-        // As in `crop`, only an image without pixels fails.
+        // As in `crop`, this fails only for an image without pixels.
         let _ = self.resample_all(image, &mut square);
         let mut out = vec![0.0; self.values()];
         self.normalise(&square, &mut out);
@@ -180,7 +155,7 @@ impl Preprocess {
         Resizer::new().resize(&source, &mut target, &self.options()).ok()
     }
 
-    /// From bytes pixel by pixel to numbers channel by channel.
+    /// Normalises interleaved bytes to planar numbers.
     fn normalise(&self, crop: &[u8], out: &mut [f32]) {
         for (c, plane) in out.chunks_exact_mut(self.plane()).enumerate() {
             let (mean, std) = (self.mean[c], self.std[c]);
@@ -190,17 +165,17 @@ impl Preprocess {
         }
     }
 
-    /// The scaled and cropped image as bytes, `size × size` pixels of RGB.
+    /// Returns the scaled and cropped image as bytes, `size × size` RGB pixels.
     pub fn crop(&self, image: &RgbImage) -> Vec<u8> {
         let mut crop = vec![0; self.values()];
-        // The buffers have the announced sizes and the region lies inside the image, so
-        // only an image without pixels fails, and the crop stays black.
+        // The buffer sizes match and the region lies inside the image, so this fails only for
+        // an image without pixels, whose crop stays black.
         let _ = self.resample(image, &mut crop);
         crop
     }
 
-    /// Where a place of the input lies in an image of `width` × `height` pixels: `x` and
-    /// `y` are from 0 to 1 across and down the input, the result is in pixels.
+    /// Maps a position in the input to an image of `width` × `height` pixels. `x` and `y` run
+    /// from 0 to 1 across and down the input; the result is in pixels.
     pub fn origin(&self, x: f64, y: f64, width: u32, height: u32) -> (f64, f64) {
         let short = width.min(height).max(1);
         let (left, across) = self.span(width, short);
@@ -208,12 +183,13 @@ impl Preprocess {
         (left + x * across, top + y * down)
     }
 
-    /// Scales only the part of the image that the crop shows. The filters still see the
-    /// pixels around it, so this equals scaling all and then cropping, and an image of
-    /// 1 × 100000 pixels never becomes 256 × 25600000.
+    /// Scales only the part of the image that the crop shows. The filters still read the
+    /// surrounding pixels, so the result equals scaling everything and then cropping. An image
+    /// of 1 × 100000 pixels therefore never becomes 256 × 25600000.
     ///
-    /// Scaled across first and down then, as Pillow does: bytes are rounded and clipped in
-    /// between, so at hard edges the order shows. The library's own order is the other.
+    /// Scales horizontally, then vertically, like Pillow. The order is visible at hard edges
+    /// because bytes are rounded and clipped in between; the library's own order is the
+    /// opposite.
     fn resample(&self, image: &RgbImage, crop: &mut [u8]) -> Option<()> {
         let (width, height) = image.dimensions();
         let short = width.min(height).max(1);
@@ -242,12 +218,12 @@ impl Preprocess {
         ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter))
     }
 
-    /// Along one side of `length` pixels: where the crop starts and how far it reaches,
-    /// in pixels of the image, when the image's short side is `short`.
+    /// Returns (start, length) of the crop along one side of `length` pixels, in image pixels.
+    /// `short` is the image's short side.
     fn span(&self, length: u32, short: u32) -> (f64, f64) {
         let size = u64::from(self.size);
         let length = u64::from(length);
-        // torchvision cuts the long side's fraction off.
+        // torchvision truncates the long side.
         let scaled = u64::from(self.short_side) * length / u64::from(short);
         let offset = half_to_even(scaled.saturating_sub(size));
         let scaled = scaled.max(1) as f64;
@@ -272,14 +248,14 @@ impl Preprocess {
     }
 }
 
-/// Half of `n`, a fraction rounded to the even neighbour: Python's `round(n / 2)`, which
-/// torchvision's centre crop uses.
+/// Returns `n / 2` with ties rounded to even: Python's `round(n / 2)`, which torchvision's
+/// centre crop uses.
 fn half_to_even(n: u64) -> u64 {
     let half = n / 2;
     if n % 2 == 1 { half + half % 2 } else { half }
 }
 
-/// [`Preprocess`] as it comes from outside, not yet checked.
+/// A deserialised [`Preprocess`], not yet checked.
 #[derive(Deserialize)]
 struct Card {
     size: u32,
@@ -309,7 +285,7 @@ mod tests {
         decode(bytes, &Limits::default()).unwrap()
     }
 
-    /// Mean and largest difference in levels.
+    /// Mean and maximum difference in grey levels.
     fn difference(a: &[u8], b: &[u8]) -> (f64, u8) {
         assert_eq!(a.len(), b.len());
         let each = a.iter().zip(b).map(|(a, b)| a.abs_diff(*b));
@@ -409,7 +385,7 @@ mod tests {
         assert_eq!(Preprocess::imagenet(MAX_SIZE + 1), Err(PreprocessError::Size(MAX_SIZE + 1)));
     }
 
-    /// Scaling everything, then cropping.
+    /// Reference implementation: scales everything, then crops.
     fn whole(preprocess: &Preprocess, image: &RgbImage) -> Vec<u8> {
         let (width, height) = image.dimensions();
         let short = width.min(height);
@@ -439,8 +415,8 @@ mod tests {
             });
             let preprocess = Preprocess::efficientnet_lite(size).unwrap();
             let (mean, most) = difference(&preprocess.crop(&image), &whole(&preprocess, &image));
-            // Weights are rounded to the range of those in use, and noise is the worst case;
-            // on photos a single level is the most.
+            // The fixed-point precision depends on the range of the weights in use. Noise is the
+            // worst case; on photos the difference is at most one level.
             prop_assert!(mean < 0.1 && most <= 2, "{} levels, {} on average", most, mean);
         }
     }

@@ -7,8 +7,10 @@ batch of images changes is one transaction. An index belongs to one model, told 
 the fingerprint of the model's file.
 */
 
+mod error;
 mod filter;
 mod groups;
+mod labels;
 mod lock;
 mod open;
 mod prepare;
@@ -21,20 +23,17 @@ mod update;
 mod vote;
 mod write;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::code::CodeError;
-use crate::model::ModelError;
-use crate::rank::RankError;
-use crate::task::Stopped;
-
+pub use error::IndexError;
 pub use filter::Filter;
 pub use groups::{Group, Member};
+pub use labels::Labels;
 #[cfg(feature = "engine")]
 pub(crate) use lock::WriteLock;
 #[cfg(any(feature = "engine", feature = "serve"))]
 pub(crate) use open::files;
-pub use scan::{Labels, ScanOptions, files_under};
+pub use scan::{ScanOptions, files_under};
 pub use searcher::{Found, Query, Rerank, Searcher};
 pub use store::{Failure, ImageRow, Index, Root};
 #[cfg(feature = "engine")]
@@ -45,119 +44,6 @@ pub use vote::{Reach, Vote};
 /// Version of the index format that this program writes, and the newest it reads. It reads all
 /// earlier ones, and brings an index up to this when it writes into it.
 pub const FORMAT: u32 = 2;
-
-/// Why an index could not be opened, changed or searched.
-#[derive(Debug, thiserror::Error)]
-pub enum IndexError {
-    /// There is no such index.
-    #[error("there is no index at {}; make one with `barbule index DIR`", .0.display())]
-    Missing(PathBuf),
-    /// The file is not an index.
-    #[error("{} is not a Barbule index: {reason}", path.display())]
-    Unfit {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The file is of a later version.
-    #[error("{} is an index of format {found}, this program reads up to {FORMAT}; install a newer barbule", path.display())]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        found: u32,
-    },
-    /// The index was made with another model.
-    #[error(
-        "{} was made with another model ({index_bits} bits, {index_model}, not {model_bits} bits, {model}); name that model with --model (leave it out for the built-in one), or another --index",
-        path.display()
-    )]
-    OtherModel {
-        /// The index.
-        path: PathBuf,
-        /// Bits of the index's codes.
-        index_bits: usize,
-        /// Beginning of the fingerprint of the index's model.
-        index_model: String,
-        /// Bits of the given model.
-        model_bits: usize,
-        /// Beginning of the given model's fingerprint.
-        model: String,
-    },
-    /// The database failed: disk full, file locked, no permission.
-    #[error(
-        "cannot use the index {}: {error}; check its folder, the room on its disk and who else writes to it (what was finished before is kept)",
-        path.display()
-    )]
-    Database {
-        /// The file.
-        path: PathBuf,
-        /// What SQLite said.
-        error: rusqlite::Error,
-    },
-    /// Another process is writing to the index.
-    #[error(
-        "another program{} is writing to {}; wait until it is done, or stop it",
-        process.map(|number| format!(" (process {number})")).unwrap_or_default(),
-        path.display()
-    )]
-    Busy {
-        /// The index.
-        path: PathBuf,
-        /// The other process, if it says.
-        process: Option<u32>,
-    },
-    /// The file that keeps a second writer out could not be made.
-    #[error("cannot write {}: {error}; check the folder, or choose another --index", path.display())]
-    Lock {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        error: std::io::Error,
-    },
-    /// A pattern of what is left out is none.
-    #[error(
-        "{pattern} is no pattern: {reason}; write it as in a shell, such as '*.png' or 'raw/**'"
-    )]
-    Pattern {
-        /// The pattern.
-        pattern: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Features are asked for, but none are kept.
-    #[error("{} keeps no features; run `barbule index --keep-features` once", .0.display())]
-    NoFeatures(PathBuf),
-    /// A folder to index could not be read.
-    #[error("cannot read the folder {}: {reason}", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// What the system said.
-        reason: String,
-    },
-    /// The file with labels could not be used.
-    #[error("{}: {reason}; each line is PATH,LABEL", path.display())]
-    Labels {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The model failed.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    /// Ranking failed.
-    #[error(transparent)]
-    Rank(#[from] RankError),
-    /// A stored code is damaged.
-    #[error(transparent)]
-    Code(#[from] CodeError),
-    /// The work was stopped.
-    #[error(transparent)]
-    Stopped(#[from] Stopped),
-}
 
 /// The path as it is stored and shown: absolute, as far as the system can tell.
 fn stored_path(path: &Path) -> String {

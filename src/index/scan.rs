@@ -1,8 +1,7 @@
 /*!
-Which image files there are under a folder, and what they are labelled.
+Finds the image files under a folder.
 */
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -10,111 +9,9 @@ use glob::{MatchOptions, Pattern};
 use walkdir::{DirEntry, WalkDir};
 
 use super::store::Stamp;
-use super::{IndexError, Skipped, stored_path};
+use super::{IndexError, Skipped};
 use crate::image::is_image_path;
 use crate::task::Task;
-
-/// Where labels come from.
-#[derive(Debug, Clone, Default)]
-pub enum Labels {
-    /// Images are not labelled; labels there are stay.
-    #[default]
-    None,
-    /// The name of the folder that an image is in.
-    Folder,
-    /// A table: stored path to label. Images that it does not name keep theirs; an empty label
-    /// takes an image's label away.
-    Table(HashMap<String, String>),
-}
-
-impl Labels {
-    /// Reads a table (CSV without a header) of `PATH,LABEL` lines; paths are relative to the
-    /// file's folder.
-    ///
-    /// # Errors
-    /// When the file cannot be read or a line has no comma.
-    pub fn read(path: &Path) -> Result<Self, IndexError> {
-        let failed = |reason: String| IndexError::Labels { path: path.to_owned(), reason };
-        let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-        let folder = std::path::absolute(path).map_err(|error| failed(error.to_string()))?;
-        let folder = folder.parent().unwrap_or(Path::new("/"));
-        // Spreadsheets and Windows editors put a byte order mark in front.
-        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        let mut table = HashMap::new();
-        for (line, fields) in records(text) {
-            // A path without quotes may have commas; a label with one stands in quotes.
-            let (label, image) = match fields.split_last() {
-                Some((label, image)) if !image.is_empty() => (label.trim(), image.join(",")),
-                _ => return Err(failed(format!("line {line} has no comma"))),
-            };
-            let image = image.trim();
-            let image = folder.join(image);
-            // As a scan spells it: its folder's links followed, its own not.
-            let parent = image.parent().and_then(|parent| parent.canonicalize().ok());
-            let image = match (parent, image.file_name()) {
-                (Some(parent), Some(name)) => parent.join(name),
-                _ => image,
-            };
-            table.insert(stored_path(&image), label.to_owned());
-        }
-        Ok(Self::Table(table))
-    }
-
-    /// The label of an image; `None` where the source says nothing about it.
-    pub(crate) fn of(&self, path: &Path) -> Option<String> {
-        self.said(path).flatten()
-    }
-
-    /// What is said of an image: its label, or that it has none. `None` where nothing is said,
-    /// so that a stored label stays.
-    pub(super) fn said(&self, path: &Path) -> Option<Option<String>> {
-        match self {
-            Self::None => None,
-            Self::Folder => {
-                let name = path.parent().and_then(Path::file_name);
-                Some(name.map(|name| name.to_string_lossy().into_owned()))
-            }
-            Self::Table(table) => {
-                let label = table.get(&stored_path(path))?;
-                Some(Some(label.clone()).filter(|label| !label.is_empty()))
-            }
-        }
-    }
-}
-
-/// The records of a CSV text, each with the number of the line that it ends in. Blank lines are
-/// none.
-fn records(text: &str) -> Vec<(u64, Vec<String>)> {
-    let mut reader = csv_core::Reader::new();
-    let mut input = text.as_bytes();
-    // A record is no longer than the text, and has no more fields than bytes and one.
-    let mut fields = vec![0; text.len() + 1];
-    let mut ends = vec![0; text.len() + 2];
-    let (mut written, mut ended) = (0, 0);
-    let mut records = Vec::new();
-    loop {
-        let (result, read, more, done) =
-            reader.read_record(input, &mut fields[written..], &mut ends[ended..]);
-        input = input.get(read..).unwrap_or_default();
-        (written, ended) = (written + more, ended + done);
-        match result {
-            csv_core::ReadRecordResult::Record => {
-                let starts = std::iter::once(&0).chain(&ends);
-                let field = |(from, to): (&usize, &usize)| {
-                    String::from_utf8_lossy(fields.get(*from..*to).unwrap_or_default()).into_owned()
-                };
-                // It counts a line break when it has passed it.
-                let passed = text.as_bytes()[..text.len() - input.len()].ends_with(b"\n");
-                let line = reader.line() - u64::from(passed);
-                records.push((line, starts.zip(&ends).take(ended).map(field).collect()));
-                (written, ended) = (0, 0);
-            }
-            // Asked once more, with nothing left to read, it gives what it has.
-            csv_core::ReadRecordResult::InputEmpty => {}
-            _ => return records,
-        }
-    }
-}
 
 /// What of a folder is looked at. Kept with the folder, so that the next update does the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -312,34 +209,6 @@ mod tests {
         let wrong = ScanOptions { exclude: vec!["a[".to_owned()], ..Default::default() };
         let told = scan(folder.path(), &wrong, &|_| Ok(())).err().unwrap().to_string();
         assert!(told.contains("a["), "{told}");
-    }
-
-    #[test]
-    fn tables_are_csv_and_plain_lines() {
-        let folder = tempfile::tempdir().unwrap();
-        let (file, place) = (folder.path().join("l.csv"), folder.path().canonicalize().unwrap());
-        let text = "\u{feff}a.jpg,owl\r\n\n b c.jpg , barn owl \n\"d,\"\"e\"\".jpg\",\"Owl, barn\"\nf,g.jpg,wren\n\"h\ni.jpg\",\nj.jpg,tit";
-        std::fs::write(&file, text).unwrap();
-        let Labels::Table(table) = Labels::read(&file).unwrap() else { panic!("no table") };
-        let expected = [
-            ("a.jpg", "owl"),
-            ("b c.jpg", "barn owl"),
-            ("d,\"e\".jpg", "Owl, barn"),
-            ("f,g.jpg", "wren"),
-            ("h\ni.jpg", ""),
-            ("j.jpg", "tit"),
-        ];
-        assert_eq!(table.len(), expected.len(), "{table:?}");
-        for (image, label) in expected {
-            assert_eq!(table.get(&stored_path(&place.join(image))).unwrap(), label, "{image:?}");
-        }
-        std::fs::write(&file, "a.jpg,owl\n\nb.jpg\n").unwrap();
-        let said = Labels::read(&file).unwrap_err().to_string();
-        assert!(said.contains("line 3 has no comma"), "{said}");
-        for odd in ["", "\n", "\"", "\"a,b", ",", "\u{feff}", "a,b,"] {
-            std::fs::write(&file, odd).unwrap();
-            let _ = Labels::read(&file);
-        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use burn::prelude::*;
 use rayon::prelude::*;
 
+use super::OneKind;
 use super::learner::{Learner, Seen};
 
 /// Training images grouped by their label sets, and which groups are similar.
@@ -32,11 +33,6 @@ pub struct Groups {
     /// The labels of each group.
     sets: Vec<Vec<u32>>,
 }
-
-/// There are no dissimilar pairs, so no method that contrasts them can learn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("all training images are of one kind; give images of two or more classes")]
-pub struct OneKind;
 
 impl Groups {
     /// Groups images by `labels`, ascending label lists.

@@ -67,7 +67,7 @@ impl Learner for Csq {
 mod tests {
     use super::*;
     use crate::method::learner::Moment;
-    use crate::method::naive::{check, images, mean, off};
+    use crate::method::oracle::{check, images, mean, off};
 
     #[test]
     fn the_loss_is_that_of_plain_loops() {

@@ -67,7 +67,7 @@ impl Learner for Dpsh {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::method::naive::{check, dot, images, mean, off, pairs};
+    use crate::method::oracle::{check, dot, images, mean, off, pairs};
 
     #[test]
     fn the_loss_is_that_of_plain_loops() {

@@ -15,7 +15,7 @@ use burn::tensor::activation::relu;
 use super::asymmetric::Groups;
 use super::learner::{Batches, Learner, Moment, Seen, Twice};
 use super::pairs::{Pairs, quantization, softplus};
-use super::saliency::Level;
+use crate::network::Level;
 
 /// What DSaH can be told.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -132,7 +132,7 @@ impl Learner for Dsah {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::method::naive::{check, dot, images, mean, off, pairs};
+    use crate::method::oracle::{check, dot, images, mean, off, pairs};
 
     #[test]
     fn epochs_alternate_and_end_with_hashing() {

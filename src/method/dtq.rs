@@ -20,9 +20,11 @@ use std::sync::Arc;
 use burn::prelude::*;
 use burn::tensor::activation::relu;
 
-use super::asymmetric::{Groups, OneKind};
+use super::OneKind;
+use super::asymmetric::Groups;
 use super::learner::{Batches, Learner, Moment, Seen};
-use super::{Codebooks, words};
+use super::word_solver;
+use crate::hash::Codebooks;
 
 /// Turns of choosing and solving when codebooks are learned for the first time.
 const FIRST_TURNS: usize = 8;
@@ -154,12 +156,12 @@ impl Learner for Dtq {
     fn end(&mut self, _: &[usize]) {
         let (begun, turns) = match self.codebooks.take() {
             Some(codebooks) => (Some(codebooks), TURNS),
-            None => (words::first(&self.u, self.bits, self.seed).ok(), FIRST_TURNS),
+            None => (word_solver::first(&self.u, self.bits, self.seed).ok(), FIRST_TURNS),
         };
         // Values that no words can be found for are a loss that is no number in the next
         // step; codebooks stay as they were until then.
         self.codebooks =
-            begun.map(|begun| words::learn(begun.clone(), &self.u, turns).unwrap_or(begun));
+            begun.map(|begun| word_solver::learn(begun.clone(), &self.u, turns).unwrap_or(begun));
     }
 
     fn codebooks(&self) -> Option<&Codebooks> {
@@ -191,8 +193,8 @@ impl Learner for Dtq {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::method::codebooks::tests::{codebooks, values};
-    use crate::method::naive::{Rows, check, images, mean, similar};
+    use crate::hash::codebooks::tests::{codebooks, values};
+    use crate::method::oracle::{Rows, check, images, mean, similar};
 
     fn distance(a: &[f64], b: &[f64]) -> f64 {
         a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>() / a.len() as f64

@@ -11,7 +11,7 @@ that these are added to is in [`super::asymmetric`].
 use burn::prelude::*;
 use burn::tensor::activation::{relu, softmax};
 
-use super::parts::PartFeatures;
+use crate::network::PartFeatures;
 
 /// Inside every root, whose gradient is infinite at 0.
 const EPSILON: f32 = 1e-12;

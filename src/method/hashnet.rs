@@ -74,7 +74,7 @@ impl Learner for HashNet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::method::naive::{check, dot, images, mean, pairs};
+    use crate::method::oracle::{check, dot, images, mean, pairs};
 
     #[test]
     fn tanh_grows_steeper_in_stages() {

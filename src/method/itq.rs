@@ -15,7 +15,8 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::shallow::{self, check_fit, check_variance};
-use super::{Features, LinearHash, MethodError, linalg};
+use super::{MethodError, linalg};
+use crate::hash::{Features, LinearHash};
 use crate::task::{Stopped, Task};
 
 /// Alternations of B and R, as in the paper.

@@ -14,7 +14,8 @@ use faer::{Mat, MatRef};
 
 use super::linalg::Cholesky;
 use super::shallow::{check_fit, check_variance};
-use super::{Features, LinearHash, MethodError, itq, linalg};
+use super::{MethodError, itq, linalg};
+use crate::hash::{Features, LinearHash};
 use crate::task::Task;
 
 /// The default shrinkage γ.

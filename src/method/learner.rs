@@ -7,9 +7,11 @@ The loop in [`crate::train`] knows this trait alone, so that a method adds nothi
 
 use burn::prelude::*;
 
-use super::Codebooks;
-use super::asymmetric::{LearnedCodes, OneKind};
-use super::{Features, LinearHash, MethodError};
+use super::MethodError;
+use super::OneKind;
+use super::asymmetric::LearnedCodes;
+use crate::hash::Codebooks;
+use crate::hash::{Features, LinearHash};
 
 /// How the images of a sample become mini-batches. Every epoch shows each once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,7 +16,8 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::{Features, MethodError};
+use super::MethodError;
+use crate::hash::Features;
 
 /// Rows 0..n in at most 16 blocks, each of at least 512 rows but the last.
 ///

@@ -13,7 +13,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::shallow::{self, check_fit};
-use super::{Features, LinearHash, MethodError, linalg};
+use super::{MethodError, linalg};
+use crate::hash::{Features, LinearHash};
 
 /// The hash whose bits are the signs of randomly rotated, centred features.
 ///

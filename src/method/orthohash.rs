@@ -94,7 +94,7 @@ impl Learner for OrthoHash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::method::naive::{check, dot, images, mean};
+    use crate::method::oracle::{check, dot, images, mean};
 
     #[test]
     fn the_loss_is_that_of_plain_loops() {

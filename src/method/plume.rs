@@ -25,7 +25,8 @@ use super::asymmetric::Groups;
 use super::learner::{Learner, Moment, Seen};
 use super::linalg::{self, Cholesky};
 use super::orthohash::{self, OrthoHash};
-use super::{Features, LinearHash, MethodError, centres, lda, shallow};
+use super::{MethodError, centres, lda, shallow};
+use crate::hash::{Features, LinearHash};
 use crate::task::Task;
 
 /// What Plume can be told.
@@ -138,7 +139,7 @@ impl Learner for Plume {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::method::naive::{Rows, check, dot, images};
+    use crate::method::oracle::{Rows, check, dot, images};
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 

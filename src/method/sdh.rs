@@ -20,10 +20,11 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::kernel::{exponentiate, squared_distances};
+use super::MethodError;
 use super::linalg::{self, Cholesky};
 use super::shallow::{self, check_fit, check_variance};
-use super::{Features, KernelHash, MethodError};
+use crate::hash::kernel::{exponentiate, squared_distances};
+use crate::hash::{Features, KernelHash};
 use crate::task::Task;
 
 /// Sweeps over the bits of an image in one update; they settle long before.

@@ -17,7 +17,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::lsh::random_directions;
 use super::shallow::{self, check_fit, check_variance};
-use super::{Features, LinearHash, MethodError, linalg};
+use super::{MethodError, linalg};
+use crate::hash::{Features, LinearHash};
 
 /// The power of the standard deviation that each direction is divided by.
 ///

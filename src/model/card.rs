@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::code::BinaryCodes;
 use crate::image::Preprocess;
-use crate::method::saliency::Level;
+use crate::network::Level;
 use crate::trunk::TrunkKind;
 
 /// What a model was trained on.

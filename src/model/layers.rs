@@ -7,9 +7,9 @@ use burn::prelude::*;
 use burn::tensor::TensorData;
 
 use super::Card;
-use crate::method::codebooks::WORDS;
-use crate::method::parts::Extractor;
-use crate::method::{Codebooks, Hash, KernelHash, LinearHash, Quantizer};
+use crate::hash::codebooks::WORDS;
+use crate::hash::{Codebooks, Hash, KernelHash, LinearHash, Quantizer};
+use crate::network::Extractor;
 
 /// The hash as a module, so that it is stored like the trunk.
 ///

@@ -11,8 +11,8 @@ use super::layers::{HashAlone, HashWeights, Network};
 use super::{CARD, Card, FORMAT, FORMAT_CODEBOOKS, FORMAT_MORE, ModelError};
 use crate::device::Device;
 use crate::file;
-use crate::method::parts::Extractor;
-use crate::method::{Codebooks, Hash};
+use crate::hash::{Codebooks, Hash};
+use crate::network::Extractor;
 use crate::trunk::weights::{self, half_precision};
 
 /// The version of a file with this hash; `more` when its network has saliency or the

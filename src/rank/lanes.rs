@@ -1,9 +1,9 @@
 /*!
-Codes as the CPU's kernels read them.
+Memory layout of the codes for the CPU kernels.
 
-Codes lie in blocks of eight. A block holds word 0 of its eight codes, then word 1 of
-them, and so on: a vector register takes the same word of eight codes, and their
-distances to one query add up lane by lane, without moving anything across lanes.
+Codes are stored in blocks of eight. A block holds word 0 of its eight codes, then word 1
+of all eight, and so on. A vector register thus loads the same word of eight codes, and
+their distances to a query accumulate lane by lane, without shuffles across lanes.
 */
 
 use rayon::prelude::*;
@@ -13,12 +13,12 @@ use crate::code::BinaryCodes;
 /// Codes in a block.
 pub const BLOCK: usize = 8;
 
-/// The same word of eight codes.
+/// One word of each of eight codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C, align(64))]
 pub struct Lane(pub [u64; BLOCK]);
 
-/// Codes in blocks of eight. What is behind the last code is zero.
+/// Codes in blocks of eight. The last block is padded with zero codes.
 #[derive(Debug)]
 pub struct Lanes {
     lanes: Vec<Lane>,
@@ -27,12 +27,12 @@ pub struct Lanes {
 }
 
 impl Lanes {
-    /// Takes codes apart.
+    /// Rearranges codes into blocks.
     pub fn new(codes: &BinaryCodes) -> Self {
         Self::from(codes, 0)
     }
 
-    /// Takes the codes from `first` on apart.
+    /// Rearranges the codes from `first` on into blocks.
     pub fn from(codes: &BinaryCodes, first: usize) -> Self {
         let (words, len) = (codes.row_words(), codes.len().saturating_sub(first));
         let mut lanes = vec![Lane([0; BLOCK]); len.div_ceil(BLOCK) * words];
@@ -48,12 +48,12 @@ impl Lanes {
         Self { lanes, words, len }
     }
 
-    /// All lanes: [`Lanes::words`] for each block.
+    /// All lanes, [`Lanes::words`] per block.
     pub fn lanes(&self) -> &[Lane] {
         &self.lanes
     }
 
-    /// 64-bit words of a code.
+    /// 64-bit words per code.
     pub fn words(&self) -> usize {
         self.words
     }

@@ -1,15 +1,17 @@
 /*!
 Exact ranking of binary codes by Hamming distance.
 
-Every path promises the same: the `k` nearest codes in the order of (distance, id),
-where a code's id is its position. This module knows nothing about images or files.
+Every implementation returns the same result: the `k` nearest codes, sorted by
+(distance, id). A code's id is its position in the database. This module does not depend
+on images or files.
 */
 
-mod buckets;
 mod cpu;
+mod error;
 mod gpu;
-mod ids;
+mod id_set;
 mod lanes;
+mod multi_index;
 
 use std::sync::{Arc, OnceLock};
 
@@ -17,12 +19,14 @@ use rayon::prelude::*;
 
 use crate::code::BinaryCodes;
 use crate::device::Device;
-use buckets::Buckets;
-pub use gpu::GpuLimits;
-pub use ids::IdSet;
 use lanes::Lanes;
+use multi_index::MultiIndex;
 
-/// One found code. The order of hits is the order of the fields.
+pub use error::RankError;
+pub use gpu::GpuLimits;
+pub use id_set::IdSet;
+
+/// One search result. Hits are ordered by distance, then by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Hit {
     /// Hamming distance to the query, in bits.
@@ -31,77 +35,43 @@ pub struct Hit {
     pub id: u32,
 }
 
-/// Why a ranking could not be made.
-#[derive(Debug, thiserror::Error)]
-pub enum RankError {
-    /// Queries and database have codes of different lengths.
-    #[error("queries have {queries} bits but the database has {database}; use the same model")]
-    Bits {
-        /// Bits of the queries.
-        queries: usize,
-        /// Bits of the database.
-        database: usize,
-    },
-    /// Ids are 32-bit numbers.
-    #[error("{0} codes are too many for one ranking; split them into parts of 4 thousand million")]
-    TooMany(usize),
-    /// The ids that a search may find are of another database.
-    #[error(
-        "{allowed} ids were allowed or not, but there are {codes} codes; make the set for this database"
-    )]
-    Allowed {
-        /// Ids that the set chooses from.
-        allowed: usize,
-        /// Codes of the database.
-        codes: usize,
-    },
-    /// The graphics device failed.
-    #[error("{adapter} failed while ranking: {reason}")]
-    Gpu {
-        /// The adapter's name.
-        adapter: String,
-        /// What it said.
-        reason: String,
-    },
-}
-
-/// What is looked for.
+/// The parameters of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Search<'a> {
-    /// How many codes at most; `None` for all, which only makes sense within a radius.
+    /// Maximum number of hits; `None` for no maximum, which is only useful with a radius.
     pub k: Option<usize>,
-    /// The largest distance that counts, in bits; `None` for any.
+    /// Maximum distance in bits, inclusive; `None` for no limit.
     pub radius: Option<u32>,
-    /// The codes that count, of as many as there are; `None` for all.
+    /// The codes to search; `None` for all. Its universe must be the number of codes.
     pub allowed: Option<&'a IdSet>,
 }
 
 impl<'a> Search<'a> {
-    /// The `k` nearest.
+    /// Searches for the `k` nearest codes.
     pub fn nearest(k: usize) -> Self {
         Self { k: Some(k), ..Self::default() }
     }
 
-    /// All up to the distance `radius`.
+    /// Searches for all codes up to the distance `radius`.
     pub fn within(radius: u32) -> Self {
         Self { radius: Some(radius), ..Self::default() }
     }
 
-    /// The same among `allowed` only.
+    /// Restricts the search to the ids in `allowed`.
     pub fn among(self, allowed: &'a IdSet) -> Self {
         Self { allowed: Some(allowed), ..self }
     }
 }
 
-/// A database of codes, ready to be ranked on one device.
+/// A database of codes, prepared for ranking on one device.
 #[derive(Debug)]
 pub struct Ranker {
     bits: usize,
     len: usize,
     place: Place,
-    /// What is left, once something was removed.
+    /// The ids that remain; `None` until the first removal.
     present: Option<IdSet>,
-    /// Why the GPU is not used any more.
+    /// Why the GPU is no longer used.
     failure: OnceLock<String>,
 }
 
@@ -109,15 +79,15 @@ pub struct Ranker {
 enum Place {
     Cpu {
         lanes: Lanes,
-        /// Tables for searches without reading everything, where they were asked for and pay.
-        buckets: OnceLock<Option<Buckets>>,
+        /// Tables for sub-linear search, if they were requested and are faster than a scan.
+        buckets: OnceLock<Option<MultiIndex>>,
     },
     Gpu {
         gpu: gpu::GpuRanker,
-        /// All of them, for the CPU when the device fails.
+        /// All codes, for the CPU fallback when the device fails.
         codes: Arc<BinaryCodes>,
         lanes: OnceLock<Lanes>,
-        /// Those for which the device has no room: the CPU searches them meanwhile.
+        /// The codes that do not fit on the device; the CPU searches them in parallel.
         rest: Option<Lanes>,
     },
 }
@@ -129,21 +99,21 @@ impl Place {
 }
 
 impl Ranker {
-    /// Prepares `codes` for ranking; on a GPU they are uploaded and stay there. Where its
-    /// memory is too small for all of them, the CPU searches the rest at the same time. When
-    /// the device fails, now or later, the CPU takes over: see [`Ranker::failure`].
+    /// Prepares `codes` for ranking. On a GPU they are uploaded and stay there. If GPU memory
+    /// is too small for all of them, the CPU searches the rest at the same time. If the
+    /// device fails, now or later, the CPU takes over: see [`Ranker::failure`].
     ///
     /// # Errors
-    /// When there are 2³² codes or more.
+    /// If there are 2³² codes or more.
     pub fn new(device: &Device, codes: Arc<BinaryCodes>) -> Result<Self, RankError> {
         Self::with_limits(device, codes, GpuLimits::default())
     }
 
-    /// As [`Ranker::new`], using no more of a GPU than `limits`: for programs that leave
-    /// room for others.
+    /// Like [`Ranker::new`], but uses no more of a GPU than `limits`: for programs that
+    /// share the GPU with others.
     ///
     /// # Errors
-    /// As [`Ranker::new`].
+    /// See [`Ranker::new`].
     pub fn with_limits(
         device: &Device,
         codes: Arc<BinaryCodes>,
@@ -157,14 +127,16 @@ impl Ranker {
         let place = match device {
             Device::Gpu(gpu) => match gpu::GpuRanker::new(gpu.clone(), &codes, limits) {
                 Ok(gpu) if gpu.len() == 0 && len > 0 => {
-                    failure.get_or_init(|| format!("{} has no room for the codes", gpu.name()));
+                    failure.get_or_init(|| {
+                        format!("{} has too little memory for the codes", gpu.name())
+                    });
                     Place::on_cpu(&codes)
                 }
                 Ok(gpu) => {
                     let rest = (gpu.len() < len).then(|| Lanes::from(&codes, gpu.len()));
                     Place::Gpu { gpu, codes, lanes: OnceLock::new(), rest }
                 }
-                // A database that does not fit is still searched.
+                // A database that cannot be uploaded is searched on the CPU.
                 Err(error) => {
                     failure.get_or_init(|| error.to_string());
                     Place::on_cpu(&codes)
@@ -175,18 +147,18 @@ impl Ranker {
         Ok(Self { bits, len, place, present: None, failure })
     }
 
-    /// Why searches run on the CPU although a GPU was asked for: a lost device, too little
-    /// memory, a search that took too long. `None` as long as it works.
+    /// The reason that searches run on the CPU although a GPU was requested: a lost device,
+    /// too little memory, a search that took too long. `None` while the GPU works.
     pub fn failure(&self) -> Option<&str> {
         self.failure.get().map(String::as_str)
     }
 
-    /// Number of codes, removed ones included: ids are below it.
+    /// Number of codes, including removed ones. All ids are below it.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there is no code.
+    /// Whether the database is empty.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -196,42 +168,42 @@ impl Ranker {
         self.bits
     }
 
-    /// Removes codes from all later searches. The ids of the others stay.
+    /// Removes codes from all later searches. The ids of the other codes do not change.
     pub fn remove(&mut self, ids: impl IntoIterator<Item = u32>) {
         let present = self.present.get_or_insert_with(|| IdSet::all(self.len));
         ids.into_iter().for_each(|id| present.set(id, false));
     }
 
-    /// For programs that search the same codes many times on a CPU: builds tables with
-    /// which near codes are found without reading all of them, tries them, and keeps them if
-    /// they pay. They do for a million and more codes of up to 64 bits that cluster, as learned
-    /// ones do. Takes about as long as a few hundred searches, and 12 bytes for each code
-    /// and 16 bits. The answers stay the same. Gives whether tables were kept.
+    /// Prepares for many searches on a CPU: builds tables for sub-linear search, measures
+    /// them, and keeps them if they are faster than a scan. That is the case for a million or
+    /// more codes of up to 64 bits that cluster, as learned codes do. Takes about as long as
+    /// a few hundred searches, and 12 bytes of memory per code and 16 bits. Search results do
+    /// not change. Returns whether the tables were kept.
     pub fn expect_many(&self) -> bool {
         match &self.place {
-            Place::Cpu { lanes, buckets } if Buckets::may_pay(self.bits, self.len) => {
-                let kept = made_outside(buckets, || Buckets::new(lanes, self.bits));
+            Place::Cpu { lanes, buckets } if MultiIndex::may_pay(self.bits, self.len) => {
+                let kept = made_outside(buckets, || MultiIndex::new(lanes, self.bits));
                 kept.is_some()
             }
             _ => false,
         }
     }
 
-    /// The `k` nearest codes of each query, fewer if there are fewer, nearest first;
-    /// equal distances in the order of ids. Exact.
+    /// Returns the `k` nearest codes of each query (all codes if there are fewer), nearest
+    /// first; equal distances are ordered by id. Exact.
     ///
     /// # Errors
-    /// When the codes have different lengths.
+    /// If queries and database have different code lengths.
     pub fn top_k(&self, queries: &BinaryCodes, k: usize) -> Result<Vec<Vec<Hit>>, RankError> {
         self.search(queries, &Search::nearest(k))
     }
 
-    /// What `search` asks for, for each query: nearest first, equal distances in the
-    /// order of ids. Exact.
+    /// Returns the hits of `search` for each query, nearest first; equal distances are
+    /// ordered by id. Exact.
     ///
     /// # Errors
-    /// When the codes have different lengths, or the allowed ids are of another number of
-    /// codes.
+    /// If queries and database have different code lengths, or the universe of the allowed
+    /// ids is not the number of codes.
     pub fn search(
         &self,
         queries: &BinaryCodes,
@@ -281,8 +253,9 @@ impl Ranker {
     }
 }
 
-/// What is in the cell, or what `make` gives, which is run without holding the cell: on
-/// several threads, and one of them may take up work that wants the same cell.
+/// Returns the cell's value, or fills it with `make()`. Unlike `get_or_init`, `make` runs
+/// without holding the cell. It uses the thread pool, and while it waits, its thread may start
+/// another task that needs the same cell; `get_or_init` would then deadlock.
 fn made_outside<T>(cell: &OnceLock<T>, make: impl FnOnce() -> T) -> &T {
     match cell.get() {
         Some(value) => value,
@@ -293,7 +266,8 @@ fn made_outside<T>(cell: &OnceLock<T>, make: impl FnOnce() -> T) -> &T {
     }
 }
 
-/// The GPU searches the codes that it has, the CPU the rest; `None` as of the GPU's search.
+/// Searches the uploaded codes on the GPU and the rest on the CPU. `None` if the GPU's
+/// search returns `None`.
 fn shared(
     gpu: &gpu::GpuRanker,
     rest: &Lanes,
@@ -304,7 +278,7 @@ fn shared(
     let (on_gpu, on_cpu) = rayon::join(
         || gpu.search(queries, &Want { k: want.k.min(first), ..*want }),
         || {
-            // What is on the GPU are whole blocks, so the bitmap is cut between bytes.
+            // The GPU holds whole blocks, so the bitmap can be cut at a byte.
             let allowed = want.allowed.map(|bytes| bytes.get(first / 8..).unwrap_or_default());
             let want = Want { k: want.k.min(rest.len()), allowed, ..*want };
             cpu::search(cpu::Path::best(), rest, queries, &want)
@@ -313,16 +287,16 @@ fn shared(
     let Some(mut found) = on_gpu? else { return Ok(None) };
     for (hits, more) in found.iter_mut().zip(on_cpu) {
         hits.extend(more.into_iter().map(|hit| Hit { id: hit.id + first as u32, ..hit }));
-        // Two runs in order: the stable sort joins them.
+        // Two sorted runs: the stable sort merges them.
         hits.sort();
         hits.truncate(want.k);
     }
     Ok(Some(found))
 }
 
-/// Looks up what is quicker looked up, and reads all codes for the rest of the queries.
+/// Uses the tables for the queries for which they are faster, and a scan for the others.
 fn looked_up(
-    buckets: &Buckets,
+    buckets: &MultiIndex,
     lanes: &Lanes,
     queries: &BinaryCodes,
     want: &Want<'_>,
@@ -336,22 +310,23 @@ fn looked_up(
     found.into_iter().map(Option::unwrap_or_default).collect()
 }
 
-/// For measuring: what no search on the CPU can be faster than.
+/// Benchmarks of the lower bounds on search time.
 impl Ranker {
-    /// Reads all codes once and adds up their words (on a GPU of 32 bits, modulo 2³²), as a
-    /// search of one query has to. `None` when the device fails or holds only some of them.
+    /// Reads all codes once, as a search for one query must, and returns the sum of their
+    /// words (on a GPU: of their 32-bit words, modulo 2³²). `None` if the device fails or
+    /// holds only some of the codes.
     pub fn only_read(&self) -> Option<u64> {
         match &self.place {
-            Place::Cpu { lanes, .. } => Some(cpu::limits::read(lanes)),
+            Place::Cpu { lanes, .. } => Some(cpu::ceiling::read(lanes)),
             Place::Gpu { gpu, rest: None, .. } => gpu.sum().ok().map(u64::from),
             Place::Gpu { .. } => None,
         }
     }
 
-    /// Counts the differing bits of all codes (on the CPU of what fills up the last eight,
-    /// too) and of the queries, as a search of them has
-    /// to; queries beyond a multiple of four (on a GPU of sixteen) are left out. `None` for
-    /// another length, or as [`Ranker::only_read`].
+    /// Computes the Hamming distances of all codes to all queries, as a search for a batch
+    /// must, and returns their sum. On the CPU the sum includes the zero padding of the last
+    /// block of eight codes. Queries beyond a multiple of four (on a GPU: sixteen) are left
+    /// out. `None` if the code lengths differ, or as for [`Ranker::only_read`].
     pub fn only_count(&self, queries: &BinaryCodes) -> Option<u64> {
         if queries.bits() != self.bits {
             return None;
@@ -359,14 +334,15 @@ impl Ranker {
         match &self.place {
             Place::Cpu { lanes, .. } => {
                 let words = &queries.words()[..queries.len() / 4 * 4 * queries.row_words()];
-                Some(cpu::limits::count(cpu::Path::best(), lanes, words))
+                Some(cpu::ceiling::count(cpu::Path::best(), lanes, words))
             }
             Place::Gpu { gpu, rest: None, .. } => gpu.tally(queries).ok(),
             Place::Gpu { .. } => None,
         }
     }
 
-    /// How many of so many queries [`Ranker::only_count`] counts at a time.
+    /// The number of queries that [`Ranker::only_count`] processes at a time, for a batch of
+    /// `queries`.
     pub fn counted_at_once(&self, queries: usize) -> usize {
         match self.place {
             Place::Gpu { .. } if queries > 4 => 16,
@@ -374,7 +350,8 @@ impl Ranker {
         }
     }
 
-    /// What a search runs on: an instruction set, a graphics adapter, or both.
+    /// The names of the devices that search: a CPU instruction set, a graphics adapter, or
+    /// both.
     pub fn runs_on(&self) -> String {
         match &self.place {
             Place::Gpu { gpu, rest: None, .. } => gpu.name().to_owned(),
@@ -384,19 +361,19 @@ impl Ranker {
     }
 }
 
-/// What the devices look for: all limits known.
+/// A [`Search`] with its defaults resolved.
 #[derive(Debug, Clone, Copy)]
 struct Want<'a> {
-    /// How many codes at most, 1 to as many as there are.
+    /// Maximum number of hits, from 1 to the number of codes.
     k: usize,
-    /// The largest distance that counts, at most the number of bits.
+    /// Maximum distance, inclusive, at most the number of bits.
     radius: u32,
-    /// Which codes count, a bit each, the first eight in the first byte; `None`: all.
+    /// Bitmap of the codes to search, the first eight in the first byte; `None` for all.
     allowed: Option<&'a [u8]>,
 }
 
 impl Want<'_> {
-    /// Whether a code counts.
+    /// Whether a code may be returned.
     fn allows(&self, id: u32) -> bool {
         self.allowed.is_none_or(|bytes| {
             bytes.get(id as usize / 8).is_some_and(|byte| byte >> (id % 8) & 1 == 1)
@@ -404,8 +381,8 @@ impl Want<'_> {
     }
 }
 
-/// The source of every kernel by name, as it is given to the driver: for tests that
-/// translate them to what other systems need.
+/// The name and full source of every kernel, as passed to the driver. For tests that
+/// translate them for other backends.
 pub fn kernels() -> impl Iterator<Item = (&'static str, String)> {
     gpu::KERNELS.into_iter().map(|(name, source)| (name, format!("{}\n{source}", gpu::COMMON)))
 }

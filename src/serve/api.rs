@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 use ::image::RgbImage;
 use serde_json::{Value, json};
 
-use super::ask::{Ask, MAX_K};
-use super::gate::Gate;
 use super::http::{Connection, Request, Response};
 use super::library::{Library, Stamp};
 use super::pick;
 use super::pictures::{Kind, Pictures, busy, overlay};
 use super::problem::Problem;
+use super::request::{Ask, MAX_K};
+use super::semaphore::Semaphore;
 use crate::device::Device;
 use crate::explain::{Attention, Share};
 use crate::image::{self, Limits};
@@ -136,7 +136,7 @@ pub struct App {
     /// Why the index cannot be read as it is now, if so.
     trouble: Mutex<Option<String>>,
     pictures: Pictures,
-    uploads: Gate,
+    uploads: Semaphore,
 }
 
 /// When the index was looked at, and what was seen.
@@ -177,7 +177,7 @@ impl App {
             watch: Mutex::new(watch),
             trouble: Mutex::new(None),
             pictures: Pictures::new(limits),
-            uploads: Gate::new(UPLOADS),
+            uploads: Semaphore::new(UPLOADS),
         })
     }
 

@@ -8,15 +8,16 @@ nothing leaves but pictures made anew from indexed images (`pictures`).
 */
 
 mod api;
-mod ask;
 mod catalogue;
-mod gate;
+mod error;
 mod guard;
 mod http;
 mod library;
 mod pick;
 mod pictures;
 mod problem;
+mod request;
+mod semaphore;
 
 use std::collections::HashMap;
 use std::io;
@@ -30,14 +31,15 @@ use std::time::{Duration, Instant};
 
 use crate::device::Device;
 use crate::image::Limits;
-use crate::index::IndexError;
 use crate::model::Model;
 use api::App;
-pub use api::{OPENAPI, routes};
-use gate::Gate;
 use guard::Guard;
 use http::{Connection, Request, Response};
 use problem::Problem;
+use semaphore::Semaphore;
+
+pub use api::{OPENAPI, routes};
+pub use error::ServeError;
 
 /// Connections that are answered at the same time; further ones wait.
 const CONNECTIONS: usize = 64;
@@ -47,27 +49,6 @@ const CONNECTIONS_EACH: usize = 16;
 const TICK: Duration = Duration::from_millis(100);
 /// How long a stop waits for answers that are under way.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// Why there is no server.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The index cannot be used.
-    #[error(transparent)]
-    Index(#[from] IndexError),
-    /// The port cannot be had.
-    #[error("cannot listen at {address}: {error}; choose another --port or --address")]
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// There is no randomness for the secret.
-    #[error(
-        "the system gives no random numbers ({0}), without which the page cannot be kept secret"
-    )]
-    Random(getrandom::Error),
-}
 
 /// What to serve, and where.
 #[derive(Debug, Clone)]
@@ -94,7 +75,7 @@ pub struct Server {
 struct Running {
     guard: Guard,
     app: App,
-    connections: Gate,
+    connections: Semaphore,
     peers: Peers,
     /// No more is answered.
     closing: AtomicBool,
@@ -149,7 +130,7 @@ impl Server {
     /// When no connection can be accepted any more.
     pub fn run(self, stop: &AtomicBool) -> Result<(), ServeError> {
         let Self { listener, address, guard, app } = self;
-        let connections = Gate::new(CONNECTIONS);
+        let connections = Semaphore::new(CONNECTIONS);
         let running = Arc::new(Running {
             guard,
             app,

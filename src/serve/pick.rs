@@ -2,8 +2,8 @@
 Searching as an address asks for it.
 */
 
-use super::ask::Ask;
 use super::library::Library;
+use super::request::Ask;
 use crate::code::BinaryCodes;
 use crate::index::{Filter, Found, IndexError, Query};
 

@@ -17,9 +17,9 @@ use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::gate::Gate;
 use super::library::Library;
 use super::problem::Problem;
+use super::semaphore::Semaphore;
 use crate::explain::Attention;
 use crate::image::{self, Limits};
 
@@ -45,7 +45,7 @@ pub enum Kind {
 #[derive(Debug)]
 pub struct Pictures {
     limits: Limits,
-    gate: Gate,
+    gate: Semaphore,
     cache: Cache<Key, Arc<[u8]>, ByBytes>,
 }
 
@@ -71,7 +71,7 @@ impl Pictures {
     pub fn new(limits: Limits) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         // Decoding takes memory, so there are not more at a time than help.
-        let gate = Gate::new(cores.min(4));
+        let gate = Semaphore::new(cores.min(4));
         let cache = Cache::with_weighter((KEPT >> 14) as usize, KEPT, ByBytes);
         Self { limits, gate, cache }
     }

@@ -234,6 +234,7 @@ impl Source<'_> {
         let file = File::open(path).ok()?;
         // SAFETY: the file is only ever replaced by renaming, never changed in place, by
         // this program; whoever truncates it from outside breaks their own run.
+        #[allow(unsafe_code)]
         let map = unsafe { Mmap::map(&file) }.ok()?;
         if map.get(..8) != Some(MAGIC) || map.get(8..40) != Some(key.as_bytes()) {
             return None;

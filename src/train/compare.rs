@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::evaluate::evaluate_from;
+use super::features::Store;
 use super::learn::{Prepared, open_images, run_key};
 use super::shallow::fit_features;
-use super::store::Store;
 use super::{
     Evaluation, Fitted, LearnPlan, Learned, ShallowPlan, Split, TrainError, Trained, Unreadable,
     Watcher, checkpoint_path, learn, open_trunk, split_features,

@@ -11,8 +11,8 @@ use crate::dataset::{Dataset, Sample, TellingParts};
 use crate::encoder::EncodeError;
 use crate::eval::pointing::{Pointing, look};
 use crate::eval::{self, Metrics};
+use crate::hash::{Codebooks, Features, Hash, HashError};
 use crate::image::Limits;
-use crate::method::{Codebooks, Features, Hash, HashError};
 use crate::model::{Model, ModelError};
 use crate::task::Task;
 

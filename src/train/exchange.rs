@@ -14,7 +14,7 @@ use super::net::{Net, read};
 use super::plan::LearnPlan;
 use crate::device::Device;
 use crate::method::exchnet::Exchange;
-use crate::method::parts::Parts;
+use crate::network::Parts;
 use crate::trunk::Stem;
 
 /// Images per pass when class anchors are computed.

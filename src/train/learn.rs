@@ -24,10 +24,11 @@ use super::{TrainError, Unreadable, data_card, open_trunk};
 use crate::dataset::Dataset;
 use crate::device::Device;
 use crate::encoder::{BATCH, EncodeError};
+use crate::hash::{Codebooks, Features, Hash, HashError, LinearHash, Quantizer};
 use crate::image::Preprocess;
-use crate::method::parts::Extractor;
-use crate::method::{Codebooks, Features, Hash, HashError, LinearHash, MethodError, Quantizer};
+use crate::method::MethodError;
 use crate::model::{self, Card};
+use crate::network::Extractor;
 use crate::task::Task;
 use crate::trunk::{Refine, Stem, Trunk, weights};
 

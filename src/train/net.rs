@@ -18,8 +18,8 @@ use crate::encoder::EncodeError;
 use crate::method::dsah::Step;
 use crate::method::exchnet;
 use crate::method::learner::{Learner, Moment, Seen, Twice};
-use crate::method::parts::Parts;
-use crate::method::saliency::{Level, Saliency, salient};
+use crate::network::Parts;
+use crate::network::{Level, Saliency, salient};
 use crate::trunk::{Refine, Stem, Trunk, pool, weights};
 
 /// What is trained.

@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 use super::TrainError;
 use super::draw::{Purpose, generator};
 use crate::device::Device;
+use crate::hash::codebooks::WORD_BITS;
 use crate::image::Limits;
 use crate::method::asymmetric::{Asymmetric, Groups, LearnedCodes};
-use crate::method::codebooks::WORD_BITS;
 use crate::method::learner::Learner;
-use crate::method::saliency::Level;
 use crate::method::{csq, dpsh, dsah, dtq, exchnet, hashnet, orthohash, plume};
+use crate::network::Level;
 use crate::trunk::TrunkKind;
 
 /// A method that trains a network, with its options.

@@ -30,9 +30,9 @@ use super::{TrainError, exchange};
 use crate::code::BinaryCodes;
 use crate::device::Device;
 use crate::encoder::EncodeError;
+use crate::hash::{Codebooks, HashError};
 use crate::method::asymmetric::Groups;
 use crate::method::learner::{Batches, Learner, Moment};
-use crate::method::{Codebooks, HashError};
 use crate::model::ModelError;
 use crate::task::Task;
 

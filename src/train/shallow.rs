@@ -10,8 +10,9 @@ use super::{SplitFeatures, TrainError, Unreadable, data_card, open_trunk, split_
 use crate::dataset::Dataset;
 use crate::device::Device;
 use crate::encoder::Encoder;
+use crate::hash::{Features, Hash};
 use crate::image::Limits;
-use crate::method::{Features, Hash, MethodError, Shallow, sdh};
+use crate::method::{MethodError, Shallow, sdh};
 use crate::model::{self, Card};
 use crate::task::Task;
 use crate::trunk::{Trunk, TrunkKind};

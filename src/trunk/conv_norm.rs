@@ -1,5 +1,5 @@
 /*!
-The layer that all trunks are made of: a convolution and its batch norm.
+The basic layer of all trunks: a convolution and its batch norm.
 */
 
 use burn::module::{Module, Param};
@@ -13,13 +13,13 @@ use super::ops::{self, Folded};
 #[cfg(feature = "train")]
 use super::train_ops;
 
-/// Where a convolution's input is padded, and the ε of the norm behind it: both are as
-/// the released weights were trained.
+/// The padding of a convolution and the ε of its norm, as in the training of the released
+/// weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Style {
-    /// "Same" padding, whose odd pixel is at the end; 1e-3.
+    /// "Same" padding, with the odd pixel at the end; ε = 1e-3.
     TensorFlow,
-    /// As much at every border; 1e-5.
+    /// Equal padding at every border; ε = 1e-5.
     PyTorch,
 }
 
@@ -32,15 +32,15 @@ impl Style {
     }
 }
 
-/// A convolution without bias and its batch norm, or the same folded into one
-/// convolution with bias.
+/// A convolution without bias and its batch norm, or both folded into one convolution with
+/// bias.
 #[derive(Module, Debug)]
 pub struct ConvNorm {
     /// `[output, input / groups, kernel, kernel]`.
     pub weight: Param<Tensor<4>>,
-    /// `[output]`; there once the norm is folded.
+    /// `[output]`; only present after folding.
     pub bias: Option<Param<Tensor<1>>>,
-    /// There until the norm is folded.
+    /// Only present before folding.
     pub norm: Option<BatchNorm>,
     #[module(skip)]
     pub(super) stride: usize,
@@ -51,8 +51,8 @@ pub struct ConvNorm {
 }
 
 impl ConvNorm {
-    /// A convolution of `[input, output]` channels with "same" padding, and its norm with
-    /// an ε of 1e-3.
+    /// Creates a convolution of `[input, output]` channels with "same" padding, and a norm
+    /// with ε = 1e-3.
     pub(crate) fn new(
         channels: [usize; 2],
         kernel: usize,
@@ -63,8 +63,8 @@ impl ConvNorm {
         Self::of_style(channels, kernel, stride, groups, Style::TensorFlow, device)
     }
 
-    /// A convolution of `[input, output]` channels, padded by half its odd kernel at every
-    /// border, and its norm with an ε of 1e-5.
+    /// Creates a convolution of `[input, output]` channels, padded by half its odd kernel at
+    /// every border, and a norm with ε = 1e-5.
     pub(crate) fn symmetric(
         channels: [usize; 2],
         kernel: usize,
@@ -95,12 +95,12 @@ impl ConvNorm {
         }
     }
 
-    /// Channels of the input, of a convolution in one group.
+    /// Input channels of a convolution with one group.
     pub(super) fn input(&self) -> usize {
         self.weight.dims()[1]
     }
 
-    /// The convolution, its norm, and ReLU6 if asked for.
+    /// Applies the convolution, its norm, and ReLU6 if `activate`.
     pub(crate) fn forward(&self, x: Tensor<4>, activate: bool) -> Tensor<4> {
         #[cfg(feature = "train")]
         if train_ops::on_training_cpu(&x)
@@ -117,7 +117,7 @@ impl ConvNorm {
         if activate { relu6(x) } else { x }
     }
 
-    /// The convolution and its norm by Burn's own operations.
+    /// Applies the convolution and its norm with Burn's own operations.
     pub(super) fn forward_generic(&self, x: Tensor<4>) -> Tensor<4> {
         let bias = self.bias.as_ref().map(|b| b.val());
         let (weight, stride) = (self.weight.val(), self.stride);
@@ -135,7 +135,8 @@ impl ConvNorm {
         }
     }
 
-    /// Whether this is a depthwise convolution (`true`), a 1×1 one (`false`), or neither.
+    /// Returns `true` for a depthwise convolution, `false` for a 1×1 convolution of stride 1,
+    /// `None` for others.
     #[cfg(feature = "train")]
     fn simple(&self) -> Option<bool> {
         let [output, input, kernel, _] = self.weight.val().dims();
@@ -146,7 +147,7 @@ impl ConvNorm {
         }
     }
 
-    /// Folds the norm: `w' = w·γ/√(σ²+ε)`, `b' = β − μ·γ/√(σ²+ε)`.
+    /// Folds the norm into the convolution: `w' = w·γ/√(σ²+ε)`, `b' = β − μ·γ/√(σ²+ε)`.
     pub(crate) fn fold(self) -> Self {
         let Some(norm) = self.norm else { return self };
         let scale = norm.gamma.val() / (norm.running_var.value() + norm.epsilon).sqrt();
@@ -167,10 +168,10 @@ impl ConvNorm {
     }
 }
 
-/// ReLU6, composed of two comparisons with constants.
+/// ReLU6 as `6 − relu(6 − relu(x))`.
 ///
-/// `6 − relu(6 − relu(x))` has the value and the gradient of `clamp(x, 0, 6)`, which
-/// Burn's CPU backend runs several times slower.
+/// This has the value and the gradient of `clamp(x, 0, 6)`, which Burn's CPU backend runs
+/// several times slower.
 pub(super) fn relu6(x: Tensor<4>) -> Tensor<4> {
     relu(relu(x).neg() + 6.0).neg() + 6.0
 }

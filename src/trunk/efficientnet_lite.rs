@@ -1,10 +1,10 @@
 /*!
-EfficientNet-Lite0: the trunk that ships.
+EfficientNet-Lite0: the trunk that ships with Barbule.
 
-The network of Tan and Le (ICML 2019, arXiv 1905.11946) without squeeze-excitation
-and with ReLU6 for swish, as released by its authors for mobile hardware. It is cut
-in two at stride 16: the stem (entry convolution and the first 11 blocks) and the
-refine part (the last 5 blocks and the head convolution).
+The network of Tan and Le (ICML 2019, arXiv 1905.11946) without squeeze-excitation and with
+ReLU6 instead of swish, as released by its authors for mobile hardware. It is split at
+stride 16 into the stem (entry convolution and the first 11 blocks) and refine (the last 5
+blocks and the head convolution).
 */
 
 use burn::module::Module;
@@ -15,7 +15,7 @@ use super::conv_norm::relu6;
 pub use super::conv_norm::{ConvNorm, pool};
 use super::ops;
 
-/// (repeats, kernel, stride of the first, expansion, output channels).
+/// (repeats, kernel, stride of the first block, expansion, output channels).
 const STAGES: [(usize, usize, usize, usize, usize); 7] = [
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -27,22 +27,22 @@ const STAGES: [(usize, usize, usize, usize, usize); 7] = [
 ];
 /// Channels after the entry convolution.
 const ENTRY: usize = 32;
-/// How many blocks the stem has.
+/// Number of blocks in the stem.
 pub(super) const STEM_BLOCKS: usize = 11;
 
-/// Channels of the stem's map.
+/// Channels of the stem's feature map.
 pub const STEM_CHANNELS: usize = 112;
-/// Channels of the refined map, and length of the pooled feature.
+/// Channels of the last feature map, and length of the pooled feature.
 pub const POOLED: usize = 1280;
 
 /// An inverted residual block: expansion, depthwise convolution, projection.
 #[derive(Module, Debug)]
 pub struct Block {
-    /// 1×1, six times as wide; the very first block has none.
+    /// 1×1, to six times the channels; the first block has none.
     pub expand: Option<ConvNorm>,
     /// 3×3 or 5×5 on each channel.
     pub depthwise: ConvNorm,
-    /// 1×1, no activation behind it.
+    /// 1×1, without activation.
     pub project: ConvNorm,
     #[module(skip)]
     skip: bool,
@@ -73,7 +73,8 @@ impl Block {
         }
     }
 
-    /// The block behind `first`, which is its own expansion or the trunk's entry.
+    /// Runs the block with `first` as its first convolution: its own expansion, or the trunk's
+    /// entry.
     fn forward_with(&self, first: &ConvNorm, x: Tensor<4>) -> Tensor<4> {
         let convs = [first, &self.depthwise, &self.project].map(ConvNorm::folded);
         if let [Some(first), Some(depthwise), Some(project)] = convs
@@ -100,7 +101,7 @@ impl Block {
     }
 }
 
-/// Everything up to stride 16.
+/// The layers up to stride 16.
 #[derive(Module, Debug)]
 pub struct Stem {
     /// 3×3, stride 2.
@@ -114,21 +115,21 @@ impl Stem {
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let (first, rest) = self.blocks.split_at(1);
         let entered = match first {
-            // The first block has no expansion: the entry takes its place.
+            // The first block has no expansion; the entry convolution takes its place.
             [block] => block.forward_with(&self.entry, x),
             _ => self.entry.forward(x, true),
         };
         rest.iter().fold(entered, |x, block| block.forward(x))
     }
 
-    /// For inference: norms folded.
+    /// Folds all batch norms, for inference.
     pub fn fold(self) -> Self {
         let blocks = self.blocks.into_iter().map(Block::fold).collect();
         Self { entry: self.entry.fold(), blocks }
     }
 }
 
-/// From stride 16 to the last map, at stride 32.
+/// The layers from stride 16 to the last feature map at stride 32.
 #[derive(Module, Debug)]
 pub struct Refine {
     /// The last 5 blocks.
@@ -147,24 +148,24 @@ impl Refine {
         }
     }
 
-    /// For inference: norms folded.
+    /// Folds all batch norms, for inference.
     pub fn fold(self) -> Self {
         let blocks = self.blocks.into_iter().map(Block::fold).collect();
         Self { head: self.head.fold(), blocks }
     }
 }
 
-/// The whole trunk.
+/// The complete trunk.
 #[derive(Module, Debug)]
 pub struct EfficientNetLite0 {
-    /// Up to stride 16.
+    /// The layers up to stride 16.
     pub stem: Stem,
-    /// From there to the last map.
+    /// The remaining layers.
     pub refine: Refine,
 }
 
 impl EfficientNetLite0 {
-    /// The network with random weights.
+    /// Creates the network with random weights.
     pub fn new(device: &Device) -> Self {
         let mut blocks = Vec::new();
         let mut input = ENTRY;
@@ -181,19 +182,20 @@ impl EfficientNetLite0 {
         Self { stem: Stem { entry, blocks }, refine: Refine { blocks: refine, head } }
     }
 
-    /// The same network for inference: every batch norm folded into its convolution.
+    /// Folds every batch norm into its convolution, for inference.
     pub fn fold(self) -> Self {
         Self { stem: self.stem.fold(), refine: self.refine.fold() }
     }
 
-    /// The mean of the last map over its positions: `[batch, 3, S, S]` to `[batch, 1280]`.
+    /// Returns the mean of the last feature map over its positions: `[batch, 3, S, S]` to
+    /// `[batch, 1280]`.
     pub fn pooled(&self, x: Tensor<4>) -> Tensor<2> {
         pool(self.refine.forward(self.stem.forward(x)))
     }
 }
 
-/// Numbers that the layers of the stem and of refine give for one image of `size`
-/// pixels, a convolution and its norm counted each: what training keeps.
+/// Returns the number of activations in the stem and in refine for one image of `size`
+/// pixels. Convolution and norm count separately, because training keeps the output of both.
 #[cfg(feature = "train")]
 pub(crate) fn activations(size: usize) -> [usize; 2] {
     let mut side = size.div_ceil(2);
@@ -224,7 +226,7 @@ impl Block {
         Self::new(channels, kernel, stride, expansion, device)
     }
 
-    /// The block in training, by the CPU's own operations or by Burn's.
+    /// Runs the block in training, with the CPU's custom operations or with Burn's.
     pub(super) fn forward_training(&self, x: Tensor<4>, own: bool) -> Tensor<4> {
         if own {
             return self.forward(x);

@@ -1,21 +1,19 @@
 /*!
 Trunks: the pretrained networks that turn an image into features.
 
-A trunk is cut in two at stride 16: the stem gives the map that attention looks at,
-refine gives the last map. What is made of either is a method's business.
+A trunk is split in two at stride 16: `stem` computes the feature map that attention uses,
+`refine` the last feature map. Methods decide how to use each of them.
 */
 
 mod conv_norm;
 mod cpu;
-mod cpu_channels;
+mod error;
 #[cfg(feature = "train")]
-mod cpu_depthwise;
-#[cfg(feature = "train")]
-mod cpu_norm;
-#[cfg(feature = "train")]
-mod cpu_train;
+mod import;
 mod ops;
+#[cfg(feature = "train")]
 mod pickle;
+#[cfg(feature = "train")]
 mod pytorch;
 #[cfg(feature = "train")]
 mod train_ops;
@@ -33,11 +31,14 @@ use serde::{Deserialize, Serialize};
 
 pub use conv_norm::{ConvNorm, pool};
 pub use efficientnet_lite::EfficientNetLite0;
+pub use error::WeightsError;
+#[cfg(feature = "train")]
+pub use import::import_weights;
 
 use crate::image::{Preprocess, PreprocessError};
 use resnet::Depth;
 
-/// Which trunk a model stands on.
+/// The trunk of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TrunkKind {
     /// EfficientNet-Lite0, 1280 pooled features; its weights ship with Barbule.
@@ -46,13 +47,13 @@ pub enum TrunkKind {
     /// ResNet-18, 512 pooled features.
     #[serde(rename = "resnet18")]
     ResNet18,
-    /// ResNet-50 V1.5, 2048 pooled features: the trunk of most papers.
+    /// ResNet-50 V1.5, 2048 pooled features: the trunk in most papers.
     #[serde(rename = "resnet50")]
     ResNet50,
 }
 
 impl TrunkKind {
-    /// Every trunk there is.
+    /// All trunks.
     pub const ALL: [Self; 3] = [Self::EfficientNetLite0, Self::ResNet18, Self::ResNet50];
 
     /// The name on the command line and in a model's card.
@@ -69,7 +70,7 @@ impl TrunkKind {
         self == Self::EfficientNetLite0
     }
 
-    /// What a model's card says of the licence of its weights.
+    /// The licence of its weights, for the model card.
     pub fn licence(self) -> &'static str {
         match self {
             Self::EfficientNetLite0 => "Apache-2.0 (EfficientNet-Lite0)",
@@ -78,7 +79,7 @@ impl TrunkKind {
         }
     }
 
-    /// Channels of the stem's map.
+    /// Channels of the stem's feature map.
     pub fn stem_channels(self) -> usize {
         match self.depth() {
             None => efficientnet_lite::STEM_CHANNELS,
@@ -94,10 +95,10 @@ impl TrunkKind {
         }
     }
 
-    /// How an image becomes the network's input of `size` × `size` pixels.
+    /// Returns the preprocessing for an input of `size` × `size` pixels.
     ///
     /// # Errors
-    /// When the size is 0 or too large.
+    /// If the size is 0 or too large.
     pub fn preprocess(self, size: u32) -> Result<Preprocess, PreprocessError> {
         match self {
             Self::EfficientNetLite0 => Preprocess::efficientnet_lite(size),
@@ -105,8 +106,8 @@ impl TrunkKind {
         }
     }
 
-    /// Numbers that the layers of the stem and of refine give for one image of `size`
-    /// pixels, a convolution and its norm counted each: what training keeps.
+    /// Returns the number of activations in the stem and in refine for one image of `size`
+    /// pixels. Convolution and norm count separately, because training keeps the output of both.
     #[cfg(feature = "train")]
     pub(crate) fn activations(self, size: usize) -> [usize; 2] {
         match self.depth() {
@@ -115,7 +116,7 @@ impl TrunkKind {
         }
     }
 
-    /// About how many weights the stem and refine have.
+    /// Returns the approximate number of weights in the stem and in refine.
     #[cfg(feature = "train")]
     pub(crate) fn weights(self) -> [usize; 2] {
         match self.depth() {
@@ -124,7 +125,7 @@ impl TrunkKind {
         }
     }
 
-    /// Which ResNet, if it is one.
+    /// The ResNet's depth; `None` for other trunks.
     fn depth(self) -> Option<Depth> {
         match self {
             Self::EfficientNetLite0 => None,
@@ -146,13 +147,13 @@ impl FromStr for TrunkKind {
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|kind| kind.name() == text);
         let names = || Self::ALL.map(Self::name).join(", ");
-        found.ok_or_else(|| format!("'{text}' is not a trunk; there are {}", names()))
+        found.ok_or_else(|| format!("'{text}' is not a trunk; choose one of {}", names()))
     }
 }
 
-/// Everything up to stride 16, of any trunk.
+/// The layers up to stride 16 of any trunk.
 ///
-/// Files hold the names of the parts alone, not those of the variants.
+/// Tensor names in files do not contain the variant names.
 #[derive(Module, Debug)]
 pub enum Stem {
     /// Of EfficientNet-Lite0.
@@ -170,7 +171,7 @@ impl Stem {
         }
     }
 
-    /// For inference: norms folded.
+    /// Folds all batch norms, for inference.
     pub fn fold(self) -> Self {
         match self {
             Self::EfficientNetLite(stem) => Self::EfficientNetLite(stem.fold()),
@@ -178,7 +179,7 @@ impl Stem {
         }
     }
 
-    /// Where its weights are.
+    /// The device of its weights.
     pub fn device(&self) -> Device {
         match self {
             Self::EfficientNetLite(stem) => stem.entry.weight.device(),
@@ -187,8 +188,8 @@ impl Stem {
     }
 }
 
-/// From stride 16 to the last map, at stride 32, of any trunk.
-// There are a few of these in a program, each with megabytes behind it.
+/// The layers from stride 16 to the last feature map at stride 32 of any trunk.
+// A program has only a few of these, each of which owns megabytes.
 #[allow(clippy::large_enum_variant)]
 #[derive(Module, Debug)]
 pub enum Refine {
@@ -207,7 +208,7 @@ impl Refine {
         }
     }
 
-    /// For inference: norms folded.
+    /// Folds all batch norms, for inference.
     pub fn fold(self) -> Self {
         match self {
             Self::EfficientNetLite(refine) => Self::EfficientNetLite(refine.fold()),
@@ -215,7 +216,7 @@ impl Refine {
         }
     }
 
-    /// Channels of the map that it takes: those of the stem's.
+    /// Channels of its input, which is the stem's feature map.
     pub fn input_channels(&self) -> usize {
         match self {
             Self::EfficientNetLite(_) => efficientnet_lite::STEM_CHANNELS,
@@ -224,12 +225,12 @@ impl Refine {
     }
 }
 
-/// A whole trunk of any kind.
+/// A complete trunk of any kind.
 #[derive(Module, Debug)]
 pub struct Trunk {
-    /// Up to stride 16.
+    /// The layers up to stride 16.
     pub stem: Stem,
-    /// From there to the last map.
+    /// The remaining layers.
     pub refine: Refine,
     #[module(skip)]
     kind: TrunkKind,
@@ -246,24 +247,25 @@ impl From<EfficientNetLite0> for Trunk {
 }
 
 impl Trunk {
-    /// The network with random weights.
+    /// Creates the network with random weights.
     pub fn new(kind: TrunkKind, device: &Device) -> Self {
         let Some(depth) = kind.depth() else { return EfficientNetLite0::new(device).into() };
         let (stem, refine) = resnet::parts(depth, device);
         Self { stem: Stem::ResNet(stem), refine: Refine::ResNet(refine), kind }
     }
 
-    /// Which trunk this is.
+    /// The kind of this trunk.
     pub fn kind(&self) -> TrunkKind {
         self.kind
     }
 
-    /// The same network for inference: every batch norm folded into its convolution.
+    /// Folds every batch norm into its convolution, for inference.
     pub fn fold(self) -> Self {
         Self { stem: self.stem.fold(), refine: self.refine.fold(), ..self }
     }
 
-    /// The mean of the last map over its positions: `[batch, 3, S, S]` to `[batch, C']`.
+    /// Returns the mean of the last feature map over its positions: `[batch, 3, S, S]` to
+    /// `[batch, C']`.
     pub fn pooled(&self, x: Tensor<4>) -> Tensor<2> {
         pool(self.refine.forward(self.stem.forward(x)))
     }

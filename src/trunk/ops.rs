@@ -1,10 +1,9 @@
 /*!
-The operations a trunk is made of, each in the form that runs fastest on the
-device at hand.
+The operations of a trunk, each in its fastest form for the device.
 
-On a GPU, and wherever gradients are wanted, a block is composed of Burn's own
-operations. On the CPU, for inference, a whole block is one custom operation on
-channels-last maps (see `cpu.rs`), through Burn's backend extensions.
+On a GPU, and if gradients are needed, a block is composed of Burn's own operations. For
+inference on the CPU, a whole block is one custom operation on channels-last maps (see
+`cpu/inference.rs`), defined as a Burn backend extension.
 */
 
 use burn::backend::tensor::FloatTensor;
@@ -16,12 +15,12 @@ use burn::tensor::ops::ConvOptions;
 
 use super::cpu::{self, First, Shape};
 
-/// Custom operations of the CPU backend. All maps are `[batch, channels, height, width]`
-/// in shape and channels-last in memory, which costs nothing between two of these.
+/// Custom operations of the CPU backend. All maps have the shape `[batch, channels, height,
+/// width]`, but are channels-last in memory, so no copy is needed between two of these.
 #[backend_extension(Flex)]
 #[allow(clippy::too_many_arguments)]
 trait CpuOps: Backend {
-    /// First convolution + ReLU6, depthwise + ReLU6, projection, and the skip.
+    /// First convolution + ReLU6, depthwise + ReLU6, projection, and skip connection.
     ///
     /// `first` is `[wide, input, 1, 1]`, or k×k for an entry of stride 2.
     fn inverted_residual(
@@ -97,13 +96,13 @@ pub(super) fn contiguous(tensor: FloatTensor<Flex>) -> FloatTensor<Flex> {
     tensor.to_contiguous()
 }
 
-/// The values of a contiguous tensor; none for anything but single precision, which
-/// the trunk's own layers never hold.
+/// Returns the values of a contiguous tensor. Empty for tensors that are not single
+/// precision, which trunk layers never contain.
 pub(super) fn values(tensor: &FloatTensor<Flex>) -> &[f32] {
     tensor.as_slice::<f32>().unwrap_or_default()
 }
 
-/// A map with its values channels-last: copied only if it is not so already.
+/// Returns a map as channels-last, with batch size and shape. Copies only if necessary.
 pub(super) fn channels_last(x: &FloatTensor<Flex>) -> (FloatTensor<Flex>, usize, Shape) {
     let x = contiguous(x.permute(&[0, 2, 3, 1]));
     let dims = x.layout().shape();
@@ -121,19 +120,19 @@ pub(super) fn from_channels_last(
     FloatTensor::<Flex>::from_data(TensorData::new(values, shape)).permute(&[0, 3, 1, 2])
 }
 
-/// Weights and bias of a convolution whose batch norm is folded away.
+/// Weights and bias of a convolution with folded batch norm.
 #[derive(Clone)]
 pub(super) struct Folded {
     pub weight: Tensor<4>,
     pub bias: Tensor<1>,
 }
 
-/// Whether the CPU's custom operations apply: on the CPU, without gradients.
+/// Whether the CPU's custom operations can be used: on the CPU, without gradients.
 pub(super) fn on_plain_cpu(x: &Tensor<4>) -> bool {
     matches!(x.device().as_dispatch(), DispatchDevice::Flex(_))
 }
 
-/// The custom operation for a whole block. Only where [`on_plain_cpu`] holds.
+/// The custom operation for a whole block. Requires [`on_plain_cpu`].
 pub(super) fn inverted_residual(
     x: Tensor<4>,
     [first, depthwise, project]: [Folded; 3],
@@ -153,7 +152,7 @@ pub(super) fn inverted_residual(
     ))
 }
 
-/// The custom operation for the head. Only where [`on_plain_cpu`] holds.
+/// The custom operation for the head. Requires [`on_plain_cpu`].
 pub(super) fn pointwise_relu6(x: Tensor<4>, conv: Folded) -> Tensor<4> {
     let (weight, bias) = (conv.weight.into_dispatch(), conv.bias.into_dispatch());
     Tensor::from_dispatch(<Dispatch as CpuOps>::pointwise_relu6(x.into_dispatch(), weight, bias))

@@ -21,6 +21,9 @@ const MAX_PICKLE: usize = 64 << 20;
 const MAX_ENTRIES: usize = 100_000;
 /// Dictionaries within dictionaries.
 const MAX_DEPTH: usize = 4;
+/// More axes than a tensor of weights has. A file can name millions in a few bytes, and every
+/// axis costs time for every value.
+const MAX_AXES: usize = 8;
 /// The number that older files begin with, little-endian.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 
@@ -242,6 +245,10 @@ fn rebuild(
     let Value::Persistent(storage) = pickle.value(storage) else { return Err(odd()) };
     let storage = Storage::new(pickle, *storage)?;
     let offset = pickle.number(offset).ok_or_else(odd)?;
+    // Before the numbers are copied: a long list may be shared by many tensors.
+    if pickle.list(shape).is_none_or(|axes| axes.len() > MAX_AXES) {
+        return Err(odd());
+    }
     let shape = pickle.numbers(shape).ok_or_else(odd)?;
     let strides = pickle.numbers(strides).filter(|s| s.len() == shape.len()).ok_or_else(odd)?;
     let size = storage.dtype.bitsize() / 8;
@@ -461,6 +468,30 @@ mod tests {
         file[at..at + 5].copy_from_slice(b"J\x03\x00\x00\x00");
         let (pickle, _) = pickle::read(&file).unwrap();
         assert_eq!(tensors(&pickle, &open).unwrap()[0].data.len(), 12);
+    }
+
+    #[test]
+    fn a_tensor_of_many_axes_is_refused() {
+        // One value, over so many axes of length 1.
+        let file = |axes: usize| {
+            let mut file =
+                b"\x80\x02}X\x01\x00\x00\x00actorch._utils\n_rebuild_tensor_v2\n".to_vec();
+            file.extend(b"((X\x07\x00\x00\x00storagectorch\nFloatStorage\n");
+            file.extend(b"X\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x01tQK\x00");
+            for number in [b"K\x01", b"K\x00"] {
+                file.push(b'(');
+                file.extend(number.repeat(axes));
+                file.push(b't');
+            }
+            file.extend(b"\x89NtRs.");
+            file
+        };
+        let open = |_: &Storage<'_>| -> Result<&'static [u8], String> { Ok(&[0; 4]) };
+        let read = |axes| tensors(&pickle::read(&file(axes)).unwrap().0, &open);
+        assert_eq!(read(MAX_AXES).unwrap()[0].shape, [1; MAX_AXES]);
+        for axes in [MAX_AXES + 1, 61, 200_000] {
+            assert!(read(axes).unwrap_err().contains("unknown kind"), "{axes} axes");
+        }
     }
 
     proptest! {

@@ -1,10 +1,10 @@
 /*!
-ResNet-18 and ResNet-50: the trunks that hashing papers stand on.
+ResNet-18 and ResNet-50: the usual trunks in hashing papers.
 
 The networks of He, Zhang, Ren and Sun (CVPR 2016, arXiv 1512.03385). ResNet-50 is the
-variant V1.5, whose bottlenecks stride in their 3×3 convolution: so are the weights that
-circulate. Cut in two at stride 16: the stem ends with the third layer of blocks, refine
-is the fourth.
+variant V1.5, whose bottlenecks have their stride in the 3×3 convolution, like the commonly
+distributed weights. The network is split at stride 16: the stem ends with the third layer
+of blocks, refine is the fourth.
 */
 
 use burn::module::Module;
@@ -20,7 +20,7 @@ const ENTRY: usize = 64;
 /// Inner channels of the blocks of each layer.
 const WIDTHS: [usize; 4] = [64, 128, 256, 512];
 
-/// Which ResNet.
+/// The depth of a ResNet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
     /// Blocks of two 3×3 convolutions.
@@ -38,7 +38,7 @@ impl Depth {
         }
     }
 
-    /// (input, output, kernel, stride) of the convolutions of a block.
+    /// Returns (input, output, kernel, stride) of the convolutions of a block.
     fn convs(self, input: usize, width: usize, stride: usize) -> Vec<[usize; 4]> {
         match self {
             Self::R18 => vec![[input, width, 3, stride], [width, width, 3, 1]],
@@ -48,7 +48,7 @@ impl Depth {
         }
     }
 
-    /// Channels of a layer's map; layers count from 0.
+    /// Channels of a layer's feature map; layers count from 0.
     const fn channels(self, layer: usize) -> usize {
         match self {
             Self::R18 => WIDTHS[layer],
@@ -56,12 +56,12 @@ impl Depth {
         }
     }
 
-    /// Channels of the stem's map.
+    /// Channels of the stem's feature map.
     pub const fn stem_channels(self) -> usize {
         self.channels(2)
     }
 
-    /// Channels of the refined map, and length of the pooled feature.
+    /// Channels of the last feature map, and length of the pooled feature.
     pub const fn pooled(self) -> usize {
         self.channels(3)
     }
@@ -72,7 +72,7 @@ impl Depth {
 pub struct Block {
     /// ReLU follows all but the last.
     pub convs: Vec<ConvNorm>,
-    /// 1×1 where the shape changes; else the shortcut is the input itself.
+    /// 1×1 if the shape changes; otherwise the shortcut is the input itself.
     pub shortcut: Option<ConvNorm>,
 }
 
@@ -129,16 +129,16 @@ fn folded(blocks: Vec<Block>) -> Vec<Block> {
     blocks.into_iter().map(Block::fold).collect()
 }
 
-/// Everything up to stride 16.
+/// The layers up to stride 16.
 #[derive(Module, Debug)]
 pub struct Stem {
-    /// 7×7, stride 2; a 3×3 maximum of stride 2 follows.
+    /// 7×7, stride 2; a 3×3 max pooling of stride 2 follows.
     pub entry: ConvNorm,
     /// Blocks at stride 4.
     pub layer1: Vec<Block>,
-    /// At stride 8.
+    /// Blocks at stride 8.
     pub layer2: Vec<Block>,
-    /// At stride 16.
+    /// Blocks at stride 16.
     pub layer3: Vec<Block>,
 }
 
@@ -151,7 +151,7 @@ impl Stem {
         [&self.layer1, &self.layer2, &self.layer3].into_iter().fold(x, |x, l| through(l, x))
     }
 
-    /// For inference: norms folded.
+    /// Folds all batch norms, for inference.
     pub fn fold(self) -> Self {
         Self {
             entry: self.entry.fold(),
@@ -162,7 +162,7 @@ impl Stem {
     }
 }
 
-/// From stride 16 to the last map, at stride 32.
+/// The layers from stride 16 to the last feature map at stride 32.
 #[derive(Module, Debug)]
 pub struct Refine {
     /// The last blocks.
@@ -175,18 +175,18 @@ impl Refine {
         through(&self.layer4, x)
     }
 
-    /// Channels of the map that it takes.
+    /// Channels of its input.
     pub(super) fn input_channels(&self) -> usize {
         self.layer4.first().and_then(|block| block.convs.first()).map_or(0, ConvNorm::input)
     }
 
-    /// For inference: norms folded.
+    /// Folds all batch norms, for inference.
     pub fn fold(self) -> Self {
         Self { layer4: folded(self.layer4) }
     }
 }
 
-/// The two parts of a network with random weights.
+/// Creates stem and refine with random weights.
 pub(super) fn parts(depth: Depth, device: &Device) -> (Stem, Refine) {
     let stem = Stem {
         entry: ConvNorm::symmetric([3, ENTRY], 7, 2, device),
@@ -197,8 +197,8 @@ pub(super) fn parts(depth: Depth, device: &Device) -> (Stem, Refine) {
     (stem, Refine { layer4: layer(depth, 3, device) })
 }
 
-/// Numbers that the layers of the stem and of refine give for one image of `size`
-/// pixels, a convolution and its norm counted each: what training keeps.
+/// Returns the number of activations in the stem and in refine for one image of `size`
+/// pixels. Convolution and norm count separately, because training keeps the output of both.
 #[cfg(feature = "train")]
 pub(super) fn activations(depth: Depth, size: usize) -> [usize; 2] {
     let mut side = size.div_ceil(2);
@@ -224,7 +224,7 @@ pub(super) fn activations(depth: Depth, size: usize) -> [usize; 2] {
     kept
 }
 
-/// Weights of the stem and of refine.
+/// Returns the number of convolution weights in the stem and in refine.
 #[cfg(feature = "train")]
 pub(super) fn weights(depth: Depth) -> [usize; 2] {
     let mut counts = [3 * ENTRY * 49, 0];
@@ -250,12 +250,12 @@ mod tests {
     #[test]
     fn both_networks_have_the_published_sizes() {
         let device = BarbuleDevice::Cpu.burn();
-        // All parameters of the published networks less those of the classifier.
+        // All parameters of the published networks without those of the classifier.
         let of = |depth: Depth| {
             let (stem, refine) = parts(depth, &device);
             stem.num_params() + refine.num_params()
         };
-        // Running statistics, as many as norms' weights, are counted here and not there.
+        // `num_params` also counts the running statistics, as many as the norms' weights.
         let published = [(Depth::R18, 11_689_512 - 513_000), (Depth::R50, 25_557_032 - 2_049_000)];
         for (depth, learned) in published {
             let norms = if depth == Depth::R18 { 9_600 } else { 53_120 };
@@ -270,13 +270,13 @@ mod tests {
         for depth in [Depth::R18, Depth::R50] {
             let (stem, refine) = parts(depth, &device);
             let [in_stem, in_refine] = weights(depth);
-            // Norms are less than a hundredth.
+            // Norms have less than 2 % of the parameters.
             for (all, convs) in [(stem.num_params(), in_stem), (refine.num_params(), in_refine)] {
                 assert!(convs < all && all - convs < all / 50, "{all} {convs}");
             }
         }
         let of = |depth, size| activations(depth, size);
-        // The entry, its maximum, two blocks of two convolutions at 16×16, …
+        // The entry, its max pooling, two blocks of two convolutions at 16×16, …
         let entry = 2 * 64 * 32 * 32 + 64 * 16 * 16;
         let first = 4 * 2 * 64 * 16 * 16;
         let (second, third) = (5 * 2 * 128 * 8 * 8, 5 * 2 * 256 * 4 * 4);

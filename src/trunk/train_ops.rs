@@ -1,10 +1,10 @@
 /*!
-The CPU backend's own operations for training, with their gradients.
+Custom operations of the CPU backend for training, with their gradients.
 
-Burn's generic gradients compute a depthwise weight gradient channel by channel and
-a pointwise one as a convolution with a kernel as large as the map; here both are
-what they are on channels-last maps (see `cpu_train.rs`). A batch norm and the ReLU6
-behind it are one operation.
+Burn's generic gradients compute a depthwise weight gradient channel by channel, and a
+pointwise one as a convolution with a kernel as large as the map. Here both are computed
+directly on channels-last maps (see `cpu/gradients.rs`). Batch norm and the following ReLU6
+are one operation.
 */
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -17,11 +17,11 @@ use burn::nn::BatchNorm;
 use burn::prelude::*;
 
 use super::cpu::Shape;
-use super::cpu_norm::{self, Seen};
-use super::cpu_train::{self, Geometry};
+use super::cpu::gradients::{self as cpu_train, Geometry};
+use super::cpu::norm::{self as cpu_norm, Seen};
 use super::ops::{channels_last, contiguous, from_channels_last, values};
 
-/// Maps are `[batch, channels, height, width]`, channels-last in memory.
+/// Maps have the shape `[batch, channels, height, width]` and are channels-last in memory.
 #[backend_extension(Flex, Autodiff)]
 trait CpuTrainOps: Backend {
     /// A 1×1 convolution, weights `[output, input, 1, 1]`.
@@ -34,7 +34,7 @@ trait CpuTrainOps: Backend {
         stride: usize,
     ) -> FloatTensor<Self>;
 
-    /// Batch norm with the batch's statistics, and ReLU6 if asked for; gives the
+    /// Batch norm with the batch's statistics, followed by ReLU6 if `relu6`. Returns the
     /// result, the mean and the variance.
     fn train_norm(
         x: FloatTensor<Self>,
@@ -79,7 +79,7 @@ impl CpuTrainOps for Flex {
     }
 }
 
-/// Depthwise weights tap by tap, `[k, k, 1, channels]`, and k.
+/// Returns depthwise weights as `[k, k, 1, channels]`, and k.
 fn taps(weight: Tensor_) -> (Tensor_, usize) {
     let kernel = weight.layout().shape()[2];
     (contiguous(weight.permute(&[2, 3, 1, 0])), kernel)
@@ -145,7 +145,7 @@ impl Backward<Flex, 2> for Depthwise {
 #[derive(Debug)]
 struct Norm;
 
-/// What the gradient of a norm needs again.
+/// The saved state for the gradient of a norm.
 #[derive(Debug, Clone)]
 struct NormState {
     x: Tensor_,
@@ -233,23 +233,24 @@ impl<C: CheckpointStrategy> CpuTrainOps for Autodiff<Flex, C> {
     }
 }
 
-/// Whether these operations apply: on the CPU, recording gradients.
+/// Whether these operations can be used: on the CPU, with gradients recorded.
 pub(super) fn on_training_cpu(x: &Tensor<4>) -> bool {
     let device = x.device();
     device.is_autodiff() && matches!(device.inner().as_dispatch(), DispatchDevice::Flex(_))
 }
 
-/// A 1×1 or depthwise convolution. Only where [`on_training_cpu`] holds.
+/// Computes a 1×1 or depthwise convolution. Requires [`on_training_cpu`].
 pub(super) fn conv(x: Tensor<4>, weight: Tensor<4>, stride: usize, depthwise: bool) -> Tensor<4> {
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
-    Tensor::from_dispatch(match depthwise {
-        true => <Dispatch as CpuTrainOps>::train_depthwise(x, weight, stride),
-        false => <Dispatch as CpuTrainOps>::train_pointwise(x, weight),
+    Tensor::from_dispatch(if depthwise {
+        <Dispatch as CpuTrainOps>::train_depthwise(x, weight, stride)
+    } else {
+        <Dispatch as CpuTrainOps>::train_pointwise(x, weight)
     })
 }
 
-/// Batch norm in training, with its running statistics updated, and ReLU6 if asked
-/// for. Only where [`on_training_cpu`] holds.
+/// Computes batch norm in training and updates its running statistics, followed by ReLU6 if
+/// `relu6`. Requires [`on_training_cpu`].
 pub(super) fn norm(x: Tensor<4>, norm: &BatchNorm, relu6: bool) -> Tensor<4> {
     let (out, mean, variance) = <Dispatch as CpuTrainOps>::train_norm(
         x.into_dispatch(),
@@ -273,9 +274,10 @@ mod tests {
     use crate::trunk::efficientnet_lite::Block;
     use burn::tensor::Distribution;
 
-    /// Loss, output and gradients of a block, with our operations or Burn's.
+    /// Returns output, gradients and running statistics of a block, with our operations or
+    /// Burn's.
     fn run(block: &Block, x: &Tensor<4>, ours: bool) -> Vec<Vec<f32>> {
-        // Clones share their running statistics, so both runs begin at the same ones.
+        // Clones share their running statistics, so they are reset before each run.
         for c in block.expand.iter().chain([&block.depthwise, &block.project]) {
             let norm = c.norm.as_ref().unwrap();
             norm.running_mean.update(norm.running_mean.value_sync().zeros_like());
@@ -306,7 +308,7 @@ mod tests {
         fn arange_step_test(len: usize, device: &Device) -> Self;
     }
     impl ArangeTest for Tensor<1> {
-        /// Weights that are different everywhere, so that no gradient cancels.
+        /// Weights that all differ, so that gradients do not cancel.
         fn arange_step_test(len: usize, device: &Device) -> Self {
             let values: Vec<f32> = (0..len).map(|i| (i as f32 * 0.37).sin()).collect();
             Tensor::from_data(burn::tensor::TensorData::new(values, [len]), device)
@@ -325,7 +327,7 @@ mod tests {
             (5, 1, 1, 7, 1),
         ] {
             device.seed(7);
-            // 96 channels are a block of four registers and two single ones.
+            // Covers blocks of four registers, single registers and single values.
             let block = Block::new_test([24, output], kernel, stride, expansion, &device);
             let x = Tensor::<4>::random([3, 24, size, size], Distribution::Default, &device);
             let theirs = run(&block.clone(), &x, false);

@@ -3,7 +3,6 @@
 */
 
 use std::hint::black_box;
-#[cfg(feature = "engine")]
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,17 +15,15 @@ use faer::{Accum, Mat, MatRef, Par};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
-#[cfg(feature = "engine")]
 use serde_json::json;
 
 use crate::cli::Context;
 use crate::code::BinaryCodes;
 use crate::dataset::{Dataset, Layout, Sample};
 use crate::device::Device;
-#[cfg(feature = "engine")]
 use crate::engine::numpy;
 use crate::eval;
-use crate::method::Features;
+use crate::hash::Features;
 use crate::model::Model;
 use crate::rank::Ranker;
 use crate::task::Task;
@@ -62,7 +59,6 @@ pub struct Args {
     #[arg(long, default_value_t = 5, value_name = "N")]
     repeats: usize,
     /// Write features, codes, labels and these figures to this folder, for benches/ann.py
-    #[cfg(feature = "engine")]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     out: Option<PathBuf>,
 }
@@ -171,7 +167,6 @@ pub fn run(context: &Context, args: &Args) -> Result<()> {
         speed_up_batch: theirs[1] / ours[1],
         storage_ratio: (dim * 4) as f64 / card.bits.div_ceil(8) as f64,
     };
-    #[cfg(feature = "engine")]
     if let Some(folder) = &args.out {
         write(
             folder,
@@ -347,7 +342,6 @@ fn time_floats(args: &Args, queries: &[f32], rows: &[f32], dim: usize) -> [f64; 
 }
 
 /// Everything that another program needs for the same search.
-#[cfg(feature = "engine")]
 fn write(
     folder: &Path,
     report: &Report,

@@ -3,13 +3,11 @@
 */
 
 use std::hint::black_box;
-#[cfg(feature = "engine")]
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
-#[cfg(feature = "engine")]
 use clap::ValueHint;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -19,7 +17,6 @@ use serde::Serialize;
 use crate::cli::Context;
 use crate::cli::context::bits;
 use crate::code::BinaryCodes;
-#[cfg(feature = "engine")]
 use crate::engine::numpy;
 use crate::rank::{Ranker, Search};
 
@@ -51,15 +48,12 @@ pub struct Args {
     #[arg(long)]
     tables: bool,
     /// Codes of a NumPy file (uint8, as `barbule encode --npy` writes) instead of random ones
-    #[cfg(feature = "engine")]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     database: Option<PathBuf>,
     /// Queries of a NumPy file, as many of them as --queries asks for
-    #[cfg(feature = "engine")]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "database")]
     query_codes: Option<PathBuf>,
     /// Write the distances that the last measurement found to a NumPy file (uint32)
-    #[cfg(feature = "engine")]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     distances: Option<PathBuf>,
 }
@@ -194,7 +188,6 @@ fn measure(
     if let Some(reason) = ranker.failure() {
         bail!("{reason}; use --device cpu");
     }
-    #[cfg(feature = "engine")]
     if let Some(path) = &args.distances {
         numpy::write_distances(path, &found)?;
     }
@@ -224,7 +217,6 @@ fn median(seconds: &mut [f64]) -> f64 {
 /// The database and the queries.
 fn codes(args: &Args, bits: usize) -> Result<(BinaryCodes, BinaryCodes)> {
     let queries = args.queries.iter().copied().max().unwrap_or(1);
-    #[cfg(feature = "engine")]
     if let Some(path) = &args.database {
         let database = numpy::read_codes(path, bits)?;
         let queries = match &args.query_codes {

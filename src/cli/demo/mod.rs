@@ -17,8 +17,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Context;
-use super::aviary::{per_species, species_to_hold_out as species};
-use crate::dataset::aviary::{Aviary, Writing};
+use super::aviary::{draw as draw_aviary, per_species, species_to_hold_out as species};
 use crate::dataset::{Dataset, Sample};
 use crate::device::{Device, DeviceChoice};
 use crate::eval::Metrics;
@@ -31,6 +30,7 @@ use crate::train::{
     EpochReport, Evaluation, LearnMethod, LearnPlan, Recipe, ShallowPlan, Split, Trained, evaluate,
     fit_shallow, learn,
 };
+use barbule_aviary::{Aviary, Writing};
 
 /// Bits per code.
 const BITS: usize = 32;
@@ -212,7 +212,7 @@ impl Demo<'_> {
         self.context.say(format_args!("drawing {images} birds of {species} species"));
         let aviary = Aviary::new(self.seed, species);
         let birds = self.out.join("birds");
-        self.context.with_progress("drawing", |task: &Task<'_>| aviary.write(&birds, how, task))?;
+        draw_aviary(self.context, &aviary, &birds, how)?;
         let mut dataset = Dataset::open(&birds, None, self.seed)?;
         dataset.hold_out(HELD_OUT, self.seed)?;
         Ok((aviary, dataset))

@@ -14,9 +14,9 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::scan::Scan;
 use super::{Row, Search};
-use crate::dataset::aviary::Aviary;
 use crate::eval::pointing::Pointing;
 use crate::image::{self, Limits};
+use barbule_aviary::Aviary;
 
 /// Width and height of a bird in the report, in pixels.
 const THUMBNAIL: u32 = 144;

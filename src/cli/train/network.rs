@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 use clap::{ValueEnum, ValueHint};
 
-use crate::method::saliency::Level;
 use crate::method::{dsah, dtq, exchnet, plume};
+use crate::network::Level;
 use crate::train::{Init, LearnMethod, LearnPlan, Optimiser, Recipe, Schedule, Trained};
 
 /// What the options below stand under in the help.

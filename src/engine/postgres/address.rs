@@ -1,10 +1,9 @@
 /*!
-Where a server is and how it is reached: address, password, encryption.
+Address, password and encryption of a server connection.
 
-The password stands in the address, in `PGPASSWORD`, in a file that is named, or in the file
-of passwords that PostgreSQL's own programs read; it is never shown. Where the address does not
-say otherwise, connections that leave the machine are encrypted and the server's certificate
-is checked.
+The password comes from the address, `PGPASSWORD`, a given file, or PostgreSQL's password file
+(`.pgpass`); it is never printed. Unless the address specifies `sslmode`, connections to other
+machines are encrypted and the server's certificate is verified.
 */
 
 use std::fmt;
@@ -21,17 +20,17 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::super::EngineError;
 use crate::file;
 
-/// How long a server may take to accept a connection, unless the address says.
+/// Connection timeout, unless the address specifies one.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What is said beside an address.
+/// Connection settings that are not part of an address.
 #[derive(Debug, Clone)]
 pub struct Connecting {
     /// A file whose first line is the password.
     pub password_file: Option<PathBuf>,
-    /// Certificates, as PEM, that the server's is checked against, instead of the system's.
+    /// PEM file of certificate authorities for the server's certificate, instead of the system's.
     pub ca: Option<PathBuf>,
-    /// How long the server may work on one search.
+    /// Statement timeout of a search.
     pub timeout: Duration,
 }
 
@@ -45,16 +44,17 @@ impl Default for Connecting {
 #[derive(Clone)]
 pub struct Address {
     config: Config,
-    /// Whether the address itself said how connections are encrypted.
+    /// Whether the address specifies `sslmode`.
     said: bool,
     ca: Option<PathBuf>,
 }
 
-/// How the coordinator's own connections to a shard are encrypted, in libpq's words.
+/// Encryption of the coordinator's connections to a shard, as libpq options.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Encryption {
+    /// `sslmode`.
     pub mode: &'static str,
-    /// What the shard's certificate is checked against.
+    /// `sslrootcert`: the authorities for the shard's certificate.
     pub root: Option<String>,
 }
 
@@ -67,29 +67,29 @@ impl fmt::Display for Address {
 
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not what is in it: a password may be.
+        // Without the configuration, which may contain a password.
         write!(f, "Address({self})")
     }
 }
 
 impl Address {
-    /// Whether a text is the address of a server.
+    /// Returns whether a text is the address of a server, by its scheme.
     pub fn is_one(text: &str) -> bool {
         text.starts_with("postgres://") || text.starts_with("postgresql://")
     }
 
-    /// Reads `postgres://USER@HOST:PORT/DATABASE?sslmode=…`.
+    /// Parses `postgres://USER@HOST:PORT/DATABASE?sslmode=…`.
     ///
     /// # Errors
-    /// When it is none, or a file with a password or certificates cannot be read.
+    /// If it is not of this form, or a file with a password or certificates cannot be read.
     pub fn parse(text: &str, connecting: &Connecting) -> Result<Self, EngineError> {
         let unfit = |reason: String| EngineError::Server {
             server: "the server's address".to_owned(),
             reason: format!("{reason}; write it as postgres://USER@HOST:PORT/DATABASE"),
         };
-        // The parser's own words could repeat a part of a password.
+        // The parser's error message could contain a part of the password.
         let parsed = if Self::is_one(text) { text.parse::<Config>().ok() } else { None };
-        let mut config = parsed.ok_or_else(|| unfit("it cannot be understood".to_owned()))?;
+        let mut config = parsed.ok_or_else(|| unfit("it cannot be parsed".to_owned()))?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(unfit("it names no host".to_owned()));
         }
@@ -118,9 +118,10 @@ impl Address {
         Ok(address)
     }
 
-    /// The same user and password at another server. `mode` is what is known of how it is
-    /// encrypted, in libpq's words. Else what this address says holds for it too; but what was
-    /// only gathered from where this server is does not: the other may be on another machine.
+    /// Returns the address of another server with the same user and password. `mode` is that
+    /// server's `sslmode`, if known; otherwise a `sslmode` in this address applies. A default that
+    /// was derived from this server's host does not, because the other server may be on another
+    /// machine.
     pub(super) fn at(&self, host: &str, port: u16, database: &str, mode: Option<&str>) -> Self {
         let mut config = Config::new();
         config.dbname(database).port(port).application_name("barbule");
@@ -142,12 +143,13 @@ impl Address {
         Self { config, said: mode.is_some(), ca: self.ca.clone() }
     }
 
-    /// What another server has to do to reach this one as safely as we do.
+    /// Returns the settings with which another server connects to this one as securely as we do.
     pub(super) fn encryption(&self) -> Encryption {
         let mode = match self.config.get_ssl_mode() {
             SslMode::Disable => "disable",
             SslMode::Prefer => "prefer",
-            // We check the certificate and the name in it. What more there may be is no less.
+            // `Require` verifies the certificate and the host name here. Any other mode is at least
+            // as strict.
             _ => "verify-full",
         };
         let root = (mode == "verify-full").then(|| match &self.ca {
@@ -157,7 +159,7 @@ impl Address {
         Encryption { mode, root }
     }
 
-    /// Host, port and database.
+    /// Returns host, port and database.
     pub(super) fn place(&self) -> (String, u16, String) {
         let host = match (self.config.get_hosts().first(), self.config.get_hostaddrs().first()) {
             (Some(Host::Tcp(host)), _) => host.clone(),
@@ -171,14 +173,14 @@ impl Address {
         (host, port, database.to_owned())
     }
 
-    /// User and password, if they are known.
+    /// Returns user and password, if known.
     pub(super) fn credentials(&self) -> (Option<String>, Option<String>) {
         let password = self.config.get_password();
         let password = password.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         (self.config.get_user().map(str::to_owned), password)
     }
 
-    /// Connects, once.
+    /// Connects, without retries.
     pub(super) fn connect(&self) -> Result<Client, Refused> {
         if self.config.get_ssl_mode() == SslMode::Disable {
             return self.config.connect(NoTls).map_err(Refused::Postgres);
@@ -187,8 +189,8 @@ impl Address {
         self.config.connect(encrypted).map_err(Refused::Postgres)
     }
 
-    /// The password that PostgreSQL's programs would take: from `PGPASSFILE`, or `.pgpass` in
-    /// the home folder.
+    /// Returns the password that PostgreSQL's own programs use: from `PGPASSFILE`, or `.pgpass`
+    /// in the home folder.
     fn stored_password(&self) -> Option<String> {
         let home = std::env::home_dir().map(|home| home.join(".pgpass"));
         let text = std::fs::read_to_string(variable("PGPASSFILE").or(home)?).ok()?;
@@ -207,28 +209,28 @@ impl Address {
     }
 }
 
-/// Why there is no connection.
+/// Reason why a connection failed.
 pub(super) enum Refused {
     Postgres(postgres::Error),
-    /// The certificates to check against are unusable.
+    /// The certificate authorities are unusable.
     Certificates(EngineError),
-    /// There is one, but what was locked on the one before is another's now.
+    /// Another program took the lock that the previous connection held.
     Locked,
 }
 
-/// Whether an address says `sslmode`: among its parameters, not in its password.
+/// Returns whether an address has a parameter `sslmode`; its password does not count.
 fn says_mode(text: &str) -> bool {
     let place = text.split_once('@').map_or(text, |(_, place)| place);
     let parameters = place.split_once('?').map_or("", |(_, parameters)| parameters);
     parameters.split('&').any(|parameter| parameter.starts_with("sslmode="))
 }
 
-/// How connections are encrypted where nothing is said of it.
+/// Returns the default encryption: required, except on this machine.
 fn fitting(config: &Config) -> SslMode {
     if is_local(config) { SslMode::Disable } else { SslMode::Require }
 }
 
-/// Whether a connection stays on this machine.
+/// Returns whether a connection stays on this machine.
 fn is_local(config: &Config) -> bool {
     let local = |host: &Host| match host {
         Host::Tcp(host) => matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1"),
@@ -246,7 +248,7 @@ fn encryption(ca: Option<&Path>) -> Result<MakeRustlsConnect, EngineError> {
     };
     let Some(path) = ca else {
         let (connect, _) = MakeRustlsConnect::with_native_certs().map_err(|_| {
-            failed("this system has no certificates to check a server by".to_owned())
+            failed("this system has no certificates to verify a server with".to_owned())
         })?;
         return Ok(connect);
     };
@@ -257,7 +259,7 @@ fn encryption(ca: Option<&Path>) -> Result<MakeRustlsConnect, EngineError> {
         roots.add(certificate).map_err(EngineError::read(path))?;
     }
     if roots.is_empty() {
-        return Err(failed(format!("{} holds no certificate", path.display())));
+        return Err(failed(format!("{} contains no certificate", path.display())));
     }
     let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     Ok(MakeRustlsConnect::new(config))
@@ -273,7 +275,7 @@ fn first_line(path: &Path) -> Result<String, EngineError> {
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
-/// The fields of a line of a file of passwords: between colons, of which `\:` is none.
+/// Splits a line of a password file at colons, except `\:`.
 fn fields(line: &str) -> Vec<String> {
     let mut fields = vec![String::new()];
     let mut letters = line.chars();
@@ -325,7 +327,7 @@ mod tests {
         };
         assert_eq!(mode(&here, "shard.example", None), SslMode::Require);
         assert_eq!(mode(&here, "localhost", None), SslMode::Disable);
-        // What the coordinator was told of the shard holds.
+        // The mode registered on the coordinator takes precedence.
         assert_eq!(mode(&here, "shard.example", Some("disable")), SslMode::Disable);
         assert_eq!(mode(&here, "shard.example", Some("prefer")), SslMode::Prefer);
         assert_eq!(mode(&here, "localhost", Some("verify-full")), SslMode::Require);

@@ -1,5 +1,5 @@
 /*!
-What is noted of a collection on a server, beside its images.
+Metadata of a collection on a server (`NAME_meta`).
 */
 
 use postgres::{Error, GenericClient};
@@ -9,7 +9,7 @@ use super::shards::Layout;
 use super::sql::Table;
 use crate::engine::{EngineError, Head};
 
-/// What is noted of a collection.
+/// Returns the metadata of a collection.
 pub(super) fn facts(head: &Head, layout: &Layout) -> Vec<(&'static str, String)> {
     vec![
         ("format", "1".to_owned()),
@@ -23,12 +23,13 @@ pub(super) fn facts(head: &Head, layout: &Layout) -> Vec<(&'static str, String)>
     ]
 }
 
-/// What is noted where a collection is asked, once all of it is there: which load made it so.
+/// Returns the metadata that marks a complete collection on the searched server, with the load
+/// that completed it.
 pub(super) fn whole(token: &str) -> [(&'static str, String); 2] {
     [("state", "whole".to_owned()), ("loaded", token.to_owned())]
 }
 
-/// What is noted of a collection on a server; empty when it is not there.
+/// Reads the metadata of a collection; empty if the collection is missing.
 pub(super) fn meta(
     session: &mut Session,
     table: &Table,
@@ -36,7 +37,7 @@ pub(super) fn meta(
     session.run(|client| noted(client, table))
 }
 
-/// The same, within what a connection is about.
+/// Like [`meta`], on an open connection or transaction.
 pub(super) fn noted(
     client: &mut impl GenericClient,
     table: &Table,
@@ -51,13 +52,13 @@ pub(super) fn noted(
 
 const THERE: &str = "SELECT to_regclass($1::text) IS NOT NULL";
 
-/// Whether there is a table or an index of this name.
+/// Returns whether a table or index of this name exists.
 pub(super) fn exists(session: &mut Session, name: &str) -> Result<bool, EngineError> {
     session.run(|client| client.query_one(THERE, &[&name])?.try_get(0))
 }
 
-/// Makes sure that a table, if it is there, takes codes of this length: a first load that was
-/// broken off has made it and noted nothing.
+/// Checks the code length of a table, if it exists. An interrupted first load leaves a table
+/// without metadata.
 pub(super) fn same_width(
     session: &mut Session,
     table: &Table,
@@ -71,7 +72,7 @@ pub(super) fn same_width(
         Some(bits) if usize::try_from(bits) != Ok(head.bits) => Err(EngineError::Server {
             server: session.address().to_string(),
             reason: format!(
-                "{table} takes codes of {bits} bits there, and these have {}; choose another --table, or --replace it",
+                "{table} stores codes of {bits} bits, but these have {}; choose another --table, or --replace it",
                 head.bits
             ),
         }),

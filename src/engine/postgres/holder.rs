@@ -1,6 +1,6 @@
 /*!
-A server that holds images, while it is loaded: rows come into a table beside the present one,
-are counted, and become the collection in one transaction.
+Loading of one server that stores images. Rows are copied into a staging table
+(`NAME_incoming`), counted, and merged into the collection in one transaction.
 */
 
 use pgvector::Bit;
@@ -15,19 +15,20 @@ use super::sql::{self, Table};
 use super::to_bit;
 use crate::engine::{Batch, EngineError, Head};
 
+/// One server that stores images, during a load.
 pub(super) struct Holder {
     session: Session,
     token: String,
-    /// The greatest id that has arrived here.
+    /// Greatest id in the staging table.
     last: i64,
-    /// Rows that have arrived here.
+    /// Number of rows in the staging table.
     pub(super) arrived: u64,
-    /// Rows of the source so far whose place is here.
+    /// Number of rows so far that the source has for this server.
     routed: u64,
 }
 
 impl Holder {
-    /// Makes the tables of a load ready, or finds those of one that was broken off.
+    /// Creates the tables of a load, or keeps the staging table of an interrupted one.
     pub(super) fn prepare(
         mut session: Session,
         table: &Table,
@@ -57,7 +58,7 @@ impl Holder {
         let sql = format!("SELECT count(*), max(id) FROM {}", table.with("_incoming"));
         let (arrived, last) = session.run(|client| {
             let mut transaction = client.transaction()?;
-            // First, so that nobody else's rows come in any more.
+            // First, so that no other load can add rows from here on.
             transaction.execute(&note, &[&"loading", &token])?;
             if !same {
                 transaction.batch_execute(&create)?;
@@ -73,7 +74,7 @@ impl Holder {
         Ok(Self { session, token: token.to_owned(), last, arrived, routed: 0 })
     }
 
-    /// Takes some rows of a batch, those that it does not have yet.
+    /// Copies the given rows of a batch, except those that arrived earlier.
     pub(super) fn take(
         &mut self,
         table: &Table,
@@ -93,7 +94,7 @@ impl Holder {
         Ok(())
     }
 
-    /// Makes sure that all rows are there that belong here.
+    /// Checks that every row for this server has arrived.
     pub(super) fn check(&mut self, table: &Table) -> Result<(), EngineError> {
         let (token, routed) = (&self.token, self.routed);
         let stands = self.session.run(|client| {
@@ -103,7 +104,7 @@ impl Holder {
         self.accept(table, stands)
     }
 
-    /// Makes the table what was loaded.
+    /// Merges the staging table into the collection.
     pub(super) fn merge(
         &mut self,
         table: &Table,
@@ -122,7 +123,8 @@ impl Holder {
         let (token, routed) = (&self.token, self.routed);
         let found = self.session.once(|client| {
             let mut transaction = client.transaction()?;
-            // What is not among the rows is taken out: were some lost, images would be.
+            // The merge deletes images that are not in the staging table, so lost rows would delete
+            // images.
             let found = stands(&mut transaction, table, token, routed)?;
             if found != Stands::Whole {
                 return Ok(found);
@@ -142,12 +144,12 @@ impl Holder {
         self.session.run(|client| client.batch_execute(&analyze))
     }
 
-    /// Goes on only if all is as it should be; if rows are lost, the next load begins anew.
+    /// Returns an error unless `stands` is `Whole`. If rows are lost, the next load starts over.
     fn accept(&mut self, table: &Table, stands: Stands) -> Result<(), EngineError> {
         let reason = match stands {
             Stands::Whole => return Ok(()),
             Stands::Another => format!(
-                "another program has begun to load {table}; wait until it is done, then run the same command again"
+                "another program has begun to load {table}; wait until it finishes, then run the same command again"
             ),
             Stands::Lost { found, sent } => {
                 let meta = table.with("_meta");
@@ -157,7 +159,7 @@ impl Holder {
                 let token = &self.token;
                 self.session.run(|client| client.execute(&forget, &[token]))?;
                 format!(
-                    "of {sent} images that were sent for {table} it has {found}, as after a crash; nothing was taken out, run the same command again"
+                    "{sent} images were sent for {table}, but it has {found}, probably after a crash; nothing was deleted, run the same command again"
                 )
             }
         };
@@ -165,18 +167,18 @@ impl Holder {
     }
 }
 
-/// How a load stands on a server.
+/// State of a load on a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stands {
-    /// It has what was sent.
+    /// All rows that were sent are there.
     Whole,
-    /// Another load has begun since.
+    /// Another load has started since.
     Another,
-    /// It has another number of rows than were sent.
+    /// The number of rows differs from the number sent.
     Lost { found: u64, sent: u64 },
 }
 
-/// Whether a load is the present one. Until the transaction ends it stays so.
+/// Returns whether `token` is the current load, and locks that until the transaction ends.
 fn is_own(transaction: &mut Transaction<'_>, table: &Table, token: &str) -> Result<bool, Error> {
     let row = transaction.query_opt(&sql::owner(table), &[])?;
     Ok(row.map(|row| row.try_get::<_, String>(0)).transpose()?.as_deref() == Some(token))
@@ -187,7 +189,7 @@ fn count(transaction: &mut Transaction<'_>, table: &Table) -> Result<u64, Error>
     Ok(u64::try_from(count).unwrap_or_default())
 }
 
-/// Whether a load is the present one and has so many rows.
+/// Checks that `token` is the current load and that `sent` rows have arrived.
 fn stands(
     transaction: &mut Transaction<'_>,
     table: &Table,
@@ -201,7 +203,7 @@ fn stands(
     Ok(if found == sent { Stands::Whole } else { Stands::Lost { found, sent } })
 }
 
-/// Copies rows of a batch, after so many that have `arrived`.
+/// Copies rows of a batch; `arrived` is the number of rows before it.
 fn bring(
     client: &mut Client,
     table: &Table,
@@ -215,8 +217,8 @@ fn bring(
         return Ok(Stands::Another);
     }
     if is_new(&mut transaction)? {
-        // After a broken connection nobody knows whether the rows arrived; the server does. And
-        // if it was stopped without a farewell, it has none any more.
+        // Only the server knows whether the rows arrived before a connection broke. After a crash
+        // its unlogged staging table is empty.
         let found = count(&mut transaction, table)?;
         if found == arrived + rows.len() as u64 {
             return transaction.commit().map(|()| Stands::Whole);
@@ -230,7 +232,7 @@ fn bring(
     Ok(Stands::Whole)
 }
 
-/// Whether nothing was copied yet on this connection, which a setting of the session tells.
+/// Returns whether this is the first copy on this connection, as recorded in a session setting.
 fn is_new(transaction: &mut Transaction<'_>) -> Result<bool, Error> {
     let row = transaction.query_one("SELECT current_setting('barbule.loading', true)", &[])?;
     if row.try_get::<_, Option<String>>(0)?.as_deref() == Some("yes") {

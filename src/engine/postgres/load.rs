@@ -1,10 +1,10 @@
 /*!
-Loading a collection: every image is copied into a table beside the present one, batch by
-batch, and then the present one is made equal to it. A search sees the collection as it was
-until then. A load that is broken off goes on behind the last batch that arrived.
+Loading a collection. Images are copied into a staging table batch by batch, then the collection
+is made equal to it. Until then searches see the old state. An interrupted load resumes after the
+last batch that arrived.
 
-What the table beside does not hold is taken out of the present one, so its rows are counted
-before that; and they are those of one load only, which a token on every server tells from others.
+The merge deletes images that are not in the staging table, so its rows are counted first. A token
+on every server ensures that all of them come from one load.
 */
 
 use std::time::Duration;
@@ -17,38 +17,39 @@ use super::shards::{self, Layout};
 use super::sql::{self, Table};
 use crate::engine::{Batch, EngineError, Head, Sink, Source};
 
-/// How to load.
+/// Options of a load.
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
-    /// Other servers to spread the images over; empty for none, or for those of the last load.
+    /// Servers to distribute the images over; empty for the shards of the last load, if any.
     pub shards: Vec<Address>,
-    /// Take out a collection of another model or layout first.
+    /// Delete the existing collection first, which may have another model or layout.
     pub replace: bool,
 }
 
 /// Loads images into servers.
 pub struct Loader {
     coordinator: Session,
-    /// The servers that hold images: the coordinator itself, or the shards.
+    /// The servers that store images: the coordinator itself, or the shards.
     holders: Vec<Holder>,
     table: Table,
     head: Head,
     layout: Layout,
-    /// Tells this load from others.
+    /// Unique token of this load.
     token: String,
-    /// Images that an earlier load had brought.
+    /// Number of images that an earlier load had copied.
     before: u64,
-    /// What is to be said of shards to the coordinator once they hold the images: until then
-    /// searches go where they went.
+    /// SQL that registers the shards on the coordinator after the merge. Until then searches use
+    /// the old shards.
     register: Option<String>,
+    /// Errors of old shards that could not be cleared.
     left: Vec<String>,
 }
 
 impl Loader {
-    /// Prepares the servers to take in `source`.
+    /// Prepares the servers to load `source`.
     ///
     /// # Errors
-    /// When a server cannot be used, or holds a collection of another model or layout.
+    /// If a server cannot be used, or stores a collection of another model or layout.
     pub fn begin(
         address: Address,
         table: Table,
@@ -56,7 +57,7 @@ impl Loader {
         options: &LoadOptions,
     ) -> Result<Self, EngineError> {
         let head = source.head().clone();
-        // However long a load takes.
+        // Without a timeout: a load can take hours.
         let mut coordinator = Session::open(address, Duration::ZERO)?;
         claim(&mut coordinator, &table)?;
         let present = meta(&mut coordinator, &table)?;
@@ -80,17 +81,15 @@ impl Loader {
         }
         let sql = "SELECT gen_random_uuid()::text";
         let token: String = coordinator.run(|client| client.query_one(sql, &[])?.try_get(0))?;
-        let places = match servers.is_empty() {
-            true => std::slice::from_ref(coordinator.address()),
-            false => &servers,
-        };
-        // All of them, before anything is made on one.
+        let places =
+            if servers.is_empty() { std::slice::from_ref(coordinator.address()) } else { &servers };
+        // Connect to all servers before anything is created on one of them.
         let sessions: Result<Vec<_>, _> =
             places.iter().map(|place| Session::open(place.clone(), Duration::ZERO)).collect();
         let sessions = sessions?;
         let (mut holders, count) = (Vec::new(), sessions.len());
         for (number, session) in (1..).zip(sessions) {
-            // Another number of shards would have other images here.
+            // The number of shards decides which images belong here.
             let stamp = format!("{} {number}/{count}", source.stamp());
             holders.push(Holder::prepare(session, &table, &head, &layout, &stamp, &token)?);
         }
@@ -105,8 +104,8 @@ impl Loader {
         Ok(loader)
     }
 
-    /// Makes the shards known to the coordinator, or tries whether that can be done once they
-    /// are loaded, when a collection is `searched` meanwhile; and sees that it reaches them.
+    /// Registers the shards on the coordinator and checks that it can connect to them. If a
+    /// collection is `searched` meanwhile, rolls this trial back and registers after the merge.
     fn register(
         &mut self,
         servers: &[Address],
@@ -124,10 +123,11 @@ impl Loader {
             same_width(coordinator, table, &format!("{}_{number}", table.name()), head)?;
         }
         let known = shards::registered(coordinator, table)?;
-        // What nobody named is as the coordinator has it, with what an administrator may have set.
-        let text = match named || known.is_empty() {
-            true => shards::register(table, head.bits, servers, &known, false),
-            false => String::new(),
+        // Shards that were not named stay as registered, with an administrator's settings.
+        let text = if named || known.is_empty() {
+            shards::register(table, head.bits, servers, &known, false)
+        } else {
+            String::new()
         };
         coordinator.run(|client| {
             let mut transaction = client.transaction()?;
@@ -141,18 +141,18 @@ impl Loader {
         Ok(())
     }
 
-    /// Shards of the collection that was replaced that could not be cleared, with the reasons:
-    /// tables may be left there.
+    /// Returns the errors of shards of the replaced collection that could not be cleared. Tables
+    /// may be left there.
     pub fn left(&self) -> &[String] {
         &self.left
     }
 
-    /// Images that an earlier load of the same source had brought before it was broken off.
+    /// Returns the number of images that an interrupted load of the same source had copied.
     pub fn before(&self) -> u64 {
         self.before
     }
 
-    /// Everything that a load says to servers, without saying it: the place, and the statements.
+    /// Returns the statements of a load as (server, SQL), without running them.
     pub fn explain(
         address: &Address,
         table: &Table,
@@ -165,7 +165,7 @@ impl Loader {
             let mut text = sql::tables(table, head.bits);
             if servers.is_empty() {
                 let distribute = sql::distribute(table);
-                text.push_str(&format!("\n-- where there is the extension citus: {distribute};"));
+                text.push_str(&format!("\n-- with the extension citus: {distribute};"));
             }
             text.push_str("\n\n");
             text.push_str(&sql::incoming(table, head.bits, false));
@@ -186,14 +186,14 @@ impl Loader {
         all
     }
 
-    /// Merges on all servers at the same time.
+    /// Merges on all servers in parallel.
     fn merge(&mut self) -> Result<(), EngineError> {
         let (table, head, layout) = (&self.table, &self.head, &self.layout);
         on_all(&mut self.holders, |holder| holder.merge(table, head, layout))
     }
 }
 
-/// Does something on all servers that hold images, at the same time.
+/// Runs `work` on all servers that store images, in parallel.
 fn on_all(
     holders: &mut [Holder],
     work: impl Fn(&mut Holder) -> Result<(), EngineError> + Sync,
@@ -206,15 +206,15 @@ fn on_all(
     })
 }
 
-/// Makes sure that there are not too many shards, and that none is named twice: it would hold
-/// one part only.
+/// Checks that there are not too many shards and that none is named twice, since both parts would
+/// share one table.
 fn sensible(servers: &[Address]) -> Result<(), EngineError> {
     let refused = |server: &Address, reason: String| {
         Err(EngineError::Server { server: server.to_string(), reason })
     };
     for (at, server) in servers.iter().enumerate() {
         if at == sql::MOST {
-            return refused(server, format!("that is one shard too many; name {at} at most"));
+            return refused(server, format!("too many shards; name at most {at}"));
         }
         if servers[..at].iter().any(|other| other.place() == server.place()) {
             return refused(server, "it is named as two shards; name each once".to_owned());
@@ -223,18 +223,21 @@ fn sensible(servers: &[Address]) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// Keeps other loads of a collection out.
+/// Locks the collection against other loads.
 fn claim(coordinator: &mut Session, table: &Table) -> Result<(), EngineError> {
-    match coordinator.lock(&format!("barbule {}", table.name()))? {
-        true => Ok(()),
-        false => Err(EngineError::Server {
+    if coordinator.lock(&format!("barbule {}", table.name()))? {
+        Ok(())
+    } else {
+        Err(EngineError::Server {
             server: coordinator.address().to_string(),
-            reason: format!("another program loads {table}; wait until it is done, or stop it"),
-        }),
+            reason: format!(
+                "another program is loading {table}; wait until it finishes, or stop it"
+            ),
+        })
     }
 }
 
-/// What a thread gave.
+/// Joins a thread, and converts a panic to an error.
 pub(super) fn joined<T>(
     thread: std::thread::ScopedJoinHandle<'_, Result<T, EngineError>>,
 ) -> Result<T, EngineError> {
@@ -246,8 +249,8 @@ pub(super) fn joined<T>(
 
 impl Sink for Loader {
     fn write(&mut self, batch: &Batch) -> Result<(), EngineError> {
-        // The connection that keeps other loads out has nothing to do meanwhile: it would be
-        // closed as idle, or be gone without our noticing.
+        // Keeps the connection that holds the lock alive: otherwise it could be closed as idle, or
+        // break unnoticed.
         self.coordinator.run(|client| client.batch_execute(""))?;
         let (table, count) = (&self.table, self.holders.len());
         std::thread::scope(|scope| {
@@ -269,12 +272,12 @@ impl Sink for Loader {
 
     fn finish(mut self: Box<Self>) -> Result<(), EngineError> {
         let shared = self.layout.shards() > 0;
-        // Before anything is changed anywhere.
+        // Checks the lock and all servers before anything is changed.
         self.coordinator.run(|client| client.batch_execute(""))?;
         let table = &self.table;
         on_all(&mut self.holders, |holder| holder.check(table))?;
         if shared {
-            // From here until all shards are merged they may be of different times.
+            // From here until all shards are merged, they may be in different states.
             let statement = sql::note(&self.table);
             self.coordinator.run(|client| client.execute(&statement, &[&"state", &"merging"]))?;
         }
@@ -297,14 +300,14 @@ impl Sink for Loader {
     }
 }
 
-/// Which of so many shards an image is on: the same content is always on the same one.
+/// Returns the index of an image's shard, of `shards`, by its content hash.
 fn home(content: &[u8; 32], shards: usize) -> usize {
     let mut first = [0; 8];
     first.copy_from_slice(&content[..8]);
     (u64::from_le_bytes(first) % shards as u64) as usize
 }
 
-/// Makes sure that the collection that is there may become this one.
+/// Checks that this load may update the existing collection: same model and layout.
 fn fits(
     session: &Session,
     table: &Table,
@@ -318,24 +321,24 @@ fn fits(
         server: session.address().to_string(),
         reason: format!("{reason}; choose another --table, or --replace it"),
     };
-    // A first load that was broken off has noted nothing but itself.
+    // An interrupted first load leaves only its own entries.
     let (Some(bits), Some(model)) = (value("bits"), value("model")) else { return Ok(()) };
     if bits != head.bits.to_string() || model != head.model {
         return Err(refused(format!(
-            "{table} holds codes of {bits} bits of another model than these of {} bits",
+            "{table} stores codes of {bits} bits from another model than these of {} bits",
             head.bits
         )));
     }
     if known.is_some_and(|known| known != layout) {
         let known = known.map(Layout::text).unwrap_or_default();
-        return Err(refused(format!("{table} lies there as {known}, not {}", layout.text())));
+        return Err(refused(format!("{table} has layout {known}, not {}", layout.text())));
     }
     Ok(())
 }
 
-/// Takes a collection off all its servers; which of its shards could not be cleared. One that
-/// is gone for good must not be in the way of what takes its place. `servers` are those of the
-/// new one, where it has to work.
+/// Deletes a collection from all its servers, and returns the errors of old shards that could not
+/// be cleared: a shard that is gone for good must not block its replacement. On `servers`, which
+/// will store the new collection, it must succeed.
 fn clear(
     coordinator: &mut Session,
     table: &Table,
@@ -365,7 +368,7 @@ fn clear(
     Ok(left)
 }
 
-/// Takes a collection's tables off a server.
+/// Drops a collection's tables on a server.
 fn drop_all(session: &mut Session, table: &Table) -> Result<(), EngineError> {
     let (incoming, meta) = (table.with("_incoming"), table.with("_meta"));
     let text = format!("DROP TABLE IF EXISTS {incoming}, {table}, {meta}");

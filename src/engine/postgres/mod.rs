@@ -1,18 +1,18 @@
 /*!
 PostgreSQL with pgvector: one server, a Citus cluster, or shards behind `postgres_fdw`.
 
-A collection named `barbule` is a table `barbule` (one row an image) and a table
-`barbule_meta`. The images of a table are identified by their content: `copy` counts files of
-the same content, so that (content, copy) is the key, and a load puts in what is new, changes
-what has another path, label or id, and takes out what is gone.
+A collection named `barbule` is a table `barbule` (one row per image) and a table
+`barbule_meta`. Rows are identified by content: `copy` numbers the files with the same content, and
+(content, copy) is the primary key. A load inserts new images, updates those whose path, label or
+id changed, and deletes the others.
 
-| layout | the table is | rows are spread by |
+| layout | table | rows are distributed by |
 |---|---|---|
 | one server | a table | |
-| Citus, where the server has it | a distributed table | content, by Citus |
-| shards | on each shard a table; on the coordinator a foreign table for each | the first bytes of content |
+| Citus, if installed on the server | a distributed table | content, by Citus |
+| shards | a table on each shard; a foreign table for each on the coordinator | the first bytes of content |
 
-Codes are `bit(n)`: its first bit is bit 0 of the code.
+Codes are `bit(n)`; the first bit is bit 0 of the code.
 */
 
 mod address;
@@ -34,14 +34,14 @@ use pgvector::Bit;
 
 use crate::code::{BinaryCodes, CodeError};
 
-/// Code `row` as PostgreSQL's `bit(n)`.
+/// Converts code `row` to PostgreSQL's `bit(n)`.
 fn to_bit(codes: &BinaryCodes, row: usize) -> Bit {
     let words = codes.row(row);
     let bits: Vec<bool> = (0..codes.bits()).map(|k| words[k / 64] >> (k % 64) & 1 == 1).collect();
     Bit::new(&bits)
 }
 
-/// A code that a server gave, as a set of one.
+/// Converts a server's `bit(n)` to a set of one code.
 fn of_bit(bit: &Bit, bits: usize) -> Result<BinaryCodes, CodeError> {
     let bytes: Vec<u8> = bit.as_bytes().iter().map(|byte| byte.reverse_bits()).collect();
     if bit.len() != bits {

@@ -1,5 +1,5 @@
 /*!
-Searching a collection on servers: the same hits in the same order as in the local index.
+Searches on servers, with the same hits in the same order as a local index.
 */
 
 use std::collections::HashSet;
@@ -22,11 +22,11 @@ use crate::code::BinaryCodes;
 use crate::engine::{Batch, EngineError, Head, Source};
 use crate::index::{Found, Query};
 
-/// Stored codes that the recall of approximate searches is measured with.
+/// Number of stored codes used as queries to measure recall.
 const SAMPLE: usize = 100;
-/// Of so many nearest.
+/// Number of nearest images per query in that measurement.
 const NEAREST: usize = 10;
-/// The least and the most that pgvector looks at in an approximate search (`hnsw.ef_search`).
+/// Bounds of `hnsw.ef_search`, the number of candidates pgvector keeps in an approximate search.
 const EF: std::ops::RangeInclusive<usize> = 200..=1000;
 
 /// A collection on servers.
@@ -36,27 +36,27 @@ pub struct Remote {
     table: Table,
     head: Head,
     layout: Layout,
-    /// The load that made it what it is.
+    /// Token of the load that completed it.
     loaded: Option<String>,
     approximate: bool,
 }
 
-/// How much of what is nearest an approximate search finds.
+/// Recall of approximate searches.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Recall {
-    /// The share of the [`Recall::nearest`] that are found, 0 to 1. One at the distance of the
-    /// last counts as it.
+    /// Fraction of the [`Recall::nearest`] that are found, from 0 to 1. Any image at the distance
+    /// of the last one counts.
     pub share: f64,
-    /// How many were looked for.
+    /// Number of nearest images per query.
     pub nearest: usize,
-    /// For how many stored codes.
+    /// Number of queries, which are stored codes.
     pub codes: usize,
 }
 
-/// What a search says to the server, and what the server would do.
+/// A search's SQL and the server's plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explained {
-    /// The statement with its values.
+    /// The statement with its parameters filled in.
     pub sql: String,
     /// The server's plan.
     pub plan: String,
@@ -66,7 +66,7 @@ impl Remote {
     /// Opens a collection.
     ///
     /// # Errors
-    /// When the server cannot be used, has no such collection, or not a whole one.
+    /// If the server cannot be used, or the collection is missing or incomplete.
     pub fn open(
         address: Address,
         table: Table,
@@ -83,14 +83,14 @@ impl Remote {
         };
         if state != "whole" {
             return Err(unfit(format!(
-                "an export to {table} was broken off while shards were merged; {again} again"
+                "an export to {table} was interrupted while shards were merged; {again} again"
             )));
         }
         if fact("format") != Some("1") {
-            return Err(unfit(format!("{table} is of a later format; install a newer barbule")));
+            return Err(unfit(format!("{table} has a newer format; install a newer barbule")));
         }
         let damaged = |what: &str| {
-            unfit(format!("what is noted of {table} lacks its {what}; {again} --replace"))
+            unfit(format!("the metadata of {table} lacks {what}; {again} and --replace"))
         };
         let bits = fact("bits").and_then(|bits| bits.parse().ok());
         let head = Head {
@@ -106,26 +106,26 @@ impl Remote {
         Ok(Self { session, table, head, layout, loaded, approximate: false })
     }
 
-    /// What the collection is.
+    /// Metadata of the collection.
     pub fn head(&self) -> &Head {
         &self.head
     }
 
-    /// Where it is.
+    /// Host, port and database of the searched server.
     pub fn place(&self) -> String {
         self.session().address().to_string()
     }
 
-    /// Where the model's file was, if it has one.
+    /// Path of the model's file, if it has one.
     pub fn model_file(&self) -> Option<PathBuf> {
         self.head.model_file.as_ref().map(PathBuf::from)
     }
 
-    /// Uses the index for approximate searches from now on, which is built if it is not there:
-    /// on a large collection that takes long.
+    /// Switches to approximate searches. Builds the HNSW index if it is missing, which takes long
+    /// on a large collection.
     ///
     /// # Errors
-    /// When it cannot be built.
+    /// If it cannot be built.
     pub fn approximate(&mut self) -> Result<(), EngineError> {
         let build = sql::build_hnsw(&self.table);
         let shards = match self.layout.shards() {
@@ -138,7 +138,7 @@ impl Remote {
                 .map(|address| {
                     let build = &build;
                     scope.spawn(move || {
-                        // However long it takes.
+                        // Without a timeout: a build can take hours.
                         let mut session = Session::open(address, Duration::ZERO)?;
                         session.run(|client| client.batch_execute(build))
                     })
@@ -150,10 +150,10 @@ impl Remote {
         Ok(())
     }
 
-    /// Whether the index for approximate searches is there, on this server.
+    /// Returns whether the HNSW index exists, on this server or on all shards.
     ///
     /// # Errors
-    /// When the server cannot be asked.
+    /// If a server cannot be queried.
     pub fn has_approximate(&self) -> Result<bool, EngineError> {
         let name = format!("{}_hnsw", self.table.name());
         let shards = match self.layout.shards() {
@@ -168,11 +168,11 @@ impl Remote {
         Ok(true)
     }
 
-    /// Measures how much approximate searches find, with stored codes: those of the first
-    /// contents, which are as good as random.
+    /// Measures the recall of approximate searches. The queries are the stored codes with the
+    /// smallest content hashes, which are effectively random.
     ///
     /// # Errors
-    /// When the server fails.
+    /// If the server fails.
     pub fn recall(&mut self) -> Result<Recall, EngineError> {
         let parts = sql::parts(&self.table, self.layout.shards());
         let each: Vec<String> = parts
@@ -205,16 +205,17 @@ impl Remote {
         Ok(Recall { share, nearest: NEAREST, codes: rows.len() })
     }
 
-    /// What a query finds: as [`Searcher::find`](crate::index::Searcher::find), but for a finer
-    /// order, which needs features.
+    /// Runs a query. The result equals [`Searcher::find`](crate::index::Searcher::find), except
+    /// that reranking is not available: it needs features.
     ///
     /// # Errors
-    /// When the server fails, or the lengths of codes differ.
+    /// If the server fails, or the code lengths differ.
     pub fn find(&self, query: &Query<'_>) -> Result<Vec<Found>, EngineError> {
         self.fits(query)?;
-        let own = match query.contents.is_empty() {
-            true => Vec::new(),
-            false => self.ask(&self.statement(query, query.k, Some(query.contents)), query.k)?,
+        let own = if query.contents.is_empty() {
+            Vec::new()
+        } else {
+            self.ask(&self.statement(query, query.k, Some(query.contents)), query.k)?
         };
         let rest = self.rest(query, query.k.saturating_add(own.len()))?;
         let of_own: HashSet<i64> = own.iter().map(|hit| hit.id).collect();
@@ -224,10 +225,10 @@ impl Remote {
         Ok((1..).zip(all).map(|(rank, hit)| Found { rank, ..hit }).collect())
     }
 
-    /// What a search would say to the server, and what the server would do.
+    /// Returns a search's SQL and the server's plan, without running the search.
     ///
     /// # Errors
-    /// When the server fails, or the lengths of codes differ.
+    /// If the server fails, or the code lengths differ.
     pub fn explain(&self, query: &Query<'_>) -> Result<Explained, EngineError> {
         self.fits(query)?;
         let statement = self.statement(query, query.k, None);
@@ -242,10 +243,10 @@ impl Remote {
         Ok(Explained { sql: statement.filled(), plan: lines.join("\n") })
     }
 
-    /// The stored code of an image with this content, the first by id.
+    /// Returns the stored code of the image with this content; the lowest id if there are several.
     ///
     /// # Errors
-    /// When the server fails.
+    /// If the server fails.
     pub fn code_of(&self, content: &blake3::Hash) -> Result<Option<BinaryCodes>, EngineError> {
         let content = content.as_bytes().as_slice();
         let found = self.first("content = $1", &content, "code")?;
@@ -254,17 +255,17 @@ impl Remote {
         Ok(Some(of_bit(&code, self.head.bits)?))
     }
 
-    /// The content of the image at a path.
+    /// Returns the content hash of the image at a path.
     ///
     /// # Errors
-    /// When the server fails.
+    /// If the server fails.
     pub fn at_path(&self, path: &str) -> Result<Option<blake3::Hash>, EngineError> {
         let found = self.first("path = $1", &path, "content")?;
         let hash = |row: Row| <[u8; 32]>::try_from(row.try_get::<_, &[u8]>(1).ok()?).ok();
         Ok(found.and_then(hash).map(blake3::Hash::from_bytes))
     }
 
-    /// The first image by id that a condition holds for: its id, and a column.
+    /// Returns the id and `column` of the image with the lowest id that meets a condition.
     fn first(
         &self,
         condition: &str,
@@ -282,13 +283,14 @@ impl Remote {
     }
 
     fn fits(&self, query: &Query<'_>) -> Result<(), EngineError> {
-        match query.codes.bits() == self.head.bits {
-            true => Ok(()),
-            false => Err(crate::code::CodeError::Mixed(query.codes.bits(), self.head.bits).into()),
+        if query.codes.bits() == self.head.bits {
+            Ok(())
+        } else {
+            Err(crate::code::CodeError::Mixed(query.codes.bits(), self.head.bits).into())
         }
     }
 
-    /// The nearest, whatever their content.
+    /// Returns the `k` nearest images, whatever their content.
     fn rest(&self, query: &Query<'_>, k: usize) -> Result<Vec<Found>, EngineError> {
         self.ask(&self.statement(query, k, None), k)
     }
@@ -304,7 +306,7 @@ impl Remote {
         let wanted = Wanted {
             codes: (0..several).map(|row| to_bit(query.codes, row)).collect::<Vec<Bit>>(),
             k,
-            // The query's own images come whatever the radius.
+            // The radius does not apply to the query's own images.
             radius: query.radius.map(most).filter(|_| contents.is_none()),
             filter: query.filter,
             contents,
@@ -313,7 +315,7 @@ impl Remote {
         sql::search(&sql::parts(&self.table, self.layout.shards()), &wanted)
     }
 
-    /// Runs a search that wants `k` images.
+    /// Runs a search for `k` images.
     fn ask(&self, statement: &Statement, k: usize) -> Result<Vec<Found>, EngineError> {
         let looks = self.approximate.then_some(k);
         let rows = self.session().run(|client| run(client, statement, looks))?;
@@ -330,7 +332,7 @@ impl Remote {
     }
 }
 
-/// Runs a statement; `looks`: how far an approximate search has to look at least.
+/// Runs a statement. `looks` is the minimum `hnsw.ef_search` of an approximate search.
 fn run(
     client: &mut Client,
     statement: &Statement,
@@ -358,7 +360,7 @@ fn run(
     Ok(rows)
 }
 
-/// An image of an answer; its rank is not known yet.
+/// Converts a row to a hit; its rank is not known yet.
 fn found(row: &Row) -> Result<Found, Error> {
     let distance: i32 = row.try_get(4)?;
     Ok(Found {
@@ -372,8 +374,8 @@ fn found(row: &Row) -> Result<Found, Error> {
     })
 }
 
-/// All images of a collection on servers, as a source: as they were when the first was read,
-/// whatever is loaded meanwhile.
+/// All images of a collection on servers as a [`Source`]. Concurrent loads do not affect it: it
+/// reads the state at the first batch.
 pub struct Rows {
     session: Session,
     table: Table,
@@ -385,7 +387,7 @@ pub struct Rows {
     stage: Stage,
 }
 
-/// How far reading is.
+/// Progress of reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Before,
@@ -394,7 +396,7 @@ enum Stage {
 }
 
 impl Remote {
-    /// All its images.
+    /// Reads all images.
     pub fn rows(self) -> Rows {
         let parts = sql::parts(&self.table, self.layout.shards());
         let each: Vec<String> = parts
@@ -419,9 +421,9 @@ impl Remote {
 }
 
 impl Rows {
-    /// Begins the transaction that all is read in.
+    /// Begins the transaction in which everything is read.
     fn begin(&mut self) -> Result<(), EngineError> {
-        // Batches may be far apart: what takes them in sets the pace.
+        // A slow sink may leave long pauses between batches.
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 0";
         self.session.once(|client| client.batch_execute(begin))?;
         let table = &self.table;
@@ -429,8 +431,8 @@ impl Rows {
         self.unchanged(&facts)
     }
 
-    /// Makes sure that no export has changed the collection by now. Each server shows what it
-    /// had at the first question, so that one between may show a part of the new.
+    /// Checks that no export has changed the collection by now. Each server takes its snapshot at
+    /// its first query, so an export between two snapshots would mix states.
     fn still(&mut self) -> Result<(), EngineError> {
         let mut other = Session::open(self.session.address().clone(), Duration::ZERO)?;
         let facts = meta(&mut other, &self.table)?;
@@ -445,7 +447,7 @@ impl Rows {
         Err(EngineError::Server {
             server: self.session.address().to_string(),
             reason: format!(
-                "an export changed {} while it was read; wait until it is done, then run the same command again",
+                "an export changed {} while it was read; wait until it finishes, then run the same command again",
                 self.table
             ),
         })
@@ -469,7 +471,7 @@ impl Source for Rows {
         }
         let (sql, last) = (&self.sql, self.last);
         let rows = self.session.kept(|client| client.query(sql, &[&last]))?;
-        // Citus may ask a node for the first time at any batch.
+        // Citus may query a node for the first time at any batch.
         let unsure = match self.layout {
             Layout::Single => false,
             Layout::Shards(_) => self.stage == Stage::Before,
@@ -490,7 +492,7 @@ impl Source for Rows {
         for row in rows {
             let content = take_row(&row, &mut batch).map_err(|error| odd(&error.to_string()))?;
             let content = <[u8; 32]>::try_from(content);
-            batch.contents.push(content.map_err(|_| odd("a content is no BLAKE3 hash"))?);
+            batch.contents.push(content.map_err(|_| odd("a content is not a BLAKE3 hash"))?);
             let code = row.try_get(4).map_err(|error| odd(&error.to_string()))?;
             batch.codes.extend(&of_bit(&code, self.head.bits)?)?;
         }
@@ -499,7 +501,7 @@ impl Source for Rows {
     }
 }
 
-/// Takes id, path and label of an image; gives its content.
+/// Appends id, path and label of a row to `batch`, and returns its content hash.
 fn take_row<'a>(row: &'a Row, batch: &mut Batch) -> Result<&'a [u8], Error> {
     batch.ids.push(row.try_get(0)?);
     batch.paths.push(row.try_get(1)?);

@@ -1,5 +1,5 @@
 /*!
-A connection that is made again when it breaks, and what a server's error means.
+A connection that reconnects when it breaks, and explanations of server errors.
 */
 
 use std::error::Error as _;
@@ -12,9 +12,9 @@ use postgres::{Client, Error};
 use super::address::{Address, Refused};
 use crate::engine::EngineError;
 
-/// How often something is tried that may succeed the next time.
+/// Number of attempts after transient errors.
 const TRIES: u32 = 5;
-/// How long is waited before the second try; each time twice as long.
+/// Pause before the second attempt; it doubles with each further one.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// A connection to a server.
@@ -22,7 +22,7 @@ pub struct Session {
     address: Address,
     timeout: Duration,
     client: Option<Client>,
-    /// What is locked on every connection.
+    /// Name of the advisory lock that every connection takes.
     lock: Option<String>,
 }
 
@@ -33,9 +33,8 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    /// Connects. A server that starts, has too many connections or does not answer is tried
-    /// again for some seconds. `timeout` is how long it may work on one statement; zero is for
-    /// ever.
+    /// Connects. Retries for some seconds if the server is starting, has too many connections or
+    /// does not answer. `timeout` is the statement timeout; zero means none.
     ///
     /// # Errors
     /// [`EngineError::Server`].
@@ -45,13 +44,13 @@ impl Session {
         Ok(session)
     }
 
-    /// Where it leads.
+    /// The server's address.
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Keeps all others from what is called so, as long as this value lasts: the lock goes with a
-    /// connection, so it is taken again on each new one. Gives whether it was free.
+    /// Takes the advisory lock `name` for the lifetime of this session, and returns whether it was
+    /// free. The server ties the lock to a connection, so each new connection takes it again.
     ///
     /// # Errors
     /// [`EngineError::Server`].
@@ -61,8 +60,8 @@ impl Session {
         Ok(free)
     }
 
-    /// Does what may be done twice. After an error that may pass it is done again on a new
-    /// connection, a few times, each time after a longer pause.
+    /// Runs idempotent work. After a transient error, retries on a new connection with increasing
+    /// pauses.
     ///
     /// # Errors
     /// [`EngineError::Server`].
@@ -77,7 +76,7 @@ impl Session {
                 Ok(done) => return Ok(done),
                 Err(Refused::Postgres(error)) => (self.failed(&error), may_pass(&error)),
                 Err(Refused::Certificates(error)) => return Err(error),
-                // Our own connection, which is broken, may hold it a moment longer.
+                // The server may not have noticed yet that our previous connection broke.
                 Err(Refused::Locked) => (self.broken(LOCKED), true),
             };
             if left == 0 || !passes {
@@ -87,11 +86,11 @@ impl Session {
             sleep(pause);
             pause *= 2;
         }
-        // TRIES is at least one, so the loop has returned.
-        Err(self.broken("it was never tried"))
+        // Unreachable: `TRIES` is at least 1.
+        Err(self.broken("no attempt was made"))
     }
 
-    /// Does what must not be done twice.
+    /// Runs work that must not be repeated.
     ///
     /// # Errors
     /// [`EngineError::Server`].
@@ -100,21 +99,25 @@ impl Session {
         work: impl FnOnce(&mut Client) -> Result<T, Error>,
     ) -> Result<T, EngineError> {
         self.run(|_| Ok(()))?;
-        let Some(client) = &mut self.client else { return Err(self.broken("it is gone")) };
+        let Some(client) = &mut self.client else {
+            return Err(self.broken("the connection is closed"));
+        };
         let done = work(client);
         done.map_err(|error| self.failed(&error))
     }
 
-    /// Does what has a meaning on the connection that is open only, as within a transaction.
+    /// Runs work that needs the current connection, such as an open transaction.
     ///
     /// # Errors
-    /// [`EngineError::Server`], also when that connection is gone.
+    /// [`EngineError::Server`], also if that connection is closed.
     pub(super) fn kept<T>(
         &mut self,
         work: impl FnOnce(&mut Client) -> Result<T, Error>,
     ) -> Result<T, EngineError> {
         let Some(client) = self.client.as_mut().filter(|client| !client.is_closed()) else {
-            return Err(self.broken("the connection broke before all was read; run it again"));
+            return Err(self.broken(
+                "the connection broke before everything was read; run the same command again",
+            ));
         };
         let done = work(client);
         done.map_err(|error| self.failed(&error))
@@ -147,20 +150,20 @@ impl Session {
     }
 }
 
-/// What is said when a lock is lost with a connection, and somebody else has it.
-const LOCKED: &str = "the connection broke, and another program loads the collection now; wait until it is done, then run the same command again";
+/// Error if another program took the lock after the connection broke.
+const LOCKED: &str = "the connection broke, and another program now loads the collection; wait until it finishes, then run the same command again";
 
-/// Takes a lock that lasts as long as the connection; whether it was free.
+/// Takes a lock that lasts as long as the connection, and returns whether it was free.
 fn take_lock(client: &mut Client, name: &str) -> Result<bool, Error> {
     let sql = "SELECT pg_try_advisory_lock(hashtextextended($1::text, 0))";
     client.query_one(sql, &[&name])?.try_get(0)
 }
 
-/// Whether the same may succeed a moment later.
+/// Returns whether an error is transient.
 fn may_pass(error: &Error) -> bool {
     let Some(code) = error.code() else {
-        // Not the server's word: the connection broke, or there was none. Certificates and
-        // passwords do not get better.
+        // The error is not from the server. Connection errors are transient, certificate and
+        // password errors are not.
         return error.is_closed() || io_error(error).is_some_and(|io| passes(io.kind()));
     };
     let class = &code.code()[..2.min(code.code().len())];
@@ -187,7 +190,7 @@ fn passes(kind: std::io::ErrorKind) -> bool {
             | Kind::BrokenPipe
             | Kind::UnexpectedEof
             | Kind::TimedOut
-            // A socket in the file system whose server has not made it yet.
+            // The server has not created its Unix socket yet.
             | Kind::NotFound
     )
 }
@@ -203,7 +206,7 @@ fn io_error(error: &Error) -> Option<&std::io::Error> {
     None
 }
 
-/// What went wrong and what to do, without the statement or anything in it.
+/// Describes an error and its remedy, without the statement or its values.
 fn meaning(error: &Error) -> String {
     let Some(said) = error.as_db_error() else {
         let mut text = error.to_string();
@@ -214,13 +217,13 @@ fn meaning(error: &Error) -> String {
         }
         let advice = match io_error(error).map(std::io::Error::kind) {
             _ if text.contains("certificate") || text.contains("TLS") => {
-                "name the server's certificate authority with --ca, or, where the network is trusted, add ?sslmode=disable to the address"
+                "name the server's certificate authority with --ca, or, on a trusted network, add ?sslmode=disable to the address"
             }
             _ if text.contains("password missing") => {
                 "set PGPASSWORD, or name a file with --password-file"
             }
-            Some(_) => "check that the server runs, and its host and port",
-            None => "check the address, and that the server runs",
+            Some(_) => "check its host and port, and that the server is running",
+            None => "check the address, and that the server is running",
         };
         return format!("{text}; {advice}");
     };
@@ -228,27 +231,27 @@ fn meaning(error: &Error) -> String {
     for more in [said.detail(), said.hint()].into_iter().flatten() {
         text = format!("{text} ({})", more.trim_end_matches('.'));
     }
-    // Libraries below write several lines.
+    // Messages may span several lines.
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let code = said.code();
     let advice = if code.code().starts_with("HV") || code.code().starts_with("08") {
-        "a shard does not answer, so nothing was found rather than a part; start it, or see `barbule export --help` for how shards are set up"
+        "a shard does not answer, and partial results are not returned; start it, or see `barbule export --help` for the setup of shards"
     } else if text.ends_with("no encryption") {
-        "the server wants encryption: add ?sslmode=require to the address"
+        "the server requires encryption: add ?sslmode=require to the address"
     } else if *code == SqlState::INVALID_PASSWORD
         || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION
     {
         "check the user and the password: PGPASSWORD, or --password-file"
     } else if *code == SqlState::INSUFFICIENT_PRIVILEGE {
-        "ask for the right, or have an administrator run what --explain-sql shows"
+        "ask for the privilege, or have an administrator run the statements that --explain-sql shows"
     } else if *code == SqlState::QUERY_CANCELED {
-        "raise --timeout, or ask for less"
+        "raise --timeout, or request fewer results"
     } else if *code == SqlState::UNDEFINED_FILE || text.contains("extension \"vector\"") {
         "install pgvector on the server"
     } else if *code == SqlState::UNDEFINED_TABLE {
-        "nothing was exported there under this name; run `barbule export --to` with the address first"
+        "no collection was exported there under this name; run `barbule export --to` with the address first"
     } else if *code == SqlState::DISK_FULL {
-        "make room on the server; what was loaded before is kept"
+        "free disk space on the server; images loaded so far are kept"
     } else {
         return text;
     };

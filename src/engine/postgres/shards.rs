@@ -1,5 +1,5 @@
 /*!
-The servers that hold a collection, as the one that is asked knows them.
+The servers that store a collection, as registered on the coordinator.
 */
 
 use super::address::Address;
@@ -7,19 +7,19 @@ use super::session::Session;
 use super::sql::{self, Foreign, Registered, Table};
 use crate::engine::EngineError;
 
-/// How a collection lies on servers.
+/// Distribution of a collection over servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Layout {
     /// One table, on this server.
     Single,
-    /// One table that Citus spreads.
+    /// One table, distributed by Citus.
     Citus,
-    /// So many tables on other servers.
+    /// The given number of tables on other servers.
     Shards(usize),
 }
 
 impl Layout {
-    /// As it is noted.
+    /// The value of `layout` in the meta table.
     pub fn text(&self) -> String {
         match self {
             Self::Single => "single".to_owned(),
@@ -36,7 +36,7 @@ impl Layout {
         }
     }
 
-    /// How many tables a search asks; 0 stands for one that is here.
+    /// Number of shards; 0 if the table is on this server.
     pub fn shards(&self) -> usize {
         match self {
             Self::Single | Self::Citus => 0,
@@ -45,13 +45,13 @@ impl Layout {
     }
 }
 
-/// Whether the server is the coordinator of a Citus cluster.
+/// Returns whether the server has the extension citus.
 pub(super) fn has_citus(session: &mut Session) -> Result<bool, EngineError> {
     let sql = "SELECT count(*) FROM pg_extension WHERE extname = 'citus'";
     session.run(|client| Ok(client.query_one(sql, &[])?.try_get::<_, i64>(0)? > 0))
 }
 
-/// What the coordinator was told of a collection's shards, in their order.
+/// Returns the shards registered on the coordinator, in ascending order of their numbers.
 pub(super) fn registered(
     session: &mut Session,
     table: &Table,
@@ -81,7 +81,7 @@ pub(super) fn registered(
     Ok(found)
 }
 
-/// Where a collection's `count` shards are, by what the coordinator was told of them.
+/// Returns the addresses of a collection's `count` shards, as registered on the coordinator.
 pub(super) fn addresses(
     session: &mut Session,
     table: &Table,
@@ -94,7 +94,7 @@ pub(super) fn addresses(
             EngineError::Server {
                 server: session.address().to_string(),
                 reason: format!(
-                    "the foreign server of shard {number} is missing, or lacks its host, port or dbname; export again with all of --shard"
+                    "the foreign server of shard {number} is missing, or lacks its host, port or dbname; export again and name every --shard"
                 ),
             }
         })
@@ -102,7 +102,7 @@ pub(super) fn addresses(
     (1..=count).map(address).collect()
 }
 
-/// Where a shard is, if that is known in full.
+/// Returns the address of a shard, if host, port and database are known.
 pub(super) fn place(coordinator: &Address, shard: &Registered) -> Option<Address> {
     let option = |key: &str| {
         shard.options.iter().find_map(|entry| entry.strip_prefix(key)?.strip_prefix('='))
@@ -111,8 +111,8 @@ pub(super) fn place(coordinator: &Address, shard: &Registered) -> Option<Address
     Some(coordinator.at(option("host")?, port, option("dbname")?, option("sslmode")))
 }
 
-/// The statements that make shards known to the coordinator, which knows some already. `shown`
-/// leaves passwords out.
+/// Returns the statements that register shards on the coordinator, given those already `known`.
+/// `shown` hides passwords.
 pub(super) fn register(
     table: &Table,
     bits: usize,

@@ -1,5 +1,5 @@
 /*!
-Every statement, as text. Nothing here talks to a server.
+The text of every SQL statement. Nothing here connects to a server.
 */
 
 use std::fmt::{self, Write as _};
@@ -7,48 +7,49 @@ use std::fmt::{self, Write as _};
 use super::address::Encryption;
 use crate::index::Filter;
 
-/// The columns of an image in a search's answer.
+/// Columns of a search result, before the distance.
 const SHOWN: &str = "id, path, label, content";
 
-/// The name of a collection, which its tables begin with.
+/// Name of a collection, and prefix of its tables' names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table(String);
 
 impl Table {
-    /// A name of letters, digits and underscores, 40 at most, that no table beside another
-    /// collection's has: `birds_meta` is none, nor is `birds_1`.
+    /// Validates a name: `a-z`, `0-9` and `_`, at most 40 characters, no leading digit. Names that
+    /// collide with the auxiliary tables of another collection, such as `birds_meta` and
+    /// `birds_1`, are rejected.
     ///
     /// # Errors
-    /// With what is wrong, when it is another.
+    /// A message with the reason.
     pub fn new(name: &str) -> Result<Self, String> {
         let letters =
             name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         if !letters || !(1..=40).contains(&name.len()) || name.as_bytes()[0].is_ascii_digit() {
-            return Err("write it with a-z, 0-9 and _, 40 at most, a letter first".to_owned());
+            return Err("use a-z, 0-9 and _, at most 40 characters, and no digit first".to_owned());
         }
         match name.rsplit_once('_').filter(|(_, ending)| is_taken(ending)) {
             None => Ok(Self(name.to_owned())),
             Some((_, ending)) => Err(format!(
-                "choose a name that does not end in _{ending}: tables beside another collection may be called so"
+                "choose a name that does not end in _{ending}: it is reserved for tables of another collection"
             )),
         }
     }
 
-    /// A table that belongs to it.
+    /// Returns the quoted name of an auxiliary table or index.
     pub(super) fn with(&self, ending: &str) -> String {
         format!("\"{}{ending}\"", self.0)
     }
 
-    /// Its name without quotes.
+    /// Returns the name without quotes.
     pub(super) fn name(&self) -> &str {
         &self.0
     }
 }
 
-/// The most shards of a collection: their numbers have three digits.
+/// Maximum number of shards: their numbers have three digits.
 pub(super) const MOST: usize = 999;
 
-/// Whether tables and indexes beside a collection end so.
+/// Returns whether names of auxiliary tables and indexes end in `_` and `ending`.
 fn is_taken(ending: &str) -> bool {
     let number = (1..=3).contains(&ending.len()) && ending.bytes().all(|b| b.is_ascii_digit());
     number || ["meta", "incoming", "id", "hnsw", "pkey"].contains(&ending)
@@ -68,12 +69,12 @@ impl std::str::FromStr for Table {
     }
 }
 
-/// A text as SQL writes it.
+/// Quotes a text as an SQL literal.
 pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// The tables of a server that holds images. `IF NOT EXISTS` throughout.
+/// Creates the tables of a server that stores images, if missing.
 pub(super) fn tables(table: &Table, bits: usize) -> String {
     let (meta, by_id) = (table.with("_meta"), table.with("_id"));
     format!(
@@ -92,18 +93,18 @@ CREATE INDEX IF NOT EXISTS {by_id} ON {table} (id);"
     )
 }
 
-/// Spreads a table over the nodes of a Citus cluster.
+/// Distributes a table over the nodes of a Citus cluster.
 pub(super) fn distribute(table: &Table) -> String {
     format!("SELECT create_distributed_table({}, 'content')", literal(table.name()))
 }
 
-/// The table that a load fills first. Its rows are in nobody's way until they are merged, and
-/// stay when the load is broken off.
+/// Creates the staging table of a load. Searches do not see its rows until they are merged, and
+/// they survive an interrupted load.
 pub(super) fn incoming(table: &Table, bits: usize, citus: bool) -> String {
     let incoming = table.with("_incoming");
-    // A Citus cluster keeps no table without a log on its nodes, and a key of it has to hold what
-    // it is spread by. Without a log, a server that was stopped without a farewell begins with
-    // an empty table, so rows are counted whenever that may have been.
+    // Citus creates no unlogged tables on its nodes, and requires the distribution column in the
+    // primary key. PostgreSQL empties unlogged tables after a crash, so the rows are counted
+    // whenever a crash is possible.
     let (kind, key) = if citus { ("TABLE", "content, id") } else { ("UNLOGGED TABLE", "id") };
     let mut text = format!(
         "DROP TABLE IF EXISTS {incoming};
@@ -127,25 +128,25 @@ CREATE {kind} {incoming} (
     text
 }
 
-/// Where the rows of a load go.
+/// Copies rows into the staging table.
 pub(super) fn copy_in(table: &Table) -> String {
     let incoming = table.with("_incoming");
     format!("COPY {incoming} (id, content, path, label, code) FROM STDIN WITH (FORMAT binary)")
 }
 
-/// Whose load is the present one. Until the transaction ends nobody can begin another.
+/// Selects the current load's token, and locks it until the transaction ends.
 pub(super) fn owner(table: &Table) -> String {
     let meta = table.with("_meta");
     format!("SELECT value FROM {meta} WHERE key = 'loading' FOR SHARE")
 }
 
-/// How many rows a load has brought.
+/// Counts the rows of the staging table.
 pub(super) fn arrived(table: &Table) -> String {
     format!("SELECT count(*) FROM {}", table.with("_incoming"))
 }
 
-/// Makes the table what the load brought: takes out what is gone, changes what is otherwise,
-/// adds what is new.
+/// Makes the collection equal to the staging table: deletes missing rows, updates changed ones
+/// and inserts new ones.
 pub(super) fn merge(table: &Table) -> [String; 3] {
     let incoming = table.with("_incoming");
     let numbered = format!(
@@ -164,7 +165,7 @@ WHERE (old.id, old.path, old.label, old.code) IS DISTINCT FROM (excluded.id, exc
     ]
 }
 
-/// Notes a fact of a collection.
+/// Writes an entry of the meta table.
 pub(super) fn note(table: &Table) -> String {
     let meta = table.with("_meta");
     format!(
@@ -172,13 +173,13 @@ pub(super) fn note(table: &Table) -> String {
     )
 }
 
-/// Builds the index for approximate searches.
+/// Creates the HNSW index for approximate searches, if missing.
 pub(super) fn build_hnsw(table: &Table) -> String {
     let name = table.with("_hnsw");
     format!("CREATE INDEX IF NOT EXISTS {name} ON {table} USING hnsw (code bit_hamming_ops)")
 }
 
-/// What a shard is to the coordinator.
+/// A shard to register on the coordinator.
 pub(super) struct Foreign<'a> {
     pub number: usize,
     pub host: &'a str,
@@ -189,20 +190,21 @@ pub(super) struct Foreign<'a> {
     pub encryption: Encryption,
 }
 
-/// What the coordinator has been told of a shard.
+/// A shard as registered on the coordinator.
 #[derive(Debug, Default)]
 pub(super) struct Registered {
     pub number: usize,
-    /// `name=value` each.
+    /// Options of the foreign server, each `name=value`.
     pub options: Vec<String>,
-    /// The same of our user mapping, if there is one.
+    /// Options of the current user's mapping, each `name=value`, if it exists.
     pub mapping: Option<Vec<String>>,
 }
 
-/// How far an approximate search looks on a shard, where no session of ours can say it.
+/// `hnsw.ef_search` on shards: their sessions belong to the coordinator, so a search cannot set
+/// it.
 pub(super) const SHARD_EF: u32 = 200;
 
-/// Makes a shard known to the coordinator. `shown` leaves the password out.
+/// Registers a shard on the coordinator. `shown` hides the password.
 pub(super) fn foreign(table: &Table, bits: usize, shard: &Foreign<'_>, shown: bool) -> String {
     let server = table.with(&format!("_shard_{}", shard.number));
     let written = |options: Vec<(&str, String)>| {
@@ -231,7 +233,7 @@ CREATE FOREIGN TABLE IF NOT EXISTS {part} (
 }
 
 impl Foreign<'_> {
-    /// Where the shard is, as options of its server.
+    /// Returns the options of the foreign server.
     fn place(&self) -> Vec<(&'static str, String)> {
         let mut options = vec![
             ("host", self.host.to_owned()),
@@ -243,21 +245,21 @@ impl Foreign<'_> {
         options
     }
 
-    /// As whom the coordinator goes there, as options of the user mapping.
+    /// Returns the options of the user mapping.
     fn mapping(&self) -> Vec<(&'static str, String)> {
         let mut options = Vec::new();
         options.extend(self.user.map(|user| ("user", user.to_owned())));
         options.push(match self.password {
             Some(password) => ("password", password.to_owned()),
-            // Only a superuser may say so.
+            // Only a superuser may set this.
             None => ("password_required", "false".to_owned()),
         });
         options
     }
 }
 
-/// Tells the coordinator what is otherwise now with a shard that it knows. Options that nobody
-/// gives with an address stay as they are: an administrator may have set them.
+/// Updates a shard that the coordinator knows. Options that an address cannot specify stay
+/// unchanged: an administrator may have set them.
 pub(super) fn corrected(
     table: &Table,
     bits: usize,
@@ -271,7 +273,7 @@ pub(super) fn corrected(
         let _ = writeln!(text, "ALTER SERVER {server} OPTIONS ({place});");
     }
     if let Some(mapping) = &known.mapping {
-        // Without a password the one that the coordinator has may still be right.
+        // Without a new password, keep the registered one.
         let mut now = shard.mapping();
         now.retain(|(name, _)| *name != "password_required");
         let gone: &[&str] = if shard.password.is_some() { &["password_required"] } else { &[] };
@@ -283,11 +285,11 @@ pub(super) fn corrected(
             );
         }
     }
-    // What is there stays as it is.
+    // `IF NOT EXISTS` leaves existing objects unchanged.
     text + &foreign(table, bits, shard, false)
 }
 
-/// What has to be said so that options become `now`; those of `gone` that are not in it go.
+/// Returns the `OPTIONS` changes that set `old` to `now` and drop those of `gone` not in `now`.
 fn changes(old: &[String], now: &[(&str, String)], gone: &[&str]) -> String {
     let before =
         |name: &str| old.iter().find_map(|option| option.strip_prefix(name)?.strip_prefix('='));
@@ -304,14 +306,14 @@ fn changes(old: &[String], now: &[(&str, String)], gone: &[&str]) -> String {
     all.join(", ")
 }
 
-/// Makes the coordinator forget a shard.
+/// Removes a shard from the coordinator.
 pub(super) fn forgotten(table: &Table, number: usize) -> String {
     let (part, server) =
         (table.with(&format!("_{number}")), table.with(&format!("_shard_{number}")));
     format!("DROP FOREIGN TABLE IF EXISTS {part};\nDROP SERVER IF EXISTS {server} CASCADE;\n")
 }
 
-/// The tables that hold a collection's images, as the server that is asked knows them.
+/// Returns the tables with a collection's images, as named on the searched server.
 pub(super) fn parts(table: &Table, shards: usize) -> Vec<String> {
     match shards {
         0 => vec![table.to_string()],
@@ -319,7 +321,7 @@ pub(super) fn parts(table: &Table, shards: usize) -> Vec<String> {
     }
 }
 
-/// A value of a statement.
+/// A parameter of a statement.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
     Code(pgvector::Bit),
@@ -329,7 +331,7 @@ pub(super) enum Value {
     Real(f64),
 }
 
-/// A statement with its values, `$1` the first.
+/// A statement with its parameters; the first is `$1`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Statement {
     pub text: String,
@@ -342,9 +344,9 @@ impl Statement {
         format!("${}", self.values.len())
     }
 
-    /// The statement with its values in it.
+    /// Returns the statement with its parameters filled in.
     pub fn filled(&self) -> String {
-        // Once through, because a value may have a `$1` of its own.
+        // In one pass, because a value may itself contain `$1`.
         let mut pieces = self.text.split('$');
         let mut text = pieces.next().unwrap_or_default().to_owned();
         for piece in pieces {
@@ -384,25 +386,23 @@ fn written(value: &Value) -> String {
     }
 }
 
-/// What is looked for.
+/// Parameters of a search.
 pub(super) struct Wanted<'a> {
     /// One code, or several whose distances are summed.
     pub codes: Vec<pgvector::Bit>,
     pub k: usize,
-    /// The largest distance (or sum of distances).
+    /// The maximum distance (or sum of distances).
     pub radius: Option<u64>,
     pub filter: &'a Filter,
-    /// Only images of these contents, in the order of their ids, however many.
+    /// If set, selects all images with these contents, in the order of their ids.
     pub contents: Option<&'a [blake3::Hash]>,
-    /// Whether the index for approximate searches may be used.
+    /// Whether to use the HNSW index.
     pub approximate: bool,
 }
 
-/// A search: id, path, label, content and distance of the nearest, in the order of (distance,
-/// id).
+/// Selects id, path, label, content and distance of the nearest images, ordered by (distance, id).
 ///
-/// Each table that holds images is asked for its nearest, which several of them find at the same
-/// time; what they give is put together.
+/// Each table with images returns its nearest, shards in parallel; the results are merged.
 pub(super) fn search(parts: &[String], wanted: &Wanted<'_>) -> Statement {
     let mut statement = Statement { text: String::new(), values: Vec::new() };
     let mut terms = Vec::new();
@@ -416,12 +416,13 @@ pub(super) fn search(parts: &[String], wanted: &Wanted<'_>) -> Statement {
         let place = statement.value(Value::Real(radius as f64));
         conditions.push(format!("{distance} <= {place}"));
     }
-    let mut order = match wanted.approximate {
-        // The form that the index knows.
-        true => format!("ORDER BY {distance} LIMIT {}", wanted.k),
-        // With `+ 0` it is a form that the index does not know: an index for approximate
-        // searches would be used for the first of the two otherwise, and miss some.
-        false => format!("ORDER BY {distance} + 0::float8, id LIMIT {}", wanted.k),
+    let mut order = if wanted.approximate {
+        // The form that the HNSW index supports.
+        format!("ORDER BY {distance} LIMIT {}", wanted.k)
+    } else {
+        // `+ 0` keeps the planner from using the HNSW index for the first sort key, which would
+        // miss some images.
+        format!("ORDER BY {distance} + 0::float8, id LIMIT {}", wanted.k)
     };
     if let Some(contents) = wanted.contents {
         let contents = contents.iter().map(|hash| hash.as_bytes().to_vec()).collect();
@@ -429,9 +430,10 @@ pub(super) fn search(parts: &[String], wanted: &Wanted<'_>) -> Statement {
         conditions.push(format!("content = ANY({place})"));
         order = "ORDER BY id".to_owned();
     }
-    let conditions = match conditions.is_empty() {
-        true => String::new(),
-        false => format!(" WHERE {}", conditions.join(" AND ")),
+    let conditions = if conditions.is_empty() {
+        String::new()
+    } else {
+        format!(" WHERE {}", conditions.join(" AND "))
     };
     let one = |part: &String| {
         format!("SELECT {SHOWN}, ({distance})::integer AS distance FROM {part}{conditions} {order}")
@@ -450,7 +452,7 @@ pub(super) fn search(parts: &[String], wanted: &Wanted<'_>) -> Statement {
     statement
 }
 
-/// What an image has to be, as conditions.
+/// Returns the SQL conditions of a filter.
 fn conditions(statement: &mut Statement, filter: &Filter) -> Vec<String> {
     let mut all = Vec::new();
     if !filter.under.is_empty() {
@@ -580,7 +582,7 @@ mod tests {
         known.options.push("sslrootcert=/ca.pem".to_owned());
         known.mapping = Some(options(&["user=u", "password=s3cret"]));
         assert!(!corrected(&table, 8, &shard(), &known).contains("ALTER"));
-        // No password is no reason to forget the one that was said.
+        // Without a new password the registered one is kept.
         let encryption = Encryption { mode: "disable", root: None };
         let moved = Foreign { host: "i", password: None, encryption, ..shard() };
         let text = corrected(&table, 8, &moved, &known);

@@ -1,7 +1,7 @@
 /*!
-The kernels' vector for x86-64 with AVX2: eight lanes are two registers, and bits are
-counted by looking up half bytes (Muła, Kurz and Lemire, "Faster population counts using
-AVX2 instructions", 2018). Counts stay in bytes until all words of a code are in.
+[`Vector`] for x86-64 with AVX2: eight lanes are two registers. Bits are counted by a table
+lookup of half bytes (Muła, Kurz and Lemire, "Faster population counts using AVX2
+instructions", 2018). Counts stay in bytes until all words of a code are added.
 */
 
 use std::arch::x86_64::*;
@@ -13,10 +13,10 @@ use super::nearest::Nearest;
 #[derive(Clone, Copy)]
 pub struct Pair(__m256i, __m256i);
 
-/// The set bits of every byte.
+/// Counts the set bits of each byte.
 #[inline(always)]
 unsafe fn bits_of_bytes(value: __m256i) -> __m256i {
-    // SAFETY: AVX2, as everywhere in this file.
+    // SAFETY: the callers guarantee AVX2.
     unsafe {
         let table = _mm256_setr_epi8(
             0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2,
@@ -29,10 +29,10 @@ unsafe fn bits_of_bytes(value: __m256i) -> __m256i {
     }
 }
 
-// SAFETY of every block below: the instructions are those that the trait's caller
-// promises, and a `Lane` is 64 bytes, aligned to 64.
+// SAFETY of every block below: the trait's caller guarantees AVX2, and a `Lane` is 64 bytes,
+// aligned to 64.
 impl Vector for Pair {
-    /// Counts of bytes: 16 words give at most 128.
+    /// Counts per byte: 16 words give at most 128.
     type Sum = Pair;
 
     #[inline(always)]
@@ -82,7 +82,7 @@ impl Vector for Pair {
     #[inline(always)]
     unsafe fn below(self, limit: Self) -> u8 {
         unsafe {
-            // Signed comparison will do: all numbers are small.
+            // A signed comparison suffices because all numbers are small.
             let one = _mm256_castsi256_pd(_mm256_cmpgt_epi64(limit.0, self.0));
             let two = _mm256_castsi256_pd(_mm256_cmpgt_epi64(limit.1, self.1));
             (_mm256_movemask_pd(one) | _mm256_movemask_pd(two) << 4) as u8
@@ -104,10 +104,10 @@ impl Vector for Pair {
 /// [`scan`] with AVX2.
 ///
 /// # Safety
-/// The processor has AVX2.
+/// The processor must support AVX2.
 #[target_feature(enable = "avx2")]
 pub unsafe fn scan_avx2(tile: Tile<'_>, queries: &[u64], nearest: &mut [Nearest]) {
-    // SAFETY: as the caller promises.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         match tile.words {
             1 => scan::<Pair, 1, 1>(tile, queries, nearest),
@@ -121,10 +121,10 @@ pub unsafe fn scan_avx2(tile: Tile<'_>, queries: &[u64], nearest: &mut [Nearest]
 /// [`count`] with AVX2.
 ///
 /// # Safety
-/// As [`scan_avx2`].
+/// See [`scan_avx2`].
 #[target_feature(enable = "avx2")]
 pub unsafe fn count_avx2(tile: Tile<'_>, queries: &[u64]) -> u64 {
-    // SAFETY: as the caller promises.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         match tile.words {
             1 => count::<Pair, 1, 1>(tile, queries),

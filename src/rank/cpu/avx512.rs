@@ -1,6 +1,6 @@
 /*!
-The kernels' vector for x86-64 with AVX-512 and VPOPCNTDQ (Ice Lake, Zen 4 and later):
-eight lanes are one register, and their bits are counted by one instruction.
+[`Vector`] for x86-64 with AVX-512 and VPOPCNTDQ (Ice Lake, Zen 4 and later): eight lanes
+are one register, and one instruction counts their bits.
 */
 
 use std::arch::x86_64::*;
@@ -12,8 +12,8 @@ use super::nearest::Nearest;
 #[derive(Clone, Copy)]
 pub struct Wide(__m512i);
 
-// SAFETY of every block below: the instructions are those that the trait's caller
-// promises, and a `Lane` is 64 bytes, aligned to 64.
+// SAFETY of every block below: the trait's caller guarantees AVX-512 F and VPOPCNTDQ, and a
+// `Lane` is 64 bytes, aligned to 64.
 impl Vector for Wide {
     type Sum = __m512i;
 
@@ -54,8 +54,8 @@ impl Vector for Wide {
 
     #[inline(always)]
     unsafe fn least(self, other: Self) -> Self {
-        // The 64-bit minimum is two instructions on some processors; the upper halves
-        // are zero.
+        // The 64-bit minimum is slower on some processors. The 32-bit one gives the same
+        // result because the upper halves are zero.
         unsafe { Self(_mm512_min_epu32(self.0, other.0)) }
     }
 
@@ -75,10 +75,10 @@ impl Vector for Wide {
 /// [`scan`] with AVX-512.
 ///
 /// # Safety
-/// The processor has AVX-512 F and VPOPCNTDQ.
+/// The processor must support AVX-512 F and VPOPCNTDQ.
 #[target_feature(enable = "avx512f,avx512vpopcntdq")]
 pub unsafe fn scan_avx512(tile: Tile<'_>, queries: &[u64], nearest: &mut [Nearest]) {
-    // SAFETY: as the caller promises.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         match tile.words {
             1 => scan::<Wide, 4, 1>(tile, queries, nearest),
@@ -95,10 +95,10 @@ pub unsafe fn scan_avx512(tile: Tile<'_>, queries: &[u64], nearest: &mut [Neares
 /// [`count`] with AVX-512.
 ///
 /// # Safety
-/// As [`scan_avx512`].
+/// See [`scan_avx512`].
 #[target_feature(enable = "avx512f,avx512vpopcntdq")]
 pub unsafe fn count_avx512(tile: Tile<'_>, queries: &[u64]) -> u64 {
-    // SAFETY: as the caller promises.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         match tile.words {
             1 => count::<Wide, 4, 1>(tile, queries),

@@ -1,64 +1,65 @@
 /*!
-The scan, written once for every instruction set.
+The scan, generic over the instruction set.
 
-A step takes a few blocks of codes and a few queries: each word of the codes is loaded
-once for all queries of the step, each word of a query once for all blocks, and distances
-stay in registers. The nearest of a step is compared with what still matters; that it
-does is rare after the first few thousand codes, and only then are lanes looked at.
+A step processes a few blocks of codes and a few queries. It loads each word of the codes
+once for all queries, and each word of a query once for all blocks; distances stay in
+registers. The smallest distance of a step is compared with the query's current limit.
+After the first few thousand codes it is rarely below, and only then are the lanes examined
+one by one.
 */
 
 use super::super::lanes::{BLOCK, Lane};
 use super::nearest::Nearest;
 
-/// Words of a code from which on one query's blocks are read one by one.
+/// From this number of words per code on, the blocks of a single query are read one by one.
 const IN_ORDER: usize = 2;
-/// How many lanes ahead memory is asked for: 8 KiB.
+/// Prefetch distance in lanes: 8 KiB.
 pub const AHEAD: usize = 128;
 
-/// Eight 64-bit lanes as an instruction set has them.
+/// Eight 64-bit lanes, implemented for each instruction set.
 ///
 /// # Safety
-/// All methods need the processor to have the instruction set of the implementation, and
-/// get inlined into a function for which it is switched on.
+/// The processor must support the instruction set of the implementation. The methods are
+/// inlined into a function that enables it.
 pub trait Vector: Copy {
-    /// Bits counted so far, in whatever form is quick to add to.
+    /// The bit counts so far, in the form that is fastest to add to.
     type Sum: Copy;
     unsafe fn load(lane: &Lane) -> Self;
-    /// Asks for a lane that is needed soon, and need not exist.
+    /// Prefetches a lane that is needed soon. The pointer may be out of bounds.
     #[inline(always)]
     unsafe fn prefetch(_: *const Lane) {}
-    /// The same word in every lane.
+    /// Returns a vector with `word` in every lane.
     unsafe fn splat(word: u64) -> Self;
     unsafe fn zero() -> Self::Sum;
-    /// `sum` and the set bits of `self ^ other`, for up to 16 words in all.
+    /// Adds the set bits of `self ^ other` to `sum`. At most 16 words can be added.
     unsafe fn add_differing(self, other: Self, sum: Self::Sum) -> Self::Sum;
-    /// The sums as a number per lane, below 2³².
+    /// Converts the counts to one number per lane, below 2³².
     unsafe fn distances(sum: Self::Sum) -> Self;
-    /// The sum of each lane.
+    /// Adds lane by lane.
     unsafe fn plus(self, other: Self) -> Self;
-    /// The lesser of each lane, of numbers below 2³².
+    /// The minimum of each lane, for numbers below 2³².
     unsafe fn least(self, other: Self) -> Self;
-    /// The lanes in which `self` is less, of numbers below 2³²; lane 0 is bit 0.
+    /// Bitmask of the lanes in which `self < limit`, for numbers below 2³²; lane 0 is bit 0.
     unsafe fn below(self, limit: Self) -> u8;
     unsafe fn store(self) -> [u64; BLOCK];
 }
 
-/// A run of blocks, and which of their codes count.
+/// A run of consecutive blocks, and the filter on their codes.
 #[derive(Clone, Copy)]
 pub struct Tile<'a> {
-    /// `words` lanes for each block.
+    /// `words` lanes per block.
     pub lanes: &'a [Lane],
     pub words: usize,
     pub first_id: u32,
-    /// The codes of all blocks of the database that count, eight bits a block; `None`
-    /// for all.
+    /// Bitmap of the codes of the whole database to search, eight bits per block; `None` for
+    /// all.
     pub allowed: Option<&'a [u8]>,
-    /// Codes in the database: what is behind them does not count.
+    /// Number of codes in the database. The rest of the last block is padding.
     pub len: usize,
 }
 
 impl Tile<'_> {
-    /// Which codes of the block that begins with `first_id` count.
+    /// Bitmask of the codes to search in the block that begins with `first_id`.
     #[inline(always)]
     fn counts(&self, first_id: u32) -> u8 {
         let block = first_id as usize / BLOCK;
@@ -76,13 +77,13 @@ impl Tile<'_> {
     }
 }
 
-/// Offers every code of the tile to every query, `B` blocks and up to four queries a step.
+/// Offers every code of the tile to every query, `B` blocks and up to four queries per step.
 ///
-/// `W` is the number of words of a code if it is known to the compiler, else 0. `queries`
-/// has `tile.words` words for each of `nearest`.
+/// `W` is the number of words per code if known at compile time, else 0. `queries` has
+/// `tile.words` words for each of `nearest`.
 ///
 /// # Safety
-/// As [`Vector`].
+/// See [`Vector`].
 #[inline(always)]
 pub unsafe fn scan<V: Vector, const B: usize, const W: usize>(
     tile: Tile<'_>,
@@ -92,7 +93,7 @@ pub unsafe fn scan<V: Vector, const B: usize, const W: usize>(
     let words = if W == 0 { tile.words } else { W };
     let mut queries = queries;
     let mut nearest = nearest;
-    // SAFETY: as the caller promises.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         while nearest.len() >= 4 {
             let (group, rest) = nearest.split_at_mut(4);
@@ -112,11 +113,11 @@ pub unsafe fn scan<V: Vector, const B: usize, const W: usize>(
     }
 }
 
-/// The sum of all distances of the tile's codes to `queries`, in the steps of [`scan`] but
-/// without looking for the nearest: what a scan cannot be faster than.
+/// Returns the sum of all distances of the tile's codes to `queries`. Uses the steps of
+/// [`scan`] without searching for the nearest: a lower bound on the time of a scan.
 ///
 /// # Safety
-/// As [`Vector`].
+/// See [`Vector`].
 #[inline(always)]
 pub unsafe fn count<V: Vector, const B: usize, const W: usize>(
     tile: Tile<'_>,
@@ -125,7 +126,7 @@ pub unsafe fn count<V: Vector, const B: usize, const W: usize>(
     let words = if W == 0 { tile.words } else { W };
     let step = B * words;
     let mut total = [0u64; BLOCK];
-    // SAFETY: as the caller promises.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         for queries in queries.chunks_exact(4 * words) {
             let mut sums = [[V::splat(0); B]; 4];
@@ -152,7 +153,7 @@ pub unsafe fn count<V: Vector, const B: usize, const W: usize>(
     total.iter().sum()
 }
 
-/// As [`scan`], for exactly `Q` queries.
+/// Like [`scan`], for exactly `Q` queries.
 #[inline(always)]
 unsafe fn steps<V: Vector, const B: usize, const Q: usize, const W: usize>(
     tile: Tile<'_>,
@@ -161,10 +162,10 @@ unsafe fn steps<V: Vector, const B: usize, const Q: usize, const W: usize>(
 ) {
     let words = if W == 0 { tile.words } else { W };
     let blocks = tile.lanes.len() / words;
-    // One query waits for memory, and memory is quickest read in order: block by block
-    // where a block is more than a lane.
+    // A single query is memory-bound, and memory is fastest when read in order: block by
+    // block if a block has several lanes.
     let whole = if Q == 1 && words >= IN_ORDER { 0 } else { blocks / B * B };
-    // SAFETY: as the caller promises.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         some_steps::<V, B, Q, W>(tile, whole, queries, nearest);
         if whole < blocks {
@@ -183,18 +184,18 @@ unsafe fn some_steps<V: Vector, const B: usize, const Q: usize, const W: usize>(
     let words = if W == 0 { tile.words } else { W };
     assert!(nearest.len() == Q && queries.len() == Q * words);
     let lanes = &tile.lanes[..blocks * words];
-    // SAFETY: as the caller promises.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         let mut limits: [V; Q] = std::array::from_fn(|q| V::splat(nearest[q].limit()));
         for (step, lanes) in lanes.chunks_exact(B * words).enumerate() {
-            // One query waits for memory more than it computes.
+            // A single query is memory-bound.
             if Q == 1 {
                 for lane in 0..lanes.len() {
                     V::prefetch(lanes.as_ptr().wrapping_add(AHEAD + lane));
                 }
             }
             let sums = differing::<V, B, Q>(lanes, queries, words);
-            // Loops, not `map`: of arrays of this size it becomes a call, and its results
+            // Loops, not `map`: for arrays of this size `map` is not inlined, and its results
             // go through memory.
             let mut distances = [[V::splat(0); B]; Q];
             for q in 0..Q {
@@ -231,8 +232,8 @@ unsafe fn some_steps<V: Vector, const B: usize, const Q: usize, const W: usize>(
     }
 }
 
-/// Offers the codes of some blocks, those that `masks` name. Never part of the loop that
-/// finds them, so that the loop keeps its distances in registers.
+/// Offers the codes of some blocks whose bits in `masks` are set. Never inlined into the
+/// scanning loop, so that the loop keeps its distances in registers.
 #[cold]
 #[inline(never)]
 fn offer(
@@ -250,17 +251,17 @@ fn offer(
     }
 }
 
-/// The differing bits of `B` blocks and `Q` queries.
+/// Counts the differing bits between `B` blocks and `Q` queries.
 ///
 /// # Safety
-/// As [`Vector`]; `lanes` holds `B * words` lanes and `queries` `Q * words` words.
+/// See [`Vector`]; `lanes` holds `B * words` lanes and `queries` `Q * words` words.
 #[inline(always)]
 pub unsafe fn differing<V: Vector, const B: usize, const Q: usize>(
     lanes: &[Lane],
     queries: &[u64],
     words: usize,
 ) -> [[V::Sum; B]; Q] {
-    // SAFETY: as the caller promises; the indices are below the lengths named above.
+    // SAFETY: guaranteed by the caller; the indices are below the lengths named above.
     unsafe {
         let mut sums = [[V::zero(); B]; Q];
         for word in 0..words {

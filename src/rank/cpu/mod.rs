@@ -1,14 +1,17 @@
 /*!
-Ranking on the CPU: the database is split over the cores, so that a single query uses
-them all, and a batch of queries shares every block of codes that is loaded.
+Ranking on the CPU. The database is split over the cores, so a single query uses them all,
+and a batch of queries shares every block of codes that is loaded.
 
-Each core takes chunks of the codes as it gets to them and walks them tile by tile, every
-tile with all queries of the batch, so that codes come from memory once a batch and from
-the first cache after. The instruction set is chosen when the program runs.
+Each core claims chunks of the codes dynamically and processes them tile by tile, each tile
+with all queries of the batch. Codes are thus loaded from memory once per batch and from
+the L1 cache afterwards. The instruction set is selected at run time.
 */
+// Vector intrinsics: each block states why it is sound, and every instruction set is tested
+// against a plain sort.
+#![allow(unsafe_code)]
 
+pub mod ceiling;
 mod kernel;
-pub mod limits;
 mod nearest;
 mod portable;
 
@@ -30,16 +33,16 @@ use crate::code::BinaryCodes;
 use kernel::Tile;
 use nearest::Nearest;
 
-/// Bytes of codes in a tile: half of a small first cache.
+/// Bytes of codes in a tile: half of a small L1 cache.
 const TILE: usize = 16 << 10;
-/// Bytes that the found codes of one batch of queries may take on each core.
+/// Memory budget for the hits of one batch of queries on each core, in bytes.
 const FOUND: usize = 1 << 20;
-/// Fewer codes than this are not split.
+/// Minimum number of codes per core.
 const LEAST_PART: usize = 1 << 14;
-/// Chunks of the codes for each core.
+/// Chunks per core.
 const CHUNKS: usize = 8;
 
-/// An instruction set that the kernels are written for.
+/// An instruction set with a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Path {
     /// AVX-512 with VPOPCNTDQ.
@@ -51,17 +54,17 @@ pub enum Path {
     /// NEON.
     #[cfg(target_arch = "aarch64")]
     Neon,
-    /// Any processor.
+    /// No special instructions: runs on any processor.
     Portable,
 }
 
 impl Path {
-    /// The fastest that this processor can run.
+    /// Returns the fastest path that this processor supports.
     pub fn best() -> Self {
         Self::available().next().unwrap_or(Self::Portable)
     }
 
-    /// What this processor can run, the fastest first.
+    /// Returns the paths that this processor supports, fastest first.
     pub fn available() -> impl Iterator<Item = Self> {
         let paths: &[Self] = &[
             #[cfg(target_arch = "x86_64")]
@@ -90,7 +93,7 @@ impl Path {
     }
 
     fn scan(self, tile: Tile<'_>, queries: &[u64], nearest: &mut [Nearest]) {
-        // SAFETY: a path is only ever taken from `available`.
+        // SAFETY: every `Path` comes from `available`, so the processor supports it.
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => unsafe { avx512::scan_avx512(tile, queries, nearest) },
@@ -105,7 +108,7 @@ impl Path {
 
 impl Path {
     fn count(self, tile: Tile<'_>, queries: &[u64]) -> u64 {
-        // SAFETY: a path is only ever taken from `available`.
+        // SAFETY: every `Path` comes from `available`, so the processor supports it.
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => unsafe { avx512::count_avx512(tile, queries) },
@@ -118,10 +121,10 @@ impl Path {
     }
 }
 
-/// How codes are given to the cores: in chunks, which are walked in tiles.
+/// Distribution of the codes to the cores: in chunks, which are processed in tiles.
 #[derive(Debug, Clone, Copy)]
 struct Split {
-    /// Cores that share the work.
+    /// Number of cores that share the work.
     cores: usize,
     chunk_blocks: usize,
     tile_blocks: usize,
@@ -131,14 +134,14 @@ impl Split {
     fn new(codes: &Lanes) -> Self {
         let threads = rayon::current_num_threads();
         let cores = threads.min(codes.len().div_ceil(LEAST_PART)).max(1);
-        // Several chunks for each core, so that one that is held up does less of them.
+        // Several chunks per core, so that a core that is slowed down claims fewer of them.
         let chunk_blocks = codes.blocks().div_ceil(cores * CHUNKS).max(1).next_multiple_of(4);
         let tile_blocks = (TILE / (codes.words() * size_of::<Lane>())).max(4) / 4 * 4;
         Self { cores, chunk_blocks, tile_blocks }
     }
 
-    /// Runs `work` on each core with its tiles, in the order of their ids; gives what
-    /// each core made.
+    /// Runs `work` on each core with an iterator over its tiles, in the order of ids.
+    /// Returns the result of each core.
     fn run<T: Send>(
         self,
         codes: &Lanes,
@@ -185,7 +188,7 @@ impl fmt::Display for Path {
     }
 }
 
-/// The nearest codes of each query, lengths equal.
+/// Returns the hits of each query. Queries and codes must have equal lengths.
 pub fn search(path: Path, codes: &Lanes, queries: &BinaryCodes, want: &Want<'_>) -> Vec<Vec<Hit>> {
     let limit = want.radius + 1;
     let per_query = want.k.saturating_mul(16).saturating_add(limit as usize * 4 + 2048);
@@ -206,7 +209,7 @@ fn search_batch(
     hits: &mut Vec<Vec<Hit>>,
 ) {
     let count = queries.len() / codes.words();
-    // Up to which distance some core has found k codes, for each query.
+    // For each query, the smallest distance within which some core has found k codes.
     let known: Vec<AtomicU32> = (0..count).map(|_| AtomicU32::new(u32::MAX - 1)).collect();
     let found = Split::new(codes).run(codes, |tiles| {
         let mut nearest: Vec<_> = (0..count).map(|_| Nearest::new(want.k, limit)).collect();
@@ -224,8 +227,8 @@ fn search_batch(
     }));
 }
 
-/// The `k` best of what the cores kept: placed by distance, then each distance put in the
-/// order of ids, which each core's already are in.
+/// Merges the codes that the cores kept into the `k` nearest. A counting sort by distance,
+/// then each distance sorted by id (each core's codes already are).
 fn merge<'a, I: ExactSizeIterator<Item = &'a Nearest>>(
     cores: impl Fn() -> I,
     limit: u32,
@@ -236,7 +239,7 @@ fn merge<'a, I: ExactSizeIterator<Item = &'a Nearest>>(
     places.clear();
     places.resize(limit as usize + 1, 0);
     kept().for_each(|hit| places[hit.distance as usize + 1] += 1);
-    // What lies behind the level in which the k-th is found does not matter.
+    // Distances beyond that of the k-th hit are not needed.
     let mut levels = limit as usize;
     for level in 1..places.len() {
         places[level] += places[level - 1];

@@ -1,8 +1,8 @@
 /*!
-The nearest codes that one query has met so far.
+The nearest codes found so far for one query.
 
-No heap: distances are small whole numbers, so codes are counted by distance, and the
-counts say at once how near a code has to be to matter. That limit only ever falls.
+No heap is needed. Distances are small integers, so codes are counted per distance, and the
+counts give the largest distance that can still enter the top k. This limit only decreases.
 */
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,39 +10,39 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::super::Hit;
 use super::super::lanes::BLOCK;
 
-/// The up to k nearest codes of a query among codes offered in the order of their ids.
+/// The up to k nearest codes of a query. Codes must be offered in the order of their ids.
 #[derive(Debug)]
 pub struct Nearest {
-    /// Only codes nearer than this still matter.
+    /// Only codes nearer than this can still enter the top k.
     limit: u32,
-    /// How many of those kept are nearer than `limit`: fewer than k.
+    /// Number of kept codes nearer than `limit`; always less than k.
     within: usize,
     k: usize,
-    /// How many codes at each distance were kept.
+    /// Number of codes kept at each distance.
     counts: Vec<u32>,
-    /// Distance and id of what was kept, in the order of ids: everything nearer than
-    /// `limit`, enough at `limit`, and what mattered earlier.
+    /// Distance (upper half) and id of the kept codes, in the order of ids: all codes nearer
+    /// than `limit`, enough codes at `limit`, and outdated ones.
     kept: Vec<u64>,
+    /// Length of `kept` at which outdated codes are dropped.
     room: usize,
 }
 
 impl Nearest {
-    /// For the `k` nearest, at least 1, at distances below `limit`.
+    /// Collects the `k` nearest codes (`k` at least 1) at distances below `limit`.
     pub fn new(k: usize, limit: u32) -> Self {
-        // Several times k, so that tidying up costs a constant per code.
+        // Several times k, so that `tidy` has constant amortised cost per code.
         let room = k.saturating_mul(4).max(256);
         let counts = vec![0; limit as usize];
         Self { limit, within: 0, k, counts, kept: Vec::with_capacity(room.min(1 << 16)), room }
     }
 
-    /// Codes at this distance or more no longer matter.
+    /// Codes at this distance or beyond cannot enter the top k.
     #[inline(always)]
     pub fn limit(&self) -> u64 {
         u64::from(self.limit)
     }
 
-    /// Takes note that `known` holds a distance up to which k codes were found, elsewhere
-    /// too: what is farther does not matter.
+    /// Lowers the limit to the distance in `known`, within which some core has found k codes.
     pub fn heed(&mut self, known: &AtomicU32) {
         let limit = known.load(Ordering::Relaxed).saturating_add(1);
         while self.limit > limit {
@@ -51,7 +51,7 @@ impl Nearest {
         }
     }
 
-    /// Tells the others up to which distance k codes were found here.
+    /// Publishes the distance within which this core has found k codes.
     pub fn tell(&self, known: &AtomicU32) {
         if self.kept.len() >= self.k {
             known.fetch_min(self.limit, Ordering::Relaxed);
@@ -84,7 +84,7 @@ impl Nearest {
         }
     }
 
-    /// Drops what no longer matters; what stays is at most k.
+    /// Drops outdated codes; at most k remain.
     #[cold]
     fn tidy(&mut self) {
         let limit = self.limit;
@@ -97,7 +97,7 @@ impl Nearest {
         });
     }
 
-    /// What was kept, in the order of ids; not all of it need matter.
+    /// The kept codes in the order of ids, possibly including outdated ones.
     pub fn kept(&self) -> impl Iterator<Item = Hit> + Clone + '_ {
         self.kept.iter().map(|entry| Hit { distance: (entry >> 32) as u32, id: *entry as u32 })
     }

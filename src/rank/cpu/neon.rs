@@ -1,6 +1,6 @@
 /*!
-The kernels' vector for 64-bit ARM: eight lanes are four NEON registers. Bits are counted
-by bytes, which stay bytes until all words of a code are in.
+[`Vector`] for 64-bit ARM: eight lanes are four NEON registers. Bits are counted per byte,
+and the counts are widened only after all words of a code.
 */
 
 use std::arch::aarch64::*;
@@ -12,10 +12,10 @@ use super::nearest::Nearest;
 #[derive(Clone, Copy)]
 pub struct Four([uint64x2_t; 4]);
 
-// SAFETY of every block below: NEON, which the trait's caller promises; pointers lead to
-// two whole words of a `Lane`.
+// SAFETY of every block below: the trait's caller guarantees NEON, and every pointer refers
+// to two whole words of a `Lane`.
 impl Vector for Four {
-    /// Counts of bytes: 16 words give at most 128.
+    /// Counts per byte: 16 words give at most 128.
     type Sum = [uint8x16_t; 4];
 
     #[inline(always)]
@@ -86,10 +86,10 @@ impl Vector for Four {
 /// [`scan`] with NEON.
 ///
 /// # Safety
-/// The processor has NEON.
+/// The processor must support NEON.
 #[target_feature(enable = "neon")]
 pub unsafe fn scan_neon(tile: Tile<'_>, queries: &[u64], nearest: &mut [Nearest]) {
-    // SAFETY: as the caller promises.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         match tile.words {
             1 => scan::<Four, 1, 1>(tile, queries, nearest),
@@ -103,10 +103,10 @@ pub unsafe fn scan_neon(tile: Tile<'_>, queries: &[u64], nearest: &mut [Nearest]
 /// [`count`] with NEON.
 ///
 /// # Safety
-/// As [`scan_neon`].
+/// See [`scan_neon`].
 #[target_feature(enable = "neon")]
 pub unsafe fn count_neon(tile: Tile<'_>, queries: &[u64]) -> u64 {
-    // SAFETY: as the caller promises.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         match tile.words {
             1 => count::<Four, 1, 1>(tile, queries),

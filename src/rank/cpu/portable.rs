@@ -1,12 +1,12 @@
 /*!
-The kernels' vector for processors that none of the others is for.
+[`Vector`] without SIMD intrinsics, for all other processors.
 */
 
 use super::super::lanes::{BLOCK, Lane};
 use super::kernel::{Tile, Vector, count, scan};
 use super::nearest::Nearest;
 
-/// Eight numbers in an array: needs nothing of the processor.
+/// Eight numbers in an array.
 #[derive(Clone, Copy)]
 struct Plain([u64; BLOCK]);
 
@@ -64,7 +64,7 @@ impl Vector for Plain {
 
 /// [`scan`] on any processor.
 pub fn scan_portable(tile: Tile<'_>, queries: &[u64], nearest: &mut [Nearest]) {
-    // SAFETY: `Plain` needs no instruction set.
+    // SAFETY: `Plain` uses no special instructions.
     unsafe {
         match tile.words {
             1 => scan::<Plain, 1, 1>(tile, queries, nearest),
@@ -75,7 +75,7 @@ pub fn scan_portable(tile: Tile<'_>, queries: &[u64], nearest: &mut [Nearest]) {
 
 /// [`count`] on any processor.
 pub fn count_portable(tile: Tile<'_>, queries: &[u64]) -> u64 {
-    // SAFETY: `Plain` needs no instruction set.
+    // SAFETY: `Plain` uses no special instructions.
     unsafe {
         match tile.words {
             1 => count::<Plain, 1, 1>(tile, queries),

@@ -1,4 +1,4 @@
-//! Every path of this processor against sorting, whatever is asked for.
+//! Each SIMD path must equal a plain sort, for any query.
 
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
@@ -10,10 +10,13 @@ fn codes(bits: usize, count: usize, alike: bool, seed: u64) -> BinaryCodes {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let words = bits.div_ceil(64);
     let last = u64::MAX >> (words * 64 - bits);
-    // Codes that are alike have few set bits: most distances are ties.
-    let fresh = |rng: &mut ChaCha8Rng| match alike {
-        true => rng.next_u64() & rng.next_u64() & rng.next_u64() & rng.next_u64(),
-        false => rng.next_u64(),
+    // Similar codes have few set bits, so most distances are ties.
+    let fresh = |rng: &mut ChaCha8Rng| {
+        if alike {
+            rng.next_u64() & rng.next_u64() & rng.next_u64() & rng.next_u64()
+        } else {
+            rng.next_u64()
+        }
     };
     let word = |i: usize| fresh(&mut rng) & if i % words == words - 1 { last } else { u64::MAX };
     BinaryCodes::from_words(bits, (0..count * words).map(word).collect()).unwrap()
@@ -56,7 +59,7 @@ proptest! {
 
 #[test]
 fn parts_and_tiles_are_joined_on_every_path() {
-    // More than a part for each of several threads, and far more than a tile.
+    // Enough codes for several threads, and far more than a tile.
     for (bits, alike) in [(48, false), (64, true), (300, false)] {
         let (database, queries) = (codes(bits, 70_001, alike, 1), codes(bits, 5, alike, 2));
         let lanes = Lanes::new(&database);
@@ -85,7 +88,7 @@ fn limits_do_the_work_that_they_stand_for() {
         let (database, queries) = (codes(bits, 20_000, false, 1), codes(bits, 8, false, 2));
         let lanes = Lanes::new(&database);
         let words = database.words().iter().fold(0u64, |sum, word| sum.wrapping_add(*word));
-        assert_eq!(limits::read(&lanes), words);
+        assert_eq!(ceiling::read(&lanes), words);
         let distances = (0..8).flat_map(|query| {
             let query = queries.row(query);
             database
@@ -95,7 +98,7 @@ fn limits_do_the_work_that_they_stand_for() {
         });
         let total: u64 = distances.sum();
         for path in Path::available() {
-            assert_eq!(limits::count(path, &lanes, queries.words()), total, "{path}");
+            assert_eq!(ceiling::count(path, &lanes, queries.words()), total, "{path}");
         }
     }
 }

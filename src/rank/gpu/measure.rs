@@ -1,6 +1,5 @@
 /*!
-What is measured on a device: how its workgroups are best cut, and what no search can be
-faster than.
+Measurements on a device: the best workgroup size, and lower bounds on the time of a search.
 */
 
 use std::sync::PoisonError;
@@ -11,28 +10,28 @@ use super::work::{Commands, Kernel, Pass, Shape, failed, guarded, uniform};
 use super::{EACH, GpuRanker, SIXTEEN, SUM, Segment, TALLY, UNIFORM, narrow, sixteens};
 use crate::code::BinaryCodes;
 
-/// Invocations per workgroup that are tried.
+/// Candidate numbers of invocations per workgroup.
 const WIDTHS: [usize; 4] = [32, 64, 128, 256];
-/// Codes that a trial needs: with fewer, starting a kernel is most of its time.
+/// Minimum number of codes for a trial; with fewer, launch overhead dominates.
 const ENOUGH: usize = 1 << 17;
-/// Codes that it looks at.
+/// Maximum number of codes in a trial.
 const TRIED: usize = 1 << 20;
-/// Queries that it looks at.
+/// Queries in a trial.
 const QUERIES: usize = 4 * SIXTEEN;
-/// How often; the quickest counts.
+/// Trials per candidate; the fastest counts.
 const TRIALS: usize = 3;
 
 impl GpuRanker {
-    /// How `sift` and `tally` divide their work. Where there are no more than four queries,
-    /// those that take four at a time do a quarter of the work.
+    /// Returns the division of work for `sift` and `tally`. For at most four queries, the
+    /// variants that process four queries at once do a quarter of the work.
     pub(super) fn shape(&self, queries: usize) -> Shape {
         let widths = self.gpu.widths.lock().unwrap_or_else(PoisonError::into_inner);
         let width = widths.get(&self.words).copied().unwrap_or(Shape::default().width);
         Shape { fours: if queries <= 4 { 1 } else { 4 }, width }
     }
 
-    /// Finds out how many invocations in a workgroup are quickest for codes of this length,
-    /// once per device, if there are enough codes to tell.
+    /// Measures the fastest workgroup size for codes of this length, once per device, if
+    /// there are enough codes.
     pub(super) fn measure_width(&self) -> Result<(), RankError> {
         let known = || {
             let widths = self.gpu.widths.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,7 +50,7 @@ impl GpuRanker {
         let mut best = (Duration::MAX, Shape::default().width);
         for width in WIDTHS.into_iter().filter(|width| *width <= most as usize) {
             let shape = Shape { width, ..Shape::default() };
-            // The first one compiles the kernel.
+            // The first run compiles the kernel.
             self.tally_of(segment, &queries, shape, TRIED)?;
             for _ in 0..TRIALS {
                 let begun = Instant::now();
@@ -64,8 +63,8 @@ impl GpuRanker {
         Ok(())
     }
 
-    /// The sum of all distances to the queries, in the steps of the quick path. Queries
-    /// beyond a multiple of sixteen are left out, unless there are no more than four.
+    /// Returns the sum of all distances to the queries, computed like the quick path does.
+    /// Queries beyond a multiple of sixteen are left out, unless there are at most four.
     pub fn tally(&self, queries: &BinaryCodes) -> Result<u64, RankError> {
         let all =
             if queries.len() <= 4 { queries.len() } else { queries.len() / SIXTEEN * SIXTEEN };
@@ -81,7 +80,7 @@ impl GpuRanker {
         Ok(total)
     }
 
-    /// The same of the first `most` codes of a segment.
+    /// Like [`GpuRanker::tally`], for the first `most` codes of a segment.
     fn tally_of(
         &self,
         segment: &Segment,
@@ -106,13 +105,13 @@ impl GpuRanker {
             commands.finish()
         })?;
         let read = read.map_err(|reason| failed(&self.gpu, reason))?;
-        // Four queries at once: a lane each, of which those that there are not do not count.
+        // One lane per query; unused lanes are dropped.
         let lanes = count.min(4);
         let sums = read.iter().flat_map(|sums| sums.chunks_exact(4));
         Ok(sums.flat_map(|sums| &sums[..lanes]).map(|sum| u64::from(*sum)).sum())
     }
 
-    /// Reads all codes once: the sum of their 32-bit words, modulo 2³².
+    /// Reads all codes once and returns the sum of their 32-bit words, modulo 2³².
     pub fn sum(&self) -> Result<u32, RankError> {
         let mut total = 0u32;
         let shape = self.shape(1);

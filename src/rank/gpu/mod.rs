@@ -1,14 +1,17 @@
 /*!
-Ranking on a graphics adapter: the codes stay on the device, distances are never
-written out, and only the hits come back.
+Ranking on a graphics adapter. The codes stay on the device, distances are never written
+to memory, and only the hits are read back.
 
-Two paths, both exact. The quick one guesses from a sample how near the k nearest are
-(`guess`), sifts all codes once for those within that bound (`sift`), and takes
-the k nearest of what is left (`finish`). Where the guess fails (too few within the bound,
-or more than there is room for, as with many equal codes) and for large k, the sure one
-counts first: `histogram` counts the codes at each distance, `cut` finds where the top k
-ends, `count` and `scan` give each block of codes the place of its hits, `collect` writes
-them.
+There are two paths, both exact:
+
+- The quick path estimates a distance bound for the k nearest from a sample (`guess`),
+  filters all codes in one pass by that bound (`sift`), and selects the k nearest of the
+  remaining candidates (`finish`).
+- The sure path is used for large k, and if the guess fails: if too few codes are within
+  the bound, or more than the candidate buffer holds, as with many equal codes. `histogram`
+  counts the codes at each distance, `cut` finds the distance at which the top k ends,
+  `count` and `scan` compute the output position of each block's hits, and `collect` writes
+  them.
 */
 
 mod measure;
@@ -22,27 +25,27 @@ use crate::device::Gpu;
 pub(super) use work::COMMON;
 use work::{Commands, Kernel, Pass, Shape, Tables, failed, guarded, storage, uniform};
 
-/// Codes a workgroup of the sure path looks at: THREADS × PER_THREAD of `common.wgsl`.
+/// Codes per workgroup of the sure path: THREADS × PER_THREAD in `common.wgsl`.
 const BLOCK: usize = 256 * 16;
-/// Codes that an invocation of `sift` and `tally` looks at.
+/// Codes per invocation of `sift` and `tally`.
 const EACH: usize = 32;
-/// Queries that it looks at.
+/// Queries per invocation of `sift` and `tally`.
 const SIXTEEN: usize = 16;
-/// Bytes of the queries that `sift` is told at once.
+/// Size of the uniform buffer with the queries of `sift`, in bytes.
 const UNIFORM: usize = 64 << 10;
-/// How large the tables of one batch of queries may get, in bytes each.
+/// Size limit of each table of a batch of queries, in bytes.
 const TABLE: u64 = 64 << 20;
-/// The most queries in one batch.
+/// Maximum number of queries per batch.
 const BATCH: usize = 1024;
-/// Codes that are looked at for a first guess.
+/// Approximate number of codes in the sample.
 const SAMPLE: usize = 1 << 14;
-/// How many of them may have to be within the bound: half of the invocations of `guess`, which
-/// counts one of each.
+/// Maximum number of sampled codes within the bound: half of the invocations of `guess`, each
+/// of which counts only one code.
 const MOST_WITHIN: usize = 128;
-/// The most candidates for which a query has room; more hits than this are left to the sure path.
+/// Maximum number of candidates per query; searches that need more use the sure path.
 const ROOM: usize = 1 << 16;
 
-/// A kernel's name and its source, behind the shared part.
+/// A kernel's name and its source without the shared part.
 type Source = (&'static str, &'static str);
 const HISTOGRAM: Source = ("histogram", include_str!("../../../shaders/histogram.wgsl"));
 const CUT: Source = ("cut", include_str!("../../../shaders/cut.wgsl"));
@@ -59,23 +62,23 @@ const SUM: Source = ("sum", include_str!("../../../shaders/sum.wgsl"));
 pub(super) const KERNELS: [Source; 10] =
     [HISTOGRAM, CUT, COUNT, SCAN, COLLECT, GUESS, SIFT, FINISH, TALLY, SUM];
 
-/// What may be used of a device.
+/// Limits on the use of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GpuLimits {
-    /// The most bytes in one binding.
+    /// Maximum bytes per binding.
     pub binding: u64,
-    /// The most bytes of codes that are kept on the device.
+    /// Maximum bytes of codes on the device.
     pub memory: u64,
 }
 
 impl Default for GpuLimits {
-    /// As much as the device gives.
+    /// No limits besides those of the device.
     fn default() -> Self {
         Self { binding: u64::MAX, memory: u64::MAX }
     }
 }
 
-/// A part of the database that one binding holds.
+/// A part of the database that fits into one binding.
 #[derive(Debug)]
 struct Segment {
     codes: wgpu::Buffer,
@@ -88,19 +91,19 @@ pub(super) struct GpuRanker {
     gpu: Arc<Gpu>,
     segments: Vec<Segment>,
     sample: Sample,
-    /// Locked while a batch runs: batches of several threads take turns.
+    /// Locked while a batch runs, so that batches of several threads take turns.
     tables: Mutex<Tables>,
     words: usize,
     len: usize,
     limit: u64,
 }
 
-/// Some of the codes of all segments.
+/// Evenly spaced codes of all segments.
 #[derive(Debug)]
 struct Sample {
     codes: wgpu::Buffer,
     len: usize,
-    /// From the id of one to that of the next.
+    /// Difference between the ids of consecutive sampled codes.
     apart: usize,
 }
 
@@ -113,19 +116,19 @@ struct Batch<'a> {
     levels: usize,
 }
 
-/// The first guess of the quick path.
+/// The parameters of the quick path's distance bound.
 struct Guess {
-    /// Every how manieth code of the sample is looked at.
+    /// Stride through the sample.
     stride: usize,
-    /// The bound is the distance of this nearest of them.
+    /// The bound is the distance of the `rank`-th nearest visited code.
     rank: usize,
-    /// Candidates that a query has room for.
+    /// Candidate buffer size per query.
     room: usize,
 }
 
 impl Guess {
-    /// For the `k` nearest, from a sample of codes so far `apart`; `None` when there would be
-    /// too many candidates.
+    /// Chooses the parameters for the `k` nearest, from a sample of every `apart`-th code.
+    /// `None` if there would be too many candidates.
     fn new(k: usize, apart: usize) -> Option<Self> {
         let mut stride = 1;
         loop {
@@ -145,10 +148,11 @@ impl Guess {
     }
 }
 
-/// The least number that a Poisson variable of this mean reaches less than once in 100,000
-/// times: of the k nearest, so many at most are in the sample.
+/// Returns the smallest number that a Poisson variable of this mean reaches with probability
+/// below 1e-5: an upper bound on how many of the k nearest are in the sample.
 fn rarely_reached(mean: f64) -> usize {
-    // More than four deviations; e^-mean is still far from the least float.
+    // For large means a normal approximation, more than four standard deviations out; below,
+    // e^-mean does not underflow.
     if mean > 100.0 {
         return (mean + 4.5 * mean.sqrt() + 2.0).ceil() as usize;
     }
@@ -162,14 +166,13 @@ fn rarely_reached(mean: f64) -> usize {
 }
 
 impl GpuRanker {
-    /// Uploads the codes, or as many of the first as there is room for: see
-    /// [`GpuRanker::len`].
+    /// Uploads the codes, or as many of the first ones as fit: see [`GpuRanker::len`].
     pub fn new(gpu: Arc<Gpu>, codes: &BinaryCodes, most: GpuLimits) -> Result<Self, RankError> {
         let limits = gpu.device.limits();
         let limit =
             most.binding.min(limits.max_storage_buffer_binding_size).min(limits.max_buffer_size);
         let words = codes.bits().div_ceil(32);
-        // Whole blocks, so that only the last segment has an unfinished one.
+        // Whole blocks, so that only the last segment has a partial block.
         let whole = |bytes: u64| bytes as usize / (words * 4) / BLOCK * BLOCK;
         let per_segment = whole(limit).max(BLOCK);
         let fitting = match codes.len() * words * 4 {
@@ -182,7 +185,7 @@ impl GpuRanker {
             let contents = narrow(codes, first_id, len, words);
             match guarded(&gpu, || storage(&gpu, "codes", &contents)) {
                 Ok(codes) => segments.push(Segment { codes, len, first_id }),
-                // The memory is full. The tables of a search need room too.
+                // GPU memory is full. Free one segment for the tables of a search.
                 Err(_) if segments.len() > 1 => {
                     segments.pop();
                     break;
@@ -199,7 +202,7 @@ impl GpuRanker {
         Ok(Self { gpu, segments, sample, tables: Mutex::default(), words, len, limit })
     }
 
-    /// Codes on the device: the first so many of the database.
+    /// Number of codes on the device: the first `len` of the database.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -217,8 +220,8 @@ impl GpuRanker {
         self.len.div_ceil(BLOCK)
     }
 
-    /// What `want` asks for, for each query; `None` when the tables of a single query or
-    /// the filter do not fit into a binding.
+    /// Returns the hits of each query. `None` if the tables of a single query or the filter
+    /// do not fit into a binding.
     pub fn search(
         &self,
         queries: &BinaryCodes,
@@ -252,7 +255,7 @@ impl GpuRanker {
             };
             match found {
                 Some(found) => hits.extend(found),
-                // What made the guess fail is likely to do so again.
+                // A guess that failed once is likely to fail again.
                 None => guess = None,
             }
             per_query = self.per_query(want.k, levels, guess.as_ref());
@@ -260,14 +263,14 @@ impl GpuRanker {
         Ok(Some(hits))
     }
 
-    /// Bytes of a query's largest table.
+    /// Size of the largest table of a query, in bytes.
     fn per_query(&self, k: usize, levels: usize, guess: Option<&Guess>) -> u64 {
         let room = guess.map_or(0, |guess| guess.room);
         (k.max(self.blocks()).max(room) * 8).max(levels * 4) as u64
     }
 
     fn upload_filter(&self, allowed: &[u8]) -> Result<wgpu::Buffer, RankError> {
-        // Bytes of a bitmap and of a little-endian word come in the same order.
+        // The bytes of the bitmap are in the order of a little-endian word.
         let words = allowed.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         let words: Vec<u32> = words.collect();
         guarded(&self.gpu, || storage(&self.gpu, "allowed", &words))
@@ -294,7 +297,8 @@ impl GpuRanker {
         }
     }
 
-    /// The hits of a batch, or `None` when the guess was wrong for one of its queries.
+    /// Returns the hits of a batch by the quick path. `None` if the guess failed for one of
+    /// its queries.
     fn quick(&self, batch: &Batch<'_>, guess: &Guess) -> Result<Option<Vec<Vec<Hit>>>, RankError> {
         let &Batch { count, k, levels, .. } = batch;
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
@@ -363,7 +367,7 @@ impl GpuRanker {
         Ok(Some(lists.collect()))
     }
 
-    /// The hits of a batch, whatever the codes are.
+    /// Returns the hits of a batch by the sure path, which works for any codes.
     fn sure(&self, batch: &Batch<'_>) -> Result<Vec<Vec<Hit>>, RankError> {
         let &Batch { count, k, levels, .. } = batch;
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
@@ -406,7 +410,7 @@ impl GpuRanker {
         let [cuts, hits] = read.as_slice() else { return Ok(Vec::new()) };
         let lists = cuts.chunks_exact(4).zip(hits.chunks_exact(k * 2)).map(|(cut, hits)| {
             let mut list = pairs(hits, cut[2] as usize);
-            // What lies at the cut is in the order of ids already.
+            // Hits at the cut are already ordered by id.
             if let Some(unordered) = list.get_mut(..cut[1] as usize) {
                 unordered.sort_unstable();
             }
@@ -416,13 +420,14 @@ impl GpuRanker {
     }
 }
 
-/// The first `count` (distance, id) pairs.
+/// Reads the first `count` (distance, id) pairs.
 fn pairs(words: &[u32], count: usize) -> Vec<Hit> {
     let pairs = words.chunks_exact(2).take(count);
     pairs.map(|pair| Hit { distance: pair[0], id: pair[1] }).collect()
 }
 
-/// Queries as `sift` reads them: by sixteens, each word of sixteen queries together.
+/// Rearranges queries for `sift`: groups of sixteen, with the same word of all sixteen
+/// adjacent.
 fn sixteens(queries: &[u32], words: usize) -> Vec<u8> {
     let mut sixteens = vec![0u32; UNIFORM / 4];
     for (query, row) in queries.chunks_exact(words).enumerate() {
@@ -436,8 +441,8 @@ fn sixteens(queries: &[u32], words: usize) -> Vec<u8> {
     bytemuck::cast_slice(&sixteens).to_vec()
 }
 
-/// Rows as 32-bit words, without the half word that a code of up to 32 bits (or
-/// 65 to 96, …) does not use.
+/// Converts rows to 32-bit words. Drops the upper half of the last word if the code does not
+/// use it (up to 32 bits, 65 to 96 bits, …).
 fn narrow(codes: &BinaryCodes, first: usize, count: usize, words: usize) -> Vec<u32> {
     let mut narrow = Vec::with_capacity(count * words);
     for row in first..first + count {

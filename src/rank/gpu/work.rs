@@ -1,6 +1,6 @@
 /*!
-What every path on a graphics adapter is made of: kernels, buffers that are used again,
-dispatches, and waiting for results.
+Building blocks of all GPU paths: kernels, reusable buffers, dispatches, and waiting for
+results.
 */
 
 use std::borrow::Cow;
@@ -11,14 +11,15 @@ use std::time::Duration;
 use super::super::RankError;
 use crate::device::Gpu;
 
-/// What stands in front of every kernel.
+/// Shared code that is prepended to every kernel.
 pub const COMMON: &str = include_str!("../../../shaders/common.wgsl");
-/// The most workgroups in one dimension of a dispatch, in every WebGPU implementation.
+/// The maximum number of workgroups per dimension of a dispatch that every WebGPU
+/// implementation supports.
 const DISPATCH: u32 = 65_535;
-/// How long a batch may take before the device counts as lost.
+/// Timeout of a batch, after which the device counts as lost.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// What a kernel is told about its pass: `Pass` of `common.wgsl`.
+/// The parameters of a kernel: `Pass` in `common.wgsl`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct Pass {
@@ -36,17 +37,17 @@ pub struct Pass {
     pub room: u32,
 }
 
-/// How a kernel divides its work.
+/// The division of work in a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
-    /// How many times four queries are taken at once: 1 or 4.
+    /// Queries processed at once, in groups of four: 1 or 4 groups.
     pub fours: usize,
     /// Invocations per workgroup.
     pub width: usize,
 }
 
 impl Default for Shape {
-    /// What kernels are made with that do not ask for a shape.
+    /// The shape for kernels that do not use it.
     fn default() -> Self {
         Self { fours: 4, width: 64 }
     }
@@ -57,8 +58,8 @@ impl Default for Shape {
 pub struct Kernel(wgpu::ComputePipeline);
 
 impl Kernel {
-    /// The kernel `name` of `source` for codes of `words` 32-bit words; `shape` is how `sift`
-    /// and `tally` divide their work. Compiled once per device.
+    /// Returns the kernel `name` with the given source for codes of `words` 32-bit words. The
+    /// shape matters to `sift`, `tally` and `sum`. Kernels are compiled once per device.
     pub fn get(
         gpu: &Gpu,
         (name, source): (&'static str, &str),
@@ -88,15 +89,15 @@ impl Kernel {
     }
 }
 
-/// Buffers by what they are for, kept from one batch to the next.
+/// Buffers by name, kept from one batch to the next.
 #[derive(Debug, Default)]
 pub struct Tables(HashMap<&'static str, wgpu::Buffer>);
 
 impl Tables {
-    /// A buffer of at least `bytes`, whatever is in it.
+    /// Returns a buffer of at least `bytes` bytes with arbitrary content.
     pub fn get(&mut self, gpu: &Gpu, name: &'static str, bytes: u64) -> wgpu::Buffer {
         let bytes = bytes.max(16).next_multiple_of(16);
-        // One that is far too large would hold on to memory that others need.
+        // A buffer that is far too large is replaced, to free its memory.
         let fits = |buffer: &&wgpu::Buffer| (bytes..=bytes * 4).contains(&buffer.size());
         if let Some(buffer) = self.0.get(name).filter(fits) {
             return buffer.clone();
@@ -115,7 +116,7 @@ impl Tables {
     }
 }
 
-/// The commands of a batch.
+/// The recorded commands of a batch.
 pub struct Commands<'a> {
     gpu: &'a Gpu,
     encoder: wgpu::CommandEncoder,
@@ -128,13 +129,13 @@ impl<'a> Commands<'a> {
         Self { gpu, encoder, back: Vec::new() }
     }
 
-    /// Sets a buffer to zero.
+    /// Fills a buffer with zeros.
     pub fn clear(&mut self, buffer: &wgpu::Buffer) {
         self.encoder.clear_buffer(buffer, 0, None);
     }
 
-    /// Runs a kernel on `groups` workgroups (of codes, of queries), with `pass` at binding
-    /// 0 and the others at theirs.
+    /// Dispatches a kernel on `groups` workgroups (over codes, over queries), with `pass` at
+    /// binding 0 and `bound` as (binding, buffer).
     pub fn run(
         &mut self,
         kernel: &Kernel,
@@ -165,7 +166,7 @@ impl<'a> Commands<'a> {
         pass.dispatch_workgroups(codes.min(DISPATCH), codes.div_ceil(DISPATCH), queries);
     }
 
-    /// Asks for the first `bytes` of a buffer; [`Commands::finish`] gives them.
+    /// Requests the first `bytes` bytes of a buffer, which [`Commands::finish`] returns.
     pub fn read(&mut self, from: &wgpu::Buffer, bytes: u64) {
         let size = bytes.next_multiple_of(4);
         let to = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
@@ -178,14 +179,13 @@ impl<'a> Commands<'a> {
         self.back.push((to, bytes));
     }
 
-    /// Runs everything and waits; gives what was asked for, in order.
+    /// Submits all commands, waits, and returns the requested contents in order.
     pub fn finish(self) -> Result<Vec<Vec<u32>>, String> {
         self.gpu.queue.submit([self.encoder.finish()]);
         let (sender, receiver) = mpsc::channel();
         for (buffer, _) in &self.back {
             let sender = sender.clone();
-            // The receiver outlives the callback unless the wait below failed, and then
-            // nobody asks for the result.
+            // Sending fails only if the wait below failed; then the result is not needed.
             let done = move |result| drop(sender.send(result));
             buffer.slice(..).map_async(wgpu::MapMode::Read, done);
         }
@@ -201,9 +201,11 @@ impl<'a> Commands<'a> {
     }
 }
 
-/// Runs device work so that its errors come back as ours instead of a panic of Burn's.
+/// Runs device work and returns its errors, which would otherwise reach Burn's error callback
+/// and panic.
 pub fn guarded<T>(gpu: &Gpu, work: impl FnOnce() -> T) -> Result<T, RankError> {
-    // Burn queues its kernels lazily: what it still holds is its own to answer for.
+    // Burn queues its kernels lazily. Flush them first, so that their errors are not
+    // attributed to `work`.
     #[cfg(feature = "model")]
     gpu.flush().map_err(|reason| failed(gpu, reason))?;
     let memory = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
@@ -216,23 +218,23 @@ pub fn guarded<T>(gpu: &Gpu, work: impl FnOnce() -> T) -> Result<T, RankError> {
     }
 }
 
-/// The adapter failed for this reason.
+/// Creates the error for a failed adapter.
 pub fn failed(gpu: &Gpu, reason: String) -> RankError {
     RankError::Gpu { adapter: gpu.info.name.clone(), reason }
 }
 
-/// A buffer of `contents` that kernels read.
+/// Creates a storage buffer with `contents`.
 pub fn storage(gpu: &Gpu, label: &str, contents: &[u32]) -> wgpu::Buffer {
     filled(gpu, label, bytemuck::cast_slice(contents), wgpu::BufferUsages::STORAGE)
 }
 
-/// A uniform buffer.
+/// Creates a uniform buffer with `contents`.
 pub fn uniform(gpu: &Gpu, contents: &[u8]) -> wgpu::Buffer {
     filled(gpu, "uniform", contents, wgpu::BufferUsages::UNIFORM)
 }
 
-/// Made, then written: a buffer that is mapped when it is made panics where there is no
-/// memory or no device any more, this way there is an error.
+/// Creates a buffer, then writes it. A buffer mapped at creation would panic if memory runs
+/// out or the device is lost; this way an error is reported.
 fn filled(gpu: &Gpu, label: &str, contents: &[u8], usage: wgpu::BufferUsages) -> wgpu::Buffer {
     let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
         label: Some(label),

@@ -1,0 +1,131 @@
+/*!
+Pictures of where a model looks.
+*/
+
+use std::ffi::c_char;
+
+use ::image::RgbImage;
+
+use super::{Failure, Model, Status, borrow, free, give, guard, path, slice};
+use barbule::image::{self, Limits};
+
+/// Pictures of one image: first what the model saw of it, then one for each part that the
+/// model attends to, in colour where it looks and dark elsewhere. All are of one size. They
+/// do not change, so any thread may read them.
+#[derive(Debug)]
+pub struct Pictures {
+    pictures: Vec<RgbImage>,
+}
+
+/// Shows where a model looks in an image file.
+///
+/// Only models that attend to parts (`barbule train exchnet` or `dsah`) can; for others, the
+/// built-in one among them, the status is `BARBULE_STATUS_MODEL`. On success `*pictures` is
+/// to be freed by barbule_pictures_free(); on failure it is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn barbule_explain_file(
+    model: *const Model,
+    image: *const c_char,
+    pictures: *mut *mut Pictures,
+) -> Status {
+    let make = || {
+        // SAFETY: as the caller promises.
+        let (model, file) = unsafe { (borrow(model, "model")?, path(image, "path of the image")?) };
+        explain(model, image::open(&file, &Limits::default())?)
+    };
+    // SAFETY: as the caller promises.
+    guard(|| unsafe { give(pictures, make) })
+}
+
+/// The same for the bytes of an image file.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn barbule_explain_bytes(
+    model: *const Model,
+    bytes: *const u8,
+    length: usize,
+    pictures: *mut *mut Pictures,
+) -> Status {
+    let make = || {
+        // SAFETY: as the caller promises.
+        let (model, bytes) =
+            unsafe { (borrow(model, "model")?, slice(bytes, length, "bytes of the image")?) };
+        let decoded = image::decode(bytes, &Limits::default());
+        explain(model, decoded.map_err(|error| Failure::new(Status::Image, error))?)
+    };
+    // SAFETY: as the caller promises.
+    guard(|| unsafe { give(pictures, make) })
+}
+
+fn explain(model: &Model, picture: RgbImage) -> Result<Pictures, Failure> {
+    let attention = model.opened.model.attention(&picture)?;
+    let overlays = (0..attention.maps.len()).map(|part| attention.overlay(part));
+    let pictures = std::iter::once(attention.seen.clone()).chain(overlays).collect();
+    Ok(Pictures { pictures })
+}
+
+/// How many pictures there are: one more than the model has parts. 0 if `pictures` is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn barbule_pictures_len(pictures: *const Pictures) -> usize {
+    // SAFETY: as the caller promises.
+    unsafe { borrow(pictures, "pictures") }.map_or(0, |pictures| pictures.pictures.len())
+}
+
+/// One of the pictures, counted from 0: row after row from the top, three bytes (red, green,
+/// blue) for each pixel, no padding. `*width` and `*height` are set unless NULL. The pixels
+/// belong to the pictures; NULL if there are not so many.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn barbule_pictures_rgb(
+    pictures: *const Pictures,
+    position: usize,
+    width: *mut u32,
+    height: *mut u32,
+) -> *const u8 {
+    // SAFETY: as the caller promises.
+    let pictures = unsafe { borrow(pictures, "pictures") };
+    let picture = pictures.ok().and_then(|pictures| pictures.pictures.get(position));
+    for (out, size) in [(width, RgbImage::width as fn(&_) -> _), (height, RgbImage::height)] {
+        if !out.is_null() {
+            // SAFETY: not NULL, so it can be written, as the caller promises.
+            unsafe { out.write(picture.map_or(0, size)) };
+        }
+    }
+    picture.map_or(std::ptr::null(), |picture| picture.as_raw().as_ptr())
+}
+
+/// Writes the pictures as PNG files into a folder, which is made if it is missing: `seen.png`,
+/// `part-1.png` and so on. Files of these names are replaced.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn barbule_pictures_write(
+    pictures: *const Pictures,
+    folder: *const c_char,
+) -> Status {
+    guard(|| {
+        // SAFETY: as the caller promises.
+        let (pictures, folder) =
+            unsafe { (borrow(pictures, "pictures")?, path(folder, "path of the folder")?) };
+        let failed = |what: &std::path::Path, error: &dyn std::fmt::Display| {
+            let what = what.display();
+            Failure::new(
+                Status::Write,
+                format!("cannot write {what}: {error}; choose another folder"),
+            )
+        };
+        std::fs::create_dir_all(&folder).map_err(|error| failed(&folder, &error))?;
+        for (position, picture) in pictures.pictures.iter().enumerate() {
+            let name = match position {
+                0 => "seen.png".to_owned(),
+                part => format!("part-{part}.png"),
+            };
+            let file = folder.join(name);
+            picture.save(&file).map_err(|error| failed(&file, &error))?;
+        }
+        Ok(())
+    })
+}
+
+/// Frees pictures. NULL is nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn barbule_pictures_free(pictures: *mut Pictures) {
+    // SAFETY: as the caller promises.
+    unsafe { free(pictures) }
+}

@@ -1,0 +1,80 @@
+/*!
+What a search found, as plain structs.
+*/
+
+use std::ffi::{CString, c_char};
+
+use super::{borrow, c_string, free};
+use barbule::index::Found;
+
+/// What a search found, nearest first. It does not change, so any thread may read it.
+#[derive(Debug)]
+pub struct Hits {
+    hits: Vec<Hit>,
+    // What the pointers in `hits` lead to; the heap, so it stays where it is.
+    _texts: Vec<CString>,
+}
+
+/// One found image. The strings belong to the hits.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Hit {
+    /// Its id in the index.
+    pub id: i64,
+    /// Bits in which its code differs from that of the query.
+    pub distance: u32,
+    /// Whether it is the image that was looked for, and not one like it.
+    pub same: bool,
+    /// Where it was when it was indexed, UTF-8.
+    pub path: *const c_char,
+    /// Its label, UTF-8; NULL if it has none.
+    pub label: *const c_char,
+}
+
+// SAFETY: nothing is changed after `new`, and the pointers lead into memory that the same
+// value owns.
+unsafe impl Send for Hits {}
+// SAFETY: as above.
+unsafe impl Sync for Hits {}
+
+impl Hits {
+    pub(super) fn new(found: Vec<Found>) -> Self {
+        let (mut hits, mut texts) = (Vec::with_capacity(found.len()), Vec::new());
+        let mut keep = |text: String| {
+            let text = c_string(text);
+            let pointer = text.as_ptr();
+            texts.push(text);
+            pointer
+        };
+        for Found { path, distance, id, label, same, .. } in found {
+            let path = keep(path);
+            let label = label.map_or(std::ptr::null(), &mut keep);
+            hits.push(Hit { id, distance, same, path, label });
+        }
+        Self { hits, _texts: texts }
+    }
+}
+
+/// How many images were found: as many as were asked for, or all. 0 if `hits` is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn barbule_hits_len(hits: *const Hits) -> usize {
+    // SAFETY: as the caller promises.
+    unsafe { borrow(hits, "hits") }.map_or(0, |hits| hits.hits.len())
+}
+
+/// One of the found images, counted from 0; NULL if there are not so many. It belongs to the
+/// hits and is valid until they are freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn barbule_hits_get(hits: *const Hits, position: usize) -> *const Hit {
+    // SAFETY: as the caller promises.
+    let hits = unsafe { borrow(hits, "hits") };
+    let hit = hits.ok().and_then(|hits| hits.hits.get(position));
+    hit.map_or(std::ptr::null(), std::ptr::from_ref)
+}
+
+/// Frees what a search found. NULL is nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn barbule_hits_free(hits: *mut Hits) {
+    // SAFETY: as the caller promises.
+    unsafe { free(hits) }
+}

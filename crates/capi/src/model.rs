@@ -1,0 +1,86 @@
+/*!
+Opening models.
+*/
+
+use std::ffi::{CString, c_char};
+use std::sync::Arc;
+
+use super::{Failure, Status, borrow, c_string, free, give, guard, path, text};
+use barbule::device::{Device, DeviceChoice};
+
+/// An open model, and the device that it computes on. It may be used by any number of
+/// threads at once.
+#[derive(Debug)]
+pub struct Model {
+    pub(super) opened: Arc<Opened>,
+    device_name: CString,
+}
+
+/// What an index shares with its model's handle, which may be freed first.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub model: barbule::model::Model,
+    pub device: Device,
+}
+
+/// Opens a model.
+///
+/// `path` is a model file, NULL for the built-in one for photos of any kind. `device` is
+/// "auto" (or NULL: the best real GPU, else the CPU), "gpu", "vulkan", "metal", "dx12" or
+/// "cpu". On success `*model` is to be freed by barbule_model_free(); on failure it is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn barbule_model_open(
+    path: *const c_char,
+    device: *const c_char,
+    model: *mut *mut Model,
+) -> Status {
+    // SAFETY: the caller's promises are those of the functions inside.
+    guard(|| unsafe { give(model, || open(path, device)) })
+}
+
+/// # Safety
+/// As [`barbule_model_open`].
+unsafe fn open(file: *const c_char, device: *const c_char) -> Result<Model, Failure> {
+    let choice = match device.is_null() {
+        true => DeviceChoice::Auto,
+        // SAFETY: a string, as the caller promises.
+        false => {
+            unsafe { text(device, "name of the device") }?.parse().map_err(Failure::argument)?
+        }
+    };
+    let file = match file.is_null() {
+        true => None,
+        // SAFETY: as above.
+        false => Some(unsafe { path(file, "path of the model") }?),
+    };
+    let device = Device::open(choice, None)?;
+    let model = match file {
+        Some(file) => barbule::model::Model::open(&file, &device)?,
+        None => barbule::model::Model::general(&device)?,
+    };
+    let device_name = c_string(device.to_string());
+    Ok(Model { opened: Arc::new(Opened { model, device }), device_name })
+}
+
+/// Bits per code: the largest distance that two images can have. 0 if `model` is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn barbule_model_bits(model: *const Model) -> u32 {
+    // SAFETY: as the caller promises.
+    unsafe { borrow(model, "model") }.map_or(0, |model| model.opened.model.bits() as u32)
+}
+
+/// The device that the model computes on, in words. NULL if `model` is NULL; valid until the
+/// model is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn barbule_model_device(model: *const Model) -> *const c_char {
+    // SAFETY: as the caller promises.
+    let model = unsafe { borrow(model, "model") };
+    model.map_or(std::ptr::null(), |model| model.device_name.as_ptr())
+}
+
+/// Frees a model; indexes that were opened with it stay usable. NULL is nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn barbule_model_free(model: *mut Model) {
+    // SAFETY: as the caller promises.
+    unsafe { free(model) }
+}

@@ -1,0 +1,158 @@
+/*!
+`barbule encode --out`: the codes of folders or a list of files, or a part of them, as a
+Parquet file.
+*/
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::ValueHint;
+use serde_json::json;
+
+use crate::cli::Context;
+use crate::cli::query::absolute;
+use crate::engine::BATCH;
+use crate::engine::shard::{Encoded, Job, Shard, encode};
+use crate::index::{Labels, ScanOptions, files_under};
+use crate::task::Task;
+
+/// What of `barbule encode` is about Parquet files.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Write a Parquet file: id, path, label, content and code of each image
+    #[arg(long, value_name = "FILE.parquet", value_hint = ValueHint::FilePath, help_heading = "Many images")]
+    out: Option<PathBuf>,
+    /// A file of paths, one a line, instead of images and folders; `-` is stdin
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "out", conflicts_with = "images", help_heading = "Many images")]
+    list: Option<PathBuf>,
+    /// Encode only the I-th of N parts
+    #[arg(long, value_name = "I/N", requires = "out", help_heading = "Many images")]
+    shard: Option<Shard>,
+    /// Labels: `folder` for the name of each image's folder, or a file of PATH,LABEL lines
+    #[arg(long, value_name = "folder|FILE.csv", requires = "out", help_heading = "Many images")]
+    labels: Option<String>,
+}
+
+impl Args {
+    /// Whether a Parquet file is to be written.
+    pub fn is_wanted(&self) -> bool {
+        self.out.is_some()
+    }
+}
+
+pub fn run(
+    context: &Context,
+    named: &[PathBuf],
+    model_file: Option<&Path>,
+    args: &Args,
+) -> Result<ExitCode> {
+    let begun = Instant::now();
+    let Some(out) = &args.out else { return Ok(ExitCode::SUCCESS) };
+    let (files, roots) = match &args.list {
+        Some(list) => (listed(list)?, Vec::new()),
+        None => found(context, named)?,
+    };
+    let (files, twice) = each_once(files);
+    if twice > 0 {
+        context.warn(format_args!("{twice} files are named more than once, and taken once"));
+    }
+    ensure!(!files.is_empty(), "there is no image to encode; name images, folders or a --list");
+    let labels = match args.labels.as_deref() {
+        None => Labels::None,
+        Some("folder") => Labels::Folder,
+        Some(file) => Labels::read(file.as_ref())?,
+    };
+    if let Some(folder) = out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+    let model = context.model(model_file, &context.device()?)?;
+    let shard = args.shard.unwrap_or(Shard { part: 1, of: 1 });
+    let job = Job {
+        files: &files,
+        roots,
+        model_file: model_file.map(absolute).transpose()?,
+        labels: &labels,
+        shard,
+        out,
+        limits: context.limits,
+        segment: BATCH,
+    };
+    let of = shard.range(files.len()).len();
+    context.say(format_args!("part {} of {}: {of} of {} files", shard.part, shard.of, files.len()));
+    let Encoded { images, before, skipped } =
+        context.with_progress("encoding", |task| encode(&model, &job, task))?;
+    for (_, reason) in &skipped {
+        context.warn(format_args!("skipped: {reason}"));
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    if context.json {
+        let skipped: Vec<_> = skipped
+            .iter()
+            .map(|(path, reason)| json!({ "path": path, "reason": reason }))
+            .collect();
+        context.print_json(&json!({
+            "out": out, "part": shard.part, "of": shard.of, "images": images,
+            "before": before, "skipped": skipped, "seconds": seconds,
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    context.say(format_args!(
+        "{images} images in {}, {before} of them from before, {} skipped, {seconds:.1} s",
+        out.display(),
+        skipped.len()
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The same paths without those that were there before; how many these are.
+fn each_once(files: Vec<String>) -> (Vec<String>, usize) {
+    let mut seen = HashSet::new();
+    let all = files.len();
+    let files: Vec<String> = files.into_iter().filter(|file| seen.insert(file.clone())).collect();
+    let twice = all - files.len();
+    (files, twice)
+}
+
+/// The images that are named, and those in folders; and the folders.
+fn found(context: &Context, named: &[PathBuf]) -> Result<(Vec<String>, Vec<String>)> {
+    let (mut files, mut roots) = (Vec::new(), Vec::new());
+    for path in named {
+        let stored = absolute(path)?;
+        if !path.is_dir() {
+            files.push(stored);
+            continue;
+        }
+        let list = |task: &Task<'_>| files_under(Path::new(&stored), &ScanOptions::default(), task);
+        let (within, unreadable) = context.with_progress("listing", list)?;
+        for skipped in unreadable {
+            context.warn(format_args!("skipped: {}", skipped.reason));
+        }
+        for file in within {
+            match file.to_str() {
+                Some(file) => files.push(file.to_owned()),
+                None => context.warn(format_args!(
+                    "skipped: {}: its name is not valid Unicode; rename it",
+                    file.display()
+                )),
+            }
+        }
+        roots.push(stored);
+    }
+    Ok((files, roots))
+}
+
+/// The paths in a file.
+fn listed(list: &Path) -> Result<Vec<String>> {
+    let text = match list == Path::new("-") {
+        true => std::io::read_to_string(std::io::stdin()),
+        false => std::fs::read_to_string(list),
+    };
+    let text = text.with_context(|| format!("cannot read the list {}", list.display()))?;
+    let lines =
+        text.lines().map(|line| line.trim_end_matches('\r')).filter(|line| !line.is_empty());
+    lines.map(|line| Ok(std::path::absolute(line)?.to_string_lossy().into_owned())).collect()
+}

@@ -1,0 +1,91 @@
+/*!
+The hash of a trained model, as an enum over all kinds.
+
+The rest of the program only uses [`Hash`].
+*/
+
+use super::{Codebooks, Features, HashError, KernelHash, LinearHash, Quantizer};
+use crate::code::BinaryCodes;
+
+/// A function from features to codes, in one of the kinds that a model file can contain.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Hash {
+    /// One matrix product.
+    Linear(LinearHash),
+    /// A kernel on anchors, then a matrix product.
+    Kernel(KernelHash),
+    /// Codebook words instead of signs.
+    Quantizer(Quantizer),
+}
+
+impl Hash {
+    /// Features per image.
+    pub fn dim(&self) -> usize {
+        match self {
+            Self::Linear(hash) => hash.dim(),
+            Self::Kernel(hash) => hash.dim(),
+            Self::Quantizer(hash) => hash.dim(),
+        }
+    }
+
+    /// Bits per code.
+    pub fn bits(&self) -> usize {
+        self.linear().bits()
+    }
+
+    /// Number of anchors of the kernel, if any.
+    pub fn anchors(&self) -> Option<usize> {
+        match self {
+            Self::Linear(_) | Self::Quantizer(_) => None,
+            Self::Kernel(hash) => Some(hash.linear().dim()),
+        }
+    }
+
+    /// The codebooks, if codes are word indices instead of signs. The Hamming distance of such
+    /// codes is meaningless.
+    pub fn codebooks(&self) -> Option<&Codebooks> {
+        match self {
+            Self::Linear(_) | Self::Kernel(_) => None,
+            Self::Quantizer(hash) => Some(hash.codebooks()),
+        }
+    }
+
+    /// The matrix product whose real values become signs or words.
+    pub fn linear(&self) -> &LinearHash {
+        match self {
+            Self::Linear(hash) => hash,
+            Self::Kernel(hash) => hash.linear(),
+            Self::Quantizer(hash) => hash.linear(),
+        }
+    }
+
+    /// Computes the codes. For signs, sign(0) = +1.
+    ///
+    /// # Errors
+    /// If the features have another dimension, incomplete rows or values that are not finite.
+    pub fn encode(&self, features: &Features<'_>) -> Result<BinaryCodes, HashError> {
+        match self {
+            Self::Linear(hash) => hash.encode(features),
+            Self::Kernel(hash) => hash.encode(features),
+            Self::Quantizer(hash) => hash.encode(features),
+        }
+    }
+}
+
+impl From<LinearHash> for Hash {
+    fn from(hash: LinearHash) -> Self {
+        Self::Linear(hash)
+    }
+}
+
+impl From<KernelHash> for Hash {
+    fn from(hash: KernelHash) -> Self {
+        Self::Kernel(hash)
+    }
+}
+
+impl From<Quantizer> for Hash {
+    fn from(hash: Quantizer) -> Self {
+        Self::Quantizer(hash)
+    }
+}

@@ -1,0 +1,414 @@
+/*!
+A trained model: one file with a trunk, a hash and a card that says what they are.
+
+The file is a `.safetensors` file: the trunk's weights (convolutions in half
+precision), the hash in single precision, and the card as JSON in the metadata
+under the key `barbule`. Most hashes are linear; where a kernel comes first the card says
+how many anchors it has, and the file is of format 2. So is that of a network with saliency,
+or with the pretrained layers beside the trained ones. One whose codes are words of codebooks
+is of format 3.
+
+A file may leave the trunk out and name the shipped one by its hash: so does the general
+model, which ships inside the program.
+*/
+
+mod card;
+mod error;
+mod layers;
+mod write;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use ::image::RgbImage;
+use burn::prelude::*;
+use burn::tensor::DType;
+use burn_store::{FloatCastAdapter, SafetensorsStore};
+use serde::Deserialize;
+
+pub use card::{Card, DataCard};
+pub use error::ModelError;
+pub use write::{check_writable, format_of, write, write_sharing_trunk};
+
+use layers::{HashAlone, HashWeights, Network};
+
+use crate::code::BinaryCodes;
+use crate::device::Device as BarbuleDevice;
+use crate::encoder::Encoder;
+use crate::explain::{Attention, Pair, shares};
+use crate::file;
+use crate::hash::codebooks::WORD_BITS;
+use crate::hash::{Features, Hash};
+use crate::network::Extractor;
+use crate::trunk::Trunk;
+use crate::trunk::weights::{self, fill_whole};
+
+/// Version of most model files.
+pub const FORMAT: u32 = 1;
+/// Version of a model file with a kernel, with saliency, or with the pretrained layers beside
+/// the trained ones. Programs of before would take it for a damaged one, or leave a part of it
+/// out; by the version they know to ask for a newer program.
+const FORMAT_MORE: u32 = 2;
+/// Version of a model file with codebooks.
+const FORMAT_CODEBOOKS: u32 = 3;
+/// The newest version that this program reads.
+const NEWEST: u32 = FORMAT_CODEBOOKS;
+/// The metadata key of the card.
+const CARD: &str = "barbule";
+/// The model for photos that nobody has trained on; see `assets/README.md`.
+const GENERAL: &[u8] = include_bytes!("../../assets/general-256.safetensors");
+/// What stands for the path of the general model in messages.
+const GENERAL_NAME: &str = "the built-in general model";
+/// More parts than any network has.
+const MAX_PARTS: usize = 64;
+/// A model file larger than this is not a model (bytes).
+const MAX_BYTES: u64 = 4 << 30;
+
+/// A trained model, opened on a device.
+#[derive(Debug)]
+pub struct Model {
+    card: Card,
+    encoder: Encoder,
+    hash: Hash,
+    fingerprint: String,
+}
+
+impl Model {
+    /// Opens a model file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is not a model, or is of a later version.
+    pub fn open(path: &Path, device: &BarbuleDevice) -> Result<Self, ModelError> {
+        Self::from_bytes(path, read(path)?, device)
+    }
+
+    /// The model that ships with Barbule: 256 bits for photos of any kind.
+    ///
+    /// # Errors
+    /// Only if the program itself is damaged.
+    pub fn general(device: &BarbuleDevice) -> Result<Self, ModelError> {
+        Self::from_bytes(Path::new(GENERAL_NAME), GENERAL.to_vec(), device)
+    }
+
+    /// The fingerprint of the model that [`Model::general`] opens.
+    pub fn general_fingerprint() -> String {
+        fingerprint(GENERAL)
+    }
+
+    fn from_bytes(path: &Path, bytes: Vec<u8>, device: &BarbuleDevice) -> Result<Self, ModelError> {
+        let unfit = |reason: String| ModelError::Unfit { path: path.to_owned(), reason };
+        let card = read_card(path, &bytes)?;
+        let fingerprint = fingerprint(&bytes);
+        let burn = device.burn();
+        let hash = HashWeights::zeros(&card, &burn);
+        let store = SafetensorsStore::from_bytes(Some(bytes));
+        let store = store.with_from_adapter(FloatCastAdapter::to(DType::F32));
+        let (trunk, hash) = match &card.shared_trunk {
+            Some(expected) => {
+                let trunk = shipped(expected, &burn).map_err(unfit)?;
+                let mut alone = HashAlone { hash };
+                fill_whole(&mut alone, store).map_err(unfit)?;
+                (trunk.into(), alone.hash)
+            }
+            None => {
+                let trunk =
+                    Extractor::new(card.trunk, card.parts, card.saliency, card.original, &burn);
+                let mut network = Network { trunk, hash };
+                fill_whole(&mut network, store).map_err(unfit)?;
+                (network.trunk, network.hash)
+            }
+        };
+        let hash = hash.hash().map_err(unfit)?;
+        let encoder = Encoder::new(trunk, card.preprocess.clone(), device.clone());
+        Ok(Self { card, encoder, hash, fingerprint })
+    }
+
+    /// What the model says about itself.
+    pub fn card(&self) -> &Card {
+        &self.card
+    }
+
+    /// What gives the features.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// Bits per code.
+    pub fn bits(&self) -> usize {
+        self.card.bits
+    }
+
+    /// BLAKE3 of the file, in hexadecimal: codes of models with different
+    /// fingerprints are not comparable.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// What features are hashed with.
+    pub fn hash(&self) -> &Hash {
+        &self.hash
+    }
+
+    /// Makes sure that codes are signs, which can be compared by Hamming distance.
+    ///
+    /// # Errors
+    /// [`ModelError::NotHamming`].
+    pub fn check_hamming(&self) -> Result<(), ModelError> {
+        match self.hash.codebooks() {
+            None => Ok(()),
+            Some(_) => Err(ModelError::NotHamming(self.card.method.clone())),
+        }
+    }
+
+    /// Codes for pooled features, one row an image, to be compared by Hamming distance.
+    ///
+    /// # Errors
+    /// When the features are not of this trunk or not finite, or codes are no signs.
+    pub fn codes(&self, features: &[f32]) -> Result<BinaryCodes, ModelError> {
+        self.check_hamming()?;
+        let features = Features { dim: self.hash.dim(), values: features };
+        Ok(self.hash.encode(&features)?)
+    }
+
+    /// The code of one image.
+    ///
+    /// # Errors
+    /// When the device fails, or codes are no signs.
+    pub fn encode(&self, picture: &RgbImage) -> Result<BinaryCodes, ModelError> {
+        let input = self.encoder.preprocess().apply(picture);
+        self.codes(&self.encoder.features(input)?)
+    }
+
+    /// Where the network looks in an image.
+    ///
+    /// # Errors
+    /// When the model has no parts or the device fails.
+    pub fn attention(&self, picture: &RgbImage) -> Result<Attention, ModelError> {
+        let input = self.encoder.preprocess().apply(picture);
+        self.attention_of(picture, input)
+    }
+
+    /// Why the codes of two images are near, or far: where the network looks in each, and what
+    /// each part contributes.
+    ///
+    /// # Errors
+    /// As [`Model::attention`], and when codes are no signs.
+    pub fn explain(&self, first: &RgbImage, second: &RgbImage) -> Result<Pair, ModelError> {
+        self.check_hamming()?;
+        let inputs = [first, second].map(|picture| self.encoder.preprocess().apply(picture));
+        let features = self.encoder.features(inputs.concat())?;
+        let codes = self.codes(&features)?;
+        let (a, b) = features.split_at(features.len() / 2);
+        // Only parts share a code out between them, by a hash that is linear.
+        let shares = match (&self.hash, self.card.parts) {
+            (Hash::Linear(hash), parts @ 1..) => shares(hash, [a, b], parts + 1),
+            _ => Vec::new(),
+        };
+        let [one, other] = inputs;
+        Ok(Pair {
+            first: self.attention_of(first, one)?,
+            second: self.attention_of(second, other)?,
+            distance: BinaryCodes::distance(codes.row(0), codes.row(1)),
+            bits: self.bits(),
+            shares,
+        })
+    }
+
+    fn attention_of(&self, picture: &RgbImage, input: Vec<f32>) -> Result<Attention, ModelError> {
+        let preprocess = self.encoder.preprocess();
+        let values = self.encoder.attention(input)?;
+        let values = values.ok_or_else(|| ModelError::NoParts(self.card.method.clone()))?;
+        let size = preprocess.size();
+        let side = size.div_ceil(16) as usize;
+        let maps = values.chunks_exact(side * side).map(<[f32]>::to_vec).collect();
+        let seen = RgbImage::from_raw(size, size, preprocess.crop(picture)).unwrap_or_default();
+        Ok(Attention { seen, maps, side })
+    }
+}
+
+/// The shipped trunk, if it is the one of this hash.
+fn shipped(expected: &str, device: &Device) -> Result<Trunk, String> {
+    let trunk = weights::shipped(device).map_err(|error| error.to_string())?.into();
+    let found = weights::fingerprint(&trunk).map_err(|error| error.to_string())?;
+    match found.to_hex().as_str() == expected {
+        true => Ok(trunk),
+        false => Err("it shares a trunk that does not ship with this program".to_owned()),
+    }
+}
+
+fn fingerprint(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
+    file::read_whole(path, MAX_BYTES)
+        .map_err(|error| ModelError::Read { path: path.to_owned(), error })
+}
+
+fn read_card(path: &Path, bytes: &[u8]) -> Result<Card, ModelError> {
+    let unfit = |reason: String| ModelError::Unfit { path: path.to_owned(), reason };
+    let (_, header) =
+        safetensors::SafeTensors::read_metadata(bytes).map_err(|error| unfit(error.to_string()))?;
+    let empty = HashMap::new();
+    let text = header.metadata().as_ref().unwrap_or(&empty).get(CARD);
+    let text = text.ok_or_else(|| unfit("it has no card".to_owned()))?;
+    // The version is looked at first: a later card may have other fields.
+    #[derive(Deserialize)]
+    struct Version {
+        format: u64,
+    }
+    let damaged = |error: serde_json::Error| unfit(format!("its card is damaged ({error})"));
+    let Version { format } = serde_json::from_str(text).map_err(damaged)?;
+    if format > u64::from(NEWEST) {
+        return Err(ModelError::Newer { path: path.to_owned(), found: format });
+    }
+    let card: Card = serde_json::from_str(text).map_err(damaged)?;
+    if card.shared_trunk.is_some() && (card.attends() || card.original) {
+        return Err(unfit("its card names parts, which the trunk it shares has not".to_owned()));
+    }
+    if card.shared_trunk.is_some() && !card.trunk.ships() {
+        return Err(unfit(format!("it shares the trunk {}, which does not ship", card.trunk)));
+    }
+    if card.parts > MAX_PARTS {
+        return Err(unfit(format!("its card names {} parts, more than {MAX_PARTS}", card.parts)));
+    }
+    // Room for them is made before the file is read.
+    if let Some(anchors) = card.anchors
+        && anchors.checked_mul(card.features()).is_none_or(|n| n > bytes.len() / 4)
+    {
+        return Err(unfit(format!("its card names {anchors} anchors, more than it holds")));
+    }
+    BinaryCodes::new(card.bits).map_err(|error| unfit(error.to_string()))?;
+    if card.codebooks.is_some() != (format == u64::from(FORMAT_CODEBOOKS)) {
+        let has = if card.codebooks.is_some() { "codebooks" } else { "no codebooks" };
+        return Err(unfit(format!("its card names {has} in a file of format {format}")));
+    }
+    if let Some(count) = card.codebooks
+        && (count.checked_mul(WORD_BITS) != Some(card.bits) || card.anchors.is_some())
+    {
+        return Err(unfit(format!("its card names {count} codebooks for {} bits", card.bits)));
+    }
+    Ok(card)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::DeviceChoice;
+    use crate::hash::{Codebooks, KernelHash, LinearHash, Quantizer};
+    use crate::network::Parts;
+    use crate::trunk::TrunkKind;
+
+    fn device() -> BarbuleDevice {
+        BarbuleDevice::open(DeviceChoice::Cpu, None).unwrap()
+    }
+
+    #[test]
+    fn a_linear_model_is_written_as_it_always_was() {
+        let (device, folder) = (device(), tempfile::tempdir().unwrap());
+        let general = Model::general(&device).unwrap();
+        let path = folder.path().join("again.safetensors");
+        write_sharing_trunk(&path, general.card(), &general.hash, &device).unwrap();
+        assert!(std::fs::read(&path).unwrap() == GENERAL, "the built-in file is another now");
+    }
+
+    #[test]
+    fn every_branch_comes_back_with_norms_of_its_own() {
+        let (device, folder) = (device(), tempfile::tempdir().unwrap());
+        let burn = device.burn();
+        let fresh = || Trunk::new(TrunkKind::EfficientNetLite0, &burn).refine;
+        let value = |i: usize| ((i * 2_654_435_761) % 1009) as f32 / 500.0 - 1.0;
+        let input = || {
+            let values: Vec<f32> = (0..3 * 64 * 64).map(value).collect();
+            Tensor::<4>::from_data(TensorData::new(values, [1, 3, 64, 64]), &burn)
+        };
+        let read = |x: Tensor<2>| x.into_data().try_into_vec::<f32>().unwrap();
+        for (parts, original) in [(2, false), (0, true)] {
+            // A trained refine beside one whose norms have seen nothing.
+            let mut network = Extractor::from(weights::shipped(&burn).unwrap());
+            network.parts = (parts > 0).then(|| Parts::new(parts, fresh(), &burn));
+            network.original = original.then(fresh);
+            let features = read(network.clone().features(input()));
+            let hash = LinearHash::new(vec![0.0; features.len()], vec![1.0; features.len()]);
+            let hash = Hash::from(hash.unwrap());
+            let general = Model::general(&device).unwrap();
+            let format = format_of(&hash, original);
+            let card = Card { format, bits: 1, parts, original, ..general.card().clone() };
+            let path = folder.path().join("branches.safetensors");
+            write(&path, &card, network, &hash).unwrap();
+            let again = Model::open(&path, &device).unwrap();
+            let found = again.encoder().features(read(input().reshape([1, -1]))).unwrap();
+            let most = features.iter().fold(0f32, |m, v| m.max(v.abs()));
+            for (before, after) in features.iter().zip(found) {
+                // Weights are kept in half precision.
+                assert!((before - after).abs() < 0.02 * most, "{before} {after}");
+            }
+        }
+    }
+
+    #[test]
+    fn codebooks_come_back_as_they_were() {
+        let (device, folder) = (device(), tempfile::tempdir().unwrap());
+        let value = |i: usize| ((i * 2_654_435_761) % 1009) as f32 / 500.0 - 1.0;
+        let linear = LinearHash::new(vec![0.0; 1280], (0..1280 * 12).map(value).collect()).unwrap();
+        let codebooks = Codebooks::new(12, (0..3 * 16 * 12).map(value).collect()).unwrap();
+        let hash = Hash::from(Quantizer::new(linear, codebooks).unwrap());
+        let general = Model::general(&device).unwrap();
+        let card = Card {
+            format: format_of(&hash, false),
+            method: "dtq".to_owned(),
+            bits: 12,
+            codebooks: Some(3),
+            ..general.card().clone()
+        };
+        assert_eq!(card.format, 3);
+        let path = folder.path().join("words.safetensors");
+        write_sharing_trunk(&path, &card, &hash, &device).unwrap();
+        let model = Model::open(&path, &device).unwrap();
+        assert_eq!((model.card(), model.hash()), (&card, &hash));
+        let error = model.codes(&[0.5; 1280]).unwrap_err().to_string();
+        assert!(error.contains("codes of dtq") && error.contains("barbule eval"), "{error}");
+        for card in [
+            Card { codebooks: None, ..card.clone() },
+            Card { codebooks: Some(4), ..card.clone() },
+            Card { format: FORMAT_MORE, ..card.clone() },
+        ] {
+            let error = write_sharing_trunk(&path, &card, &hash, &device).unwrap_err();
+            assert!(error.to_string().contains("does not belong"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_comes_back_as_it_was() {
+        let (device, folder) = (device(), tempfile::tempdir().unwrap());
+        let value = |i: usize| ((i * 2_654_435_761) % 1009) as f32 / 500.0 - 1.0;
+        let mean: Vec<f32> = (0..5).map(|i| value(i).abs()).collect();
+        let linear = LinearHash::new(mean, (0..5 * 12).map(value).collect()).unwrap();
+        let linear = linear.with_bias((7..19).map(value).collect()).unwrap();
+        let hash = KernelHash::new((0..5 * 1280).map(value).collect(), 7e-4, linear).unwrap();
+        let hash = Hash::from(hash);
+        let general = Model::general(&device).unwrap();
+        let card = Card {
+            format: format_of(&hash, false),
+            bits: 12,
+            anchors: hash.anchors(),
+            ..general.card().clone()
+        };
+        let path = folder.path().join("kernel.safetensors");
+        write_sharing_trunk(&path, &card, &hash, &device).unwrap();
+        let model = Model::open(&path, &device).unwrap();
+        assert_eq!((model.card(), &model.hash), (&card, &hash));
+        let features: Vec<f32> = (3..3 + 1280 * 4).map(value).collect();
+        let expected = hash.encode(&Features { dim: 1280, values: &features }).unwrap();
+        assert_eq!(model.codes(&features).unwrap().words(), expected.words());
+        // A card that says something else than the hash is not written.
+        for card in [
+            Card { anchors: None, ..card.clone() },
+            Card { anchors: Some(4), ..card.clone() },
+            Card { format: FORMAT, ..card.clone() },
+        ] {
+            let error = write_sharing_trunk(&path, &card, &hash, &device).unwrap_err();
+            assert!(error.to_string().contains("does not belong"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+/*!
+The complete inference network: stem, refine, and the modules that a method adds.
+*/
+
+use burn::module::Module;
+use burn::prelude::*;
+
+use super::attention::Parts;
+use super::saliency::{Level, Saliency, salient};
+use crate::trunk::{EfficientNetLite0, Refine, Stem, Trunk, TrunkKind, pool};
+
+/// Computes an image's features: the global ones, and those of parts if there are any.
+#[derive(Module, Debug)]
+pub struct Extractor {
+    /// The layers up to stride 16.
+    pub stem: Stem,
+    /// Global feature refinement (GFR): the trunk's own refine.
+    pub refine: Refine,
+    /// Attention and local refinement.
+    pub parts: Option<Parts>,
+    /// Saliency, if only the salient part of the image is hashed.
+    pub saliency: Option<Saliency>,
+    /// The pretrained refine, if its features are hashed together with those of the trained
+    /// refine, both scaled to length 1.
+    pub original: Option<Refine>,
+}
+
+impl From<Trunk> for Extractor {
+    /// Creates an extractor of the trunk's pooled features.
+    fn from(trunk: Trunk) -> Self {
+        Self { stem: trunk.stem, refine: trunk.refine, parts: None, saliency: None, original: None }
+    }
+}
+
+impl From<EfficientNetLite0> for Extractor {
+    /// Creates an extractor of the trunk's pooled features.
+    fn from(trunk: EfficientNetLite0) -> Self {
+        Trunk::from(trunk).into()
+    }
+}
+
+impl Extractor {
+    /// Creates a network with random weights, to be filled from a file. 0 `parts` means no part
+    /// attention; `original` adds a second refine.
+    pub fn new(
+        trunk: TrunkKind,
+        parts: usize,
+        saliency: Option<Level>,
+        original: bool,
+        device: &Device,
+    ) -> Self {
+        let Trunk { stem, refine, .. } = Trunk::new(trunk, device);
+        // Not clones, because clones share running statistics: loading the second from a file
+        // would overwrite those of the first.
+        let another = || Trunk::new(trunk, device).refine;
+        let found = (parts > 0).then(|| Parts::new(parts, another(), device));
+        let saliency = saliency.map(|level| Saliency::new(trunk.stem_channels(), level, device));
+        let original = original.then(another);
+        Self { stem, refine, parts: found, saliency, original }
+    }
+
+    /// Maps `[batch, 3, S, S]` to `[batch, features]`: the features of the parts in order, then
+    /// the global ones.
+    pub fn features(&self, x: Tensor<4>) -> Tensor<2> {
+        let e = self.stem.forward(x.clone());
+        match &self.saliency {
+            Some(saliency) if saliency.level() == Level::Image => {
+                let x = salient(x, saliency.forward(e));
+                pool(self.refine.forward(self.stem.forward(x)))
+            }
+            _ => self.features_of_map(e),
+        }
+    }
+
+    /// Like [`Extractor::features`], from the stem's feature map. Not valid if saliency is
+    /// applied to the image.
+    pub fn features_of_map(&self, e: Tensor<4>) -> Tensor<2> {
+        let seen = match &self.saliency {
+            Some(saliency) => salient(e.clone(), saliency.forward(e)),
+            None => e,
+        };
+        let global = pool(self.refine.forward(seen.clone()));
+        match (&self.parts, &self.original) {
+            (Some(parts), _) => {
+                let local = parts.forward(seen).local.flatten::<2>(1, 2);
+                Tensor::cat(vec![local, global], 1)
+            }
+            (None, Some(original)) => {
+                let before = pool(original.forward(seen));
+                Tensor::cat(vec![unit(global), unit(before)], 1)
+            }
+            (None, None) => global,
+        }
+    }
+
+    /// Computes attention maps `[batch, M, H, W]` of `[batch, 3, S, S]`: those of the parts, or
+    /// the single saliency map. `None` if the network has neither.
+    pub fn attention(&self, x: Tensor<4>) -> Option<Tensor<4>> {
+        match (&self.parts, &self.saliency) {
+            (Some(parts), _) => Some(parts.attention.forward(self.stem.forward(x))),
+            (None, Some(saliency)) => Some(saliency.forward(self.stem.forward(x))),
+            (None, None) => None,
+        }
+    }
+
+    /// Folds all batch norms, for inference.
+    pub fn fold(self) -> Self {
+        Self {
+            stem: self.stem.fold(),
+            refine: self.refine.fold(),
+            parts: self.parts.map(Parts::fold),
+            saliency: self.saliency.map(Saliency::fold),
+            original: self.original.map(Refine::fold),
+        }
+    }
+}
+
+/// Scales rows to length 1.
+fn unit(rows: Tensor<2>) -> Tensor<2> {
+    let length = ((rows.clone() * rows.clone()).sum_dim(1) + 1e-12).sqrt();
+    rows / length
+}

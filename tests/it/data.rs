@@ -1,0 +1,137 @@
+/*!
+Published data sets through the program: what it says of them, and one whose images lie in
+batches and whose database is more than its training images.
+*/
+
+use crate::common::{TestEnv, stderr};
+use serde_json::Value;
+
+const LAYOUTS: [&str; 13] = [
+    "folder",
+    "photos",
+    "grocery",
+    "cub",
+    "nabirds",
+    "dogs",
+    "flowers102",
+    "flowers17",
+    "aircraft",
+    "vegfru",
+    "food101",
+    "cifar10",
+    "nuswide",
+];
+
+/// CIFAR-10 in small: `each` images of every class, in its six batches.
+fn write_cifar(env: &TestEnv, folder: &str, each: usize) {
+    let names = ["airplane", "automobile", "bird", "cat", "deer"];
+    let names = [names, ["dog", "frog", "horse", "ship", "truck"]].concat().join("\n");
+    env.write(&format!("{folder}/batches.meta.txt"), names + "\n\n");
+    let mut batches = vec![Vec::new(); 6];
+    for number in 0..each * 10 {
+        let class = number % 10;
+        let batch: &mut Vec<u8> = &mut batches[number / 10 % 6];
+        batch.push(class as u8);
+        for colour in 0..3 {
+            let value = |at: usize| {
+                let stripe = (at % 32 + at / 32 * (class % 3)) / (2 + class) % 2 * 60;
+                (class * 17 + colour * 40 + number / 10 % 9 + stripe) as u8
+            };
+            batch.extend((0..1024).map(value));
+        }
+    }
+    for (number, batch) in (1..).zip(batches) {
+        let name =
+            if number == 6 { "test_batch".to_owned() } else { format!("data_batch_{number}") };
+        env.write(&format!("{folder}/{name}.bin"), batch);
+    }
+}
+
+fn words(value: &Value) -> Vec<u64> {
+    ["train", "val", "test", "database"].map(|split| value[split].as_u64().unwrap()).to_vec()
+}
+
+#[test]
+fn every_layout_is_described() {
+    let env = TestEnv::new();
+    let all = env.json(&["data"]);
+    let named: Vec<&str> =
+        all.as_array().unwrap().iter().map(|facts| facts["layout"].as_str().unwrap()).collect();
+    assert_eq!(named, LAYOUTS);
+    let table = env.ok(&["data"]);
+    for layout in LAYOUTS {
+        assert!(table.contains(layout), "{layout} in {table}");
+        let text = env.ok(&["data", layout]);
+        let facts = env.json(&["data", layout]);
+        for place in facts["files"].as_array().unwrap() {
+            let (path, holds) = (place["path"].as_str().unwrap(), place["holds"].as_str().unwrap());
+            assert!(text.contains(path) && text.contains(holds), "{path} in {text}");
+        }
+        assert_eq!(
+            facts["page"].as_str().is_some_and(|page| text.contains(page)),
+            layout != "folder" && layout != "photos"
+        );
+        assert!(facts["check"].is_null());
+    }
+    let cub = env.ok(&["data", "cub"]);
+    assert!(cub.contains("train 5,994, val 0, test 5,794, database 5,994"), "{cub}");
+    assert!(env.misused(&["data", "birds"]).contains("choose one of folder, photos"));
+    assert!(env.misused(&["data", "--check", "birds"]).contains("<LAYOUT>"));
+}
+
+#[test]
+fn a_copy_is_checked() {
+    let env = TestEnv::new();
+    env.write("cub/classes.txt", "1 001.A\n2 002.B\n");
+    env.write("cub/images.txt", "1 001.A/a.jpg\n2 001.A/b.jpg\n3 002.B/c.jpg\n");
+    env.write("cub/image_class_labels.txt", "1 1\n2 1\n3 2\n");
+    env.write("cub/train_test_split.txt", "1 0\n2 1\n3 1\n");
+    env.write("cub/images/001.A/a.jpg", "");
+    // What is found goes to stdout all the same.
+    let output = env.run(&["data", "cub", "--check", "cub", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(
+        said.contains("2 images of cub are listed but not there (first: cub/images/001.A/b.jpg)"),
+        "{said}"
+    );
+    let check = &serde_json::from_slice::<Value>(&output.stdout).unwrap()["check"];
+    assert_eq!(words(&check["images"]), [2, 0, 1, 2]);
+    assert_eq!((check["classes"].as_u64(), &check["as_published"]), (Some(2), &Value::Bool(false)));
+    assert_eq!(check["missing"][1], "cub/images/002.B/c.jpg");
+    env.write("cub/images/001.A/b.jpg", "");
+    env.write("cub/images/002.B/c.jpg", "");
+    let output = env.run(&["data", "cub", "--check", "cub"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(said.contains("cub has not the numbers of CUB-200-2011"), "{said}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("5,994") && !text.contains("complete"), "{text}");
+    assert!(env.fails(&["data", "dogs", "--check", "cub"]).contains("train_list.mat"));
+    assert!(env.fails(&["data", "dogs", "--check", "none"]).contains("no folder none"));
+    // Photos of one's own are never more or fewer than published.
+    env.write_classes("birds", 2, 3);
+    let text = env.ok(&["data", "folder", "--check", "birds"]);
+    assert!(text.contains("complete: every listed image is there"), "{text}");
+}
+
+#[test]
+fn a_database_beyond_the_training_images_is_searched() {
+    let env = TestEnv::new();
+    write_cifar(&env, "cifar-10-batches-bin", 610);
+    let data = ["--data", "cifar-10-batches-bin"];
+    let options = ["--bits", "16", "--seed", "5", "--size", "32", "--out", "m.safetensors"];
+    let card = env.json(&[&["train", "lda-itq"], &data[..], &options[..]].concat());
+    assert_eq!(card["data"]["images"], 5000);
+    let split = (&card["data"]["layout"], &card["data"]["split_seed"]);
+    assert_eq!(split, (&"cifar10".into(), &5.into()));
+    let report = env.json(&[&["eval", "--model", "m.safetensors"], &data[..]].concat());
+    // The rest of 610 of each class is only searched.
+    assert_eq!((report["queries"].as_u64(), report["database"].as_u64()), (Some(1000), Some(5100)));
+    assert!(report["map"].as_f64().unwrap() > 0.3, "{report}");
+    assert_eq!((&report["unreadable_images"], &report["map_learned"]), (&0.into(), &Value::Null));
+    let found = env.run(&["data", "cifar10", "--check", ".", "--json"]);
+    let check = &serde_json::from_slice::<Value>(&found.stdout).unwrap()["check"];
+    assert_eq!(words(&check["images"]), [5000, 0, 1000, 5100]);
+    assert_eq!(check["missing"].as_array().unwrap().len(), 0);
+}

@@ -1,0 +1,22 @@
+/*!
+The tests of the whole: the program as it is run in a terminal, and the library as an app sees it.
+*/
+
+mod aviary;
+mod cli;
+mod common;
+mod compare;
+mod damage;
+mod data;
+#[cfg(target_os = "linux")]
+mod desktop;
+mod engine;
+mod index;
+mod learn;
+#[cfg(unix)]
+mod postgres;
+mod rank;
+mod resnet;
+mod serve;
+mod shaders;
+mod trunk;

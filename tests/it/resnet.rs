@@ -1,0 +1,322 @@
+/*!
+ResNet-18 and ResNet-50 compute what PyTorch computes, and everything that stands on a
+trunk stands on them too.
+
+Their weights are too large to keep here. `golden/make_resnet.py` computes them from a
+formula, as this file does, and keeps what PyTorch gave in `golden/resnet.safetensors`.
+*/
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::common::TestEnv;
+use barbule::dataset::Dataset;
+use barbule::device::Device;
+use barbule::method::exchnet;
+use barbule::model::Model;
+use barbule::task::Task;
+use barbule::train::{EpochReport, LearnMethod, LearnPlan, Recipe, Trained, learn};
+use barbule::trunk::{Trunk, TrunkKind, WeightsError, import_weights, pool, weights};
+use burn::tensor::{Tensor, TensorData};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+const GOLDEN: &[u8] = include_bytes!("../golden/resnet.safetensors");
+const SIZE: usize = 65;
+
+/// Numbers from `low` to `high` that depend on the name and the position alone.
+fn values(name: &str, count: usize, [low, high]: [f64; 2]) -> Vec<f32> {
+    let step = |seed: u32, byte: u8| (seed ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    let seed = name.bytes().fold(0x811c_9dc5, step);
+    let value = |i: usize| {
+        let mut x = (i as u32).wrapping_mul(0x9e37_79b1) ^ seed;
+        for (shift, factor) in [(16, 0x85eb_ca6b), (13, 0xc2b2_ae35)] {
+            x = (x ^ (x >> shift)).wrapping_mul(factor);
+        }
+        x ^= x >> 16;
+        (low + (high - low) * (f64::from(x) / 4_294_967_296.0)) as f32
+    };
+    (0..count).map(value).collect()
+}
+
+/// Names and shapes of torchvision's state dictionary, less its counters. ResNet-34 is a
+/// ResNet-18 with more blocks.
+fn published(blocks: [usize; 4], bottleneck: bool) -> Vec<(String, Vec<usize>)> {
+    let mut all = Vec::new();
+    let mut layer = |conv: String, norm: String, shape: [usize; 4]| {
+        all.push((format!("{conv}.weight"), shape.to_vec()));
+        for name in ["weight", "bias", "running_mean", "running_var"] {
+            all.push((format!("{norm}.{name}"), vec![shape[0]]));
+        }
+    };
+    layer("conv1".into(), "bn1".into(), [64, 3, 7, 7]);
+    let mut input = 64;
+    for (number, (count, width)) in (1..).zip(blocks.into_iter().zip([64, 128, 256, 512])) {
+        for block in 0..count {
+            let name = format!("layer{number}.{block}");
+            let shapes = match bottleneck {
+                true => vec![[width, input, 1, 1], [width, width, 3, 3], [4 * width, width, 1, 1]],
+                false => vec![[width, input, 3, 3], [width, width, 3, 3]],
+            };
+            let output = shapes[shapes.len() - 1][0];
+            for (n, shape) in (1..).zip(shapes) {
+                layer(format!("{name}.conv{n}"), format!("{name}.bn{n}"), shape);
+            }
+            if block == 0 && (number > 1 || input != output) {
+                let parts = [0, 1].map(|part| format!("{name}.downsample.{part}"));
+                let [conv, norm] = parts;
+                layer(conv, norm, [output, input, 1, 1]);
+            }
+            input = output;
+        }
+    }
+    all.push(("fc.weight".into(), vec![1000, input]));
+    all.push(("fc.bias".into(), vec![1000]));
+    all
+}
+
+/// A published file with weights by the formula.
+fn write_published(path: &Path, tensors: &[(String, Vec<usize>)]) {
+    let mut data = BTreeMap::new();
+    for (name, shape) in tensors {
+        let range = match shape[..] {
+            _ if name.starts_with("fc.") => [-0.1, 0.1],
+            [_, input, height, width] => {
+                let bound = (6.0 / (input * height * width) as f64).sqrt();
+                [-bound, bound]
+            }
+            _ if name.ends_with("weight") || name.ends_with("running_var") => [0.5, 1.5],
+            _ => [-0.3, 0.3],
+        };
+        let values = values(name, shape.iter().product(), range);
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        data.insert(name.clone(), (Dtype::F32, shape.clone(), bytes));
+        if let Some(norm) = name.strip_suffix(".running_var") {
+            let counter = (Dtype::I64, Vec::new(), 17i64.to_le_bytes().to_vec());
+            data.insert(format!("{norm}.num_batches_tracked"), counter);
+        }
+    }
+    let views = data.iter().map(|(name, (dtype, shape, bytes))| {
+        (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap())
+    });
+    safetensors::serialize_to_file(views, None, path).unwrap();
+}
+
+fn of_kind(kind: TrunkKind) -> Vec<(String, Vec<usize>)> {
+    match kind {
+        TrunkKind::ResNet18 => published([2, 2, 2, 2], false),
+        TrunkKind::ResNet50 => published([3, 4, 6, 3], true),
+        TrunkKind::EfficientNetLite0 => panic!("its weights ship"),
+    }
+}
+
+/// The network with weights by the formula.
+fn trunk(env: &TestEnv, kind: TrunkKind, device: &Device) -> Trunk {
+    let path = env.path("published.safetensors");
+    write_published(&path, &of_kind(kind));
+    import_weights(&path, Some(kind), &device.burn()).unwrap()
+}
+
+/// ResNet-18 by the formula as Barbule's file.
+fn resnet18_file(env: &TestEnv) -> PathBuf {
+    let path = env.path("resnet18.safetensors");
+    weights::save(&trunk(env, TrunkKind::ResNet18, &Device::Cpu), &path, true).unwrap();
+    path
+}
+
+fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().unwrap()
+}
+
+fn golden(name: &str) -> (Vec<usize>, Vec<f32>) {
+    let file = SafeTensors::deserialize(GOLDEN).unwrap();
+    let view = file.tensor(name).unwrap();
+    let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
+    (view.shape().to_vec(), values.collect())
+}
+
+/// max |a − b| / max |b|.
+fn error(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    assert!(a.iter().all(|v| v.is_finite()), "not all values are finite");
+    let difference = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    difference / b.iter().map(|b| b.abs()).fold(0.0, f32::max)
+}
+
+fn input(batch: usize, size: usize, device: &Device) -> Tensor<4> {
+    let values = values("input", batch * 3 * size * size, [-2.0, 2.0]);
+    Tensor::from_data(TensorData::new(values, [batch, 3, size, size]), &device.burn())
+}
+
+/// Errors of the stem's map (every 64th channel) and of the pooled features.
+fn errors(trunk: &Trunk, device: &Device) -> [f32; 2] {
+    let map = trunk.stem.forward(input(2, SIZE, device));
+    let pooled = pool(trunk.refine.forward(map.clone()));
+    let [batch, channels, height, width] = map.dims();
+    let area = height * width;
+    let map = read(map);
+    let some: Vec<f32> =
+        (0..batch * channels / 64).flat_map(|n| map[n * 64 * area..][..area].to_vec()).collect();
+    let (shape, expected) = golden(&format!("{}.stem", trunk.kind()));
+    assert_eq!(shape, [batch, channels / 64, height, width]);
+    let stem = error(&some, &expected);
+    let (shape, expected) = golden(&format!("{}.pooled", trunk.kind()));
+    assert_eq!(pooled.dims().as_slice(), shape);
+    [stem, error(&read(pooled), &expected)]
+}
+
+#[test]
+fn both_networks_give_what_pytorch_gives() {
+    let env = TestEnv::new();
+    for kind in [TrunkKind::ResNet18, TrunkKind::ResNet50] {
+        for device in [Some(Device::Cpu), crate::common::gpu()].into_iter().flatten() {
+            let plain = trunk(&env, kind, &device);
+            for (form, trunk) in [("folded", plain.clone().fold()), ("as trained", plain)] {
+                let [stem, pooled] = errors(&trunk, &device);
+                println!("{kind}, {form}, {device}: stem {stem:.2e}, pooled {pooled:.2e}");
+                assert!(stem < 1e-4 && pooled < 1e-4, "{form}, {device}: {stem}, {pooled}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_comes_back_as_it_was_written() {
+    let env = TestEnv::new();
+    let device = Device::Cpu.burn();
+    let trunk = trunk(&env, TrunkKind::ResNet18, &Device::Cpu);
+    let file = env.path("r.safetensors");
+    weights::save(&trunk, &file, false).unwrap();
+    let again = weights::load(&file, TrunkKind::ResNet18, &device).unwrap();
+    let x = input(1, 64, &Device::Cpu);
+    assert_eq!(read(trunk.pooled(x.clone())), read(again.pooled(x)));
+    // Training fits to the halves that a model's file will hold.
+    weights::save(&trunk, &file, true).unwrap();
+    let halves = weights::load(&file, TrunkKind::ResNet18, &device).unwrap();
+    let hash = |trunk: &Trunk| weights::fingerprint(trunk).unwrap();
+    assert_eq!(hash(&halves), hash(&weights::rounded(trunk, &device).unwrap()));
+    assert!(hash(&halves) != hash(&Trunk::new(TrunkKind::ResNet18, &device)));
+
+    let error = weights::load(&file, TrunkKind::ResNet50, &device).unwrap_err();
+    assert!(matches!(error, WeightsError::OtherTrunk { .. }), "{error}");
+    assert!(error.to_string().contains("use --trunk resnet18"), "{error}");
+    let error = import_weights(&file, None, &device).unwrap_err().to_string();
+    assert!(error.contains("already"), "{error}");
+}
+
+#[test]
+fn files_of_other_networks_are_refused() {
+    let env = TestEnv::new();
+    let path = env.path("w.safetensors");
+    let import = |kind: Option<TrunkKind>, tensors: &[(String, Vec<usize>)]| {
+        write_published(&path, tensors);
+        import_weights(&path, kind, &Device::Cpu.burn()).map(drop).unwrap_err().to_string()
+    };
+    // All tensors of a ResNet-18 are in it, in the right shapes.
+    let resnet34 = published([3, 4, 6, 3], false);
+    assert!(import(None, &resnet34).contains("unexpected tensor"));
+    let resnet18 = of_kind(TrunkKind::ResNet18);
+    let error = import(Some(TrunkKind::ResNet50), &resnet18);
+    assert!(error.contains("holds the weights of resnet18, not of resnet50"), "{error}");
+    let less: Vec<_> = resnet18.iter().filter(|(n, _)| n != "layer3.1.bn2.bias").cloned().collect();
+    let error = import(None, &less);
+    assert!(error.contains("missing tensor stem.layer3.1.convs.1.norm.beta"), "{error}");
+    let mut wide = resnet18.clone();
+    let conv = wide.iter_mut().find(|(name, _)| name == "layer4.0.conv2.weight").unwrap();
+    conv.1 = vec![512, 512, 1, 1];
+    let error = import(None, &wide);
+    assert!(error.contains("refine.layer4.0.convs.1.weight has the shape [512, 512, 1, 1]"));
+    let nothing = [("a.weight".to_owned(), vec![2])];
+    assert!(import(None, &nothing).contains("resnet18 and resnet50 can"));
+}
+
+#[test]
+fn pytorch_files_are_read_by_their_content() {
+    let env = TestEnv::new();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    for name in ["tensors.pth", "tensors-old.pth"] {
+        // Read to the end: there is no network in it.
+        let file = fixtures.join(name);
+        let error = import_weights(&file, None, &Device::Cpu.burn()).unwrap_err().to_string();
+        assert!(error.contains("tensor names match no known network"), "{error}");
+        let whole = std::fs::read(&file).unwrap();
+        let cut = env.write("cut.pth", &whole[..whole.len() / 2]);
+        let error = import_weights(&cut, None, &Device::Cpu.burn()).unwrap_err().to_string();
+        assert!(error.contains("cut off"), "{error}");
+    }
+}
+
+#[test]
+fn models_on_a_resnet_train_index_and_search() {
+    let env = TestEnv::with_birds(3, 6);
+    let file = resnet18_file(&env);
+    let file = file.to_str().unwrap();
+    let on = ["--data", "birds", "--bits", "16", "--size", "64", "--trunk", "resnet18"];
+    for (method, options) in [("adsh", &["--outer", "2", "--cache", "cache"][..]), ("lda-itq", &[])]
+    {
+        let mut train = vec!["train", method, "--out", "m.safetensors"];
+        train.extend(on);
+        let error = env.fails(&[&train[..], options].concat());
+        assert!(error.contains("resnet18 do not ship") && error.contains("--weights"), "{error}");
+        let other = ["train", method, "--data", "birds", "--out", "m", "--weights", file];
+        let error = env.fails(&[&other[..], options].concat());
+        assert!(error.contains("use --trunk resnet18"), "{error}");
+        train.extend(["--weights", file]);
+        env.ok(&[&train[..], options].concat());
+        let figures = env.json(&["eval", "--model", "m.safetensors", "--data", "birds"]);
+        assert_eq!(figures["trunk"], "resnet18");
+        let index = format!("{method}.db");
+        env.ok(&["index", "birds", "--model", "m.safetensors", "--index", &index]);
+        let model = ["--model", "m.safetensors"];
+        let search = ["search", "birds/class-1/2.png", "--index", &index, "-k", "1"];
+        let hits = env.json(&[&search[..], &model].concat());
+        assert!(hits.to_string().contains("class-1/2.png"), "{hits}");
+    }
+}
+
+#[test]
+fn every_part_of_a_resnet_can_be_trained() {
+    let env = TestEnv::with_birds(3, 4);
+    let dataset = Dataset::open(&env.path("birds"), None, 1).unwrap();
+    let file = resnet18_file(&env);
+    let parts = exchnet::Options { parts: 2, exchange_share: 1.0, ..Default::default() };
+    let cases = [
+        (LearnMethod::Adsh, Trained::Full),
+        (LearnMethod::ExchNet(parts), Trained::Refine),
+        (LearnMethod::ExchNet(parts), Trained::Head),
+    ];
+    for (method, trained) in cases {
+        let plan = LearnPlan {
+            bits: 16,
+            size: 64,
+            outer: 2,
+            epochs: 2,
+            batch: 4,
+            trunk: TrunkKind::ResNet18,
+            weights: Some(file.clone()),
+            ..LearnPlan::new(Recipe::Quick, method, trained, env.path("cache"))
+        };
+        let (out, task) = (env.path("m.safetensors"), Task::unwatched());
+        let mut losses = Vec::new();
+        let mut watch = |epoch: &EpochReport| losses.push(epoch.loss);
+        learn(&plan, &dataset, &out, &Device::Cpu, &task, &mut watch).unwrap();
+        assert!(losses.len() == 4 && losses.iter().all(|loss| loss.is_finite()), "{losses:?}");
+        let model = Model::open(&out, &Device::Cpu).unwrap();
+        assert_eq!((model.card().trunk, model.card().parts), (plan.trunk, method_parts(&method)));
+        let features = model.encoder().features(read(input(1, 64, &Device::Cpu))).unwrap();
+        assert_eq!(features.len(), 512 * (1 + method_parts(&method)));
+        let maps = model.encoder().attention(read(input(1, 64, &Device::Cpu))).unwrap();
+        assert_eq!(maps.map(|maps| maps.len()).unwrap_or(0), method_parts(&method) * 4 * 4);
+        // Refine has moved where it was to, and only there.
+        let frozen = weights::load(&file, plan.trunk, &Device::Cpu.burn()).unwrap().fold();
+        let before = read(frozen.pooled(input(1, 64, &Device::Cpu)));
+        let after = &features[features.len() - 512..];
+        assert_eq!(error(after, &before) > 1e-4, trained != Trained::Head);
+    }
+}
+
+fn method_parts(method: &LearnMethod) -> usize {
+    match method {
+        LearnMethod::ExchNet(options) => options.parts,
+        _ => 0,
+    }
+}

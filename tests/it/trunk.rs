@@ -1,0 +1,151 @@
+/*!
+EfficientNet-Lite0 computes what its released implementation computes, in every form
+that it runs in.
+
+`golden/efficientnet-lite0.safetensors` holds an input of two images and what PyTorch
+gave for it in single precision; the shipped weights are in half precision.
+*/
+use std::path::Path;
+
+use barbule::device::Device;
+use barbule::trunk::{EfficientNetLite0, Trunk, TrunkKind, import_weights, pool, weights};
+use burn::tensor::{Tensor, TensorData};
+use safetensors::SafeTensors;
+
+const GOLDEN: &[u8] = include_bytes!("../golden/efficientnet-lite0.safetensors");
+
+/// A tensor of the golden file: its shape and values.
+fn golden(name: &str) -> (Vec<usize>, Vec<f32>) {
+    let file = SafeTensors::deserialize(GOLDEN).unwrap();
+    let view = file.tensor(name).unwrap();
+    assert_eq!(view.dtype(), safetensors::Dtype::F32);
+    let value = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+    (view.shape().to_vec(), view.data().chunks_exact(4).map(value).collect())
+}
+
+fn input(device: &Device) -> Tensor<4> {
+    let (shape, values) = golden("input");
+    Tensor::from_data(TensorData::new(values, shape), &device.burn())
+}
+
+/// `[batch, 3, size, size]` of made-up values in the range of normalised pixels.
+fn waves(batch: usize, size: usize, device: &Device) -> Tensor<4> {
+    let value = |i: usize| ((i as f32 * 0.37).sin() + (i as f32 * 0.0113).cos()) * 0.9;
+    let values: Vec<f32> = (0..batch * 3 * size * size).map(value).collect();
+    Tensor::from_data(TensorData::new(values, [batch, 3, size, size]), &device.burn())
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().unwrap()
+}
+
+/// max |a − b| / max |b|.
+fn error(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    let largest = |values: &mut dyn Iterator<Item = f32>| values.fold(0.0, f32::max);
+    let difference = largest(&mut a.iter().zip(b).map(|(a, b)| (a - b).abs()));
+    // A maximum passes over what is no number.
+    assert!(a.iter().all(|v| v.is_finite()), "not all values are finite");
+    difference / largest(&mut b.iter().map(|b| b.abs()))
+}
+
+/// Errors of the stem's map and of the pooled features against the golden file.
+fn errors_against_golden(trunk: &Trunk, device: &Device) -> [f32; 2] {
+    let map = trunk.stem.forward(input(device));
+    let (shape, stem) = golden("stem");
+    assert_eq!(map.dims().as_slice(), shape);
+    let features = pool(trunk.refine.forward(map.clone()));
+    let (shape, pooled) = golden("pooled");
+    assert_eq!(features.dims().as_slice(), shape);
+    [error(&values(map), &stem), error(&values(features), &pooled)]
+}
+
+#[test]
+fn the_shipped_weights_give_the_released_features() {
+    let trunk = weights::shipped(&Device::Cpu.burn()).unwrap().fold();
+    let [stem, pooled] = errors_against_golden(&trunk.into(), &Device::Cpu);
+    println!("half precision on the CPU: stem {stem:.2e}, pooled {pooled:.2e}");
+    assert!(stem < 0.01 && pooled < 0.01, "stem {stem}, pooled {pooled}");
+}
+
+#[test]
+fn folding_the_norms_changes_nothing() {
+    let plain = weights::shipped(&Device::Cpu.burn()).unwrap();
+    let folded = plain.clone().fold();
+    // 33 and 50 are no multiples of the strides: padding and bands have odd ends.
+    for (batch, size) in [(2, 64), (1, 33), (3, 50), (1, 224)] {
+        let x = waves(batch, size, &Device::Cpu);
+        let stems = [&plain, &folded].map(|trunk| trunk.stem.forward(x.clone()));
+        assert_eq!(stems[0].dims(), stems[1].dims());
+        let [plain_stem, folded_stem] = stems.map(values);
+        let stem = error(&folded_stem, &plain_stem);
+        let pooled = error(&values(folded.pooled(x.clone())), &values(plain.pooled(x)));
+        assert!(stem < 1e-4 && pooled < 1e-4, "{size}²: stem {stem}, pooled {pooled}");
+    }
+}
+
+#[test]
+fn every_block_is_what_it_is_composed_of() {
+    // A stem of the first n of all blocks, so that an error is seen where it arises.
+    let plain = weights::shipped(&Device::Cpu.burn()).unwrap();
+    let part = |trunk: &EfficientNetLite0, blocks: usize| {
+        let mut stem = trunk.stem.clone();
+        stem.blocks.extend(trunk.refine.blocks.clone());
+        stem.blocks.truncate(blocks);
+        stem
+    };
+    let (x, folded) = (waves(2, 72, &Device::Cpu), plain.clone().fold());
+    for blocks in 1..=16 {
+        let map = values(part(&folded, blocks).forward(x.clone()));
+        let expected = values(part(&plain, blocks).forward(x.clone()));
+        let difference = error(&map, &expected);
+        assert!(difference < 1e-4, "after block {blocks}: {difference}");
+    }
+}
+
+#[test]
+fn a_batch_is_its_images_one_by_one() {
+    let trunk = weights::shipped(&Device::Cpu.burn()).unwrap().fold();
+    let x = waves(5, 64, &Device::Cpu);
+    let together = values(trunk.pooled(x.clone()));
+    for image in 0..5 {
+        let alone = values(trunk.pooled(x.clone().narrow(0, image, 1)));
+        let difference = error(&alone, &together[image * alone.len()..][..alone.len()]);
+        assert!(difference < 1e-5, "image {image}: {difference}");
+    }
+}
+
+#[test]
+fn the_gpu_agrees_with_the_cpu() {
+    let Some(gpu) = crate::common::gpu() else { return };
+    let features = |device: &Device, fold: bool| {
+        let trunk = weights::shipped(&device.burn()).unwrap();
+        let trunk = if fold { trunk.fold() } else { trunk };
+        values(trunk.pooled(waves(1, 64, device)))
+    };
+    let cpu = features(&Device::Cpu, true);
+    for fold in [true, false] {
+        let difference = error(&features(&gpu, fold), &cpu);
+        println!("{gpu} against the CPU, folded {fold}: {difference:.2e}");
+        assert!(difference < 1e-3, "folded {fold}: {difference}");
+    }
+}
+
+/// Reads the released weights in single precision, .pth or .safetensors, from the file that
+/// `BARBULE_LITE0_WEIGHTS` names; they are too large to ship.
+#[test]
+#[ignore = "needs the released weights: BARBULE_LITE0_WEIGHTS=FILE"]
+fn the_released_weights_give_the_released_features() {
+    let file = std::env::var("BARBULE_LITE0_WEIGHTS").expect("BARBULE_LITE0_WEIGHTS is not set");
+    let required = std::env::var("BARBULE_REQUIRE_GPU").is_ok_and(|v| v == "1");
+    let gpu = required.then(crate::common::gpu).flatten();
+    for device in [Some(Device::Cpu), gpu].into_iter().flatten() {
+        let kind = Some(TrunkKind::EfficientNetLite0);
+        let plain = import_weights(Path::new(&file), kind, &device.burn()).unwrap();
+        for (form, trunk) in [("folded", plain.clone().fold()), ("as trained", plain)] {
+            let [stem, pooled] = errors_against_golden(&trunk, &device);
+            println!("single precision, {form}, {device}: stem {stem:.2e}, pooled {pooled:.2e}");
+            assert!(stem < 1e-3 && pooled < 1e-3, "{form}, {device}: {stem}, {pooled}");
+        }
+    }
+}
