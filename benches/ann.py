@@ -151,7 +151,7 @@ def hnswlib_index(database, k, breadth):
 
 
 def structures(database, k):
-    """Returns (name, builder) pairs; a builder returns the search function and its size in bytes."""
+    """Returns (name, builder) pairs; a builder returns a search function and its size in bytes."""
     flat = lambda: with_faiss(faiss.IndexFlatIP(database.shape[1]), database, k)
     return [
         ("faiss IndexFlatIP", flat),

@@ -171,7 +171,7 @@ def main():
                 print(
                     f"{bits:5} bits {count:4} queries {threads} threads: barbule "
                     f"{ours['ms_per_query']:.4f} ms"
-                    + (f", {limit:.2f} of the hardware limit" if limit else "")
+                    + (f", {limit:.2f} of its measured limit" if limit else "")
                 )
                 for name, row in theirs.items():
                     ratio = row["ms_per_query"] / ours["ms_per_query"]

@@ -1,8 +1,8 @@
-//! The whole way in one program, on pictures that it draws itself: train a model,
-//! measure it, index a folder, search it.
+//! The complete workflow on generated images: trains a model, evaluates it, indexes a folder and
+//! searches it.
 //!
-//! `cargo run --release --example quickstart [FOLDER]` leaves everything in FOLDER
-//! (default: `quickstart`), so that the `barbule` program can go on from there.
+//! `cargo run --release --example quickstart [FOLDER]` writes everything to FOLDER (default:
+//! `quickstart`), for further use with the `barbule` program.
 
 use std::error::Error;
 use std::f32::consts::TAU;
@@ -18,8 +18,8 @@ use barbule::model::Model;
 use barbule::task::Task;
 use barbule::train::{ShallowPlan, Split, evaluate, fit_shallow};
 
-/// Kinds of flowers: (name, petals, petal colour, colour of the centre). Neighbours
-/// differ in one thing only.
+/// Kinds of flowers: (name, petals, petal colour, colour of the centre). Neighbours in the list
+/// differ in one or two properties.
 const KINDS: [(&str, f32, [u8; 3], [u8; 3]); 6] = [
     ("five-white-yellow", 5.0, [240, 240, 245], [240, 200, 40]),
     ("five-white-purple", 5.0, [240, 240, 245], [110, 40, 130]),
@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     println!("drew {} flowers of {} kinds in {}", 40 * KINDS.len(), KINDS.len(), photos.display());
 
-    // A real GPU if there is one, else all cores.
+    // A hardware GPU if available, else all CPU cores.
     let device = Device::open(DeviceChoice::Auto, None)?;
     let task = Task::unwatched();
     let dataset = Dataset::open(&photos, None, 1)?;
@@ -82,7 +82,7 @@ fn search(
     Ok(())
 }
 
-/// A flower on grass, at a random place, size and angle.
+/// Draws a flower on grass, at a random position, size and angle.
 fn draw(kind: usize, seed: u32) -> RgbImage {
     let (_, petals, petal, centre) = KINDS[kind];
     let mut state = seed.wrapping_mul(2_654_435_761) ^ 0x9e37_79b9;

@@ -1,10 +1,9 @@
-//! How well do codes fitted to one kind of photos find images of another kind?
+//! Measures how well hashes fitted to one kind of photos retrieve images of another kind.
 //!
-//! `cargo run --release --example transfer -- grocery/` fits 256-bit hashes without labels
-//! to the packages among the training images of the Grocery Store data set, and searches
-//! its fruit and vegetables, and the reverse: queries from the test split, database the
-//! training split. This is how the built-in general model was chosen (on training images
-//! alone) and measured.
+//! `cargo run --release --example transfer -- grocery/` uses the Grocery Store data set. It fits
+//! 256-bit hashes without labels to the training images of packages and searches fruit and
+//! vegetables, and the reverse. Queries come from the test split, the database is the training
+//! split. The built-in general model was chosen (on training images alone) and measured this way.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -23,7 +22,7 @@ const BITS: usize = 256;
 const SEEDS: u64 = 3;
 const METHODS: [Shallow; 3] = [Shallow::Lsh, Shallow::Itq, Shallow::WhitenedLsh];
 
-/// Features and labels of some images.
+/// Features and labels of one kind of images.
 #[derive(Default)]
 struct Side {
     values: Vec<f32>,
@@ -49,7 +48,7 @@ impl Side {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let root = std::env::args().nth(1).ok_or("name the folder of the Grocery Store data set")?;
+    let root = std::env::args().nth(1).ok_or("specify the folder of the Grocery Store data set")?;
     let dataset = Dataset::open(root.as_ref(), Some(Layout::Grocery), 1)?;
     let device = Device::open(DeviceChoice::Cpu, None)?;
     let kind = TrunkKind::EfficientNetLite0;

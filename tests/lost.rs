@@ -1,7 +1,7 @@
 /*!
-A graphics device that is lost: searches go on, on the CPU, with the same answers.
+After the GPU device is lost, searches continue on the CPU with the same results.
 
-In a program of its own, because all tests of a program share one device.
+A separate test binary, because all tests of a binary share one device.
 */
 
 #[path = "it/common/gpu.rs"]
@@ -18,7 +18,7 @@ use rand_chacha::ChaCha8Rng;
 #[test]
 fn a_lost_device_is_replaced_by_the_cpu() {
     let Some(device) = gpu::gpu() else { return };
-    let Device::Gpu(gpu) = &device else { panic!("{device} is no GPU") };
+    let Device::Gpu(gpu) = &device else { panic!("{device} is not a GPU") };
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let mut random = |count: usize| {
         BinaryCodes::from_words(64, (0..count).map(|_| rng.next_u64()).collect()).unwrap()
@@ -32,7 +32,7 @@ fn a_lost_device_is_replaced_by_the_cpu() {
     assert_eq!(ranker.top_k(&queries, 50).unwrap(), before);
     let reason = ranker.failure().expect("the loss was not noticed").to_owned();
     assert!(reason.contains(&gpu.info.name), "{reason}");
-    // Once lost, it is not asked again; nor can a new ranker use it.
+    // A lost device is not used again, not even by a new ranker.
     assert_eq!(ranker.top_k(&queries, 50).unwrap(), before);
     assert_eq!(ranker.failure(), Some(reason.as_str()));
     let late = Ranker::new(&device, database).unwrap();

@@ -3,23 +3,24 @@
 #
 #   examples/c/check.sh [CARGO OPTIONS]
 #
-# The options say with which features to build; without any, with those of an app
-# (--no-default-features --features capi).
+# Without options, the library is built optimised (--release).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 options=("$@")
-[ ${#options[@]} -gt 0 ] || options=(--no-default-features --features capi)
-cargo rustc --release --lib --crate-type cdylib "${options[@]}"
-library="${CARGO_TARGET_DIR:-target}/release"
+[ ${#options[@]} -gt 0 ] || options=(--release)
+cargo build -p barbule-capi "${options[@]}"
+profile=debug
+[[ " ${options[*]} " == *" --release "* ]] && profile=release
+library="${CARGO_TARGET_DIR:-target}/$profile"
 
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
-cc -std=c99 -Wall -Wextra -Wpedantic -Werror -Iinclude examples/c/search.c \
+cc -std=c99 -Wall -Wextra -Wpedantic -Werror -Icrates/capi/include examples/c/search.c \
   -L"$library" -lbarbule -Wl,-rpath,"$library" -o "$work/search"
 if command -v c++ > /dev/null; then
   # The header is C++ too.
-  c++ -Wall -Wextra -Werror -fsyntax-only -x c++ include/barbule.h
+  c++ -Wall -Wextra -Werror -fsyntax-only -x c++ crates/capi/include/barbule.h
 fi
 
 mkdir "$work/photos"

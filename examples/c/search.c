@@ -1,8 +1,8 @@
 /*
  * Indexes a folder of images and finds those most like another one.
  *
- *   cargo rustc --release --lib --crate-type cdylib --no-default-features --features capi
- *   cc -Wall -Iinclude examples/c/search.c -Ltarget/release -lbarbule \
+ *   cargo build --release -p barbule-capi
+ *   cc -Wall -Icrates/capi/include examples/c/search.c -Ltarget/release -lbarbule \
  *      -Wl,-rpath,'$ORIGIN/target/release' -o search
  *   ./search FOLDER IMAGE [INDEX]
  *

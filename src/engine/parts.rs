@@ -92,8 +92,8 @@ fn whole(shares: &[Option<Share>]) -> Result<(), EngineError> {
     }
     if let Some(other) = known.iter().find(|share| share.of != first.of) {
         return failed(format!(
-            "one part is one of {}, another one of {}; use the parts of one list",
-            first.of, other.of
+            "part {} of {} and part {} of {} come from different divisions; use the parts of one",
+            first.part, first.of, other.part, other.of
         ));
     }
     for part in 1..=first.of {

@@ -1,5 +1,5 @@
 /*!
-The rendered data set: what it writes, and what can be measured on it.
+The rendered data set: its files, and evaluations on it.
 */
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use barbule::image::Limits;
 use barbule::model::Model;
 use walkdir::WalkDir;
 
-/// Every file below a folder, by its place.
+/// Returns the contents of all files below a folder, by relative path.
 fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
     let files = WalkDir::new(root).into_iter().flatten().filter(|f| f.file_type().is_file());
     let place = |path: &Path| path.strip_prefix(root).unwrap().display().to_string();
@@ -29,7 +29,7 @@ fn an_aviary_depends_on_its_seed_alone() {
     env.ok(&[&small[..], &["c", "--seed", "2"]].concat());
     let [a, b, c] = ["a", "b", "c"].map(|name| files(&env.path(name)));
     assert_eq!(a.len(), 12 + 9);
-    assert!(a == b, "the same seed draws the same birds");
+    assert!(a == b, "the same seed must draw the same birds");
     assert!(a != c);
     let error = env.fails(&[&small[..], &["a"]].concat());
     assert!(error.contains("not empty"), "{error}");
@@ -50,7 +50,7 @@ fn an_aviary_is_a_data_set_with_parts() {
         assert!(areas.iter().all(|a| a.left < a.right && a.top < a.bottom && a.right <= 256.0));
         !areas.is_empty()
     });
-    assert!(seen.count() > 24, "in most pictures the telling part can be seen");
+    assert!(seen.count() > 24, "the telling part must be visible in most images");
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn attention_is_measured_against_the_telling_parts() {
     assert!(of("images") >= 6.0 && of("images") <= 12.0, "{score}");
     assert!((0.0..=1.0).contains(&of("share")), "{score}");
     assert!(of("chance") > 0.0 && of("chance") < 0.5, "{score}");
-    // A model without attention points nowhere, and photographs have no such lists.
+    // A model without attention has no pointing score.
     let lsh = env.train("lsh", 12);
     assert!(env.json(&["eval", "--model", &lsh, "--data", "birds"])["pointing"].is_null());
 }
@@ -122,7 +122,7 @@ fn saliency_neither_vanishes_nor_fills_the_image() {
     let mean = |values: &[f32]| values.iter().sum::<f32>() / values.len() as f32;
     let (share, spread) = (mean(&shares), mean(&spreads));
     assert!((0.05..0.8).contains(&share), "saliency is {share} on average");
-    assert!(spread > 0.05, "it differs from place to place by {spread}");
+    assert!(spread > 0.05, "saliency has a mean deviation of only {spread}");
 }
 
 #[test]
@@ -139,9 +139,9 @@ fn a_demo_leaves_a_page_that_stands_alone() {
     assert_eq!(methods, ["lsh", "adsh", "exchnet"]);
     let page = fs::read_to_string(env.path("demo/report.html")).unwrap();
     assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>"));
-    assert!(page.matches("data:image/jpeg;base64,").count() > 20, "pictures are inside");
-    assert!(!page.contains("http"), "nothing is fetched from anywhere");
-    // A second run starts anew; a folder of somebody else's is left alone.
+    assert!(page.matches("data:image/jpeg;base64,").count() > 20, "images must be embedded");
+    assert!(!page.contains("http"), "the page must not load anything");
+    // A second run starts over; a folder with other files is left unchanged.
     let again = env.json(&small);
     assert_eq!(report["methods"][2]["known"], again["methods"][2]["known"]);
     fs::create_dir(env.path("mine")).unwrap();

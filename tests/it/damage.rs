@@ -1,6 +1,6 @@
 /*!
-Files that are damaged, made up, of another program or of a later version; folders that
-cannot be written; runs that are killed: one sentence each, and nothing is lost.
+Damaged, forged and foreign files, files of newer versions, unwritable folders, and killed runs:
+each causes a one-line error, and no data is lost.
 */
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use rusqlite::Connection;
 use serde_json::{Map, Value, json};
 
-/// A model file taken apart: the header, and the tensors' bytes.
+/// A parsed model file: the header and the tensors' bytes.
 #[derive(Clone)]
 struct ModelFile {
     header: Map<String, Value>,
@@ -31,7 +31,7 @@ impl ModelFile {
         [&(header.len() as u64).to_le_bytes(), header.as_slice(), self.data.as_slice()].concat()
     }
 
-    /// With the card changed.
+    /// Returns the file with a changed card.
     fn card(&self, change: impl FnOnce(&mut Value)) -> Vec<u8> {
         let mut changed = self.clone();
         let text = changed.header["__metadata__"]["barbule"].as_str().unwrap();
@@ -41,14 +41,14 @@ impl ModelFile {
         changed.bytes()
     }
 
-    /// With what the header says of one tensor changed.
+    /// Returns the file with one field of a tensor's header entry changed.
     fn tensor(&self, name: &str, field: &str, value: Value) -> Vec<u8> {
         let mut changed = self.clone();
         changed.header[name][field] = value;
         changed.bytes()
     }
 
-    /// Without the last tensor; gives its name as well.
+    /// Returns the name of the last tensor, and the file without it.
     fn without_last(&self) -> (String, Vec<u8>) {
         let mut changed = self.clone();
         let begin = |entry: &Value| entry["data_offsets"][0].as_u64();
@@ -59,7 +59,7 @@ impl ModelFile {
     }
 }
 
-/// A small model and an image to encode with it.
+/// Creates a small model and images to encode.
 fn with_model() -> (TestEnv, String, ModelFile) {
     let env = TestEnv::with_birds(2, 4);
     let model = env.train("lsh", 32);
@@ -120,7 +120,7 @@ fn a_model_file_that_lies_is_refused() {
         assert!(said.contains(expected), "{said} instead of {expected}");
         assert!(said.contains("lie.safetensors"), "the file is not named: {said}");
     }
-    // All other commands open models in the same way.
+    // Other commands report the same error.
     let said = env.fails(&["eval", "--model", "lie.safetensors", "--data", "birds"]);
     assert!(said.contains("its card is damaged"), "{said}");
     env.fails(&["index", "birds", "--model", "lie.safetensors", "--index", "i.db"]);
@@ -133,7 +133,7 @@ fn a_kernel_that_lies_is_refused() {
     let model = env.train("sdh", 16);
     let file = ModelFile::read(&env.path(&model));
     let (anchors, rate) = ("hash.kernel.anchors", "hash.kernel.rate");
-    // Four of five images of each class are trained on.
+    // 4 of 5 images of each of 2 classes are training images.
     assert_eq!(file.header[anchors]["shape"], json!([8, 1280]));
     let number = |tensor: &str, value: f32| {
         let mut changed = file.clone();
@@ -168,7 +168,7 @@ fn a_kernel_that_lies_is_refused() {
         (named(json!(u64::MAX)), "names 18446744073709551615 anchors"),
         (named(json!(-1)), "its card is damaged"),
         (named(json!("all")), "its card is damaged"),
-        // A linear hash has no room for what this one takes.
+        // Without anchors the file is read as a linear hash, which needs a mean.
         (named(Value::Null), "hash.mean"),
     ];
     for (bytes, expected) in cases {
@@ -217,7 +217,7 @@ fn codebooks_that_lie_are_refused() {
         (named(json!(-1)), "its card is damaged"),
         (file.card(|card| card["anchors"] = json!(1)), "names 4 codebooks"),
         (file.card(|card| card["bits"] = json!(20)), "names 4 codebooks for 20 bits"),
-        // Words are not taken for signs, nor signs for words.
+        // Codebook hashes and sign hashes are not interchangeable.
         (named(Value::Null), "names no codebooks in a file of format 3"),
         (file.card(|card| card["format"] = json!(2)), "names codebooks in a file of format 2"),
     ];
@@ -240,10 +240,8 @@ fn changed_bytes_of_a_model_are_no_panic() {
         let mut bytes = whole.clone();
         for _ in 0..rng.random_range(1..6) {
             let at = rng.random_range(0..header);
-            bytes[at] = match rng.random() {
-                true => digits[rng.random_range(0..digits.len())],
-                false => rng.random(),
-            };
+            bytes[at] =
+                if rng.random() { digits[rng.random_range(0..digits.len())] } else { rng.random() };
         }
         env.write("changed", &bytes);
         let output = env.run(&["encode", "birds/class-0/0.png", "--model", "changed", "-q"]);
@@ -252,7 +250,7 @@ fn changed_bytes_of_a_model_are_no_panic() {
     }
 }
 
-/// A model, and the index `i.db` of eight images.
+/// Creates a model, and the index `i.db` of eight images.
 fn with_index() -> (TestEnv, String) {
     let env = TestEnv::with_birds(2, 4);
     let model = env.train("lsh", 32);
@@ -306,7 +304,7 @@ fn a_creation_that_was_cut_short_is_taken_up() {
             true
         );
     }
-    // Names that mean something else to SQLite are files like others.
+    // Names with a special meaning in SQLite are ordinary files.
     for name in [":memory:", "file:x?mode=memory"] {
         env.ok(&["index", "birds", "--model", &model, "--index", name]);
         assert!(env.path(name).is_file(), "{name}");
@@ -340,7 +338,7 @@ fn a_damaged_index_is_said_to_be() {
     for sql in damage {
         env.write("t.db", &whole);
         let connection = Connection::open(env.path("t.db")).unwrap();
-        // Some of this is against the schema; such a file is made by going around it.
+        // Statements that the schema rejects are skipped.
         let result = connection.execute_batch(sql);
         connection.close().unwrap();
         if result.is_ok() {
@@ -376,7 +374,7 @@ fn a_search_sees_the_index_as_it_was_opened() {
     let (env, _) = with_index();
     let index = Index::open(&env.path("i.db")).unwrap();
     let searcher = Searcher::new(&index, &Device::Cpu).unwrap();
-    // Another process takes everything out meanwhile.
+    // Another process deletes everything meanwhile.
     let writer = Connection::open(env.path("i.db")).unwrap();
     writer.execute_batch("DELETE FROM images; DELETE FROM blocks").unwrap();
     let query = BinaryCodes::from_hex(32, "00000000").unwrap();
@@ -392,7 +390,7 @@ fn runs_at_once_add_each_image_once() {
     let run = || {
         let args = ["index", "birds", "--model", &model, "--index", "i.db", "-q"];
         let output = env.run(&args);
-        // Whoever comes while another writes is told so, and changes nothing.
+        // A run that finds another one writing reports that, and changes nothing.
         let told = stderr(&output).contains("is writing to i.db");
         assert!(output.status.success() || told, "{}", stderr(&output));
         output.status.success()
@@ -401,7 +399,7 @@ fn runs_at_once_add_each_image_once() {
         let runs: Vec<_> = (0..3).map(|_| scope.spawn(run)).collect();
         runs.into_iter().map(|run| run.join().unwrap()).filter(|done| *done).count()
     });
-    assert!(done > 0, "everyone was told to wait");
+    assert!(done > 0, "no run succeeded");
     let report = env.json(&["index", "birds", "--model", &model, "--index", "i.db"]);
     assert_eq!((&report["images"], &report["unchanged"]), (&40.into(), &40.into()), "{report}");
     let answer = env.json(&[&SEARCH[..], &["--index", "i.db", "-k", "100"]].concat());
@@ -431,7 +429,7 @@ fn a_killed_run_loses_its_last_batch_at_most() {
     child.kill().unwrap();
     child.wait().unwrap();
     let kept = count().unwrap();
-    // What was written is whole: every image has its code.
+    // Every image that was written has its code.
     let answer = env.json(&["search", "--code", "00000000", "--index", "i.db", "-k", "1000"]);
     assert_eq!(answer["results"].as_array().unwrap().len() as i64, kept);
     let report = env.json(&args);
@@ -454,7 +452,7 @@ fn folders_that_cannot_be_read_or_written_are_said_to_be() {
     mode("closed/inner", 0o000);
     mode("fixed", 0o555);
     if fs::read_dir(env.path("closed/inner")).is_ok() {
-        eprintln!("skipped: permissions mean nothing to this user");
+        eprintln!("skipped: permissions do not restrict this user");
         return;
     }
     let report = env.json(&["index", "closed", "--model", &model, "--index", "c.db"]);
@@ -467,7 +465,7 @@ fn folders_that_cannot_be_read_or_written_are_said_to_be() {
     assert!(said.contains("fixed/m"), "{said}");
     let said = env.fails(&["index", "birds", "--model", &model, "--index", "fixed/new.db"]);
     assert!(said.contains("fixed/new.db"), "{said}");
-    // An index in a folder that cannot be written is searched all the same.
+    // An index in a read-only folder can be searched.
     let answer = env.json(&[&SEARCH[..], &["--index", "fixed/i.db"]].concat());
     assert_eq!(answer["results"][0]["same"], true);
     mode("closed/inner", 0o755);

@@ -1,6 +1,6 @@
 /*!
-Published data sets through the program: what it says of them, and one whose images lie in
-batches and whose database is more than its training images.
+`barbule data` on published data sets, and one (CIFAR-10) whose images are stored in batches and
+whose database is larger than its training set.
 */
 
 use crate::common::{TestEnv, stderr};
@@ -22,7 +22,7 @@ const LAYOUTS: [&str; 13] = [
     "nuswide",
 ];
 
-/// CIFAR-10 in small: `each` images of every class, in its six batches.
+/// Writes a small CIFAR-10: `each` images of every class, in its six batches.
 fn write_cifar(env: &TestEnv, folder: &str, each: usize) {
     let names = ["airplane", "automobile", "bird", "cat", "deer"];
     let names = [names, ["dog", "frog", "horse", "ship", "truck"]].concat().join("\n");
@@ -87,7 +87,7 @@ fn a_copy_is_checked() {
     env.write("cub/image_class_labels.txt", "1 1\n2 1\n3 2\n");
     env.write("cub/train_test_split.txt", "1 0\n2 1\n3 1\n");
     env.write("cub/images/001.A/a.jpg", "");
-    // What is found goes to stdout all the same.
+    // The report goes to stdout although the check fails.
     let output = env.run(&["data", "cub", "--check", "cub", "--json"]);
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
@@ -109,7 +109,7 @@ fn a_copy_is_checked() {
     assert!(text.contains("5,994") && !text.contains("complete"), "{text}");
     assert!(env.fails(&["data", "dogs", "--check", "cub"]).contains("train_list.mat"));
     assert!(env.fails(&["data", "dogs", "--check", "none"]).contains("no folder none"));
-    // Photos of one's own are never more or fewer than published.
+    // A folder of photos has no published counts to compare with.
     env.write_classes("birds", 2, 3);
     let text = env.ok(&["data", "folder", "--check", "birds"]);
     assert!(text.contains("complete: every listed image is there"), "{text}");
@@ -126,7 +126,7 @@ fn a_database_beyond_the_training_images_is_searched() {
     let split = (&card["data"]["layout"], &card["data"]["split_seed"]);
     assert_eq!(split, (&"cifar10".into(), &5.into()));
     let report = env.json(&[&["eval", "--model", "m.safetensors"], &data[..]].concat());
-    // The rest of 610 of each class is only searched.
+    // The remaining images of each class are only in the database.
     assert_eq!((report["queries"].as_u64(), report["database"].as_u64()), (Some(1000), Some(5100)));
     assert!(report["map"].as_f64().unwrap() > 0.3, "{report}");
     assert_eq!((&report["unreadable_images"], &report["map_learned"]), (&0.into(), &Value::Null));

@@ -1,6 +1,6 @@
 /*!
-Collections in the formats of other programs: what goes out comes in again as it was, damage is
-told, parts make a whole, and machines that share a list encode each image once.
+Import and export: collections survive a round trip through every format, damage is reported,
+parts are joined, and machines that share a list encode each image once.
 */
 use std::fs;
 use std::path::Path;
@@ -69,7 +69,7 @@ fn an_index_of_an_export_finds_the_same() {
         let query = Query::nearest(&code, 50);
         assert_eq!(one.find(&first, &query).unwrap(), two.find(&second, &query).unwrap());
     }
-    // Roots and model come along, and nothing half-made stays.
+    // Roots and model are imported too, and no temporary file remains.
     assert_eq!(second.roots().unwrap().len(), 1);
     assert_eq!(second.model(), first.model());
     assert!(!env.path("second.db.importing").exists());
@@ -98,7 +98,7 @@ fn damage_and_strangers_are_told() {
             assert!(said.contains(name), "{said}");
             assert!(!env.path("x.db").exists());
         }
-        // A byte in the middle of anything is told or makes another collection, without a panic.
+        // A changed byte causes an error or another collection, but no panic.
         for place in (0..bytes.len()).step_by(bytes.len() / 60) {
             let mut wrong = bytes.clone();
             wrong[place] ^= 0x55;
@@ -133,7 +133,7 @@ fn damage_and_strangers_are_told() {
     );
 }
 
-/// Files that say of themselves what cannot be.
+/// Files with impossible metadata.
 #[test]
 fn hostile_files_are_told() {
     let env = TestEnv::new();
@@ -155,7 +155,7 @@ fn hostile_files_are_told() {
     fs::write(&about, &fine).unwrap();
     assert_eq!(whole(&[&folder]), collection.all);
 
-    // Counts that are too great alone, and together.
+    // Image counts that are too large individually, and in sum.
     let paths: Vec<_> = (0..20).map(|n| env.path(&format!("parts/{n}.parquet"))).collect();
     fs::create_dir(env.path("parts")).unwrap();
     let announce = |path: &Path, images: u64| {
@@ -171,7 +171,7 @@ fn hostile_files_are_told() {
     }
     assert!(engine::open(&[&paths[0]]).is_ok());
     let said = Parts::open(&paths).err().unwrap().to_string();
-    assert!(said.contains("more than there can be"), "{said}");
+    assert!(said.contains("exceeds the limit"), "{said}");
     let mut head = collection.head.clone();
     head.images = u64::MAX;
     assert!(faiss::Writer::create(&env.path("x.faiss"), &head).is_err());
@@ -194,14 +194,14 @@ fn parts_make_a_whole_or_say_what_is_missing() {
         part(number, "one", name);
     }
     assert_eq!(whole(&[env.path("parts")]), collection.all);
-    // However they are named, ids ascend.
+    // Ids ascend whatever the order of the arguments.
     assert_eq!(whole(&[&names[2], &names[0], &names[1]]), collection.all);
     let said = |paths: &[&Path]| Parts::open(paths).err().unwrap().to_string();
     assert!(said(&[&names[0], &names[2]]).contains("part 2 of 3 is missing"));
     assert!(
         said(&[&names[0], &names[1], &names[2], &names[1]]).contains("part 2 of 3 is named twice")
     );
-    // Another division of the same list overlaps this one or leaves a gap.
+    // A different division of the same list would overlap or leave a gap.
     let other = Collection::of(collection.select(&(0..500).collect::<Vec<_>>()));
     let half = env.path("half.parquet");
     let share = Share { part: 1, of: 2, list: "one".to_owned() };
@@ -245,7 +245,7 @@ fn machines_that_share_a_list_encode_each_image_once() {
     let open = |name: &str| {
         let index = Index::open(&env.path(name)).unwrap();
         let mut all = everything(&mut IndexSource::new(&index).unwrap()).unwrap();
-        // One that cannot be read has a place in the list, but none in an index.
+        // An unreadable file takes an id in a part, but not in an index.
         all.ids = (0..all.len() as i64).collect();
         all
     };
@@ -259,7 +259,7 @@ fn machines_that_share_a_list_encode_each_image_once() {
     let listed = whole(&[env.path("listed.parquet")]);
     assert_eq!(listed.ids, [1, 2]);
     assert!(listed.paths[1].ends_with("class-2/3.png"), "{:?}", listed.paths);
-    // The next update finds every content as it was.
+    // An update of the imported index finds every image unchanged.
     let update = env.json(&["index", "--index", "joined.db"]);
     assert_eq!((&update["unchanged"], &update["added"]), (&36.into(), &0.into()));
 }
@@ -295,14 +295,14 @@ fn a_part_that_was_stopped_goes_on() {
     assert_eq!(self::whole(&[&out]), self::whole(&[&whole]));
 }
 
-/// What DuckDB, faiss and NumPy find in an export is what a search finds. Needs a Python with
+/// DuckDB, faiss and NumPy find the same in an export as `barbule search`. Needs a Python with
 /// these packages in `BARBULE_PYTHON`.
 #[test]
 fn other_programs_find_the_same() {
     let required = std::env::var("BARBULE_REQUIRE_PYTHON").is_ok_and(|value| value == "1");
     let Some(python) = std::env::var_os("BARBULE_PYTHON") else {
-        assert!(!required, "BARBULE_REQUIRE_PYTHON=1, but BARBULE_PYTHON names no Python");
-        eprintln!("skipped: BARBULE_PYTHON names no Python");
+        assert!(!required, "BARBULE_REQUIRE_PYTHON=1, but BARBULE_PYTHON is not set");
+        eprintln!("skipped: BARBULE_PYTHON is not set");
         return;
     };
     let env = TestEnv::new();

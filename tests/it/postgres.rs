@@ -1,6 +1,6 @@
 /*!
-A collection on PostgreSQL servers: the same hits as in the local index, from one server and
-from shards; loads that change, break off and go on; approximate searches; a shard that is down.
+PostgreSQL servers: hits equal those of the local index, on one server and on shards; loads update,
+are interrupted and resume; approximate searches; failed shards.
 */
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -30,7 +30,7 @@ fn open(server: &Server, name: &str) -> Remote {
     Remote::open(address(server), table(name), &Connecting::default()).unwrap()
 }
 
-/// Loads a collection; how many images had arrived before.
+/// Loads a collection and returns the number of images that an earlier load had copied.
 fn load(to: &Server, name: &str, collection: &Collection, shards: &[&Server]) -> u64 {
     let mut source = collection.clone();
     let shards = shards.iter().map(|server| address(server)).collect();
@@ -41,7 +41,7 @@ fn load(to: &Server, name: &str, collection: &Collection, shards: &[&Server]) ->
     before
 }
 
-/// A collection in the local index.
+/// A collection in a local index.
 struct Local {
     index: Index,
     searcher: Searcher,
@@ -58,7 +58,7 @@ impl Local {
         Self { index, searcher, _folder: folder }
     }
 
-    /// Both have to find the same, id for id and distance for distance.
+    /// Checks that both find the same hits, and returns their number.
     #[track_caller]
     fn same(&self, remote: &Remote, query: &Query<'_>) -> usize {
         let (here, there) =
@@ -68,7 +68,7 @@ impl Local {
     }
 }
 
-/// Searches of every kind.
+/// Compares searches of every kind.
 fn finds_the_same(local: &Local, remote: &Remote, collection: &Collection, queries: usize) {
     let codes = collection.queries(queries.max(4));
     for code in &codes {
@@ -94,7 +94,7 @@ fn finds_the_same(local: &Local, remote: &Remote, collection: &Collection, queri
     several.extend(&codes[3]).unwrap();
     local.same(remote, &Query::nearest(&several, 40));
     local.same(remote, &Query { radius: Some(12), ..Query::nearest(&several, 40) });
-    // Two images have the same content; they come first.
+    // Images with the query's content come first; here there are two.
     let all = &collection.all.contents;
     let row = (1..all.len()).find(|row| all[*row] == all[row - 1]).unwrap();
     let contents = [blake3::Hash::from_bytes(all[row])];
@@ -123,10 +123,10 @@ fn servers_find_what_the_local_index_finds() {
     let many = open(&coordinator, "many");
     finds_the_same(&local, &many, &collection, 50);
     let explained = many.explain(&Query::nearest(&collection.queries(1)[0], 20)).unwrap();
-    // Each shard is asked for its twenty and gives no more.
+    // Each shard returns only its nearest 20.
     let remote: Vec<_> = explained.plan.lines().filter(|l| l.contains("Remote SQL")).collect();
     assert!(remote.len() == 2 && remote.iter().all(|l| l.contains("LIMIT 20")), "{explained:?}");
-    // Both have about half.
+    // Each shard stores about half.
     for shard in [&first, &second] {
         let half = count(shard, "many");
         assert!((90_000..110_000).contains(&half), "{half}");
@@ -141,11 +141,11 @@ fn servers_find_what_the_local_index_finds() {
     let answer = env.json(&args);
     assert_eq!(answer["results"].as_array().unwrap().len(), 7);
     second.kill();
-    // An error, not a list that is shorter.
+    // A failed shard is an error, not a shorter list.
     let said = env.fails(&args);
     assert!(said.contains("a shard does not answer"), "{said}");
     assert!(many.find(&Query::nearest(&collection.queries(1)[0], 7)).is_err());
-    // What is on one server alone is still there.
+    // A collection without shards is unaffected.
     finds_the_same(&local, &open(&coordinator, "one"), &collection, 2);
 }
 
@@ -166,7 +166,7 @@ fn loads_change_what_has_changed_and_go_on_where_they_were() {
     load(&server, "a", &before, &[]);
     load(&server, "b", &before, &[&server, &shard]);
 
-    // Some are gone, some moved, some relabelled, some have changed, some are new.
+    // Some images are deleted, some moved, some relabelled and some new.
     let all = &mut before.all;
     let rows: Vec<usize> = (0..all.len()).filter(|row| row % 10 != 3).collect();
     let mut after = Collection::of(before.select(&rows));
@@ -193,16 +193,16 @@ fn loads_change_what_has_changed_and_go_on_where_they_were() {
     let local = Local::new(&after);
     finds_the_same(&local, &open(&server, "a"), &after, 5);
     finds_the_same(&local, &open(&server, "b"), &after, 5);
-    // What had not changed was not written again.
+    // Unchanged rows are not rewritten.
     let changed = after.all.len().div_ceil(50) as i64;
     let mut waited = 0;
     while written("a") == 0 && waited < 50 {
         std::thread::sleep(std::time::Duration::from_millis(100));
         waited += 1;
     }
-    assert!(written("a") <= 2 * changed, "{} rows were written again", written("a"));
+    assert!(written("a") <= 2 * changed, "{} rows were rewritten", written("a"));
 
-    // Broken off: what was there stays, and what arrived is not sent again.
+    // An interrupted load keeps the old collection, and does not send images twice.
     let next = Collection::random(30_000, 100, 5);
     for (name, shards) in [("a", vec![]), ("b", vec![address(&server), address(&shard)])] {
         let stop = AtomicBool::new(false);
@@ -216,7 +216,7 @@ fn loads_change_what_has_changed_and_go_on_where_they_were() {
         assert!(stopped.is_err());
         assert_eq!(everything(&mut open(&server, name).rows()).unwrap(), after.all);
         let mut source = next.clone();
-        // The shards are known by now.
+        // The shards are already registered.
         let options = LoadOptions { shards: Vec::new(), replace: false };
         let loader = Loader::begin(address(&server), table(name), &source, &options).unwrap();
         assert_eq!(loader.before(), 12_288);
@@ -224,7 +224,7 @@ fn loads_change_what_has_changed_and_go_on_where_they_were() {
         assert_eq!(everything(&mut open(&server, name).rows()).unwrap(), next.all);
     }
 
-    // Other models and other layouts are refused, unless they are to take the place.
+    // Another model or layout is refused without `--replace`.
     let other = Collection::random(100, 64, 3);
     let begin = |name: &str, shards: Vec<Address>, replace: bool| {
         let options = LoadOptions { shards, replace };
@@ -260,7 +260,7 @@ fn approximate_searches_say_how_much_they_find() {
         assert!(recall.share > 0.9 && recall.codes == 100, "{recall:?}");
         let found = remote.find(&Query::nearest(&code, 300)).unwrap();
         assert!(found.len() > 250 && found.is_sorted_by_key(|hit| (hit.distance, hit.id)));
-        // Exact searches do not touch the index, although it is there.
+        // Exact searches do not use the existing index.
         finds_the_same(&local, &open(&server, name), &collection, 5);
     }
 }
@@ -288,7 +288,7 @@ fn the_program_loads_searches_and_takes_in_again() {
     same(&[image, "--label", "class-2"]);
     same(&[image, "--not", "class-1", "--under", "birds/class-0"]);
     same(&[image, "birds/class-0/1.png", "--together"]);
-    // An image that is not there, encoded by the model that the collection names.
+    // A new image is encoded with the collection's model.
     env.write("new.png", crate::common::png(1, 40));
     same(&["new.png", "-k", "4"]);
     let sql = env.ok(&["search", "--engine", &url, "--table", "spread", image, "--explain-sql"]);
@@ -317,8 +317,7 @@ fn the_program_loads_searches_and_takes_in_again() {
     env.misused(&["search", "--engine", &url, image, "--rerank", "5"]);
 }
 
-/// What a server with Citus is asked to do. Citus itself is not here: a stand-in takes down the
-/// calls and spreads nothing.
+/// Checks the calls to Citus. A fake extension records them and distributes nothing.
 #[test]
 fn a_server_with_citus_is_asked_to_spread_the_table() {
     let Some(programs) = programs() else { return };
@@ -342,11 +341,11 @@ fn a_server_with_citus_is_asked_to_spread_the_table() {
     }
     let sql = "SELECT count(*) FROM pg_dist_partition WHERE logicalrelid = 'spread'::regclass AND partkey = 'content'";
     assert_eq!(ask(&server, sql), 1);
-    // Rows of a load have to lie where those that they take the place of are.
+    // The staging table must be colocated with the collection's table.
     assert_eq!(ask(&server, "SELECT count(*) FROM pg_dist_partition WHERE beside = 'spread'"), 2);
 }
 
-/// Begins a load of a collection without writing a batch.
+/// Begins a load without writing a batch.
 fn begin(
     to: &Server,
     name: &str,
@@ -358,7 +357,7 @@ fn begin(
     Loader::begin(address(to), table(name), source, &LoadOptions { shards, replace })
 }
 
-/// Writes some batches of a source.
+/// Writes the next `batches` batches of a source.
 fn some(loader: &mut Loader, source: &mut Collection, batches: usize) -> Result<(), EngineError> {
     for _ in 0..batches {
         let Some(batch) = source.next_batch()? else { return Ok(()) };
@@ -375,10 +374,10 @@ fn say(server: &Server, sql: &str) {
     postgres::Client::connect(&server.url(), NoTls).unwrap().batch_execute(sql).unwrap();
 }
 
-/// Ends the connections of loads and searches, as an idle timeout or a router does.
+/// Terminates the connections of loads and searches, like an idle timeout or a router.
 const CUT: &str = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'barbule'";
 
-/// After a crash the table of a load is empty. What was there before must not be taken out for it.
+/// After a crash the staging table is empty. The collection must not be deleted because of that.
 #[test]
 fn a_server_that_crashes_during_a_load_loses_no_collection() {
     let Some(programs) = programs() else { return };
@@ -390,14 +389,14 @@ fn a_server_that_crashes_during_a_load_loses_no_collection() {
         let lost = |batches: usize, crash: &mut dyn FnMut()| {
             let mut source = after.clone();
             let mut loader = begin(&server, name, &source, &shards, false).unwrap();
-            // What the other shard has is not sent again.
+            // The rows of the intact shard are not sent again.
             assert!(loader.before() == 0 || name == "b");
             some(&mut loader, &mut source, batches).unwrap();
             crash();
             let rest = some(&mut loader, &mut source, 100);
             rest.and_then(|()| Box::new(loader).finish()).unwrap_err().to_string()
         };
-        // Between batches, and behind the last. Rows that somebody takes out are as good as lost.
+        // Between batches, and after the last. A truncated table counts as a crash.
         for batches in [3, 100] {
             let said = lost(batches, &mut || {
                 say(&server, &format!("TRUNCATE {name}_incoming"));
@@ -439,7 +438,7 @@ fn one_load_at_a_time_also_when_connections_break() {
     let (server, shard) = (Server::start(&programs, &[]), Server::start(&programs, &[]));
     let (mine, theirs) = (Collection::random(20_000, 48, 31), Collection::random(9_000, 48, 32));
     for (name, shards) in [("a", vec![]), ("b", vec![&server, &shard])] {
-        // Connections are made again, and the claim with them.
+        // The load reconnects and takes the lock again.
         let mut source = mine.clone();
         let mut loader = begin(&server, name, &source, &shards, false).unwrap();
         for _ in 0..4 {
@@ -454,7 +453,7 @@ fn one_load_at_a_time_also_when_connections_break() {
         Box::new(loader).finish().unwrap();
         assert_eq!(all_of(&server, name), mine.all);
 
-        // Somebody else has begun in between, with the same source: each image comes once.
+        // Another load of the same source has started in between: each image is loaded once.
         for _ in 0..2 {
             let mut source = mine.clone();
             let mut loader = begin(&server, name, &source, &shards, false).unwrap();
@@ -468,7 +467,7 @@ fn one_load_at_a_time_also_when_connections_break() {
         load(&server, name, &theirs, &shards);
         assert_eq!(all_of(&server, name), theirs.all);
 
-        // And though the claim should fail, a server takes the rows of the latest load only.
+        // Even without the lock, a server accepts rows only from the latest load.
         for batches in [1, 100] {
             let mut source = mine.clone();
             let mut loader = begin(&server, name, &source, &shards, false).unwrap();
@@ -492,7 +491,7 @@ fn shards_that_move_are_asked_where_they_are() {
     let (before, after) = (Collection::random(6_000, 48, 41), Collection::random(5_000, 48, 42));
     load(&server, "a", &before, &[&shards[0], &shards[1]]);
     say(&server, "ALTER SERVER a_shard_1 OPTIONS (SET fetch_size '77')");
-    // Until the new one is loaded, the old one is asked.
+    // Searches use the old shard until the new one is loaded.
     let mut source = after.clone();
     let moved = [&shards[0], &shards[2]];
     let mut loader = begin(&server, "a", &source, &moved, false).unwrap();
@@ -507,13 +506,13 @@ fn shards_that_move_are_asked_where_they_are() {
     let sql = "SELECT count(*) FROM pg_foreign_server WHERE 'fetch_size=77' = ANY(srvoptions)";
     assert_eq!(ask(&server, sql), 1);
 
-    // What a shard elsewhere gets is known to the server.
+    // The server accepts the options that a remote shard gets.
     say(
         &server,
         "CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host 'far.example', sslmode 'verify-full', sslrootcert 'system')",
     );
 
-    // Another password and user are told too.
+    // A changed user and password are registered too.
     say(&shards[2], "CREATE ROLE anna SUPERUSER LOGIN PASSWORD 'x'");
     let url = shards[2].url().replace("postgres@", "anna:x@");
     let anna = Address::parse(&url, &Connecting::default()).unwrap();
@@ -524,7 +523,7 @@ fn shards_that_move_are_asked_where_they_are() {
     let sql = "SELECT count(*) FROM pg_user_mappings WHERE umoptions @> '{user=anna,password=x}'";
     assert_eq!(ask(&server, sql), 1);
 
-    // One that is gone for good is not in the way of what takes its place.
+    // A shard that is gone for good does not block its replacement.
     load(&server, "b", &before, &moved);
     shards[2].kill();
     let said = begin(&server, "b", &after, &[], false).err().unwrap().to_string();
@@ -538,7 +537,7 @@ fn shards_that_move_are_asked_where_they_are() {
     assert_eq!(all_of(&server, "b"), after.all);
 }
 
-/// A load that was broken off has noted nothing but made tables, which take codes of one length.
+/// An interrupted load leaves tables of a fixed code length without metadata.
 #[test]
 fn another_length_is_refused_before_anything_is_sent() {
     let Some(programs) = programs() else { return };
@@ -557,7 +556,7 @@ fn another_length_is_refused_before_anything_is_sent() {
         Box::new(loader).finish().unwrap();
         assert_eq!(all_of(&server, name), long.all);
     }
-    // As many shards as before, elsewhere: the coordinator's own tables are of that length too.
+    // With a moved shard, the coordinator's foreign tables still have the old code length.
     let mut source = short.clone();
     let mut loader = begin(&server, "c", &source, &[&shard], false).unwrap();
     some(&mut loader, &mut source, 1).unwrap();
@@ -566,7 +565,7 @@ fn another_length_is_refused_before_anything_is_sent() {
     assert!(said.contains("48") && said.contains("64"), "{said}");
 }
 
-/// What is read is one state of the collection, whatever is loaded meanwhile.
+/// An import reads one state of the collection, even during a load.
 #[test]
 fn an_import_is_not_mixed_with_an_export() {
     let Some(programs) = programs() else { return };
@@ -584,7 +583,7 @@ fn an_import_is_not_mixed_with_an_export() {
         }
         assert!(rows.next_batch().unwrap().is_none());
         assert_eq!((all.ids, all.contents), (before.all.ids.clone(), before.all.contents.clone()));
-        // What was noted of the collection is not of what is there now.
+        // This source read its metadata before the load.
         let said = late.next_batch().unwrap_err().to_string();
         assert!(said.contains("an export changed"), "{said}");
         // A new connection would see another state.
@@ -595,7 +594,7 @@ fn an_import_is_not_mixed_with_an_export() {
     }
 }
 
-/// A query of another length is refused before anything is asked.
+/// A query of another code length is refused before the server is queried.
 #[test]
 fn codes_of_another_length_are_refused() {
     let Some(programs) = programs() else { return };

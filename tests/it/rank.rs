@@ -1,5 +1,5 @@
 /*!
-Ranking is exact: every path gives what sorting all codes by (distance, id) gives.
+Ranking is exact: every path must equal a sort of all codes by (distance, id).
 */
 
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use rand_chacha::ChaCha8Rng;
 /// Codes per block of the GPU kernels.
 const BLOCK: usize = 4096;
 
-/// How alike the codes of a database are.
+/// Distribution of a database's codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Every bit by chance.
+    /// Independent random bits.
     Random,
-    /// One of three codes each, so that nearly all distances are ties.
+    /// One of three codes, so that nearly all distances are ties.
     Few,
-    /// The same code throughout.
+    /// All codes equal.
     Equal,
 }
 
@@ -46,7 +46,7 @@ fn codes(kind: Kind, bits: usize, count: usize, seed: u64) -> BinaryCodes {
     BinaryCodes::from_words(bits, words).unwrap()
 }
 
-/// The promise itself, in the plainest words.
+/// Reference implementation: a plain sort.
 fn naive(codes: &BinaryCodes, queries: &BinaryCodes, k: usize) -> Vec<Vec<Hit>> {
     let rank = |query: usize| {
         let distance = |id: usize| BinaryCodes::distance(codes.row(id), queries.row(query));
@@ -66,11 +66,11 @@ fn check(device: &Device, codes: BinaryCodes, queries: &BinaryCodes, k: usize, l
     let ranker = Ranker::with_limits(device, Arc::new(codes), limits(limit)).unwrap();
     let found = ranker.top_k(queries, k).unwrap();
     assert_eq!(ranker.failure(), None);
-    // Not assert_eq: the lists are long, and equal ones are the rule.
+    // Not `assert_eq!`: the lists are too long to print.
     assert!(found == expected, "{count} codes of {bits} bits, k = {k}, on {device}");
 }
 
-/// The promise for any search.
+/// Reference implementation of any search.
 fn sought(codes: &BinaryCodes, queries: &BinaryCodes, search: &Search<'_>) -> Vec<Vec<Hit>> {
     let mut all = naive(codes, queries, codes.len());
     for hits in &mut all {
@@ -81,7 +81,7 @@ fn sought(codes: &BinaryCodes, queries: &BinaryCodes, search: &Search<'_>) -> Ve
     all
 }
 
-/// A third of the codes, some more removed, within every kind of radius.
+/// Checks searches with filters, removed codes and every kind of radius.
 #[track_caller]
 fn check_searches(device: &Device, codes: &BinaryCodes, queries: &BinaryCodes, limit: GpuLimits) {
     let len = codes.len();
@@ -103,9 +103,10 @@ fn check_searches(device: &Device, codes: &BinaryCodes, queries: &BinaryCodes, l
         }
         for search in &searches {
             let both = search.allowed.map_or(left.clone(), |allowed| allowed.and(&left));
-            let expected = match with_removed {
-                true => sought(codes, queries, &search.among(&both)),
-                false => sought(codes, queries, search),
+            let expected = if with_removed {
+                sought(codes, queries, &search.among(&both))
+            } else {
+                sought(codes, queries, search)
             };
             let found = ranker.search(queries, search).unwrap();
             assert_eq!(ranker.failure(), None);
@@ -122,13 +123,13 @@ fn kinds() -> impl Strategy<Value = Kind> {
     prop_oneof![4 => Just(Kind::Random), 2 => Just(Kind::Few), 1 => Just(Kind::Equal)]
 }
 
-/// Any width, and often one next to a word's border or a width that people use.
+/// Any code length, often one next to a word boundary or a common length.
 fn widths() -> impl Strategy<Value = usize> {
     let usual = [1, 12, 31, 32, 33, 48, 63, 64, 65, 96, 127, 128, 129, 256, 1023, 1024];
     prop_oneof![1usize..=MAX_BITS, prop::sample::select(usual.to_vec())]
 }
 
-/// k from none to more than there are: 0, 1, N − 1, N, N + 1 or anything.
+/// Chooses k: 0, 1, N − 1, N, more than N, or any value up to N.
 fn choose_k(count: usize, choice: usize, any: usize) -> usize {
     match choice {
         0 => 0,
@@ -140,7 +141,7 @@ fn choose_k(count: usize, choice: usize, any: usize) -> usize {
     }
 }
 
-/// Without a file of failed cases: the seed that a failure prints is enough.
+/// Disables the file of failed cases: a failure prints its seed.
 fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
@@ -153,7 +154,7 @@ proptest! {
         choice in 0usize..7, any in 0usize..1000, seed: u64,
     ) {
         let database = codes(kind, bits, count, seed);
-        // The same seed: a query of few kinds is one of the database's.
+        // With the same seed, queries of `Few` and `Equal` are codes of the database.
         let queries = codes(kind, bits, queries, if kind == Kind::Random { !seed } else { seed });
         check(&Device::Cpu, database, &queries, choose_k(count, choice, any), u64::MAX);
     }
@@ -184,7 +185,7 @@ fn gpu_filters_within_a_radius() {
 
 #[test]
 fn cpu_parts_are_joined_in_order() {
-    // Parts have 16384 codes, so that these have one, just one, two and four of them.
+    // Parts have 16384 codes, so these databases have 1, 1, 2 and 4 parts.
     for count in [16_383, 16_384, 16_385, 50_000] {
         for (kind, bits) in [(Kind::Random, 12), (Kind::Few, 70), (Kind::Equal, 64)] {
             for k in [1, 100, 16_385, count] {
@@ -211,7 +212,7 @@ fn mixed_lengths_are_an_error() {
     assert!(matches!(error, RankError::Bits { queries: 63, database: 64 }), "{error}");
 }
 
-/// A limit that holds `codes` codes of `bits` bits: the next is in another binding.
+/// Returns the size of a binding that holds exactly `codes` codes of `bits` bits.
 fn limit(bits: usize, codes: usize) -> u64 {
     (codes * bits.div_ceil(32) * 4) as u64
 }
@@ -224,7 +225,7 @@ fn limits(binding: u64) -> GpuLimits {
 fn what_finds_no_room_on_the_gpu_is_searched_all_the_same() {
     let Some(gpu) = crate::common::gpu() else { return };
     let (database, queries) = (codes(Kind::Random, 40, 9000, 1), codes(Kind::Random, 40, 3, 2));
-    // The first 4096 or 8192 are on the device, in one binding or two.
+    // The first 4096 or 8192 codes are on the device, in one or two bindings.
     for blocks in [1, 2] {
         let memory = limit(40, blocks * BLOCK) + 3;
         let limits = GpuLimits { binding: limit(40, BLOCK), memory };
@@ -241,7 +242,7 @@ fn what_finds_no_room_on_the_gpu_is_searched_all_the_same() {
 #[test]
 fn gpu_ranks_as_sorting_does() {
     let Some(gpu) = crate::common::gpu() else { return };
-    // Not a proptest! block: its cases would each look for the adapter again.
+    // Not a `proptest!` block: each case would open the adapter again.
     let mut runner = proptest::test_runner::TestRunner::new(cases(24));
     let input = (widths(), kinds(), 0usize..9000, 0usize..4, 0usize..7, 0usize..9000, any::<u64>());
     let run = runner.run(&input, |(bits, kind, count, queries, choice, any, seed)| {
@@ -259,13 +260,13 @@ fn gpu_blocks_and_bindings_are_joined_in_order() {
     for count in [BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5] {
         for (kind, bits) in [(Kind::Random, 33), (Kind::Few, 64), (Kind::Equal, 12)] {
             let queries = codes(kind, bits, 3, 5);
-            // Everything in one binding, two blocks in each, one block in each.
+            // All codes in one binding, two blocks per binding, one block per binding.
             for limit in [u64::MAX, limit(bits, 2 * BLOCK), limit(bits, BLOCK)] {
                 for k in [1, 10, BLOCK / 8] {
                     check(&gpu, codes(kind, bits, count, 6), &queries, k, limit);
                 }
             }
-            // More hits than a limited binding holds are the CPU's work; the same answer.
+            // The CPU takes over if the hits do not fit in a binding; the results are the same.
             check(&gpu, codes(kind, bits, count, 6), &queries, count, limit(bits, BLOCK));
             check(&gpu, codes(kind, bits, count, 6), &queries, count, u64::MAX);
         }
@@ -293,8 +294,8 @@ fn gpu_refuses_mixed_lengths_and_takes_no_codes() {
     assert_eq!(empty.top_k(&codes(Kind::Random, 64, 2, 1), 3).unwrap(), vec![Vec::new(); 2]);
 }
 
-/// The CPU's kernels are held to sorting above; here they are the reference, so that more
-/// and larger databases can be asked for.
+/// Here the CPU kernels, which are tested against sorting above, are the reference, so that more
+/// and larger databases can be tested.
 #[test]
 fn gpu_finds_what_the_cpu_finds() {
     let Some(gpu) = crate::common::gpu() else { return };
@@ -335,7 +336,7 @@ fn what_measures_the_limit_does_the_work() {
     let mut devices = vec![Device::Cpu];
     devices.extend(crate::common::gpu());
     for device in devices {
-        // Whole blocks of eight: the CPU counts what fills up the last one too.
+        // A multiple of 8 codes: the CPU also counts the padding of the last block.
         let (database, queries) =
             (codes(Kind::Random, 72, 9000, 1), codes(Kind::Random, 72, 32, 2));
         let ranker = Ranker::new(&device, Arc::new(database.clone())).unwrap();
@@ -349,13 +350,14 @@ fn what_measures_the_limit_does_the_work() {
             assert_eq!(ranker.only_count(&queries), Some(total), "{count} queries on {device}");
         }
         let words = database.words().iter();
-        let sum = match device.is_cpu() {
-            true => words.fold(0u64, |sum, word| sum.wrapping_add(*word)),
-            false => words
+        let sum = if device.is_cpu() {
+            words.fold(0u64, |sum, word| sum.wrapping_add(*word))
+        } else {
+            words
                 .fold(0u32, |sum, word| {
                     sum.wrapping_add(*word as u32).wrapping_add((*word >> 32) as u32)
                 })
-                .into(),
+                .into()
         };
         assert_eq!(ranker.only_read(), Some(sum), "on {device}");
     }
@@ -363,7 +365,7 @@ fn what_measures_the_limit_does_the_work() {
 
 #[test]
 fn tables_change_no_answer() {
-    // More than a million codes around a few hundred centres, and queries near and far.
+    // 2²⁰ codes around 300 centres, and queries near and far.
     let centres = codes(Kind::Random, 48, 300, 1);
     let noise = codes(Kind::Random, 48, 5 * (1 << 20), 2);
     let word = |i: usize| {
@@ -375,7 +377,7 @@ fn tables_change_no_answer() {
     queries.extend(&codes(Kind::Random, 48, 3, 3)).unwrap();
     let reader = Ranker::new(&Device::Cpu, Arc::new(database.clone())).unwrap();
     let mut ranker = Ranker::new(&Device::Cpu, Arc::new(database)).unwrap();
-    // Whether tables pay is measured. It is decided once.
+    // The decision for tables is based on a measurement and made only once.
     assert_eq!(ranker.expect_many(), ranker.expect_many());
     let allowed = IdSet::of(1 << 20, (0..1 << 20).filter(|id| id % 3 == 0));
     let searches = [

@@ -1,9 +1,8 @@
 /*!
-ResNet-18 and ResNet-50 compute what PyTorch computes, and everything that stands on a
-trunk stands on them too.
+ResNet-18 and ResNet-50 match PyTorch, and everything that uses a trunk works with them.
 
-Their weights are too large to keep here. `golden/make_resnet.py` computes them from a
-formula, as this file does, and keeps what PyTorch gave in `golden/resnet.safetensors`.
+Real weights are too large for the repository. `golden/make_resnet.py` and this file compute
+weights by the same formula; `golden/resnet.safetensors` contains PyTorch's results.
 */
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,7 +22,7 @@ use safetensors::{Dtype, SafeTensors};
 const GOLDEN: &[u8] = include_bytes!("../golden/resnet.safetensors");
 const SIZE: usize = 65;
 
-/// Numbers from `low` to `high` that depend on the name and the position alone.
+/// Returns pseudo-random numbers from `low` to `high`, determined by the name and the index.
 fn values(name: &str, count: usize, [low, high]: [f64; 2]) -> Vec<f32> {
     let step = |seed: u32, byte: u8| (seed ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     let seed = name.bytes().fold(0x811c_9dc5, step);
@@ -38,7 +37,7 @@ fn values(name: &str, count: usize, [low, high]: [f64; 2]) -> Vec<f32> {
     (0..count).map(value).collect()
 }
 
-/// Names and shapes of torchvision's state dictionary, less its counters. ResNet-34 is a
+/// Returns names and shapes of torchvision's state dictionary, without its counters. ResNet-34 is a
 /// ResNet-18 with more blocks.
 fn published(blocks: [usize; 4], bottleneck: bool) -> Vec<(String, Vec<usize>)> {
     let mut all = Vec::new();
@@ -53,9 +52,10 @@ fn published(blocks: [usize; 4], bottleneck: bool) -> Vec<(String, Vec<usize>)> 
     for (number, (count, width)) in (1..).zip(blocks.into_iter().zip([64, 128, 256, 512])) {
         for block in 0..count {
             let name = format!("layer{number}.{block}");
-            let shapes = match bottleneck {
-                true => vec![[width, input, 1, 1], [width, width, 3, 3], [4 * width, width, 1, 1]],
-                false => vec![[width, input, 3, 3], [width, width, 3, 3]],
+            let shapes = if bottleneck {
+                vec![[width, input, 1, 1], [width, width, 3, 3], [4 * width, width, 1, 1]]
+            } else {
+                vec![[width, input, 3, 3], [width, width, 3, 3]]
             };
             let output = shapes[shapes.len() - 1][0];
             for (n, shape) in (1..).zip(shapes) {
@@ -74,7 +74,7 @@ fn published(blocks: [usize; 4], bottleneck: bool) -> Vec<(String, Vec<usize>)> 
     all
 }
 
-/// A published file with weights by the formula.
+/// Writes a file in torchvision's layout, with weights by the formula.
 fn write_published(path: &Path, tensors: &[(String, Vec<usize>)]) {
     let mut data = BTreeMap::new();
     for (name, shape) in tensors {
@@ -109,14 +109,14 @@ fn of_kind(kind: TrunkKind) -> Vec<(String, Vec<usize>)> {
     }
 }
 
-/// The network with weights by the formula.
+/// Returns the network with weights by the formula.
 fn trunk(env: &TestEnv, kind: TrunkKind, device: &Device) -> Trunk {
     let path = env.path("published.safetensors");
     write_published(&path, &of_kind(kind));
     import_weights(&path, Some(kind), &device.burn()).unwrap()
 }
 
-/// ResNet-18 by the formula as Barbule's file.
+/// Writes ResNet-18 with weights by the formula in Barbule's format.
 fn resnet18_file(env: &TestEnv) -> PathBuf {
     let path = env.path("resnet18.safetensors");
     weights::save(&trunk(env, TrunkKind::ResNet18, &Device::Cpu), &path, true).unwrap();
@@ -134,7 +134,7 @@ fn golden(name: &str) -> (Vec<usize>, Vec<f32>) {
     (view.shape().to_vec(), values.collect())
 }
 
-/// max |a − b| / max |b|.
+/// Returns max |a − b| / max |b|.
 fn error(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     assert!(a.iter().all(|v| v.is_finite()), "not all values are finite");
@@ -147,7 +147,7 @@ fn input(batch: usize, size: usize, device: &Device) -> Tensor<4> {
     Tensor::from_data(TensorData::new(values, [batch, 3, size, size]), &device.burn())
 }
 
-/// Errors of the stem's map (every 64th channel) and of the pooled features.
+/// Returns the errors of the stem's map (every 64th channel) and of the pooled features.
 fn errors(trunk: &Trunk, device: &Device) -> [f32; 2] {
     let map = trunk.stem.forward(input(2, SIZE, device));
     let pooled = pool(trunk.refine.forward(map.clone()));
@@ -189,7 +189,7 @@ fn a_file_comes_back_as_it_was_written() {
     let again = weights::load(&file, TrunkKind::ResNet18, &device).unwrap();
     let x = input(1, 64, &Device::Cpu);
     assert_eq!(read(trunk.pooled(x.clone())), read(again.pooled(x)));
-    // Training fits to the halves that a model's file will hold.
+    // Training uses weights rounded to half precision, as stored in a model's file.
     weights::save(&trunk, &file, true).unwrap();
     let halves = weights::load(&file, TrunkKind::ResNet18, &device).unwrap();
     let hash = |trunk: &Trunk| weights::fingerprint(trunk).unwrap();
@@ -211,7 +211,7 @@ fn files_of_other_networks_are_refused() {
         write_published(&path, tensors);
         import_weights(&path, kind, &Device::Cpu.burn()).map(drop).unwrap_err().to_string()
     };
-    // All tensors of a ResNet-18 are in it, in the right shapes.
+    // ResNet-34 contains all tensors of ResNet-18 with the right shapes.
     let resnet34 = published([3, 4, 6, 3], false);
     assert!(import(None, &resnet34).contains("unexpected tensor"));
     let resnet18 = of_kind(TrunkKind::ResNet18);
@@ -234,7 +234,7 @@ fn pytorch_files_are_read_by_their_content() {
     let env = TestEnv::new();
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     for name in ["tensors.pth", "tensors-old.pth"] {
-        // Read to the end: there is no network in it.
+        // The error shows that the file was read completely; it contains no network.
         let file = fixtures.join(name);
         let error = import_weights(&file, None, &Device::Cpu.burn()).unwrap_err().to_string();
         assert!(error.contains("tensor names match no known network"), "{error}");
@@ -306,7 +306,7 @@ fn every_part_of_a_resnet_can_be_trained() {
         assert_eq!(features.len(), 512 * (1 + method_parts(&method)));
         let maps = model.encoder().attention(read(input(1, 64, &Device::Cpu))).unwrap();
         assert_eq!(maps.map(|maps| maps.len()).unwrap_or(0), method_parts(&method) * 4 * 4);
-        // Refine has moved where it was to, and only there.
+        // The refine stage changes only if it is trained.
         let frozen = weights::load(&file, plan.trunk, &Device::Cpu.burn()).unwrap().fold();
         let before = read(frozen.pooled(input(1, 64, &Device::Cpu)));
         let after = &features[features.len() - 512..];

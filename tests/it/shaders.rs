@@ -1,6 +1,6 @@
 /*!
-Every kernel is valid WGSL and translates to what Vulkan, Metal and Direct3D 12 take, so
-that a kernel that breaks on another system is seen on this one.
+Every kernel is valid WGSL and translates for Vulkan, Metal and Direct3D 12, so that errors on
+other platforms show on this one.
 */
 use std::collections::BTreeSet;
 use std::fs;
@@ -26,8 +26,8 @@ fn a_broken_kernel_does_not() {
         ("a write to a read-only binding", format!("{source}\nfn f() {{ codes[0] = 1u; }}")),
     ];
     for (what, broken) in cases {
-        assert_ne!(broken, source, "{what} was not made");
-        assert!(translate(&broken).is_err(), "{what} went through");
+        assert_ne!(broken, source, "{what} did not change the source");
+        assert!(translate(&broken).is_err(), "{what} was accepted");
     }
 }
 
@@ -39,7 +39,7 @@ fn every_file_is_a_kernel_that_is_translated() {
     let files: BTreeSet<String> = files.collect();
     let mut expected: BTreeSet<String> =
         kernels().map(|(name, _)| format!("{name}.wgsl")).collect();
-    // The part that stands in front of every kernel.
+    // The common prefix of every kernel.
     expected.insert("common.wgsl".to_owned());
     assert_eq!(files, expected);
 }

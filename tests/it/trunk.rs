@@ -1,9 +1,8 @@
 /*!
-EfficientNet-Lite0 computes what its released implementation computes, in every form
-that it runs in.
+EfficientNet-Lite0 matches its released implementation in every form in which it runs.
 
-`golden/efficientnet-lite0.safetensors` holds an input of two images and what PyTorch
-gave for it in single precision; the shipped weights are in half precision.
+`golden/efficientnet-lite0.safetensors` contains an input of two images and PyTorch's results in
+single precision; the shipped weights are in half precision.
 */
 use std::path::Path;
 
@@ -14,7 +13,7 @@ use safetensors::SafeTensors;
 
 const GOLDEN: &[u8] = include_bytes!("../golden/efficientnet-lite0.safetensors");
 
-/// A tensor of the golden file: its shape and values.
+/// Returns the shape and values of a tensor in the golden file.
 fn golden(name: &str) -> (Vec<usize>, Vec<f32>) {
     let file = SafeTensors::deserialize(GOLDEN).unwrap();
     let view = file.tensor(name).unwrap();
@@ -28,7 +27,7 @@ fn input(device: &Device) -> Tensor<4> {
     Tensor::from_data(TensorData::new(values, shape), &device.burn())
 }
 
-/// `[batch, 3, size, size]` of made-up values in the range of normalised pixels.
+/// Returns `[batch, 3, size, size]` of synthetic values in the range of normalised pixels.
 fn waves(batch: usize, size: usize, device: &Device) -> Tensor<4> {
     let value = |i: usize| ((i as f32 * 0.37).sin() + (i as f32 * 0.0113).cos()) * 0.9;
     let values: Vec<f32> = (0..batch * 3 * size * size).map(value).collect();
@@ -39,17 +38,17 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_into_vec().unwrap()
 }
 
-/// max |a − b| / max |b|.
+/// Returns max |a − b| / max |b|.
 fn error(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     let largest = |values: &mut dyn Iterator<Item = f32>| values.fold(0.0, f32::max);
     let difference = largest(&mut a.iter().zip(b).map(|(a, b)| (a - b).abs()));
-    // A maximum passes over what is no number.
+    // `f32::max` ignores NaN.
     assert!(a.iter().all(|v| v.is_finite()), "not all values are finite");
     difference / largest(&mut b.iter().map(|b| b.abs()))
 }
 
-/// Errors of the stem's map and of the pooled features against the golden file.
+/// Returns the errors of the stem's map and the pooled features against the golden file.
 fn errors_against_golden(trunk: &Trunk, device: &Device) -> [f32; 2] {
     let map = trunk.stem.forward(input(device));
     let (shape, stem) = golden("stem");
@@ -72,7 +71,7 @@ fn the_shipped_weights_give_the_released_features() {
 fn folding_the_norms_changes_nothing() {
     let plain = weights::shipped(&Device::Cpu.burn()).unwrap();
     let folded = plain.clone().fold();
-    // 33 and 50 are no multiples of the strides: padding and bands have odd ends.
+    // 33 and 50 are not multiples of the strides, which tests padding and partial bands.
     for (batch, size) in [(2, 64), (1, 33), (3, 50), (1, 224)] {
         let x = waves(batch, size, &Device::Cpu);
         let stems = [&plain, &folded].map(|trunk| trunk.stem.forward(x.clone()));
@@ -86,7 +85,7 @@ fn folding_the_norms_changes_nothing() {
 
 #[test]
 fn every_block_is_what_it_is_composed_of() {
-    // A stem of the first n of all blocks, so that an error is seen where it arises.
+    // A stem of the first `blocks` blocks, so that a failure names the faulty block.
     let plain = weights::shipped(&Device::Cpu.burn()).unwrap();
     let part = |trunk: &EfficientNetLite0, blocks: usize| {
         let mut stem = trunk.stem.clone();
@@ -131,8 +130,8 @@ fn the_gpu_agrees_with_the_cpu() {
     }
 }
 
-/// Reads the released weights in single precision, .pth or .safetensors, from the file that
-/// `BARBULE_LITE0_WEIGHTS` names; they are too large to ship.
+/// `BARBULE_LITE0_WEIGHTS` names a .pth or .safetensors file with the released weights in single
+/// precision, which are too large to ship.
 #[test]
 #[ignore = "needs the released weights: BARBULE_LITE0_WEIGHTS=FILE"]
 fn the_released_weights_give_the_released_features() {

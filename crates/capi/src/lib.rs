@@ -1,14 +1,12 @@
 /*!
 The C interface: models, indexes and searches for programs in other languages.
 
-A thin layer over [`barbule::model`] and [`barbule::index`]; `include/barbule.h` is made from
-these files, and `examples/c/search.c` shows them in use. It is compiled into a shared
-library on request only:
+A thin layer over [`barbule::model`] and [`barbule::index`], built as a shared library by
+`cargo build --release -p barbule-capi`. cbindgen generates `include/barbule.h` from these
+files; `examples/c/search.c` shows them in use.
 
-`cargo rustc --release --lib --crate-type cdylib --no-default-features --features capi`
-
-What all functions have in common is here: statuses, the message of the last error, what
-arguments are checked for, and the one place (`guard`) where panics end.
+This file holds what all functions share: statuses, the message of the last error, checks of
+arguments, and `guard`, the one place where panics end.
 
 # Safety
 

@@ -1,12 +1,12 @@
 //! A window that finds look-alikes: choose a folder, drop an image.
 //!
-//! `cargo run --release --no-default-features --features desktop --example desktop`
+//! `cargo run --release -p barbule-desktop`
 //!
 //! Options: `--index FILE` (default `desktop.db`), `--folder DIR` to begin with, `--query IMAGE`
 //! to look for. With `--screenshot FILE.png` the window does what it is asked, saves a picture
 //! of itself and closes; that works without a screen, too:
 //!
-//! `xvfb-run -a -s "-screen 0 1280x900x24" desktop --folder DIR --query IMAGE --screenshot w.png`
+//! `xvfb-run -a -s "-screen 0 1280x900x24" barbule-desktop --folder DIR --query IMAGE --screenshot w.png`
 
 mod options;
 mod worker;

@@ -1,5 +1,5 @@
 /*!
-A headless Chromium, driven by its DevTools protocol over two pipes.
+A headless Chromium, controlled through the DevTools protocol over two pipes.
 */
 
 use std::fs::{File, OpenOptions};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// How long anything in the browser may take.
+/// Timeout of every browser operation.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A browser with one page.
@@ -25,9 +25,8 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts the first Chromium that is installed, with its files in `folder`. Without
-    /// one, tests that need it say that they are skipped, or fail where
-    /// `BARBULE_REQUIRE_BROWSER=1` asks for one.
+    /// Starts the first installed Chromium, with its files in `folder`. Returns `None` if none is
+    /// installed; panics in that case if `BARBULE_REQUIRE_BROWSER=1`.
     pub fn start(folder: &Path) -> Option<Self> {
         let Some(program) = installed() else {
             let required = std::env::var("BARBULE_REQUIRE_BROWSER").is_ok_and(|v| v == "1");
@@ -37,7 +36,7 @@ impl Browser {
         };
         let pipes = ["commands", "answers"].map(|name| folder.join(name));
         assert!(Command::new("mkfifo").args(&pipes).status().unwrap().success());
-        // The browser expects its pipes as the files 3 and 4.
+        // The browser expects its pipes as file descriptors 3 and 4.
         let child = Command::new("sh")
             .args(["-c", r#"exec "$0" "$@" 3<"$COMMANDS" 4>"$ANSWERS""#, program])
             .args(["--headless", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu"])
@@ -52,7 +51,7 @@ impl Browser {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // In the order in which the shell opens them: each waits for the other end.
+        // In the shell's order: each open blocks until the other end is open.
         let commands = OpenOptions::new().write(true).open(&pipes[0]).unwrap();
         let output = File::open(&pipes[1]).unwrap();
         let (sender, answers) = channel();
@@ -72,7 +71,7 @@ impl Browser {
         Some(browser)
     }
 
-    /// Gives a command; what came of it.
+    /// Sends a command and returns its result.
     #[track_caller]
     pub fn call(&mut self, method: &str, params: Value) -> Value {
         self.number += 1;
@@ -84,7 +83,7 @@ impl Browser {
         message.push(0);
         self.commands.write_all(&message).unwrap();
         loop {
-            let answer = self.answers.recv_timeout(PATIENCE).expect("the browser is silent");
+            let answer = self.answers.recv_timeout(PATIENCE).expect("the browser does not answer");
             if answer["id"] == self.number {
                 assert!(answer.get("error").is_none(), "{method}: {answer}");
                 return answer["result"].clone();
@@ -92,14 +91,14 @@ impl Browser {
         }
     }
 
-    /// Goes to an address.
+    /// Opens an address.
     #[track_caller]
     pub fn visit(&mut self, url: &str) {
         let answer = self.call("Page.navigate", json!({ "url": url }));
         assert!(answer.get("errorText").is_none(), "{answer}");
     }
 
-    /// The value of an expression on the page.
+    /// Evaluates an expression on the page.
     #[track_caller]
     pub fn value(&mut self, expression: &str) -> Value {
         let params =
@@ -113,21 +112,21 @@ impl Browser {
     #[track_caller]
     pub fn wait_for(&mut self, expression: &str) {
         let until = Instant::now() + PATIENCE;
-        // While a page is being exchanged for another, nothing is there.
+        // During navigation the expression may throw.
         let careful = format!(
             "(() => {{ try {{ return Boolean({expression}) }} catch {{ return false }} }})()"
         );
         while self.value(&careful) != true {
             assert!(
                 Instant::now() < until,
-                "{expression} never came: {}",
+                "{expression} never became true: {}",
                 self.value("document.body.innerText")
             );
             thread::sleep(Duration::from_millis(50));
         }
     }
 
-    /// Presses and lets go a key on whatever has the focus.
+    /// Presses and releases a key on the focused element.
     #[track_caller]
     pub fn press(&mut self, key: &str, code: u32, text: Option<&str>) {
         let mut down =
@@ -144,7 +143,7 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         let close = b"{\"id\":0,\"method\":\"Browser.close\"}\0";
-        // It may be gone, which is what is wanted.
+        // An error means that the browser has already exited.
         drop(self.commands.write_all(close));
         let until = Instant::now() + Duration::from_secs(10);
         while Instant::now() < until && self.child.try_wait().is_ok_and(|status| status.is_none()) {

@@ -1,11 +1,11 @@
 /*!
-Collections of random codes, as a source and in a local index.
+Collections of random codes, as a source.
 */
 
 use barbule::code::BinaryCodes;
 use barbule::engine::{BATCH, Batch, EngineError, Head, Source};
 
-/// Images of a collection, in memory.
+/// A collection in memory.
 #[derive(Debug, Clone)]
 pub struct Collection {
     pub head: Head,
@@ -13,7 +13,7 @@ pub struct Collection {
     at: usize,
 }
 
-/// Numbers that look random and are the same everywhere (SplitMix64).
+/// Pseudo-random numbers that are the same on every platform (SplitMix64).
 pub struct Numbers(pub u64);
 
 impl Numbers {
@@ -27,8 +27,8 @@ impl Numbers {
 }
 
 impl Collection {
-    /// `images` images, whose codes lie around one of 50 centres, and so have many equal
-    /// distances; every seventh has the content of the one before, every third no label.
+    /// Creates `images` images with codes around 50 centres, so that many distances are equal.
+    /// Every seventh image has the content of the previous one, every third has no label.
     pub fn random(images: usize, bits: usize, seed: u64) -> Self {
         let mut numbers = Numbers(seed);
         let bytes = bits.div_ceil(8);
@@ -56,7 +56,7 @@ impl Collection {
             }
             let same = number % 7 == 6;
             all.contents.push(if same { all.contents[number - 1] } else { content });
-            // A few bits around a centre: of three random rows, those that are set in all.
+            // Flips the bits that are set in all three random rows, 1/8 of them on average.
             let flips = [row(&mut numbers), row(&mut numbers), row(&mut numbers)];
             let mut code = centres[number % 50].clone();
             for (k, byte) in code.iter_mut().enumerate() {
@@ -65,25 +65,24 @@ impl Collection {
             if !bits.is_multiple_of(8) {
                 code[bytes - 1] &= (1 << (bits % 8)) - 1;
             }
-            match same {
-                true => {
-                    let before = all.codes.row_bytes(number - 1);
-                    all.codes.push_bytes(&before).unwrap();
-                }
-                false => all.codes.push_bytes(&code).unwrap(),
+            if same {
+                let before = all.codes.row_bytes(number - 1);
+                all.codes.push_bytes(&before).unwrap();
+            } else {
+                all.codes.push_bytes(&code).unwrap();
             }
         }
         Self::of(all)
     }
 
-    /// A collection of these images.
+    /// Creates a collection of these images.
     pub fn of(all: Batch) -> Self {
         let (bits, images) = (all.codes.bits(), all.len() as u64);
         let (model, roots) = ("ab".repeat(32), vec!["/photos".to_owned()]);
         Self { head: Head { bits, model, images, roots, model_file: None }, all, at: 0 }
     }
 
-    /// Some of the images.
+    /// Returns the images of the given rows.
     pub fn select(&self, rows: &[usize]) -> Batch {
         Batch {
             ids: rows.iter().map(|row| self.all.ids[*row]).collect(),
@@ -94,7 +93,7 @@ impl Collection {
         }
     }
 
-    /// Codes to look for: stored ones with a few bits changed.
+    /// Returns query codes: stored codes with a few bits flipped.
     pub fn queries(&self, count: usize) -> Vec<BinaryCodes> {
         let mut numbers = Numbers(99);
         let mut query = || {
@@ -123,7 +122,7 @@ impl Source for Collection {
     }
 }
 
-/// Everything that a source gives.
+/// Reads all images of a source into one batch.
 pub fn everything(source: &mut dyn Source) -> Result<Batch, EngineError> {
     let mut all = Batch::new(source.head().bits)?;
     while let Some(batch) = source.next_batch()? {

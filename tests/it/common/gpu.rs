@@ -1,11 +1,11 @@
 /*!
-The graphics adapter of the tests, where there is one.
+The GPU that the tests use, if available.
 */
 
 use barbule::device::{Device, DeviceChoice};
 
-/// The graphics adapter, software if need be. Without one, tests that need it say that
-/// they are skipped, or fail where `BARBULE_REQUIRE_GPU=1` asks for one.
+/// Opens the GPU, or a software adapter. Returns `None` if there is neither; panics in that case if
+/// `BARBULE_REQUIRE_GPU=1`.
 pub fn gpu() -> Option<Device> {
     match Device::open(DeviceChoice::Gpu, None) {
         Ok(device) => Some(device),

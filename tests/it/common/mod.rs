@@ -1,6 +1,5 @@
 /*!
-What the tests share: a place of their own on disk, pictures to put there, the program
-to run there, and the graphics adapter where there is one.
+Shared test utilities: a temporary folder, test images, runs of the program, and the GPU.
 */
 
 #[cfg(unix)]
@@ -23,7 +22,7 @@ use tempfile::TempDir;
 
 pub use gpu::gpu;
 
-/// A temporary folder in which the program is run, as a user's home.
+/// A temporary folder that is the program's working and home directory.
 pub struct TestEnv {
     folder: TempDir,
 }
@@ -35,24 +34,24 @@ impl TestEnv {
         Self { folder }
     }
 
-    /// With `birds/`, a folder data set of `classes` × `per_class` pictures.
+    /// Creates `birds/`, a folder data set of `classes` × `per_class` images.
     pub fn with_birds(classes: usize, per_class: usize) -> Self {
         let env = Self::new();
         env.write_classes("birds", classes, per_class);
         env
     }
 
-    /// The folder itself.
+    /// Returns the folder.
     pub fn root(&self) -> &Path {
         self.folder.path()
     }
 
-    /// A path in the folder.
+    /// Returns a path in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.root().join(name)
     }
 
-    /// Writes a file, and the folders it needs.
+    /// Writes a file and creates its parent folders.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -60,19 +59,19 @@ impl TestEnv {
         path
     }
 
-    /// Writes `folder/class-C/N.png` for all classes C and pictures N.
+    /// Writes `folder/class-C/N.png` for all classes C and image numbers N.
     pub fn write_classes(&self, folder: &str, classes: usize, per_class: usize) {
         for (class, number) in (0..classes).flat_map(|c| (0..per_class).map(move |n| (c, n))) {
             self.write(&format!("{folder}/class-{class}/{number}.png"), png(class, number));
         }
     }
 
-    /// The program in this folder, on the CPU unless `args` name another device.
+    /// Prepares the program in this folder, on the CPU unless `args` contain `--device`.
     pub fn command(&self, args: &[&str]) -> Command {
         Command::from_std(self.plain_command(args))
     }
 
-    /// The same for tests that hold its pipes themselves.
+    /// Like [`TestEnv::command`], for tests that manage the pipes themselves.
     pub fn plain_command(&self, args: &[&str]) -> process::Command {
         let mut command = process::Command::new(cargo_bin("barbule"));
         command.current_dir(self.root()).env("HOME", self.root());
@@ -84,7 +83,7 @@ impl TestEnv {
         command
     }
 
-    /// Runs the program, whatever comes of it.
+    /// Runs the program with any exit status; it must not panic.
     #[track_caller]
     pub fn run(&self, args: &[&str]) -> Output {
         let output = self.command(args).output().unwrap();
@@ -93,7 +92,7 @@ impl TestEnv {
         output
     }
 
-    /// Runs the program, which must succeed; gives what it printed.
+    /// Runs the program, which must succeed, and returns its stdout.
     #[track_caller]
     pub fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args);
@@ -101,16 +100,16 @@ impl TestEnv {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Runs the program with `--json`; gives the one document that it printed.
+    /// Runs the program with `--json` and returns the parsed document.
     #[track_caller]
     pub fn json(&self, args: &[&str]) -> Value {
         let printed = self.ok(&[args, &["--json"]].concat());
-        // Reading fails on anything before or behind the document.
+        // Parsing fails if anything precedes or follows the document.
         serde_json::from_str(&printed).unwrap_or_else(|e| panic!("{args:?}: {e} in {printed}"))
     }
 
-    /// Runs the program, which must fail with exit status 1, nothing on stdout and one
-    /// sentence on stderr; gives the sentence.
+    /// Runs the program, which must fail with exit status 1, an empty stdout and one line on
+    /// stderr, and returns that line without `error: `.
     #[track_caller]
     pub fn fails(&self, args: &[&str]) -> String {
         let output = self.run(args);
@@ -120,13 +119,15 @@ impl TestEnv {
         let other =
             |line: &&str| !line.starts_with("computing on ") && !line.starts_with("warning: ");
         let lines: Vec<&str> = said.lines().filter(other).collect();
-        let [line] = lines.as_slice() else { panic!("{args:?} said more than a sentence: {said}") };
+        let [line] = lines.as_slice() else {
+            panic!("{args:?} printed more than one line: {said}")
+        };
         let sentence = line.strip_prefix("error: ");
         sentence.unwrap_or_else(|| panic!("{args:?}: no 'error: ' before {line}")).to_owned()
     }
 
-    /// Runs the program, which must refuse its arguments with exit status 2; gives what
-    /// it said.
+    /// Runs the program, which must refuse its arguments with exit status 2, and returns its
+    /// stderr.
     #[track_caller]
     pub fn misused(&self, args: &[&str]) -> String {
         let output = self.run(args);
@@ -135,7 +136,7 @@ impl TestEnv {
         stderr(&output)
     }
 
-    /// Trains `METHOD` on `birds/` at 64 pixels; gives the model's name.
+    /// Trains `method` on `birds/` at 64 pixels and returns the name of the model's file.
     #[track_caller]
     pub fn train(&self, method: &str, bits: usize) -> String {
         let name = format!("{method}-{bits}.safetensors");
@@ -146,13 +147,13 @@ impl TestEnv {
     }
 }
 
-/// What a command said on stderr.
+/// Returns the stderr of a command as text.
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A small picture: each class has its colours and stripes, each number its own place
-/// and brightness.
+/// Draws a small image: `class` determines its colours and stripes, `number` their position and
+/// brightness.
 pub fn picture(class: usize, number: usize) -> RgbImage {
     let colour = |k: usize| 40 + (class * 67 + k * 91) % 170;
     let (width, height) = (72 + (number % 3) as u32 * 8, 64);
@@ -164,12 +165,12 @@ pub fn picture(class: usize, number: usize) -> RgbImage {
     })
 }
 
-/// The bytes of such a picture as PNG.
+/// Returns such an image as PNG.
 pub fn png(class: usize, number: usize) -> Vec<u8> {
     encoded(&picture(class, number), ImageFormat::Png)
 }
 
-/// The bytes of such a picture as JPEG.
+/// Returns such an image as JPEG.
 pub fn jpeg(class: usize, number: usize) -> Vec<u8> {
     encoded(&picture(class, number), ImageFormat::Jpeg)
 }

