@@ -417,12 +417,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_end_in_a_value_or_an_error(bytes: Vec<u8>) {
+        fn any_bytes_never_panic(bytes: Vec<u8>) {
             let _ = read(&bytes);
         }
 
         #[test]
-        fn any_opcodes_end_in_a_value_or_an_error(
+        fn any_opcodes_never_panic(
             opcodes in proptest::collection::vec(
                 prop::sample::select(b"(0122N)]}tldaesuhqQRb.\x81\x85\x86\x87\x88\x94\x93".to_vec()),
                 0..60,

@@ -496,7 +496,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn damage_ends_in_tensors_or_an_error(
+        fn damaged_checkpoints_never_panic(
             old: bool,
             changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
         ) {
