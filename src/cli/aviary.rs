@@ -1,5 +1,5 @@
 /*!
-`barbule aviary`: renders a data set of birds.
+`barbule aviary`: renders a synthetic data set of birds.
 */
 
 use std::path::{Path, PathBuf};
@@ -13,31 +13,31 @@ use serde_json::json;
 use super::Context;
 use crate::task::Stopped;
 
-/// Render a data set of birds that differ in one part from their nearest kin
+/// Render a synthetic fine-grained data set: bird species that differ in a single part
 ///
-/// Species come in pairs that differ in the beak, the crown, the eye, the wing, the breast
-/// or the tail alone; pose, light, surroundings, cover and noise say nothing of the
-/// species. Written in the layout of CUB-200-2011, with the boxes of all parts. What is
-/// drawn depends on the seed alone.
+/// Species come in pairs that differ in exactly one part: beak, crown, eye, wing, breast or tail.
+/// Pose, light, background, occlusion and noise are independent of the species. The output has the
+/// layout of CUB-200-2011, with bounding boxes for all parts. The seed alone determines the content
+/// of every picture.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule aviary --species 24 --per-species 60 --out birds/")]
 pub struct Args {
-    /// Species, 2 or more
+    /// Number of species, 2 to 2000
     #[arg(long, default_value = "24", value_name = "N", value_parser = species)]
     species: usize,
-    /// Pictures of each species
+    /// Number of pictures per species, 2 to 10000
     #[arg(long, default_value = "60", value_name = "N", value_parser = per_species)]
     per_species: usize,
-    /// The folder to write; new or empty
+    /// The output folder; it must be new or empty
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     out: PathBuf,
-    /// Width and height of a picture, in pixels
+    /// Width and height of a picture in pixels, 32 to 2048
     #[arg(long, default_value = "256", value_name = "PIXELS", value_parser = size)]
     size: u32,
-    /// Seed of the species and of every picture
+    /// Random seed; the same seed draws the same species and pictures
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// The share of each species' pictures that are for training
+    /// Fraction of each species' pictures in the training split, above 0 and below 1
     #[arg(long, default_value = "0.5", value_name = "SHARE", value_parser = share)]
     train: f64,
 }
@@ -51,12 +51,12 @@ fn species(text: &str) -> Result<usize, String> {
     within(text, 2, 2000)
 }
 
-/// A number of species of which some are held out.
+/// Parses a number of species, some of which are held out of training.
 pub fn species_to_hold_out(text: &str) -> Result<usize, String> {
     within(text, 4, 2000)
 }
 
-/// A number of pictures of each species.
+/// Parses a number of pictures per species.
 pub fn per_species(text: &str) -> Result<usize, String> {
     within(text, 2, 10_000)
 }
@@ -67,13 +67,13 @@ fn size(text: &str) -> Result<u32, String> {
 
 fn share(text: &str) -> Result<f64, String> {
     let share = text.parse::<f64>().ok().filter(|share| *share > 0.0 && *share < 1.0);
-    share.ok_or_else(|| "not a share above 0 and below 1".to_owned())
+    share.ok_or_else(|| "not a number above 0 and below 1".to_owned())
 }
 
 /// Writes an aviary to a new folder, with a progress bar.
 ///
 /// # Errors
-/// When something cannot be written, or on Ctrl-C.
+/// If a file cannot be written, or on Ctrl-C.
 pub fn draw(context: &Context, aviary: &Aviary, out: &Path, how: &Writing) -> Result<()> {
     context.with_progress("drawing birds", |task| {
         let written = aviary.write(out, how, &|done, total| task.step(done, total).is_ok());

@@ -1,5 +1,5 @@
 /*!
-`barbule completions` and `barbule man`: what packagers need.
+`barbule completions` and `barbule man`: shell completions and manual pages, for packagers.
 */
 
 use std::fs;
@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::{Cli, Context};
 
-/// Print the completions of a shell
+/// Print a completion script for a shell
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: barbule completions bash > /etc/bash_completion.d/barbule\n         \
@@ -26,29 +26,30 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
-    // Into memory first: the generator panics on a pipe that was closed.
+    // Generated in memory first: the generator panics if stdout is a closed pipe.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "barbule", &mut script);
     io::stdout().lock().write_all(&script).context("cannot write to stdout")?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Write a manual page for each command
+/// Write a man page for each command
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule man /usr/local/share/man/man1")]
 pub struct ManArgs {
-    /// The folder for the pages
+    /// The output folder
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     folder: PathBuf,
 }
 
 pub fn man(context: &Context, args: &ManArgs) -> Result<ExitCode> {
-    let failed = || format!("cannot write manual pages to {}", args.folder.display());
+    let failed = || format!("cannot write man pages to {}", args.folder.display());
     fs::create_dir_all(&args.folder).with_context(failed)?;
     clap_mangen::generate_to(Cli::command(), &args.folder).with_context(failed)?;
-    match context.json {
-        true => context.print_json(&json!({ "folder": args.folder.display().to_string() }))?,
-        false => context.print(format_args!("manual pages are in {}", args.folder.display()))?,
+    if context.json {
+        context.print_json(&json!({ "folder": args.folder.display().to_string() }))?;
+    } else {
+        context.print(format_args!("wrote man pages to {}", args.folder.display()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

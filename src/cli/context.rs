@@ -1,6 +1,5 @@
 /*!
-What every command shares: the options that all of them take, the device, progress,
-and how to print.
+Code shared by all commands: global options, device selection, progress bars and printing.
 */
 
 use std::fmt::Display;
@@ -20,33 +19,34 @@ use crate::model::Model;
 use crate::task::Task;
 use crate::train::Unreadable;
 
-/// Options of every command.
+/// Global options.
 #[derive(Debug, clap::Args)]
 pub struct Global {
-    /// Where to compute: auto, gpu, vulkan, metal, dx12 or cpu
+    /// Compute device: auto, gpu, vulkan, metal, dx12 or cpu
     ///
-    /// auto takes the best real GPU, else the CPU. gpu, vulkan, metal and dx12 also
-    /// take a software adapter if there is no real GPU.
+    /// auto selects the best hardware GPU, or the CPU if there is none. gpu allows any graphics
+    /// API; vulkan, metal and dx12 allow only that API. Without a hardware GPU, these four use a
+    /// software adapter if one is installed.
     #[arg(long, global = true, default_value = "auto", value_name = "DEVICE")]
     device: DeviceChoice,
-    /// The graphics adapter: its number or a part of its name, as `barbule doctor` lists them
+    /// Graphics adapter: its number or part of its name, as listed by `barbule doctor`
     #[arg(long, global = true, value_name = "N|NAME")]
     adapter: Option<String>,
-    /// Print one JSON document on stdout, and nothing else there
+    /// Print one JSON document on stdout, and nothing else
     #[arg(long, global = true)]
     json: bool,
-    /// Say nothing but results and errors
+    /// Print only results, warnings and errors
     #[arg(short, long, global = true)]
     quiet: bool,
-    /// Say more; twice: much more
+    /// Log more to stderr: -v for info, -vv for debug
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
-    /// Refuse images of more megapixels than this
+    /// Refuse images larger than N megapixels
     #[arg(long, global = true, default_value_t = 256, value_name = "N")]
     max_megapixels: u64,
 }
 
-/// The resolved options, and the flag that Ctrl-C raises.
+/// The resolved global options, and the flag set by Ctrl-C.
 #[derive(Debug)]
 pub struct Context {
     device: DeviceChoice,
@@ -54,7 +54,7 @@ pub struct Context {
     /// Whether results are printed as JSON.
     pub json: bool,
     quiet: bool,
-    /// Which images are refused.
+    /// Limits above which images are refused.
     pub limits: Limits,
     stop: Arc<AtomicBool>,
 }
@@ -70,13 +70,13 @@ impl Context {
         tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).init();
         let stop = Arc::new(AtomicBool::new(false));
         let flag = stop.clone();
-        // The first Ctrl-C ends the work after its present step, the second at once.
+        // The first Ctrl-C stops the work after the current step, the second exits at once.
         ctrlc::set_handler(move || {
             if flag.swap(true, Ordering::Relaxed) {
                 std::process::exit(1);
             }
         })
-        .context("cannot listen for Ctrl-C")?;
+        .context("cannot install a handler for Ctrl-C")?;
         Ok(Self {
             device: global.device,
             adapter: global.adapter,
@@ -87,29 +87,30 @@ impl Context {
         })
     }
 
-    /// Opens the chosen device and says which it is.
+    /// Opens the chosen device and reports its name on stderr.
     pub fn device(&self) -> Result<Device> {
         let device = Device::open(self.device, self.adapter.as_deref())?;
         self.say(format_args!("computing on {device}"));
         Ok(device)
     }
 
-    /// Opens the devices of `--devices`, the first of which leads, and says which they are.
+    /// Opens the devices of `--devices` and reports their names on stderr. The first one leads.
     pub fn devices(&self, names: &[String]) -> Result<Vec<Device>> {
         if self.adapter.is_some() {
-            bail!("--devices names adapters itself; leave --adapter out");
+            bail!("--devices already selects the adapters; leave --adapter out");
         }
         if self.device == DeviceChoice::Cpu {
-            bail!("--devices names devices itself, cpu among them; leave --device cpu out");
+            bail!("--devices already selects the devices, including cpu; leave --device cpu out");
         }
         let mut devices: Vec<Device> = Vec::new();
         for name in names {
-            let device = match name.eq_ignore_ascii_case("cpu") {
-                true => Device::Cpu,
-                false => Device::open(self.device, Some(name))?,
+            let device = if name.eq_ignore_ascii_case("cpu") {
+                Device::Cpu
+            } else {
+                Device::open(self.device, Some(name))?
             };
             if devices.iter().any(|other| other.same(&device)) {
-                bail!("--devices {} names {device} twice; name every device once", names.join(","));
+                bail!("--devices {} names {device} twice; name each device once", names.join(","));
             }
             devices.push(device);
         }
@@ -118,46 +119,49 @@ impl Context {
         Ok(devices)
     }
 
-    /// Opens the model in `file`, or else the built-in general one, which is said; refuses
-    /// one whose codes no Hamming distance compares.
+    /// Opens the model in `file`. Without a file, opens the built-in general model and reports
+    /// that on stderr.
+    ///
+    /// # Errors
+    /// If the model cannot be opened, or its codes cannot be compared by Hamming distance.
     pub fn model(&self, file: Option<&Path>, device: &Device) -> Result<Model> {
         if let Some(file) = file {
             let model = Model::open(file, device)?;
             model.check_hamming()?;
             return Ok(model);
         }
-        self.say("using the built-in general model, of 256 bits (--model names one of your own)");
+        self.say("using the built-in general model, 256 bits (choose another one with --model)");
         Ok(Model::general(device)?)
     }
 
-    /// Whether Ctrl-C was pressed.
+    /// Returns whether Ctrl-C was pressed.
     pub fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// The choice and the adapter as they were given.
+    /// Returns the values of `--device` and `--adapter`.
     pub fn choice(&self) -> (DeviceChoice, Option<&str>) {
         (self.device, self.adapter.as_deref())
     }
 
-    /// What Ctrl-C raises.
+    /// Returns the flag set by Ctrl-C.
     pub fn stop(&self) -> &AtomicBool {
         &self.stop
     }
 
-    /// A remark on stderr.
+    /// Prints a remark on stderr, except with `-q`.
     pub fn say(&self, text: impl Display) {
         if !self.quiet {
             remark(format_args!("{text}"));
         }
     }
 
-    /// A remark on stderr that is shown even with `-q`.
+    /// Prints a warning on stderr, even with `-q`.
     pub fn warn(&self, text: impl Display) {
         remark(format_args!("warning: {text}"));
     }
 
-    /// Names images that were left out; how many.
+    /// Prints a warning for each skipped image, and returns their number.
     pub fn warn_unreadable(&self, unreadable: &[Unreadable]) -> usize {
         for image in unreadable {
             self.warn(format_args!("skipped: {}", image.error));
@@ -165,13 +169,13 @@ impl Context {
         unreadable.len()
     }
 
-    /// Runs long work under a progress bar on stderr, shown only on a terminal.
+    /// Runs long work with a progress bar on stderr. The bar is shown only on a terminal.
     pub fn with_progress<T>(&self, what: &str, work: impl FnOnce(&Task<'_>) -> T) -> T {
         self.with_notes(what, |task, _| work(task))
     }
 
-    /// As [`Context::with_progress`], for work that says how it gets on: each note
-    /// stands before the bar, or is a line of its own where there is none.
+    /// Like [`Context::with_progress`], for work that reports notes. A note is shown in front of
+    /// the bar, or as a line of its own if there is no bar.
     pub fn with_notes<T>(
         &self,
         what: &str,
@@ -179,15 +183,17 @@ impl Context {
     ) -> T {
         let bar = ProgressBar::new(0);
         let shown = !self.quiet && io::stderr().is_terminal();
-        bar.set_draw_target(match shown {
-            true => ProgressDrawTarget::stderr(),
-            false => ProgressDrawTarget::hidden(),
+        bar.set_draw_target(if shown {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
         });
-        // Without a bar as long as nobody knows how long it would be.
+        // A spinner while the total is unknown.
         let style = |known: bool| {
-            let template = match known {
-                true => "{msg} {wide_bar} {pos}/{len} · {per_sec} · {eta} left",
-                false => "{msg} {spinner} {pos} found · {elapsed}",
+            let template = if known {
+                "{msg} {wide_bar} {pos}/{len} · {per_sec} · {eta} left"
+            } else {
+                "{msg} {spinner} {pos} found · {elapsed}"
             };
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style);
@@ -205,9 +211,8 @@ impl Context {
             bar.set_length(total as u64);
             bar.set_position(done as u64);
         };
-        let note = |text: String| match shown {
-            true => bar.set_message(text),
-            false => self.say(text),
+        let note = |text: String| {
+            if shown { bar.set_message(text) } else { self.say(text) }
         };
         let result = work(&Task::new(&progress, &self.stop), &note);
         bar.finish_and_clear();
@@ -219,20 +224,20 @@ impl Context {
         writeln!(io::stdout().lock(), "{text}").context("cannot write to stdout")
     }
 
-    /// Prints the one JSON document of a command to stdout.
+    /// Prints the JSON document of a command to stdout.
     pub fn print_json(&self, document: &impl serde::Serialize) -> Result<()> {
         self.print(serde_json::to_string_pretty(document)?)
     }
 }
 
-/// Writes a line to stderr. Nobody may be there to read it (`barbule … 2>&1 | head`),
-/// which must not stop the work as it would with `eprintln!`.
+/// Writes a line to stderr. Ignores a closed pipe (`barbule … 2>&1 | head`), on which `eprintln!`
+/// would panic.
 pub fn remark(text: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{}", plain(&text.to_string()));
 }
 
-/// A text with names of files in it, as it may be shown: a name can hold what moves a terminal's
-/// cursor, or clears it. Line breaks stay.
+/// Escapes the control characters of a text. Names of files can contain sequences that move the
+/// terminal's cursor or clear the screen. Line breaks and tabs stay.
 pub fn plain(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -245,19 +250,19 @@ pub fn plain(text: &str) -> String {
     shown
 }
 
-/// The same for a name that has a line to itself.
+/// Like [`plain`], for a name printed on one line: line breaks and tabs are escaped too.
 pub fn plain_name(name: &str) -> String {
     plain(name).replace('\n', "\\n").replace('\t', "\\t")
 }
 
-/// The index that is used when none is named: in the platform's data folder.
+/// Returns the default index file: `barbule.db` in the platform's data folder.
 pub fn default_index() -> Result<PathBuf> {
     let folders = directories::ProjectDirs::from("", "", "barbule")
-        .context("this user has no data folder; name the index with --index")?;
+        .context("found no data folder for this user; name the index with --index")?;
     Ok(folders.data_dir().join("barbule.db"))
 }
 
-/// Bits of a code on the command line.
+/// Parses a number of bits on the command line.
 pub fn bits(text: &str) -> Result<usize, String> {
     let bits = text.parse().map_err(|_| "not a number".to_owned())?;
     crate::code::BinaryCodes::new(bits).map(|codes| codes.bits()).map_err(|e| e.to_string())

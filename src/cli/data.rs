@@ -1,5 +1,5 @@
 /*!
-`barbule data`: which data sets can be read, where they are published, and whether one is
+`barbule data`: lists the supported data sets and their sources, and checks whether a copy is
 complete.
 */
 
@@ -14,32 +14,34 @@ use serde::Serialize;
 use super::Context;
 use crate::dataset::{Counts, Dataset, Facts, Layout, MISSING_SHOWN};
 
-/// Say where a data set is published and whether a copy is complete
+/// List supported data sets, or check that a copy is complete
 ///
-/// Also what must lie where. Nothing is fetched: take the files from the publisher's page,
-/// whose terms apply. Without LAYOUT, all that can be read are listed.
+/// Without LAYOUT, lists all supported data sets. With LAYOUT, shows where the data set is
+/// published, its terms, its splits and the files that Barbule expects. Nothing is downloaded: get
+/// the files from the publisher's page; the publisher's terms apply.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: barbule data cub\n         barbule data cub --check CUB_200_2011/"
 )]
 pub struct Args {
-    /// The data set's short name, as --layout takes it
+    /// The data set's short name, which other commands accept as --layout
     layout: Option<Layout>,
-    /// Open the data set in this folder, compare the numbers of images with what must come
-    /// out, and name the first images that are missing
+    /// Check the copy in this folder: compare its numbers of classes and images with the published
+    /// ones, and list the first missing images
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "layout")]
     check: Option<PathBuf>,
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Serialize)]
 struct Check {
     root: String,
     classes: usize,
     images: Counts,
-    /// Whether classes and images are as many as published; none where nothing is.
+    /// Whether the numbers of classes and images are as published. `None` if no numbers are
+    /// published.
     as_published: Option<bool>,
-    /// The first images that are listed and not there.
+    /// The first missing images.
     missing: Vec<String>,
     warnings: Vec<String>,
 }
@@ -56,9 +58,10 @@ struct Report {
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let Some(layout) = args.layout else {
         let all = Layout::ALL.map(Layout::facts);
-        match context.json {
-            true => context.print_json(&all)?,
-            false => context.print(overview(&all))?,
+        if context.json {
+            context.print_json(&all)?;
+        } else {
+            context.print(overview(&all))?;
         }
         return Ok(ExitCode::SUCCESS);
     };
@@ -79,21 +82,24 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             1 => "1 image".to_owned(),
             count => format!("{count} images"),
         };
-        bail!("{count} of {root} are listed but not there (first: {first}); complete the data set");
+        bail!("{root} is missing {count} (first: {first}); complete the data set");
     }
     if *as_published == Some(false) {
-        bail!("{root} has not the numbers of {}; take its lists from the publisher", facts.title);
+        bail!(
+            "{root} differs from the published counts of {}; get its lists from the publisher",
+            facts.title
+        );
     }
     Ok(ExitCode::SUCCESS)
 }
 
 impl Check {
     fn of(facts: &Facts, root: &Path) -> Result<Self> {
-        // Which images are drawn depends on the seed, how many does not.
+        // The seed affects which images are drawn, but not how many.
         let dataset = Dataset::open(root, Some(facts.layout), 1)?;
         let (classes, images) = (dataset.classes.len(), dataset.counts());
         let as_published = facts.images.map(|published| {
-            // Where a validation list may be left out, that is no loss.
+            // The validation list is optional in some data sets.
             let val = if images.val == 0 { 0 } else { published.val };
             Counts { val, ..published } == images
                 && facts.classes.is_none_or(|published| published == classes)
@@ -133,7 +139,7 @@ impl Check {
         }
         self.warnings.iter().for_each(|warning| context.warn(warning));
         if self.missing.is_empty() && self.as_published != Some(false) {
-            context.print("complete: every listed image is there")?;
+            context.print("complete: every listed image was found")?;
         }
         Ok(())
     }
@@ -160,14 +166,14 @@ fn describe(context: &Context, facts: &Facts) -> Result<()> {
     if facts.page.is_some() {
         context.print("")?;
         context.print(format_args!(
-            "barbule data {layout} --check DIR says whether a copy is complete",
+            "barbule data {layout} --check DIR checks whether a copy is complete",
             layout = facts.layout
         ))?;
     }
     Ok(())
 }
 
-/// A line for each layout.
+/// Returns a table with one line per layout.
 fn overview(all: &[&Facts]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -191,7 +197,7 @@ fn overview(all: &[&Facts]) -> Table {
     table
 }
 
-/// A number with a comma before every three digits.
+/// Formats a number with a comma between groups of three digits.
 fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -1,5 +1,5 @@
 /*!
-`barbule doctor`: what this machine has, what is used, and whether it computes right.
+`barbule doctor`: reports adapters, versions and build features, and checks the GPU against the CPU.
 */
 
 use std::process::ExitCode;
@@ -14,16 +14,16 @@ use crate::code::BinaryCodes;
 use crate::device::{AdapterInfo, Device, DeviceChoice, adapters};
 use crate::rank::{self, Ranker};
 
-/// Codes and queries of the self-check.
+/// Numbers of codes and queries in the self-check.
 const CODES: usize = 5000;
 const QUERIES: usize = 16;
 
-/// Show adapters, versions and build features, and check the GPU against the CPU
+/// Show graphics adapters, versions and build features, and check GPU results against the CPU
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule doctor --device gpu")]
 pub struct Args {}
 
-/// Result of ranking random codes on two devices.
+/// The result of ranking random codes on two devices.
 struct Check {
     compared: usize,
     different: usize,
@@ -58,7 +58,7 @@ pub fn run(context: &Context, _: &Args) -> Result<ExitCode> {
         bail!("{device} ranks differently from the CPU; update its driver or use --device cpu");
     }
     if let Some((name, Err(reason))) = shaders.iter().find(|(_, result)| result.is_err()) {
-        bail!("the kernel {name} cannot be translated: {reason}");
+        bail!("cannot translate the kernel {name}: {reason}");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -82,10 +82,10 @@ fn print(
     }
     context.print(format_args!("used       {device}"))?;
     if device.is_cpu() && found.iter().any(|adapter| adapter.software) {
-        context.print("           software adapters are used only if asked for: --device gpu")?;
+        context.print("           software adapters are used only with --device gpu")?;
     }
     if !device.is_cpu() && !cfg!(feature = "tuned") {
-        context.print("           built without `tuned`: training on a GPU is faster with it")?;
+        context.print("           built without `tuned`, which makes training on a GPU faster")?;
     }
     let errors = shaders.iter().filter(|(_, result)| result.is_err()).count();
     let verdict = if errors == 0 { "all translate" } else { "NOT all translate" };
@@ -94,12 +94,12 @@ fn print(
         .print(format_args!("shaders    {kernels} kernels, {verdict} to SPIR-V, MSL and HLSL"))?;
     match check {
         Some(Check { compared, different: 0, seconds }) => context.print(format_args!(
-            "check      {compared} hits of {CODES} codes equal on GPU and CPU ({seconds:.2} s)"
+            "check      {compared} hits of {CODES} codes are equal on GPU and CPU ({seconds:.2} s)"
         )),
         Some(Check { compared, different, .. }) => {
             context.print(format_args!("check      {different} of {compared} hits DIFFER"))
         }
-        None => context.print("check      nothing to compare: only the CPU is used"),
+        None => context.print("check      skipped: only the CPU is used"),
     }
 }
 
@@ -110,7 +110,7 @@ fn adapter_json(adapter: &AdapterInfo) -> serde_json::Value {
     })
 }
 
-/// Ranks the same random codes on the device and on the CPU, for several widths.
+/// Ranks the same random codes on the device and on the CPU, for several code lengths.
 fn compare(device: &Device) -> Result<Check> {
     let begun = Instant::now();
     let (mut compared, mut different) = (0, 0);
@@ -132,7 +132,7 @@ fn compare(device: &Device) -> Result<Check> {
     Ok(Check { compared, different, seconds: begun.elapsed().as_secs_f64() })
 }
 
-/// Random signs; any generator will do, so the shortest does.
+/// Returns random signs, from a linear congruential generator.
 fn noise(seed: u64, count: usize) -> Vec<f32> {
     let mut state = seed;
     let next = |_| {
@@ -164,7 +164,7 @@ fn versions() -> [(&'static str, String); 4] {
     ]
 }
 
-/// The version of a dependency that this program was built with.
+/// Returns the version of a dependency in Cargo.lock.
 fn locked(package: &str) -> String {
     let lock = include_str!("../../Cargo.lock");
     let after = lock.split_once(&format!("name = \"{package}\"\nversion = \""));
@@ -172,7 +172,7 @@ fn locked(package: &str) -> String {
     version.unwrap_or("unknown").to_owned()
 }
 
-/// Translates every ranking kernel to what the supported systems run.
+/// Translates every ranking kernel to the shader languages of the supported systems.
 fn translate() -> Vec<(&'static str, Result<(), String>)> {
     rank::kernels().map(|(name, source)| (name, crate::cli::shaders::translate(&source))).collect()
 }

@@ -1,5 +1,5 @@
 /*!
-`barbule eval`: measures a model on a labelled data set.
+`barbule eval`: evaluates the retrieval quality of a model on a labelled data set.
 */
 
 use std::path::{Path, PathBuf};
@@ -19,32 +19,33 @@ use crate::model::Model;
 use crate::task::Task;
 use crate::train::{Split, evaluate};
 
-/// Measure a model: queries of the test split against the database
+/// Evaluate a model: mAP and precision of test queries against the database
 ///
-/// The database are the training images, or all but the queries where the data set has more.
-/// Relevant is what has the query's class, or one of its classes. All figures are expectations over random
-/// orders of images at the same distance, so short codes gain nothing by luck.
+/// The database is the training split (CIFAR-10, NUS-WIDE: everything but the queries). An image is
+/// relevant if it shares a class with the query. Ties are treated exactly: all figures are
+/// expectations over random orders of the images at equal distance, so short codes gain nothing by
+/// luck.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule eval --model birds.safetensors --data birds/ --json")]
 pub struct Args {
     /// The model file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     model: PathBuf,
-    /// The labelled photos
+    /// The folder of the labelled data set
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     data: PathBuf,
-    /// How the data lie: folder, or a published data set as `barbule data` lists them; found by
-    /// looking if left out
+    /// Layout of the data set: folder, or a published data set as listed by `barbule data`
+    /// [default: detected from the files]
     #[arg(long)]
     layout: Option<Layout>,
-    /// Which images are queries: test, or val for making choices
+    /// The split that provides the queries: test, or val (for model selection)
     #[arg(long, default_value = "test")]
     split: Split,
-    /// Also rank by cosine of the floating-point features, for comparison
+    /// Also rank by cosine similarity of the float features, for comparison
     #[arg(long)]
     float: bool,
-    /// Write curves as SVG to this folder: precision against recall, and recall among the first
-    /// images
+    /// Write curves as SVG to this folder: precision against recall, and recall against the number
+    /// of retrieved images
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     plot: Option<PathBuf>,
 }
@@ -59,16 +60,16 @@ struct Report {
     seed: u64,
     unreadable_images: usize,
     bytes_per_image: usize,
-    /// With the learned codes of the database, as papers print it.
+    /// mAP with the learned codes of the database, as papers report it.
     map_learned: Option<f64>,
-    /// With the codes of the network, ties in expectation.
+    /// Metrics with the network's codes on both sides; ties in expectation.
     #[serde(flatten)]
     network: Metrics,
-    /// Queries of classes held out of training, against the whole database.
+    /// Metrics of queries from classes held out of training, against the whole database.
     unseen: Option<Metrics>,
-    /// By cosine of the floating-point features, with `--float`.
+    /// Metrics by cosine similarity of the float features, with `--float`.
     float: Option<Float>,
-    /// Attention against the parts that tell classes apart, where both are known.
+    /// Pointing score of the attention, if the model has attention and the data set has parts.
     pointing: Option<Pointing>,
     seconds: f64,
 }
@@ -83,13 +84,13 @@ struct Float {
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     if let Some(folder) = &args.plot {
-        // Before an hour of measuring.
+        // Fail now rather than after a long evaluation.
         std::fs::create_dir_all(folder).with_context(|| cannot_write(folder))?;
     }
     let device = context.device()?;
     let model = Model::open(&args.model, &device)?;
     let card = model.card();
-    // The split of a folder without one is the split that the model was trained on.
+    // A folder without its own split must be split with the seed used in training.
     let split_seed = card.data.split_seed.unwrap_or(card.seed);
     let dataset = Dataset::open(&args.data, args.layout, split_seed)?;
     dataset.warnings.iter().for_each(|warning| context.warn(warning));
@@ -123,12 +124,12 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     context.print(table(&report))?;
     if let Some(map) = report.map_learned {
         context.print(format_args!(
-            "mAP {map:.4} with the learned codes as the database, as papers print it"
+            "mAP {map:.4} with the learned codes as the database, as papers report it"
         ))?;
     }
     if let Some(Pointing { images, share, chance }) = report.pointing {
         context.print(format_args!(
-            "attention is strongest on a telling part in {:.1} % of {images} images, {:.1} times chance ({:.1} %)",
+            "attention peaks on a distinguishing part in {:.1} % of {images} images, {:.1} times chance ({:.1} %)",
             share * 100.0,
             share / chance.max(f64::MIN_POSITIVE),
             chance * 100.0,

@@ -1,5 +1,5 @@
 /*!
-`barbule explain`: where a model looks.
+`barbule explain`: draws the attention maps of a model.
 */
 
 use std::path::PathBuf;
@@ -14,27 +14,29 @@ use crate::explain::Pair;
 use crate::image;
 use crate::model::Model;
 
-/// Draw where a model looks: each part's attention over the image
+/// Show where a model looks in an image, as attention maps
 ///
-/// Writes part-1.png, part-2.png, … and all.png, the image and all parts side by side. With a second
-/// image also pair.png, both one above the other, and says which parts made the codes agree: how many
-/// bits would differ without each part.
+/// Writes one overlay per attention map (part-1.png, part-2.png, …) and all.png, which shows the
+/// image and all overlays side by side. With a second image, also writes pair.png, which shows both
+/// images one above the other. Then it prints how many bits of the two codes would differ without
+/// each part. If the number is above the distance of the codes, the part makes them agree; if
+/// below, it makes them differ.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: barbule explain bird.jpg --model birds.safetensors --out look/\n         \
                   barbule explain bird.jpg hit.jpg --model birds.safetensors --out look/"
 )]
 pub struct Args {
-    /// The image
+    /// The image file
     #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]
     image: PathBuf,
-    /// Another one, to compare: a search's hit, for instance
+    /// A second image to compare with, for example a search result
     #[arg(value_name = "OTHER", value_hint = ValueHint::FilePath)]
     other: Option<PathBuf>,
-    /// The model file; one that attends to parts (exchnet) or to what is salient (dsah)
+    /// The model file, of a method with attention: exchnet (parts) or dsah (saliency)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     model: PathBuf,
-    /// The folder for the pictures
+    /// The output folder
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     out: PathBuf,
 }
@@ -83,11 +85,11 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         for (part, map) in (1..).zip(&attention.maps) {
             let (least, greatest) = (least(map), greatest(map));
             context
-                .print(format_args!("part {part} weighs places by {least:.2} to {greatest:.2}"))?;
+                .print(format_args!("part {part}: attention from {least:.2} to {greatest:.2}"))?;
         }
         for (a, b, likeness) in likeness {
             context.print(format_args!(
-                "parts {a} and {b}: correlation {likeness:.2} (1: they look at the same places)"
+                "parts {a} and {b}: correlation {likeness:.2} (1: same regions)"
             ))?;
         }
     }
@@ -95,19 +97,20 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         context
             .print(format_args!("the codes differ in {} of {} bits", pair.distance, pair.bits))?;
         for (number, share) in (1..).zip(&pair.shares) {
-            let name = match number == pair.shares.len() {
-                true => "the image as a whole".to_owned(),
-                false => format!("part {number}"),
+            let name = if number == pair.shares.len() {
+                "the image as a whole".to_owned()
+            } else {
+                format!("part {number}")
             };
             context.print(format_args!(
-                "{name}: {} bits would differ without it, {} by it alone",
+                "{name}: {} bits would differ without it, {} with it alone",
                 share.without, share.alone
             ))?;
         }
     }
     for (part, map) in (1..).zip(&attention.maps) {
         if greatest(map) == 0.0 {
-            context.warn(format_args!("part {part} looks at nothing in this image"));
+            context.warn(format_args!("part {part} has no attention anywhere in this image"));
         }
     }
     Ok(ExitCode::SUCCESS)

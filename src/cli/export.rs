@@ -1,5 +1,5 @@
 /*!
-`barbule export` and `barbule import`: collections for other programs, and from them.
+`barbule export` and `barbule import`: exchange collections with files and database servers.
 */
 
 use std::path::{Path, PathBuf};
@@ -18,28 +18,28 @@ use crate::engine::{self, IndexSource, Sink, Source, faiss, numpy, parquet};
 use crate::index::Index;
 use crate::task::Task;
 
-/// Take the codes of an index to another program
+/// Export the codes of an index to a file, a folder or a PostgreSQL server
 ///
-/// The end of --to says which: FILE.parquet (DuckDB, ClickHouse, Spark), FILE.faiss (a faiss
-/// IndexBinaryFlat, with the paths beside it), a folder (NumPy arrays), or the address of a
-/// PostgreSQL server with pgvector. Ids, paths, labels and contents go along, so that
-/// `barbule import` can take all of it in again.
+/// --to selects the format: FILE.parquet (for DuckDB, ClickHouse, Spark), FILE.faiss (a faiss
+/// IndexBinaryFlat, with paths and labels in sidecar files), a folder (NumPy arrays), or the URL of
+/// a PostgreSQL server with pgvector. Ids, paths, labels and content hashes are exported too, so
+/// that `barbule import` can rebuild the index.
 ///
-/// On a server, images are known by their content: what is new is put in, what has moved or has
-/// another label is changed, what is gone is taken out. Searches see the old state until all of
-/// it is there; a load that is broken off goes on where it was. With --shard images are spread
-/// over several servers, which the one in --to asks through postgres_fdw; a server with the
-/// Citus extension spreads them itself.
+/// A server identifies images by their content. An export inserts new images, updates those that
+/// moved or have another label, and deletes those that are gone. Searches see the old state until
+/// the export is complete. An interrupted export resumes where it stopped. --shard distributes the
+/// images over several servers, which the server in --to queries through postgres_fdw. A server
+/// with the Citus extension distributes the images itself (experimental).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule export --to codes.parquet\n         \
                   barbule export parts/ --to codes/\n         \
                   barbule export --to postgres://me@db.example/photos --approximate\n         \
                   barbule export --to postgres://me@db/photos --shard postgres://me@a/photos --shard postgres://me@b/photos")]
 pub struct ExportArgs {
-    /// Parts that `barbule encode --out` or `export` wrote, or folders of them, instead of an index
+    /// Files from `barbule encode --out` or `export`, or folders of them, instead of an index
     #[arg(value_name = "PART", value_hint = ValueHint::AnyPath)]
     parts: Vec<PathBuf>,
-    /// Where to: FILE.parquet, FILE.faiss, a folder, or postgres://USER@HOST:PORT/DATABASE
+    /// The destination: FILE.parquet, FILE.faiss, a folder, or postgres://USER@HOST:PORT/DATABASE
     #[arg(long, value_name = "FILE|DIR|URL")]
     to: String,
     /// The index file [default: barbule.db in the platform's data folder]
@@ -47,35 +47,36 @@ pub struct ExportArgs {
     index: Option<PathBuf>,
     #[command(flatten)]
     server: ServerArgs,
-    /// A server to spread the images over, by its address; several, and always the same in the
-    /// same order. The server in --to has to reach them, and keeps the password
+    /// URL of a server to distribute images over. Repeat the option for each server, and always
+    /// name the same servers in the same order. The server in --to must be able to connect to them,
+    /// and stores their passwords
     #[arg(long, value_name = "URL", help_heading = "Server")]
     shard: Vec<String>,
-    /// Take what is there of another model, or spread otherwise, out first
+    /// Replace a collection made with another model or shard layout
     #[arg(long, help_heading = "Server")]
     replace: bool,
-    /// Build the HNSW index for `search --approximate` too
+    /// Also build the HNSW index for `search --approximate`
     #[arg(long, help_heading = "Server")]
     approximate: bool,
-    /// Show what would be said to each server, and do nothing
+    /// Print the SQL for each server without running it
     #[arg(long, help_heading = "Server")]
     explain_sql: bool,
 }
 
-/// Make an index of what was exported
+/// Build an index from an export
 ///
-/// Ids, paths and labels are as they were, so that searches find the same. The next
-/// `barbule index` looks at the files again.
+/// Ids, paths and labels are kept, so searches return the same results. The next `barbule index`
+/// checks all image files again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule import codes.parquet --index birds.db\n         \
                   barbule import parts/ --index all.db\n         \
                   barbule import postgres://me@db.example/photos --index photos.db")]
 pub struct ImportArgs {
-    /// Parquet files (parts of one collection), FILE.faiss, a folder of NumPy arrays, or the
-    /// address of a server
+    /// The source: Parquet files (parts of one collection), FILE.faiss, a folder of NumPy arrays,
+    /// or the URL of a server
     #[arg(required = true, value_name = "FROM", value_hint = ValueHint::AnyPath)]
     from: Vec<PathBuf>,
-    /// The index file to make [default: barbule.db in the platform's data folder]
+    /// The index file to create [default: barbule.db in the platform's data folder]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     index: Option<PathBuf>,
     #[command(flatten)]
@@ -85,12 +86,11 @@ pub struct ImportArgs {
 pub fn run(context: &Context, args: &ExportArgs) -> Result<ExitCode> {
     let begun = Instant::now();
     let index;
-    let mut source: Box<dyn Source + '_> = match args.parts.is_empty() {
-        false => engine::open(&args.parts)?,
-        true => {
-            index = Index::open(&index_path(args.index.as_deref())?)?;
-            Box::new(IndexSource::new(&index)?)
-        }
+    let mut source: Box<dyn Source + '_> = if args.parts.is_empty() {
+        index = Index::open(&index_path(args.index.as_deref())?)?;
+        Box::new(IndexSource::new(&index)?)
+    } else {
+        engine::open(&args.parts)?
     };
     let server = Address::is_one(&args.to);
     let for_servers =
@@ -104,7 +104,7 @@ pub fn run(context: &Context, args: &ExportArgs) -> Result<ExitCode> {
     }
     ensure!(
         !args.to.is_empty() && !args.to.contains("://"),
-        "'{}' is no place for an export; name FILE.parquet, FILE.faiss, a folder (with a slash behind it), or postgres://…",
+        "cannot export to '{}'; name FILE.parquet, FILE.faiss, a folder (with a trailing slash), or postgres://…",
         args.to
     );
     let path = Path::new(&args.to);
@@ -112,7 +112,7 @@ pub fn run(context: &Context, args: &ExportArgs) -> Result<ExitCode> {
         Some("parquet") => Box::new(parquet::Writer::create(path, source.head(), None)?),
         Some("faiss") => Box::new(faiss::Writer::create(path, source.head())?),
         Some(other) if !path.is_dir() && !args.to.ends_with(['/', '\\']) => bail!(
-            "nothing is known of files that end in .{other}; name FILE.parquet, FILE.faiss, a folder (with a slash behind it), or postgres://…"
+            "unknown file type .{other}; name FILE.parquet, FILE.faiss, a folder (with a trailing slash), or postgres://…"
         ),
         _ => Box::new(numpy::Writer::create(path, source.head())?),
     };
@@ -123,10 +123,11 @@ pub fn run(context: &Context, args: &ExportArgs) -> Result<ExitCode> {
 
 fn done(context: &Context, to: &str, images: u64, bits: usize, begun: Instant) -> Result<ExitCode> {
     let seconds = begun.elapsed().as_secs_f64();
-    match context.json {
-        true => context
-            .print_json(&json!({ "to": to, "images": images, "bits": bits, "seconds": seconds }))?,
-        false => context.say(format_args!("{images} images in {to}, {seconds:.1} s")),
+    if context.json {
+        context
+            .print_json(&json!({ "to": to, "images": images, "bits": bits, "seconds": seconds }))?;
+    } else {
+        context.say(format_args!("{images} images in {to}, {seconds:.1} s"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -152,10 +153,10 @@ fn to_server(
     let options = LoadOptions { shards, replace: args.replace };
     let loader = Loader::begin(address.clone(), table.clone(), source, &options)?;
     for reason in loader.left() {
-        context.warn(format_args!("tables of the old collection may be left on a shard: {reason}"));
+        context.warn(format_args!("tables of the old collection may remain on a shard: {reason}"));
     }
     if loader.before() > 0 {
-        context.say(format_args!("going on: {} images arrived before", loader.before()));
+        context.say(format_args!("resuming: {} images were already copied", loader.before()));
     }
     let load = |task: &Task<'_>| engine::copy(source, Box::new(loader), task);
     let images = context.with_progress("loading", load)?;
@@ -173,7 +174,7 @@ pub fn import(context: &Context, args: &ImportArgs) -> Result<ExitCode> {
         args.from.iter().find_map(|from| from.to_str().filter(|text| Address::is_one(text)));
     let mut source: Box<dyn Source> = match address {
         Some(address) => {
-            ensure!(args.from.len() == 1, "a server is taken in alone; name nothing beside it");
+            ensure!(args.from.len() == 1, "a server must be the only source; import it alone");
             let connecting = args.server.connecting(Duration::ZERO);
             let address = Address::parse(address, &connecting)?;
             Box::new(Remote::open(address, args.server.table.clone(), &connecting)?.rows())

@@ -1,8 +1,8 @@
 /*!
-The command line: one file per command, and what they share.
+The command line, with one file per command.
 
-Arguments are resolved once, here and in each command's `run`; the library below
-receives values. Only this module prints: results to stdout, all else to stderr.
+Arguments are resolved once, here and in each command's `run`; the library receives plain
+values. Only this module prints: results to stdout, everything else to stderr.
 */
 
 mod aviary;
@@ -39,7 +39,7 @@ use clap::{Parser, Subcommand};
 pub use context::remark;
 pub(crate) use context::{Context, Global};
 
-/// Finds images of the same fine-grained kind among images that all look alike.
+/// The `barbule` command line. Its description in `--help` is that of the crate.
 #[derive(Debug, Parser)]
 #[command(
     name = "barbule",
@@ -83,10 +83,10 @@ enum Command {
     Weights(weights::Args),
 }
 
-/// Runs the command that was asked for.
+/// Runs the selected command.
 ///
 /// # Errors
-/// With the sentence to print when the command failed.
+/// The message to print if the command fails.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let context = Context::new(cli.global)?;
     match cli.command {

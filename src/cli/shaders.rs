@@ -1,6 +1,6 @@
 /*!
-Translation of a WGSL kernel to SPIR-V (Vulkan), MSL (Metal) and HLSL (DX12), so
-that a kernel that breaks on another system is seen on this one.
+Translates a WGSL kernel to SPIR-V (Vulkan), MSL (Metal) and HLSL (DX12), to find kernels that would
+fail on other systems.
 */
 
 use naga::back::{hlsl, msl, pipeline_constants::process_overrides, spv};
@@ -9,7 +9,7 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 /// Validates a kernel and translates it to all three languages.
 ///
 /// # Errors
-/// With the translator's message.
+/// The message of the parser, validator or translator.
 pub fn translate(source: &str) -> Result<(), String> {
     let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
     let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());

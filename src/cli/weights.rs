@@ -1,5 +1,5 @@
 /*!
-`barbule weights import`: converts a trunk's published weights to Barbule's file.
+`barbule weights import`: converts the published weights of a trunk to Barbule's file format.
 */
 
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use super::Context;
 use crate::device::Device;
 use crate::trunk::{TrunkKind, import_weights, weights};
 
-/// Convert published trunk weights
+/// Convert the published weights of a pretrained network (trunk)
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -21,29 +21,29 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Read published weights and write Barbule's file
+    /// Convert published weights to a file for `train --weights`
     ///
     /// FILE is one of
-    ///   torchvision's ResNet-18 or ResNet-50 (.pth), or timm's (.safetensors)
-    ///   the released EfficientNet-Lite0 (.pth), or the same as .safetensors
+    ///   ResNet-18 or ResNet-50 from torchvision (.pth) or timm (.safetensors)
+    ///   the released EfficientNet-Lite0, as .pth or .safetensors
     ///
-    /// A file that PyTorch saved is read without running anything in it.
+    /// PyTorch files are parsed without executing any code in them.
     #[command(
         verbatim_doc_comment,
         after_help = "Example: barbule weights import resnet50-0676ba61.pth --out resnet50.safetensors --half"
     )]
     Import {
-        /// The published weights
+        /// The file with the published weights
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         file: PathBuf,
-        /// The trunk that it must be of: efficientnet-lite0, resnet18 or resnet50 [default: as
-        /// the names in the file say]
+        /// Fail unless the weights are of this trunk: efficientnet-lite0, resnet18 or resnet50
+        /// [default: detected from the tensor names]
         #[arg(long, value_name = "TRUNK")]
         trunk: Option<TrunkKind>,
         /// The file to write
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         out: PathBuf,
-        /// Convolutions in half precision, as the shipped trunk
+        /// Store the convolutions in half precision, like the built-in trunk
         #[arg(long)]
         half: bool,
     },
@@ -51,7 +51,7 @@ enum Command {
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let Command::Import { file, trunk, out, half } = &args.command;
-    // Conversion needs no speed, so no graphics driver either.
+    // Conversion is fast enough on the CPU and must not require a graphics driver.
     let trunk = import_weights(file, *trunk, &Device::Cpu.burn())?;
     weights::save(&trunk, out, *half)?;
     let bytes = std::fs::metadata(out)?.len();

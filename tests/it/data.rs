@@ -91,10 +91,7 @@ fn a_copy_is_checked() {
     let output = env.run(&["data", "cub", "--check", "cub", "--json"]);
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
-    assert!(
-        said.contains("2 images of cub are listed but not there (first: cub/images/001.A/b.jpg)"),
-        "{said}"
-    );
+    assert!(said.contains("cub is missing 2 images (first: cub/images/001.A/b.jpg)"), "{said}");
     let check = &serde_json::from_slice::<Value>(&output.stdout).unwrap()["check"];
     assert_eq!(words(&check["images"]), [2, 0, 1, 2]);
     assert_eq!((check["classes"].as_u64(), &check["as_published"]), (Some(2), &Value::Bool(false)));
@@ -104,7 +101,7 @@ fn a_copy_is_checked() {
     let output = env.run(&["data", "cub", "--check", "cub"]);
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
-    assert!(said.contains("cub has not the numbers of CUB-200-2011"), "{said}");
+    assert!(said.contains("cub differs from the published counts of CUB-200-2011"), "{said}");
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("5,994") && !text.contains("complete"), "{text}");
     assert!(env.fails(&["data", "dogs", "--check", "cub"]).contains("train_list.mat"));
@@ -112,7 +109,7 @@ fn a_copy_is_checked() {
     // A folder of photos has no published counts to compare with.
     env.write_classes("birds", 2, 3);
     let text = env.ok(&["data", "folder", "--check", "birds"]);
-    assert!(text.contains("complete: every listed image is there"), "{text}");
+    assert!(text.contains("complete: every listed image was found"), "{text}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 /*!
-The `barbule` program: parses, dispatches, and turns a failure into one sentence.
+The `barbule` program: parses the command line, runs the command, and prints an error as one line.
 */
 
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli) {
         Ok(code) => code,
-        // Whoever reads our output has seen enough: `barbule … | head` is no failure.
+        // A reader that closes the pipe (`barbule … | head`) is not an error.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             remark(format_args!("error: {error:#}"));

@@ -1,5 +1,5 @@
 /*!
-`barbule bench ann`: what codes save against searching the features themselves.
+`barbule bench ann`: compares search over binary codes with a linear scan of float features.
 */
 
 use std::hint::black_box;
@@ -34,36 +34,36 @@ pub struct Args {
     /// The model file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     model: PathBuf,
-    /// The labelled photos
+    /// The folder of the labelled data set
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     data: PathBuf,
-    /// How the data lie: grocery, folder or cub; found by looking if left out
+    /// Layout of the data set, as listed by `barbule data` [default: detected from the files]
     #[arg(long)]
     layout: Option<Layout>,
-    /// Which images are queries: test or val; the database is the training images
+    /// The split that provides the queries: test or val. The database is the training split
     #[arg(long, default_value = "test")]
     split: Split,
-    /// How many hits
+    /// Number of nearest images per query
     #[arg(short, default_value_t = 100, value_name = "K")]
     k: usize,
-    /// Queries at most, spread over all there are [default: all]
+    /// Maximum number of queries, taken at even intervals from the split [default: all]
     #[arg(long, value_name = "N")]
     queries: Option<usize>,
-    /// Make the database N times as large by copies with noise: synthetic, for times alone
+    /// Enlarge the database N times with noisy copies. Synthetic: use it for timings only
     #[arg(long, default_value_t = 1, value_name = "N")]
     replicate: usize,
-    /// Noise of the copies, in standard deviations of each feature
+    /// Standard deviation of the noise in the copies, relative to that of each feature
     #[arg(long, default_value_t = 0.5, value_name = "SHARE")]
     noise: f32,
-    /// Rounds over all queries that are timed; the median counts
+    /// Number of timed passes over all queries; the median is reported
     #[arg(long, default_value_t = 5, value_name = "N")]
     repeats: usize,
-    /// Write features, codes, labels and these figures to this folder, for benches/ann.py
+    /// Write features, codes, labels and results to this folder, as input of benches/ann.py
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     out: Option<PathBuf>,
 }
 
-/// The published fields of `bench ann --json`. Times are of one processor thread.
+/// The published fields of `bench ann --json`. Times are for one CPU thread.
 #[derive(Debug, Serialize)]
 struct Report {
     method: String,
@@ -71,15 +71,16 @@ struct Report {
     database: usize,
     queries: usize,
     k: usize,
-    /// Copies in the database for each image of the data set.
+    /// Number of database images per image of the data set.
     replicate: usize,
     noise: f32,
     codes: Side,
     floats: Side,
-    /// Milliseconds for the whole database in the order of distance, one query to a call.
+    /// Milliseconds to rank the whole database, one query per call.
     whole_ranking_ms_per_query: f64,
-    /// Of one query to a call, and of all queries in one.
+    /// Time of the floats divided by time of the codes, one query per call.
     speed_up: f64,
+    /// The same, all queries in one call.
     speed_up_batch: f64,
     storage_ratio: f64,
 }
@@ -87,15 +88,15 @@ struct Report {
 #[derive(Debug, Serialize)]
 struct Side {
     bytes_per_image: usize,
-    /// The k nearest, one query to a call.
+    /// Top-k search, one query per call.
     ms_per_query: f64,
-    /// The same with all queries in one call.
+    /// Top-k search, all queries in one call.
     batch_ms_per_query: f64,
-    /// Over the whole ranking, ties in expectation.
+    /// mAP over the whole ranking; ties in expectation.
     map: f64,
 }
 
-/// The images of one side that could be read.
+/// The readable images of the queries or the database.
 struct Images {
     values: Vec<f32>,
     labels: Vec<Vec<u32>>,
@@ -107,7 +108,7 @@ pub fn run(context: &Context, args: &Args) -> Result<()> {
         bail!("-k, --queries, --replicate and --repeats must be above 0");
     }
     if !(args.noise.is_finite() && args.noise >= 0.0) {
-        bail!("--noise must be a number that is not below 0");
+        bail!("--noise must be 0 or greater");
     }
     let device = context.device()?;
     let model = Model::open(&args.model, &device)?;
@@ -176,17 +177,14 @@ pub fn run(context: &Context, args: &Args) -> Result<()> {
             (&database, &rows, &codes),
         )?;
     }
-    match context.json {
-        true => context.print_json(&report),
-        false => print(context, &report),
-    }
+    if context.json { context.print_json(&report) } else { print(context, &report) }
 }
 
 fn print(context: &Context, report: &Report) -> Result<()> {
     let Report { method, bits, database, queries, k, codes, floats, .. } = report;
     let synthetic = match report.replicate {
         1 => String::new(),
-        n => format!(" ({n} times as many by noisy copies: synthetic)"),
+        n => format!(" (synthetic: {n} times as many by noisy copies)"),
     };
     context.print(format_args!(
         "{method} {bits} bits: top {k} of {database} images{synthetic}, {queries} queries, 1 thread"
@@ -203,15 +201,15 @@ fn print(context: &Context, report: &Report) -> Result<()> {
     }
     context.print(format_args!(
         "{:<22} {:>12.4}",
-        "codes, all in order", report.whole_ranking_ms_per_query
+        "codes, full ranking", report.whole_ranking_ms_per_query
     ))?;
     context.print(format_args!(
-        "codes are {:.0} times as fast ({:.0} in a batch) and {:.0} times as small",
+        "codes: {:.0} times as fast ({:.0} times in a batch), {:.0} times smaller",
         report.speed_up, report.speed_up_batch, report.storage_ratio
     ))
 }
 
-/// Features of the images that can be read.
+/// Computes the features of the readable images.
 fn read(
     context: &Context,
     model: &Model,
@@ -248,7 +246,7 @@ fn replicate(images: &mut Images, dim: usize, args: &Args) {
         1 => Vec::new(),
         _ => (0..dim).map(|j| variance(j).sqrt() as f32 * args.noise).collect(),
     };
-    // A sum of uniform numbers is as good as a normal one here.
+    // Approximately normal: a sum of four uniform numbers with variance 1.
     let mut noise = || (0..4).map(|_| rng.random::<f32>() - 0.5).sum::<f32>() * 3f32.sqrt();
     for _ in 1..args.replicate {
         for at in 0..count * dim {
@@ -260,7 +258,7 @@ fn replicate(images: &mut Images, dim: usize, args: &Args) {
     }
 }
 
-/// The rows scaled to unit length; zeros stay zeros.
+/// Scales the rows to unit length; zero rows stay zero.
 fn unit_rows(values: &[f32], dim: usize) -> Vec<f32> {
     let mut rows = values.to_vec();
     for row in rows.chunks_exact_mut(dim) {
@@ -271,7 +269,7 @@ fn unit_rows(values: &[f32], dim: usize) -> Vec<f32> {
     rows
 }
 
-/// Median seconds of a call, after one that does not count.
+/// Returns the median seconds of a call, after one untimed call.
 fn median(repeats: usize, mut call: impl FnMut() -> Result<()>) -> Result<f64> {
     call()?;
     let mut seconds = Vec::with_capacity(repeats);
@@ -284,11 +282,11 @@ fn median(repeats: usize, mut call: impl FnMut() -> Result<()>) -> Result<f64> {
     Ok(seconds[repeats / 2])
 }
 
-/// Seconds per query for the k nearest codes, one query to a call and all in one; and for
-/// all codes in order.
+/// Returns the seconds per query of a top-k search over codes, as (one query per call, all
+/// queries in one call), and of a full ranking.
 fn time_codes(args: &Args, queries: &BinaryCodes, codes: BinaryCodes) -> Result<([f64; 2], f64)> {
     let images = codes.len();
-    // The processor on purpose, as features are searched there too.
+    // Always the CPU, because the features are searched there too.
     let ranker = Ranker::new(&Device::Cpu, Arc::new(codes))?;
     let each: Vec<BinaryCodes> = (0..queries.len()).map(|row| queries.select(&[row])).collect();
     let one_by_one = |k: usize| {
@@ -308,8 +306,8 @@ fn time_codes(args: &Args, queries: &BinaryCodes, codes: BinaryCodes) -> Result<
     Ok(([single / count, batch / count], whole / count))
 }
 
-/// Seconds per query for the k rows of largest product, one query to a call and all in
-/// one.
+/// Returns the seconds per query of a top-k search by dot product, as (one query per call, all
+/// queries in one call).
 fn time_floats(args: &Args, queries: &[f32], rows: &[f32], dim: usize) -> [f64; 2] {
     let (images, count) = (rows.len() / dim, queries.len() / dim);
     let rows = MatRef::from_row_major_slice(rows, images, dim);
@@ -333,7 +331,7 @@ fn time_floats(args: &Args, queries: &[f32], rows: &[f32], dim: usize) -> [f64; 
         queries.chunks_exact(dim).for_each(search);
         Ok(())
     });
-    // In parts, so that a large database's scores fit in memory.
+    // In blocks of 64 queries, so that the scores of a large database fit in memory.
     let batch = median(args.repeats, || {
         queries.chunks(dim * 64).for_each(search);
         Ok(())
@@ -341,7 +339,7 @@ fn time_floats(args: &Args, queries: &[f32], rows: &[f32], dim: usize) -> [f64; 
     [single, batch].map(|seconds| seconds.unwrap_or(f64::NAN) / count as f64)
 }
 
-/// Everything that another program needs for the same search.
+/// Writes everything that another program needs to repeat the search.
 fn write(
     folder: &Path,
     report: &Report,

@@ -1,5 +1,5 @@
 /*!
-`barbule bench`: how fast this machine is.
+`barbule bench`: benchmarks of this machine.
 */
 
 mod ann;
@@ -22,7 +22,7 @@ use crate::task::Task;
 use crate::train::{LearnPlan, StepTimes, time_training};
 use crate::trunk::{Trunk, TrunkKind, weights};
 
-/// Measure this machine
+/// Measure the speed of encoding, search and training on this machine
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -31,13 +31,13 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Searching codes beside searching the features that they stand for
+    /// Compare search over binary codes with a linear scan of the float features
     #[command(after_help = "Example: barbule bench ann --model birds.safetensors --data birds/")]
     Ann(ann::Args),
-    /// Images per second through a trunk, alone and with decoding
+    /// Measure encoding: images per second through a trunk, with and without file decoding
     #[command(after_help = "Example: barbule bench encode --device cpu --images ~/Pictures")]
     Encode {
-        /// efficientnet-lite0, resnet18 or resnet50; with random weights if none ship
+        /// The network: efficientnet-lite0, or resnet18 or resnet50 with random weights
         #[arg(long, default_value = "efficientnet-lite0", value_name = "TRUNK")]
         trunk: TrunkKind,
         /// Width and height of the input, in pixels
@@ -46,30 +46,30 @@ enum Command {
         /// Images per batch
         #[arg(long, default_value_t = crate::encoder::BATCH, value_name = "N")]
         batch: usize,
-        /// Batches that are timed; the median counts
+        /// Number of timed batches; the median is reported
         #[arg(long, default_value_t = 7, value_name = "N")]
         repeats: usize,
-        /// Also time decoding and preparing the images of this folder
+        /// Also measure images of this folder (256 at most), with decoding and preprocessing
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         images: Option<PathBuf>,
     },
-    /// Queries per second of exact ranking, beside what this machine could do at most
+    /// Measure exact Hamming ranking: queries per second, and the share of the hardware limit
     #[command(
         after_help = "Example: barbule bench rank --bits 64,256 --codes 1000000 --queries 1,100 --device cpu"
     )]
     Rank(rank::Args),
-    /// Images per second of a training step, and where its time goes
+    /// Measure a training step: images per second, and the time of each phase
     #[command(
         after_help = "Example: barbule bench train exchnet --device cpu --size 160 --batch 32"
     )]
     Train {
-        /// adsh or exchnet
+        /// The training method
         #[arg(default_value = "exchnet")]
         method: NetworkMethod,
-        /// Width and height of the trunk's input, in pixels [default: that of the recipe]
+        /// Width and height of the trunk's input, in pixels [default: set by the recipe]
         #[arg(long, value_name = "PIXELS")]
         size: Option<u32>,
-        /// Steps before the one that is timed
+        /// Number of untimed steps before the timed one
         #[arg(long, default_value_t = 3, value_name = "N")]
         warm_up: usize,
         #[command(flatten)]
@@ -102,9 +102,10 @@ fn encode(
 ) -> Result<()> {
     let device = context.device()?;
     let preprocess = kind.preprocess(size)?;
-    let trunk = match kind.ships() {
-        true => weights::shipped(&device.burn())?.into(),
-        false => Trunk::new(kind, &device.burn()),
+    let trunk = if kind.ships() {
+        weights::shipped(&device.burn())?.into()
+    } else {
+        Trunk::new(kind, &device.burn())
     };
     let encoder = Encoder::new(trunk.into(), preprocess.clone(), device.clone());
     let wave = |i: usize| (i as f32 * 0.7).sin();
@@ -126,7 +127,7 @@ fn encode(
             let files = files.filter(|f| f.file_type().is_file() && is_image_path(f.path()));
             let files: Vec<PathBuf> = files.take(256).map(|f| f.into_path()).collect();
             if files.is_empty() {
-                bail!("{} holds no image; name a folder of photos", folder.display());
+                bail!("{} contains no images; name a folder of photos", folder.display());
             }
             let read = |task: &Task<'_>| {
                 let begun = Instant::now();

@@ -1,5 +1,5 @@
 /*!
-`barbule bench rank`: how fast codes are ranked, and how fast they could be.
+`barbule bench rank`: speed of exact Hamming ranking, compared with the limit of the hardware.
 */
 
 use std::hint::black_box;
@@ -22,43 +22,43 @@ use crate::rank::{Ranker, Search};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Bits per code; several with commas between
+    /// Bits per code; separate several values with commas
     #[arg(long, value_delimiter = ',', value_parser = bits, value_name = "BITS",
         default_value = "12,16,24,32,48,64,128,256,512,1024")]
     bits: Vec<usize>,
-    /// Codes in the database: random ones
+    /// Number of random codes in the database
     #[arg(long, default_value_t = 1_000_000, value_name = "N")]
     codes: usize,
-    /// Queries per call; several with commas between
+    /// Queries per call; separate several values with commas
     #[arg(long, value_delimiter = ',', default_value = "1,100", value_name = "N")]
     queries: Vec<usize>,
-    /// How many hits
+    /// Number of nearest codes per query
     #[arg(short, default_value_t = 100, value_name = "K")]
     k: usize,
-    /// Only codes up to this distance
+    /// Maximum Hamming distance of a hit
     #[arg(long, value_name = "R")]
     radius: Option<u32>,
-    /// Processor threads [default: all]
+    /// Number of CPU threads [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Calls that are timed; the median counts
+    /// Number of timed calls; the median is reported
     #[arg(long, default_value_t = 7, value_name = "N")]
     repeats: usize,
-    /// Build tables first, as programs that search for long do, and use them where they pay
+    /// Build lookup tables first, as long-running programs do, and use them if faster than a scan
     #[arg(long)]
     tables: bool,
-    /// Codes of a NumPy file (uint8, as `barbule encode --npy` writes) instead of random ones
+    /// Use the codes of a NumPy file (uint8, as written by `barbule encode --npy`), not random ones
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     database: Option<PathBuf>,
-    /// Queries of a NumPy file, as many of them as --queries asks for
+    /// Use the queries of a NumPy file, in groups of --queries
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "database")]
     query_codes: Option<PathBuf>,
-    /// Write the distances that the last measurement found to a NumPy file (uint32)
+    /// Write the distances found by the last measurement to a NumPy file (uint32)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     distances: Option<PathBuf>,
 }
 
-/// The published fields of `bench rank --json`, one for each width and batch.
+/// The published fields of `bench rank --json`, one object per code length and batch size.
 #[derive(Debug, Serialize)]
 struct Measured {
     bits: usize,
@@ -69,10 +69,10 @@ struct Measured {
     threads: usize,
     queries_per_second: f64,
     ms_per_query: f64,
-    /// Bytes of codes that were compared, per nanosecond.
+    /// Bytes of compared codes per nanosecond.
     gigabytes_per_second: f64,
-    /// The same of what has to be done at least: for one query reading the codes, for
-    /// more counting the differing bits. None where it is not measured.
+    /// The same for a lower bound on the work: reading the codes (for one query), or counting
+    /// the differing bits (for several). `None` if not measured.
     limit_gigabytes_per_second: Option<f64>,
     fraction_of_limit: Option<f64>,
 }
@@ -81,9 +81,9 @@ pub fn run(context: &Context, args: &Args) -> Result<()> {
     if args.codes == 0 || args.repeats == 0 || args.queries.contains(&0) || args.k == 0 {
         bail!("--codes, --queries, --repeats and -k must be above 0");
     }
-    // Ids have 32 bits, and no machine has a thousand cores to spare for this.
+    // Ids have 32 bits.
     if u32::try_from(args.codes).is_err() || args.threads.is_some_and(|n| n > 1024) {
-        bail!("there may be {} --codes and 1024 --threads at most", u32::MAX);
+        bail!("--codes can be at most {} and --threads at most 1024", u32::MAX);
     }
     let device = context.device()?;
     let mut pool = rayon::ThreadPoolBuilder::new();
@@ -132,18 +132,17 @@ pub fn run(context: &Context, args: &Args) -> Result<()> {
                 print(context, &row)?;
             }
             if !args.tables && row.fraction_of_limit.is_some_and(|fraction| fraction > 1.05) {
-                context.warn("a result above its limit: the limit is measured too low here");
+                context.warn("a result exceeds its limit: the limit was measured too low");
             }
             rows.push(row);
         }
     }
-    match context.json {
-        true => context.print_json(&rows),
-        false => {
-            let row = rows.first().context("no width was given")?;
-            let (device, threads) = (&row.device, row.threads);
-            context.print(format_args!("top {}, {device}, {threads} threads", args.k))
-        }
+    if context.json {
+        context.print_json(&rows)
+    } else {
+        let row = rows.first().context("--bits is empty; name at least one number of bits")?;
+        let (device, threads) = (&row.device, row.threads);
+        context.print(format_args!("top {}, {device}, {threads} threads", args.k))
     }
 }
 
@@ -165,8 +164,8 @@ fn print(context: &Context, row: &Measured) -> Result<()> {
     ))
 }
 
-/// Median seconds of a search of `count` queries and of what it cannot do without,
-/// measured in turns, each time with the next queries.
+/// Returns the median seconds of a search of `count` queries and of its lower bound. The two are
+/// measured alternately, each round with the next queries.
 fn measure(
     args: &Args,
     ranker: &Ranker,
@@ -179,9 +178,8 @@ fn measure(
     };
     let search = Search { k: Some(args.k), radius: args.radius, allowed: None };
     let at_once = ranker.counted_at_once(count);
-    let limit = |queries: &BinaryCodes| match count < at_once {
-        true => ranker.only_read(),
-        false => ranker.only_count(queries),
+    let limit = |queries: &BinaryCodes| {
+        if count < at_once { ranker.only_read() } else { ranker.only_count(queries) }
     };
     // Unmeasured: fills caches and compiles kernels.
     let found = ranker.search(&some(0), &search)?;
@@ -200,7 +198,7 @@ fn measure(
         searches.push(begun.elapsed().as_secs_f64());
         let begun = Instant::now();
         if black_box(limit(&queries)).is_some() {
-            // Several queries at a time are counted, so some may have been left out.
+            // `only_count` leaves out queries beyond a multiple of `at_once`.
             let counted = if count < at_once { count } else { count / at_once * at_once };
             limits.push(begun.elapsed().as_secs_f64() * count as f64 / counted as f64);
         }
@@ -214,7 +212,7 @@ fn median(seconds: &mut [f64]) -> f64 {
     seconds[seconds.len() / 2]
 }
 
-/// The database and the queries.
+/// Returns the database and the queries.
 fn codes(args: &Args, bits: usize) -> Result<(BinaryCodes, BinaryCodes)> {
     let queries = args.queries.iter().copied().max().unwrap_or(1);
     if let Some(path) = &args.database {
@@ -224,19 +222,19 @@ fn codes(args: &Args, bits: usize) -> Result<(BinaryCodes, BinaryCodes)> {
             None => database.select(&(0..queries.min(database.len())).collect::<Vec<_>>()),
         };
         if database.is_empty() || queries.is_empty() {
-            bail!("there is no code in {}; name a file with some", path.display());
+            bail!("{} contains no codes; name another file", path.display());
         }
         return Ok((database, queries));
     }
     Ok((random(bits, args.codes, 1)?, random(bits, queries, 2)?))
 }
 
-/// Codes every bit of which is random.
+/// Returns random codes; every bit is uniform.
 fn random(bits: usize, count: usize, seed: u64) -> Result<BinaryCodes> {
     let words = bits.div_ceil(64);
     let last = u64::MAX >> (words * 64 - bits);
     let mut all = vec![0u64; count * words];
-    // In chunks with seeds of their own, so that all cores can draw.
+    // Each chunk has its own seed, so that all cores can generate.
     all.par_chunks_mut(words << 14).enumerate().for_each(|(chunk, words_)| {
         let mut rng = ChaCha8Rng::seed_from_u64(seed << 32 | chunk as u64);
         words_.iter_mut().for_each(|word| *word = rng.next_u64());

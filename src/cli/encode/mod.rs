@@ -1,5 +1,5 @@
 /*!
-`barbule encode`: the code of each image.
+`barbule encode`: computes the codes of images.
 */
 
 mod parquet;
@@ -14,12 +14,12 @@ use serde::Serialize;
 use super::Context;
 use crate::task::Task;
 
-/// Print the code of each image, or write the codes of folders to a file
+/// Compute binary codes of images, and print them or write them to a file
 ///
-/// With --out, folders and lists are encoded into a Parquet file, without an index: `barbule export`
-/// and `barbule import` take such files. With --shard I/N this machine takes the I-th of N parts
-/// of the same list (the same folders, or the same --list, under the same paths everywhere), so
-/// that many machines share the work. A run that was stopped goes on where it was.
+/// With --out, encodes folders or a --list of files into a Parquet file. No index is needed, and
+/// `barbule export` and `barbule import` can read the file. With --shard I/N, encodes only part I
+/// of N, so that N machines can share the work. All machines must see the same list: the same
+/// folders, or the same --list, with the same paths. An interrupted run resumes where it stopped.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: barbule encode bird.jpg --model birds.safetensors --format bits\n         \
@@ -27,17 +27,17 @@ use crate::task::Task;
                   barbule encode --list all.txt --shard 3/16 --out parts/3.parquet"
 )]
 pub struct Args {
-    /// The images; with --out, folders too
+    /// Image files; with --out also folders
     #[arg(required_unless_present = "list")]
     #[arg(value_name = "IMAGE", value_hint = ValueHint::AnyPath)]
     images: Vec<PathBuf>,
     /// The model file [default: the built-in general model]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     model: Option<PathBuf>,
-    /// How codes are printed
+    /// Format of the printed codes
     #[arg(long, default_value = "hex")]
     format: Format,
-    /// Write the codes to a NumPy file instead: packed bytes, one row an image
+    /// Write the codes to a NumPy file instead: packed bytes, one row per image
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     npy: Option<PathBuf>,
     #[command(flatten)]
@@ -46,9 +46,9 @@ pub struct Args {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Format {
-    /// Two hexadecimal digits a byte, as `search --code` reads them
+    /// Two hexadecimal digits per byte, the format of `search --code`
     Hex,
-    /// One character 0 or 1 a bit
+    /// One character per bit, 0 or 1
     Bits,
 }
 
@@ -62,7 +62,7 @@ struct Encoded<'a> {
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     if args.part.is_wanted() {
-        ensure!(args.npy.is_none(), "--out and --npy are two kinds of files; leave one out");
+        ensure!(args.npy.is_none(), "--out and --npy cannot be combined; leave one of them out");
         return parquet::run(context, &args.images, args.model.as_deref(), &args.part);
     }
     let model = context.model(args.model.as_deref(), &context.device()?)?;

@@ -1,6 +1,6 @@
 /*!
-`barbule encode --out`: the codes of folders or a list of files, or a part of them, as a
-Parquet file.
+`barbule encode --out`: writes the codes of folders or of a list of files, or of one part of
+them, to a Parquet file.
 */
 
 use std::collections::HashSet;
@@ -19,25 +19,25 @@ use crate::engine::shard::{Encoded, Job, Shard, encode};
 use crate::index::{Labels, ScanOptions, files_under};
 use crate::task::Task;
 
-/// What of `barbule encode` is about Parquet files.
+/// Options of `barbule encode` for Parquet files.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Write a Parquet file: id, path, label, content and code of each image
+    /// Write a Parquet file with the id, path, label, content hash and code of each image
     #[arg(long, value_name = "FILE.parquet", value_hint = ValueHint::FilePath, help_heading = "Many images")]
     out: Option<PathBuf>,
-    /// A file of paths, one a line, instead of images and folders; `-` is stdin
+    /// A file with one path per line, instead of images and folders; `-` is stdin
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "out", conflicts_with = "images", help_heading = "Many images")]
     list: Option<PathBuf>,
-    /// Encode only the I-th of N parts
+    /// Encode only part I of N, as in 3/16
     #[arg(long, value_name = "I/N", requires = "out", help_heading = "Many images")]
     shard: Option<Shard>,
-    /// Labels: `folder` for the name of each image's folder, or a file of PATH,LABEL lines
+    /// Source of labels: `folder` (the name of each image's folder) or a file of PATH,LABEL lines
     #[arg(long, value_name = "folder|FILE.csv", requires = "out", help_heading = "Many images")]
     labels: Option<String>,
 }
 
 impl Args {
-    /// Whether a Parquet file is to be written.
+    /// Returns whether a Parquet file is requested.
     pub fn is_wanted(&self) -> bool {
         self.out.is_some()
     }
@@ -57,9 +57,9 @@ pub fn run(
     };
     let (files, twice) = each_once(files);
     if twice > 0 {
-        context.warn(format_args!("{twice} files are named more than once, and taken once"));
+        context.warn(format_args!("{twice} repeated paths were ignored"));
     }
-    ensure!(!files.is_empty(), "there is no image to encode; name images, folders or a --list");
+    ensure!(!files.is_empty(), "no images to encode; name images, folders or a --list");
     let labels = match args.labels.as_deref() {
         None => Labels::None,
         Some("folder") => Labels::Folder,
@@ -101,14 +101,14 @@ pub fn run(
         return Ok(ExitCode::SUCCESS);
     }
     context.say(format_args!(
-        "{images} images in {}, {before} of them from before, {} skipped, {seconds:.1} s",
+        "{images} images in {} ({before} from an earlier run), {} skipped, {seconds:.1} s",
         out.display(),
         skipped.len()
     ));
     Ok(ExitCode::SUCCESS)
 }
 
-/// The same paths without those that were there before; how many these are.
+/// Removes repeated paths, and returns how many were removed.
 fn each_once(files: Vec<String>) -> (Vec<String>, usize) {
     let mut seen = HashSet::new();
     let all = files.len();
@@ -117,7 +117,7 @@ fn each_once(files: Vec<String>) -> (Vec<String>, usize) {
     (files, twice)
 }
 
-/// The images that are named, and those in folders; and the folders.
+/// Returns the named images and all images in the named folders, and the folders.
 fn found(context: &Context, named: &[PathBuf]) -> Result<(Vec<String>, Vec<String>)> {
     let (mut files, mut roots) = (Vec::new(), Vec::new());
     for path in named {
@@ -145,11 +145,12 @@ fn found(context: &Context, named: &[PathBuf]) -> Result<(Vec<String>, Vec<Strin
     Ok((files, roots))
 }
 
-/// The paths in a file.
+/// Reads the paths in a list file and makes them absolute.
 fn listed(list: &Path) -> Result<Vec<String>> {
-    let text = match list == Path::new("-") {
-        true => std::io::read_to_string(std::io::stdin()),
-        false => std::fs::read_to_string(list),
+    let text = if list == Path::new("-") {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(list)
     };
     let text = text.with_context(|| format!("cannot read the list {}", list.display()))?;
     let lines =
