@@ -18,7 +18,7 @@ use crate::rank::{self, Ranker};
 const CODES: usize = 5000;
 const QUERIES: usize = 16;
 
-/// Show graphics adapters, versions and build features, and check GPU results against the CPU
+/// Show adapters, versions and features, and check the GPU against the CPU
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule doctor --device gpu")]
 pub struct Args {}

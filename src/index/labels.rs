@@ -36,14 +36,16 @@ impl Labels {
         let mut table = HashMap::new();
         let mut reader = csv::ReaderBuilder::new();
         let mut reader = reader.has_headers(false).flexible(true).from_reader(text.as_bytes());
-        for record in reader.records() {
-            let record = record.map_err(|error| failed(error.to_string()))?;
+        let mut record = csv::StringRecord::new();
+        while reader.read_record(&mut record).map_err(|error| failed(error.to_string()))? {
             let fields: Vec<&str> = record.iter().collect();
             // A path without quotes may have commas; a label with one stands in quotes.
             let (label, image) = match fields.split_last() {
                 Some((label, image)) if !image.is_empty() => (label.trim(), image.join(",")),
                 _ => {
-                    let line = record.position().map_or(0, csv::Position::line);
+                    let end = usize::try_from(reader.position().byte()).unwrap_or(text.len());
+                    let read = text.get(..end).unwrap_or(text).trim_end();
+                    let line = read.matches('\n').count() + 1;
                     return Err(failed(format!("line {line} has no comma")));
                 }
             };

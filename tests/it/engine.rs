@@ -308,8 +308,7 @@ fn other_programs_find_the_same() {
     let env = TestEnv::new();
     let mut collection = Collection::random(20_000, 100, 8);
     import(&mut collection, &env.path("all.db"), &Task::unwatched()).unwrap();
-    let root = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| ".".into());
-    let script = Path::new(&root).join("benches/readers.py");
+    let script = crate::common::root().join("benches/readers.py");
     let program = assert_cmd::cargo::cargo_bin("barbule");
     let mut command = Command::new(python);
     command.arg(script).arg("--barbule").arg(program).arg("--index").arg(env.path("all.db"));

@@ -232,7 +232,7 @@ fn files_of_other_networks_are_refused() {
 #[test]
 fn pytorch_files_are_read_by_their_content() {
     let env = TestEnv::new();
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let fixtures = crate::common::root().join("tests/fixtures");
     for name in ["tensors.pth", "tensors-old.pth"] {
         // The error shows that the file was read completely; it contains no network.
         let file = fixtures.join(name);

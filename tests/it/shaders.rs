@@ -33,7 +33,7 @@ fn a_broken_kernel_does_not() {
 
 #[test]
 fn every_file_is_a_kernel_that_is_translated() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    let folder = crate::common::root().join("shaders");
     let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
     let files = fs::read_dir(folder).unwrap().map(|entry| name(entry).into_string().unwrap());
     let files: BTreeSet<String> = files.collect();

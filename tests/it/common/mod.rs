@@ -147,6 +147,14 @@ impl TestEnv {
     }
 }
 
+/// The folder of the checkout.
+///
+/// Read when the test runs: a build may be kept while the checkout moves.
+pub fn root() -> PathBuf {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    package.unwrap_or_else(|| ".".into()).join("../..")
+}
+
 /// Returns the stderr of a command as text.
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
