@@ -6,10 +6,11 @@ This module does not depend on models or codes. An adapter is opened once per pr
 opening it again returns the same handle.
 */
 
+use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The value of `--device`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -138,12 +139,32 @@ pub struct Gpu {
     pub device: wgpu::Device,
     /// Its queue.
     pub queue: wgpu::Queue,
-    /// Compiled kernels by name and constants. Compiling one takes as long as many searches.
-    pub(crate) kernels: Mutex<HashMap<(&'static str, [usize; 3]), wgpu::ComputePipeline>>,
-    /// The fastest measured number of invocations per workgroup, by the number of words per code.
-    pub(crate) widths: Mutex<HashMap<usize, usize>>,
+    /// State that users of the device keep with it, by type.
+    states: States,
     #[cfg(feature = "model")]
     burn: burn::tensor::Device,
+}
+
+impl Gpu {
+    /// Returns the state of type `T` that is kept with this device. The first call creates it;
+    /// it is dropped together with the device.
+    pub(crate) fn state<T: Any + Default + Send + Sync>(&self) -> Arc<T> {
+        self.states.get()
+    }
+}
+
+/// One value per type.
+#[derive(Debug, Default)]
+struct States(Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
+
+impl States {
+    fn get<T: Any + Default + Send + Sync>(&self) -> Arc<T> {
+        // A poisoned lock still guards whole entries.
+        let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = states.entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(T::default()));
+        // The key is the type, so the cast cannot fail.
+        Arc::clone(state).downcast().unwrap_or_default()
+    }
 }
 
 #[cfg(feature = "model")]
@@ -329,8 +350,7 @@ fn open_adapter(info: AdapterInfo, adapter: wgpu::Adapter) -> Result<Arc<Gpu>, D
         info,
         device,
         queue,
-        kernels: Mutex::default(),
-        widths: Mutex::default(),
+        states: States::default(),
         #[cfg(feature = "model")]
         burn,
     });
@@ -357,6 +377,20 @@ fn share_with_burn(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_state_is_kept_by_its_type_and_dropped_with_the_device() {
+        let states = States::default();
+        let first: Arc<Mutex<u32>> = states.get();
+        *first.lock().unwrap() = 7;
+        assert_eq!(*states.get::<Mutex<u32>>().lock().unwrap(), 7);
+        assert_eq!(*states.get::<Mutex<u64>>().lock().unwrap(), 0);
+        let kept = Arc::downgrade(&first);
+        drop(first);
+        assert!(kept.upgrade().is_some());
+        drop(states);
+        assert!(kept.upgrade().is_none());
+    }
 
     #[test]
     fn every_choice_reads_back() {
