@@ -12,7 +12,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-/// The value of `--device`.
+/// The kind of device to open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
     /// The best hardware GPU, else the CPU.
@@ -31,11 +31,11 @@ pub enum DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// All choices, in the order of the help text.
+    /// All choices.
     pub const ALL: [Self; 6] =
         [Self::Auto, Self::Gpu, Self::Vulkan, Self::Metal, Self::Dx12, Self::Cpu];
 
-    /// The name on the command line.
+    /// The name, which [`DeviceChoice::from_str`] reads.
     pub fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -77,25 +77,24 @@ impl FromStr for DeviceChoice {
 
 /// Why a device could not be opened.
 #[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
 pub enum DeviceError {
     /// No adapter matches the choice.
-    #[error("no adapter found for --device {0}; install a graphics driver or use --device cpu")]
+    #[error("no adapter found for the device '{0}'; install a graphics driver or use the CPU")]
     NoAdapter(DeviceChoice),
-    /// `--adapter` matches no adapter.
+    /// The wanted name or number matches no adapter.
     #[error("no adapter matches '{wanted}'; available: {there}")]
     NoSuchAdapter {
-        /// The value of `--adapter`.
+        /// The wanted name or number.
         wanted: String,
         /// The available adapters, numbered.
         there: String,
     },
-    /// `--adapter` together with `--device cpu`.
-    #[error(
-        "--adapter selects a graphics adapter, but --device cpu uses none; leave one of them out"
-    )]
+    /// An adapter together with [`DeviceChoice::Cpu`].
+    #[error("a graphics adapter was named, but the CPU uses none; leave one of them out")]
     AdapterOnCpu,
     /// The driver refused to open the adapter.
-    #[error("{adapter} could not be opened: {reason}; try another --adapter or --device cpu")]
+    #[error("{adapter} could not be opened: {reason}; try another adapter or the CPU")]
     Open {
         /// The adapter's name.
         adapter: String,
@@ -107,7 +106,7 @@ pub enum DeviceError {
 /// The description of an adapter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdapterInfo {
-    /// Its number for `--adapter`.
+    /// Its number, which [`Device::open`] accepts.
     pub index: usize,
     /// The name reported by the driver.
     pub name: String,
@@ -254,7 +253,7 @@ impl fmt::Display for Device {
     }
 }
 
-/// Returns the adapters that `choice` may use, best first, in the numbering of `--adapter`.
+/// Returns the adapters that `choice` may use, best first, in the order of their numbers.
 pub fn adapters(choice: DeviceChoice) -> Vec<AdapterInfo> {
     enumerate(choice.backends()).into_iter().map(|(info, _)| info).collect()
 }

@@ -21,9 +21,10 @@ pub const BATCH: usize = 32;
 
 /// Why features could not be computed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum EncodeError {
     /// The device failed.
-    #[error("{device} failed while encoding: {reason}; use --device cpu")]
+    #[error("{device} failed while encoding: {reason}; use the CPU")]
     Device {
         /// The device.
         device: String,

@@ -14,6 +14,7 @@ use clap::ArgAction;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing_subscriber::filter::LevelFilter;
 
+use super::advice;
 use crate::device::{Device, DeviceChoice};
 use crate::image::Limits;
 use crate::model::Model;
@@ -160,7 +161,7 @@ impl Context {
     /// Names images that were left out; how many.
     pub fn warn_unreadable(&self, unreadable: &[Unreadable]) -> usize {
         for image in unreadable {
-            self.warn(format_args!("skipped: {}", image.error));
+            self.warn(format_args!("skipped: {}", advice::told(&image.error)));
         }
         unreadable.len()
     }

@@ -18,7 +18,7 @@ mod sidecar;
 
 use std::path::Path;
 
-pub use error::{EngineError, NumpyError};
+pub use error::{EngineError, NumpyError, Remedy};
 pub use local::{IndexSource, import};
 pub use parts::Parts;
 

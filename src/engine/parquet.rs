@@ -115,7 +115,7 @@ impl Sink for Writer {
         let Self { pending, mut file, about, .. } = *self;
         let about = serde_json::to_string(&about).map_err(|error| EngineError::Write {
             path: pending.path.clone(),
-            error: error.into(),
+            source: error.into(),
         })?;
         file.append_key_value_metadata(KeyValue::new(KEY.to_owned(), about));
         let out = file.into_inner().map_err(failed(&pending.path))?;
@@ -127,7 +127,7 @@ impl Sink for Writer {
 /// Returns a `map_err` adapter to [`EngineError::Write`].
 fn failed(path: &Path) -> impl FnOnce(ParquetError) -> EngineError {
     let path = path.to_owned();
-    move |error| EngineError::Write { path, error: std::io::Error::other(error) }
+    move |error| EngineError::Write { path, source: std::io::Error::other(error) }
 }
 
 fn schema(bits: usize) -> Result<Arc<Type>, ParquetError> {
@@ -235,7 +235,7 @@ impl Reader {
         let entries = file.metadata().file_metadata().key_value_metadata();
         let entry = entries.and_then(|all| all.iter().find(|entry| entry.key == KEY));
         let Some(about) = entry.and_then(|entry| entry.value.as_deref()) else {
-            let reason = "it was not written by barbule: name files from `barbule export` or `barbule encode --out`";
+            let reason = "it was not written by Barbule; name files of an export or of encoded parts";
             return Err(EngineError::unfit(path, reason));
         };
         let about: About = serde_json::from_str(about).map_err(EngineError::read(path))?;

@@ -177,7 +177,7 @@ impl Work {
             // Each file is opened once, so the cell is empty.
             let _ = contents[*number].set(*blake3::hash(&bytes).as_bytes());
             image::decode(&bytes, &job.limits)
-                .map_err(|error| ImageError::Decode { path: path.into(), error })
+                .map_err(|source| ImageError::Decode { path: path.into(), source })
         };
         let mut batch = Batch::new(model.bits())?;
         let mut skipped = Vec::new();

@@ -143,7 +143,7 @@ fn servers_find_what_the_local_index_finds() {
     second.kill();
     // An error, not a list that is shorter.
     let said = env.fails(&args);
-    assert!(said.contains("a shard does not answer"), "{said}");
+    assert!(said.contains("the shard that does not answer"), "{said}");
     assert!(many.find(&Query::nearest(&collection.queries(1)[0], 7)).is_err());
     // What is on one server alone is still there.
     finds_the_same(&local, &open(&coordinator, "one"), &collection, 2);
@@ -231,9 +231,9 @@ fn loads_change_what_has_changed_and_go_on_where_they_were() {
         Loader::begin(address(&server), table(name), &other, &options)
     };
     let said = begin("a", Vec::new(), false).err().unwrap().to_string();
-    assert!(said.contains("another model") && said.contains("--replace"), "{said}");
+    assert!(said.contains("another model") && said.contains("replace this one"), "{said}");
     let said = begin("a", vec![address(&shard)], false).err().unwrap().to_string();
-    assert!(said.contains("--replace"), "{said}");
+    assert!(said.contains("replace this one"), "{said}");
     for (name, shards) in [("a", Vec::new()), ("b", vec![address(&shard)])] {
         let loader = begin(name, shards, true).unwrap();
         engine::copy(&mut other.clone(), Box::new(loader), &Task::unwatched()).unwrap();
@@ -550,7 +550,7 @@ fn another_length_is_refused_before_anything_is_sent() {
         some(&mut loader, &mut source, 1).unwrap();
         drop(loader);
         let said = begin(&server, name, &long, &shards, false).err().unwrap().to_string();
-        assert!(said.contains("48") && said.contains("64") && said.contains("--replace"), "{said}");
+        assert!(said.contains("48") && said.contains("64") && said.contains("replace this one"), "{said}");
         let mut source = long.clone();
         let mut loader = begin(&server, name, &source, &shards, true).unwrap();
         some(&mut loader, &mut source, 100).unwrap();

@@ -7,7 +7,7 @@ use postgres::{Error, GenericClient};
 use super::session::Session;
 use super::shards::Layout;
 use super::sql::Table;
-use crate::engine::{EngineError, Head};
+use crate::engine::{EngineError, Head, Remedy};
 
 /// Returns the metadata of a collection.
 pub(super) fn facts(head: &Head, layout: &Layout) -> Vec<(&'static str, String)> {
@@ -69,12 +69,10 @@ pub(super) fn same_width(
     let found: Option<i32> = session
         .run(|client| client.query_opt(sql, &[&name])?.map(|row| row.try_get(0)).transpose())?;
     match found {
-        Some(bits) if usize::try_from(bits) != Ok(head.bits) => Err(EngineError::Server {
+        Some(bits) if usize::try_from(bits) != Ok(head.bits) => Err(EngineError::Refused {
             server: session.address().to_string(),
-            reason: format!(
-                "{table} stores codes of {bits} bits, but these have {}; choose another --table, or --replace it",
-                head.bits
-            ),
+            reason: format!("{table} stores codes of {bits} bits, but these have {}", head.bits),
+            remedy: Remedy::Table,
         }),
         _ => Ok(()),
     }

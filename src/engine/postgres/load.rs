@@ -15,7 +15,7 @@ use super::holder::Holder;
 use super::session::Session;
 use super::shards::{self, Layout};
 use super::sql::{self, Table};
-use crate::engine::{Batch, EngineError, Head, Sink, Source};
+use crate::engine::{Batch, EngineError, Head, Remedy, Sink, Source};
 
 /// Options of a load.
 #[derive(Debug, Clone, Default)]
@@ -317,9 +317,10 @@ fn fits(
     head: &Head,
 ) -> Result<(), EngineError> {
     let value = |key: &str| present.iter().find(|(own, _)| own == key).map(|(_, v)| v.as_str());
-    let refused = |reason: String| EngineError::Server {
+    let refused = |reason: String| EngineError::Refused {
         server: session.address().to_string(),
-        reason: format!("{reason}; choose another --table, or --replace it"),
+        reason,
+        remedy: Remedy::Table,
     };
     // An interrupted first load leaves only its own entries.
     let (Some(bits), Some(model)) = (value("bits"), value("model")) else { return Ok(()) };

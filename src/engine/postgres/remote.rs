@@ -19,7 +19,7 @@ use super::shards::{self, Layout};
 use super::sql::{self, Statement, Table, Value, Wanted};
 use super::{of_bit, to_bit};
 use crate::code::BinaryCodes;
-use crate::engine::{Batch, EngineError, Head, Source};
+use crate::engine::{Batch, EngineError, Head, Remedy, Source};
 use crate::index::{Found, Query};
 
 /// Number of stored codes used as queries to measure recall.
@@ -77,20 +77,23 @@ impl Remote {
         let unfit =
             |reason: String| EngineError::Server { server: session.address().to_string(), reason };
         let fact = |key: &str| facts.iter().find(|(own, _)| own == key).map(|(_, v)| v.as_str());
-        let again = "run `barbule export --to` with this address";
+        let refused = |reason: String, remedy: Remedy| EngineError::Refused {
+            server: session.address().to_string(),
+            reason,
+            remedy,
+        };
         let Some(state) = fact("state") else {
-            return Err(unfit(format!("there is no collection {table}; {again} first")));
+            return Err(refused(format!("there is no collection {table}"), Remedy::Export));
         };
         if state != "whole" {
-            return Err(unfit(format!(
-                "an export to {table} was interrupted while shards were merged; {again} again"
-            )));
+            let reason = format!("an export to {table} was interrupted while shards were merged");
+            return Err(refused(reason, Remedy::Export));
         }
         if fact("format") != Some("1") {
-            return Err(unfit(format!("{table} has a newer format; install a newer barbule")));
+            return Err(unfit(format!("{table} has a newer format; install a newer Barbule")));
         }
         let damaged = |what: &str| {
-            unfit(format!("the metadata of {table} lacks {what}; {again} and --replace"))
+            refused(format!("the metadata of {table} lacks {what}"), Remedy::Replace)
         };
         let bits = fact("bits").and_then(|bits| bits.parse().ok());
         let head = Head {

@@ -5,7 +5,7 @@ The servers that store a collection, as registered on the coordinator.
 use super::address::Address;
 use super::session::Session;
 use super::sql::{self, Foreign, Registered, Table};
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Remedy};
 
 /// Distribution of a collection over servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,11 +91,12 @@ pub(super) fn addresses(
     let address = |number: usize| {
         let shard = shards.iter().find(|shard| shard.number == number);
         shard.and_then(|shard| place(session.address(), shard)).ok_or_else(|| {
-            EngineError::Server {
+            EngineError::Refused {
                 server: session.address().to_string(),
                 reason: format!(
-                    "the foreign server of shard {number} is missing, or lacks its host, port or dbname; export again and name every --shard"
+                    "the foreign server of shard {number} is missing, or lacks its host, port or dbname"
                 ),
+                remedy: Remedy::NameShards,
             }
         })
     };
