@@ -10,6 +10,7 @@ use postgres::error::SqlState;
 use postgres::{Client, Error};
 
 use super::address::{Address, Refused};
+use super::sql;
 use crate::engine::{EngineError, Remedy};
 
 /// Number of attempts after transient errors.
@@ -128,7 +129,7 @@ impl Session {
             Some(client) => client,
             None => {
                 let mut client = self.address.connect()?;
-                let limit = format!("SET statement_timeout = {}", self.timeout.as_millis());
+                let limit = sql::time_limit(self.timeout.as_millis());
                 client.batch_execute(&limit).map_err(Refused::Postgres)?;
                 if let Some(name) = &self.lock
                     && !take_lock(&mut client, name).map_err(Refused::Postgres)?
@@ -163,8 +164,7 @@ const LOCKED: &str = "the connection broke, and another program now loads the co
 
 /// Takes a lock that lasts as long as the connection, and returns whether it was free.
 fn take_lock(client: &mut Client, name: &str) -> Result<bool, Error> {
-    let sql = "SELECT pg_try_advisory_lock(hashtextextended($1::text, 0))";
-    client.query_one(sql, &[&name])?.try_get(0)
+    client.query_one(sql::LOCK, &[&name])?.try_get(0)
 }
 
 /// Returns whether an error is transient.
