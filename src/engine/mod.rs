@@ -14,6 +14,7 @@ pub mod parquet;
 mod parts;
 pub mod postgres;
 pub mod shard;
+mod share;
 mod sidecar;
 
 use std::path::Path;

@@ -30,7 +30,7 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::{ColumnPath, Type};
 
-use super::shard::Share;
+use super::share::Share;
 use super::sidecar::{self, Pending};
 use super::{BATCH, Batch, EngineError, Head, Sink, Source};
 
@@ -45,6 +45,7 @@ const FORMAT: u32 = 1;
 
 /// The file's `barbule` metadata.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
 pub struct About {
     /// Version of this layout.
     pub format: u32,
@@ -235,7 +236,8 @@ impl Reader {
         let entries = file.metadata().file_metadata().key_value_metadata();
         let entry = entries.and_then(|all| all.iter().find(|entry| entry.key == KEY));
         let Some(about) = entry.and_then(|entry| entry.value.as_deref()) else {
-            let reason = "it was not written by Barbule; name files of an export or of encoded parts";
+            let reason =
+                "it was not written by Barbule; name files of an export or of encoded parts";
             return Err(EngineError::unfit(path, reason));
         };
         let about: About = serde_json::from_str(about).map_err(EngineError::read(path))?;

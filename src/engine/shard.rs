@@ -12,6 +12,7 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 
 use super::parquet::{Reader, Writer};
+pub use super::share::Share;
 use super::{Batch, EngineError, Head, Sink, Source};
 use crate::file;
 use crate::image::{self, ImageError, Limits};
@@ -51,17 +52,6 @@ impl Shard {
     }
 }
 
-/// Identifies the list a part belongs to, and its position in it.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Share {
-    /// Number of the part, from 1.
-    pub part: usize,
-    /// Number of parts.
-    pub of: usize,
-    /// BLAKE3 hash of all paths of the list.
-    pub list: String,
-}
-
 /// Input and output of [`encode`].
 #[derive(Debug, Clone)]
 pub struct Job<'a> {
@@ -86,6 +76,7 @@ pub struct Job<'a> {
 
 /// Result of [`encode`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Encoded {
     /// Number of images in the file.
     pub images: usize,

@@ -12,6 +12,7 @@ mod error;
 #[cfg(feature = "heic")]
 mod heic;
 mod preprocess;
+mod size;
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -36,6 +37,7 @@ pub const MAX_FILE_BYTES: u64 = 2 << 30;
 
 /// Limits on the images that are decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Maximum number of pixels (width × height). Decoding takes up to 12 bytes per pixel.
     pub max_pixels: u64,
