@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The kind of device to open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum DeviceChoice {
     /// The best hardware GPU, else the CPU.
     #[default]
@@ -105,6 +106,7 @@ pub enum DeviceError {
 
 /// The description of an adapter.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AdapterInfo {
     /// Its number, which [`Device::open`] accepts.
     pub index: usize,

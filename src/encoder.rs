@@ -46,6 +46,7 @@ pub struct Encoder {
 
 /// Features of the files that were readable.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct FileFeatures {
     /// One row per file of `kept`, in the same order.
     pub values: Vec<f32>,

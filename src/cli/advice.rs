@@ -153,7 +153,9 @@ fn dataset(error: &crate::dataset::DatasetError) -> String {
 
 fn train(error: &TrainError) -> String {
     let less = |way: &Smaller| match way {
-        Smaller::Batch { batch, accumulate } => format!("--batch {batch} --accumulate {accumulate}"),
+        Smaller::Batch { batch, accumulate } => {
+            format!("--batch {batch} --accumulate {accumulate}")
+        }
         Smaller::Size(pixels) => format!("--size {pixels}"),
     };
     match error {

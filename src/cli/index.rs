@@ -16,8 +16,8 @@ use notify_debouncer_mini::notify::{
 use notify_debouncer_mini::{Config, new_debouncer_opt};
 use serde_json::{Value, json};
 
-use super::{Context, advice};
 use super::query::index_path;
+use super::{Context, advice};
 use crate::index::{Index, Labels, ScanOptions, Update, UpdateOptions, update};
 use crate::model::Model;
 use crate::task::{Stopped, Task};

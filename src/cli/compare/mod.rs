@@ -23,9 +23,9 @@ use anyhow::{Context as _, Result, bail};
 use clap::ValueHint;
 use tempfile::TempDir;
 
-use super::{Context, advice};
 use super::context::bits;
 use super::train::{Method, Network, NetworkMethod, positive};
+use super::{Context, advice};
 use crate::dataset::Layout;
 use crate::method::exchnet;
 use crate::task::Task;
