@@ -11,6 +11,7 @@ pub const MAX_BITS: usize = 1024;
 
 /// Why a set of codes could not be created.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CodeError {
     /// The code length is outside 1..=1024.
     #[error("a code has 1 to {MAX_BITS} bits, not {0}; choose a length in that range")]

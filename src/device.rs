@@ -6,13 +6,15 @@ This module does not depend on models or codes. An adapter is opened once per pr
 opening it again returns the same handle.
 */
 
+use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-/// The value of `--device`.
+/// The kind of device to open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum DeviceChoice {
     /// The best hardware GPU, else the CPU.
     #[default]
@@ -30,11 +32,11 @@ pub enum DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// All choices, in the order of the help text.
+    /// All choices.
     pub const ALL: [Self; 6] =
         [Self::Auto, Self::Gpu, Self::Vulkan, Self::Metal, Self::Dx12, Self::Cpu];
 
-    /// The name on the command line.
+    /// The name, which [`DeviceChoice::from_str`] reads.
     pub fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -76,25 +78,24 @@ impl FromStr for DeviceChoice {
 
 /// Why a device could not be opened.
 #[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
 pub enum DeviceError {
     /// No adapter matches the choice.
-    #[error("no adapter found for --device {0}; install a graphics driver or use --device cpu")]
+    #[error("no adapter found for the device '{0}'; install a graphics driver or use the CPU")]
     NoAdapter(DeviceChoice),
-    /// `--adapter` matches no adapter.
+    /// The wanted name or number matches no adapter.
     #[error("no adapter matches '{wanted}'; available: {there}")]
     NoSuchAdapter {
-        /// The value of `--adapter`.
+        /// The wanted name or number.
         wanted: String,
         /// The available adapters, numbered.
         there: String,
     },
-    /// `--adapter` together with `--device cpu`.
-    #[error(
-        "--adapter selects a graphics adapter, but --device cpu uses none; leave one of them out"
-    )]
+    /// An adapter together with [`DeviceChoice::Cpu`].
+    #[error("a graphics adapter was named, but the CPU uses none; leave one of them out")]
     AdapterOnCpu,
     /// The driver refused to open the adapter.
-    #[error("{adapter} could not be opened: {reason}; try another --adapter or --device cpu")]
+    #[error("{adapter} could not be opened: {reason}; try another adapter or the CPU")]
     Open {
         /// The adapter's name.
         adapter: String,
@@ -105,8 +106,9 @@ pub enum DeviceError {
 
 /// The description of an adapter.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AdapterInfo {
-    /// Its number for `--adapter`.
+    /// Its number, which [`Device::open`] accepts.
     pub index: usize,
     /// The name reported by the driver.
     pub name: String,
@@ -138,12 +140,32 @@ pub struct Gpu {
     pub device: wgpu::Device,
     /// Its queue.
     pub queue: wgpu::Queue,
-    /// Compiled kernels by name and constants. Compiling one takes as long as many searches.
-    pub(crate) kernels: Mutex<HashMap<(&'static str, [usize; 3]), wgpu::ComputePipeline>>,
-    /// The fastest measured number of invocations per workgroup, by the number of words per code.
-    pub(crate) widths: Mutex<HashMap<usize, usize>>,
+    /// State that users of the device keep with it, by type.
+    states: States,
     #[cfg(feature = "model")]
     burn: burn::tensor::Device,
+}
+
+impl Gpu {
+    /// Returns the state of type `T` that is kept with this device. The first call creates it;
+    /// it is dropped together with the device.
+    pub(crate) fn state<T: Any + Default + Send + Sync>(&self) -> Arc<T> {
+        self.states.get()
+    }
+}
+
+/// One value per type.
+#[derive(Debug, Default)]
+struct States(Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
+
+impl States {
+    fn get<T: Any + Default + Send + Sync>(&self) -> Arc<T> {
+        // A poisoned lock still guards whole entries.
+        let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = states.entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(T::default()));
+        // The key is the type, so the cast cannot fail.
+        Arc::clone(state).downcast().unwrap_or_default()
+    }
 }
 
 #[cfg(feature = "model")]
@@ -233,7 +255,7 @@ impl fmt::Display for Device {
     }
 }
 
-/// Returns the adapters that `choice` may use, best first, in the numbering of `--adapter`.
+/// Returns the adapters that `choice` may use, best first, in the order of their numbers.
 pub fn adapters(choice: DeviceChoice) -> Vec<AdapterInfo> {
     enumerate(choice.backends()).into_iter().map(|(info, _)| info).collect()
 }
@@ -329,8 +351,7 @@ fn open_adapter(info: AdapterInfo, adapter: wgpu::Adapter) -> Result<Arc<Gpu>, D
         info,
         device,
         queue,
-        kernels: Mutex::default(),
-        widths: Mutex::default(),
+        states: States::default(),
         #[cfg(feature = "model")]
         burn,
     });
@@ -357,6 +378,20 @@ fn share_with_burn(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_state_is_kept_by_its_type_and_dropped_with_the_device() {
+        let states = States::default();
+        let first: Arc<Mutex<u32>> = states.get();
+        *first.lock().unwrap() = 7;
+        assert_eq!(*states.get::<Mutex<u32>>().lock().unwrap(), 7);
+        assert_eq!(*states.get::<Mutex<u64>>().lock().unwrap(), 0);
+        let kept = Arc::downgrade(&first);
+        drop(first);
+        assert!(kept.upgrade().is_some());
+        drop(states);
+        assert!(kept.upgrade().is_none());
+    }
 
     #[test]
     fn every_choice_reads_back() {

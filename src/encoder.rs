@@ -21,9 +21,10 @@ pub const BATCH: usize = 32;
 
 /// Why features could not be computed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum EncodeError {
     /// The device failed.
-    #[error("{device} failed while encoding: {reason}; use --device cpu")]
+    #[error("{device} failed while encoding: {reason}; use the CPU")]
     Device {
         /// The device.
         device: String,
@@ -45,6 +46,7 @@ pub struct Encoder {
 
 /// Features of the files that were readable.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct FileFeatures {
     /// One row per file of `kept`, in the same order.
     pub values: Vec<f32>,

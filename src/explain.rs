@@ -11,6 +11,7 @@ use crate::hash::LinearHash;
 
 /// An explanation of the distance between the codes of two images.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Pair {
     /// Attention in the first image.
     pub first: Attention,
@@ -28,6 +29,7 @@ pub struct Pair {
 /// The contribution of one part to two codes. A code is the sign of a sum over the parts, so each
 /// part can be omitted or used alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Share {
     /// Number of bits that differ if only this part is used.
     pub alone: u32,
@@ -73,6 +75,7 @@ pub fn shares(hash: &LinearHash, [a, b]: [&[f32]; 2], parts: usize) -> Vec<Share
 
 /// Attention maps of one image, and the region of the image that they cover.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Attention {
     /// The input of the network: the scaled and cropped image.
     pub seen: RgbImage,

@@ -13,6 +13,7 @@ use clap::ArgAction;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing_subscriber::filter::LevelFilter;
 
+use super::advice;
 use crate::device::{Device, DeviceChoice};
 use crate::image::Limits;
 use crate::model::Model;
@@ -164,7 +165,7 @@ impl Context {
     /// Prints a warning for each skipped image, and returns their number.
     pub fn warn_unreadable(&self, unreadable: &[Unreadable]) -> usize {
         for image in unreadable {
-            self.warn(format_args!("skipped: {}", image.error));
+            self.warn(format_args!("skipped: {}", advice::told(&image.error)));
         }
         unreadable.len()
     }

@@ -16,8 +16,8 @@ use notify_debouncer_mini::notify::{
 use notify_debouncer_mini::{Config, new_debouncer_opt};
 use serde_json::{Value, json};
 
-use super::Context;
 use super::query::index_path;
+use super::{Context, advice};
 use crate::index::{Index, Labels, ScanOptions, Update, UpdateOptions, update};
 use crate::model::Model;
 use crate::task::{Stopped, Task};
@@ -294,7 +294,7 @@ fn watch(
                 break;
             }
             // A folder that is gone for a moment is no reason to stop.
-            Err(error) => context.warn(format_args!("{error:#}")),
+            Err(error) => context.warn(advice::sentence(&error)),
         }
     }
     Ok(())

@@ -5,6 +5,7 @@ Arguments are resolved once, here and in each command's `run`; the library recei
 values. Only this module prints: results to stdout, everything else to stderr.
 */
 
+pub mod advice;
 mod aviary;
 mod bench;
 mod compare;

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::context::plain_name;
 use super::query::{Collection, FileQuery, FilterArgs, IndexArgs, Queries, index_path};
-use super::{Context, gallery};
+use super::{Context, advice, gallery};
 use crate::code::BinaryCodes;
 use crate::device::Device;
 use crate::image;
@@ -346,7 +346,7 @@ fn preview(context: &Context, answer: &Answer) -> Result<()> {
                     shown => drop(shown.context("cannot show a picture here")?),
                 }
             }
-            Err(error) => context.warn(error),
+            Err(error) => context.warn(advice::told(&error)),
         }
     }
     Ok(())

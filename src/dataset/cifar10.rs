@@ -63,7 +63,7 @@ fn read_batch(path: &Path, classes: usize, samples: &mut Vec<Sample>) -> Result<
     if !path.is_file() {
         return Err(DatasetError::Missing { layout: Layout::Cifar10, path: path.into() });
     }
-    let failed = |error| DatasetError::Read { path: path.into(), error };
+    let failed = |source| DatasetError::Read { path: path.into(), source };
     let unfit = |reason| DatasetError::Unfit { path: path.into(), reason };
     let file = File::open(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
@@ -92,7 +92,7 @@ fn read_batch(path: &Path, classes: usize, samples: &mut Vec<Sample>) -> Result<
 /// # Errors
 /// If the file is missing, unreadable, or too short to contain the image.
 pub(super) fn picture(path: &Path, record: u32) -> Result<RgbImage, ImageError> {
-    let failed = |error| ImageError::Read { path: path.into(), error };
+    let failed = |source| ImageError::Read { path: path.into(), source };
     // Checked before opening, because opening a pipe blocks until a writer appears.
     if !fs::metadata(path).map_err(failed)?.is_file() {
         return Err(ImageError::NotAFile { path: path.into() });

@@ -9,6 +9,7 @@ use super::Layout;
 
 /// Why a data set could not be opened.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DatasetError {
     /// The folder is not there.
     #[error("there is no folder {}; give the folder that holds the data set", .0.display())]
@@ -17,7 +18,7 @@ pub enum DatasetError {
     #[error("'{0}' is not a data set layout; choose one of {names}", names = Layout::NAMES)]
     Layout(String),
     /// A file or folder that the layout asks for is not there.
-    #[error("a {layout} data set needs {}, which is not there; complete the data set or name another layout", path.display())]
+    #[error("a {layout} data set needs {}, which is not there; complete the data set or choose another layout", path.display())]
     Missing {
         /// The layout.
         layout: Layout,
@@ -25,12 +26,12 @@ pub enum DatasetError {
         path: PathBuf,
     },
     /// A list or a folder cannot be read.
-    #[error("cannot read {}: {error}; check that you may read it", path.display())]
+    #[error("cannot read {}: {source}; check that you may read it", path.display())]
     Read {
         /// The file or folder.
         path: PathBuf,
         /// What the system said.
-        error: io::Error,
+        source: io::Error,
     },
     /// A line of a list is not what the layout asks for.
     #[error("{}, line {line}: expected {expected}, found '{found}'; correct the line", path.display())]
@@ -66,7 +67,7 @@ pub enum DatasetError {
     #[error("the folder name {} is not Unicode; rename it", .0.display())]
     Name(PathBuf),
     /// A split that is needed has no images.
-    #[error("the {split} split of {} has no images ({}); add some in a folder for each class, or name --layout photos for a method that needs no classes", root.display(), crate::image::IMAGE_EXTENSIONS.join(", "))]
+    #[error("the {split} split of {} has no images ({}); add some in a folder for each class, or choose the layout photos for a method that needs no classes", root.display(), crate::image::IMAGE_EXTENSIONS.join(", "))]
     NoImages {
         /// "train" or "test".
         split: &'static str,

@@ -12,6 +12,7 @@ const SEE: &str = "see the official page";
 
 /// Facts about a layout.
 #[derive(Debug, Clone, Copy, Serialize)]
+#[non_exhaustive]
 pub struct Facts {
     /// The layout.
     pub layout: Layout,
@@ -35,6 +36,7 @@ pub struct Facts {
 
 /// A file or a kind of file in a data set's folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Place {
     /// Path relative to the folder; words in capitals are placeholders.
     pub path: &'static str,
@@ -44,6 +46,7 @@ pub struct Place {
 
 /// The number of images in each split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Counts {
     /// Training images.
     pub train: usize,

@@ -57,7 +57,7 @@ fn walk(
             Err(error) if leads_nowhere(&error) => continue,
             Err(error) => {
                 let path = error.path().unwrap_or(folder).to_path_buf();
-                return Err(DatasetError::Read { path, error: error.into() });
+                return Err(DatasetError::Read { path, source: error.into() });
             }
         };
         if entry.file_type().is_file() && is_image_path(entry.path()) {
@@ -176,7 +176,7 @@ struct Level {
 
 impl Level {
     fn read(path: &Path) -> Result<Self, DatasetError> {
-        let failed = |error| DatasetError::Read { path: path.into(), error };
+        let failed = |source| DatasetError::Read { path: path.into(), source };
         let mut level = Self { path: path.into(), folders: Vec::new(), loose: 0 };
         for entry in fs::read_dir(path).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();

@@ -15,6 +15,7 @@ use super::{
 /// The arrangement of a data set's files on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Layout {
     /// One folder per class, optionally inside folders `train`, `val` and `test`.
     Folder,

@@ -45,7 +45,7 @@ impl List {
         }
         match fs::read_to_string(&path) {
             Ok(text) => Ok(Self { path, text }),
-            Err(error) => Err(DatasetError::Read { path, error }),
+            Err(source) => Err(DatasetError::Read { path, source }),
         }
     }
 

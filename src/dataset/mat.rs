@@ -72,7 +72,7 @@ impl Mat {
         if !path.is_file() {
             return Err(DatasetError::Missing { layout, path });
         }
-        let failed = |error| DatasetError::Read { path: path.clone(), error };
+        let failed = |source| DatasetError::Read { path: path.clone(), source };
         let mut bytes = Vec::new();
         let file = File::open(&path).map_err(failed)?;
         file.take(MOST as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;

@@ -12,14 +12,15 @@ use crate::task::Stopped;
 
 /// Why a collection could not be taken out or in.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum EngineError {
     /// A file could not be written.
-    #[error("cannot write {}: {error}; check the folder and the room on its disk", path.display())]
+    #[error("cannot write {}: {source}; check the folder and the room on its disk", path.display())]
     Write {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        error: io::Error,
+        source: io::Error,
     },
     /// A file could not be read, or is not what it should be.
     #[error("cannot read {}: {reason}", path.display())]
@@ -56,8 +57,18 @@ pub enum EngineError {
         found: u64,
     },
     /// The index that was to take images in has some.
-    #[error("{} is there already; choose another --index for what is imported, or move it away", .0.display())]
+    #[error("{} exists already; import into another index, or move it away", .0.display())]
     NotEmpty(PathBuf),
+    /// A server could not be used; the remedy is one of a few.
+    #[error("{server}: {reason}; {remedy}")]
+    Refused {
+        /// Which: host, port and database.
+        server: String,
+        /// What is wrong.
+        reason: String,
+        /// What to do.
+        remedy: Remedy,
+    },
     /// A server could not be used.
     #[error("{server}: {reason}")]
     Server {
@@ -83,11 +94,52 @@ pub enum EngineError {
     Stopped(#[from] Stopped),
 }
 
+/// What helps when a server refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Remedy {
+    /// Nobody vouches for the server's certificate.
+    #[error("name the server's certificate authority")]
+    Authority,
+    /// The same, where the address could also do without encryption.
+    #[error(
+        "name the server's certificate authority, or, on a trusted network, add ?sslmode=disable to the address"
+    )]
+    Encryption,
+    /// The server wants a password.
+    #[error("set PGPASSWORD, or name a file that holds the password")]
+    Password,
+    /// The server does not take this password.
+    #[error("check the user and the password")]
+    Credentials,
+    /// A shard is down.
+    #[error("start the shard that does not answer: partial results are not returned")]
+    Shards,
+    /// The foreign server of a shard is not as an export makes it.
+    #[error("export again and name every shard")]
+    NameShards,
+    /// The user lacks a privilege.
+    #[error("ask for the privilege, or have an administrator run the statements")]
+    Privilege,
+    /// A statement took too long.
+    #[error("allow more time, or request fewer results")]
+    Time,
+    /// There is no collection, or not all of it.
+    #[error("export to this address first")]
+    Export,
+    /// The collection cannot be updated by what is exported.
+    #[error("choose another table, or replace this one")]
+    Table,
+    /// The collection's own notes are damaged.
+    #[error("export again, and replace the collection")]
+    Replace,
+}
+
 impl EngineError {
     /// For `map_err`: that a file could not be written.
     pub(super) fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |error| Self::Write { path, error }
+        move |source| Self::Write { path, source }
     }
 
     /// For `map_err`: that a file could not be read.
@@ -104,22 +156,23 @@ impl EngineError {
 
 /// What went wrong with a `.npy` file.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum NumpyError {
     /// It could not be written.
-    #[error("cannot write {}: {error}", path.display())]
+    #[error("cannot write {}: {source}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        error: io::Error,
+        source: io::Error,
     },
     /// It could not be read.
-    #[error("cannot read {}: {error}; name a NumPy file", path.display())]
+    #[error("cannot read {}: {source}; name a NumPy file", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        error: io::Error,
+        source: io::Error,
     },
     /// It does not hold codes.
     #[error("{} holds {found}, not codes of {bits} bits: an array of uint8, {columns} to a row", path.display(), columns = bits.div_ceil(8))]
@@ -132,11 +185,11 @@ pub enum NumpyError {
         bits: usize,
     },
     /// Its bytes are no codes.
-    #[error("{}: {error}", path.display())]
+    #[error("{}: {source}", path.display())]
     Codes {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        error: CodeError,
+        source: CodeError,
     },
 }

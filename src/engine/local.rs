@@ -112,7 +112,7 @@ impl Sink for Importer {
         let Batch { ids, paths, labels, contents, codes } = batch.clone();
         let taken = self.index.take_in(&Block { ids, paths, labels, contents, codes }, &self.roots);
         taken.map_err(|error| match error {
-            IndexError::Database { error, .. } if is_twice(&error) => EngineError::Parts(
+            IndexError::Database { source, .. } if is_twice(&source) => EngineError::Parts(
                 "two images have the same path; an index holds each path once".to_owned(),
             ),
             error => error.into(),

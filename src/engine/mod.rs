@@ -14,11 +14,12 @@ pub mod parquet;
 mod parts;
 pub mod postgres;
 pub mod shard;
+mod share;
 mod sidecar;
 
 use std::path::Path;
 
-pub use error::{EngineError, NumpyError};
+pub use error::{EngineError, NumpyError, Remedy};
 pub use local::{IndexSource, import};
 pub use parts::Parts;
 

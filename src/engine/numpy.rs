@@ -23,7 +23,7 @@ pub const CODES: &str = "codes.npy";
 /// # Errors
 /// If the file cannot be read or does not contain codes of `bits` bits.
 pub fn read_codes(path: &Path, bits: usize) -> Result<BinaryCodes, NumpyError> {
-    let failed = |error| NumpyError::Read { path: path.to_owned(), error };
+    let failed = |source| NumpyError::Read { path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;
     let array = NpyFile::new(BufReader::new(file)).map_err(failed)?;
     let shape = array.shape().to_vec();
@@ -41,7 +41,7 @@ pub fn read_codes(path: &Path, bits: usize) -> Result<BinaryCodes, NumpyError> {
     }
     let bytes = array.into_vec::<u8>().map_err(failed)?;
     BinaryCodes::from_bytes(bits, &bytes)
-        .map_err(|error| NumpyError::Codes { path: path.to_owned(), error })
+        .map_err(|source| NumpyError::Codes { path: path.to_owned(), source })
 }
 
 /// Writes the distances of hits as a `uint32` array of shape (queries, most hits of a query),
@@ -61,7 +61,7 @@ pub fn write_distances(path: &Path, found: &[Vec<Hit>]) -> Result<(), NumpyError
         }
         writer.finish()
     });
-    written.map_err(|error| NumpyError::Write { path: path.to_owned(), error })
+    written.map_err(|source| NumpyError::Write { path: path.to_owned(), source })
 }
 
 /// Writes features as a `float32` array of shape (images, `dim`), atomically.
@@ -76,7 +76,7 @@ pub fn write_features(path: &Path, dim: usize, values: &[f32]) -> Result<(), Num
         writer.extend(values.iter().copied())?;
         writer.finish()
     });
-    written.map_err(|error| NumpyError::Write { path: path.to_owned(), error })
+    written.map_err(|source| NumpyError::Write { path: path.to_owned(), source })
 }
 
 /// Writes codes as a `uint8` array of shape (codes, ⌈bits/8⌉), atomically.
@@ -86,7 +86,7 @@ pub fn write_features(path: &Path, dim: usize, values: &[f32]) -> Result<(), Num
 /// # Errors
 /// If the file cannot be written.
 pub fn write_codes(path: &Path, codes: &BinaryCodes) -> Result<(), NumpyError> {
-    write(path, codes).map_err(|error| NumpyError::Write { path: path.to_owned(), error })
+    write(path, codes).map_err(|source| NumpyError::Write { path: path.to_owned(), source })
 }
 
 fn write(path: &Path, codes: &BinaryCodes) -> io::Result<()> {

@@ -30,7 +30,7 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::{ColumnPath, Type};
 
-use super::shard::Share;
+use super::share::Share;
 use super::sidecar::{self, Pending};
 use super::{BATCH, Batch, EngineError, Head, Sink, Source};
 
@@ -45,6 +45,7 @@ const FORMAT: u32 = 1;
 
 /// The file's `barbule` metadata.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
 pub struct About {
     /// Version of this layout.
     pub format: u32,
@@ -115,7 +116,7 @@ impl Sink for Writer {
         let Self { pending, mut file, about, .. } = *self;
         let about = serde_json::to_string(&about).map_err(|error| EngineError::Write {
             path: pending.path.clone(),
-            error: error.into(),
+            source: error.into(),
         })?;
         file.append_key_value_metadata(KeyValue::new(KEY.to_owned(), about));
         let out = file.into_inner().map_err(failed(&pending.path))?;
@@ -127,7 +128,7 @@ impl Sink for Writer {
 /// Returns a `map_err` adapter to [`EngineError::Write`].
 fn failed(path: &Path) -> impl FnOnce(ParquetError) -> EngineError {
     let path = path.to_owned();
-    move |error| EngineError::Write { path, error: std::io::Error::other(error) }
+    move |error| EngineError::Write { path, source: std::io::Error::other(error) }
 }
 
 fn schema(bits: usize) -> Result<Arc<Type>, ParquetError> {
@@ -235,7 +236,8 @@ impl Reader {
         let entries = file.metadata().file_metadata().key_value_metadata();
         let entry = entries.and_then(|all| all.iter().find(|entry| entry.key == KEY));
         let Some(about) = entry.and_then(|entry| entry.value.as_deref()) else {
-            let reason = "it was not written by barbule: name files from `barbule export` or `barbule encode --out`";
+            let reason =
+                "it was not written by Barbule; name files of an export or of encoded parts";
             return Err(EngineError::unfit(path, reason));
         };
         let about: About = serde_json::from_str(about).map_err(EngineError::read(path))?;

@@ -5,7 +5,7 @@ A collection in several Parquet files, read one after the other in the order of 
 use std::path::{Path, PathBuf};
 
 use super::parquet::Reader;
-use super::shard::Share;
+use super::share::Share;
 use super::sidecar;
 use super::{Batch, EngineError, Head, Source};
 

@@ -12,6 +12,7 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 
 use super::parquet::{Reader, Writer};
+pub use super::share::Share;
 use super::{Batch, EngineError, Head, Sink, Source};
 use crate::file;
 use crate::image::{self, ImageError, Limits};
@@ -51,17 +52,6 @@ impl Shard {
     }
 }
 
-/// Identifies the list a part belongs to, and its position in it.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Share {
-    /// Number of the part, from 1.
-    pub part: usize,
-    /// Number of parts.
-    pub of: usize,
-    /// BLAKE3 hash of all paths of the list.
-    pub list: String,
-}
-
 /// Input and output of [`encode`].
 #[derive(Debug, Clone)]
 pub struct Job<'a> {
@@ -86,6 +76,7 @@ pub struct Job<'a> {
 
 /// Result of [`encode`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Encoded {
     /// Number of images in the file.
     pub images: usize,
@@ -177,7 +168,7 @@ impl Work {
             // Each file is opened once, so the cell is empty.
             let _ = contents[*number].set(*blake3::hash(&bytes).as_bytes());
             image::decode(&bytes, &job.limits)
-                .map_err(|error| ImageError::Decode { path: path.into(), error })
+                .map_err(|source| ImageError::Decode { path: path.into(), source })
         };
         let mut batch = Batch::new(model.bits())?;
         let mut skipped = Vec::new();

@@ -8,6 +8,7 @@ use crate::task::Stopped;
 
 /// Why a ranking could not be evaluated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum EvalError {
     /// There are no queries, or the database is empty.
     #[error("there is nothing to evaluate: no {0} images were given")]

@@ -9,6 +9,7 @@ over all orders of the items within each level.
 
 /// Database items at the same distance from the query, which are therefore tied.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Level {
     /// Number of items at this distance; may be 0.
     pub items: u32,

@@ -33,6 +33,7 @@ const RADIUS: usize = 2;
 /// All metrics are shares in 0..=1 and expectations over random orders of images at equal
 /// distance; see [`metrics`] for the formulas.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Metrics {
     /// Number of queries, including skipped ones.
     pub queries: usize,
@@ -59,6 +60,7 @@ pub struct Metrics {
 
 /// The recall at one depth.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RecallAt {
     /// Depth: the number of images considered.
     pub k: usize,
@@ -68,6 +70,7 @@ pub struct RecallAt {
 
 /// One point of a precision–recall curve.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CurvePoint {
     /// Share of the relevant images found.
     pub recall: f64,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// How often attention points at a distinguishing part.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Pointing {
     /// Number of images with a visible distinguishing part.
     pub images: usize,

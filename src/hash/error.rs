@@ -6,6 +6,7 @@ use crate::code::CodeError;
 
 /// Why a block of features cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum FeatureError {
     /// The values do not make whole rows.
     #[error("{values} values do not make whole rows of {dim} features")]
@@ -32,6 +33,7 @@ pub enum FeatureError {
 
 /// Why a hash could not be made or used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum HashError {
     /// The projection is not a whole number of directions.
     #[error("{weights} weights are no projection of {dim} features; the model's file is damaged")]

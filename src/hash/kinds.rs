@@ -9,6 +9,7 @@ use crate::code::BinaryCodes;
 
 /// A function from features to codes, in one of the kinds that a model file can contain.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Hash {
     /// One matrix product.
     Linear(LinearHash),

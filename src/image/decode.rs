@@ -8,6 +8,7 @@ use std::panic::catch_unwind;
 use ::image::metadata::Orientation;
 use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Rgb, RgbImage, RgbaImage};
 
+use super::size::check_size;
 use super::{DecodeError, Limits, container};
 
 /// Decodes a JPEG, PNG, WebP, GIF, BMP or TIFF image to 8-bit RGB; with the feature `heic` also
@@ -83,17 +84,6 @@ fn memory(limits: &Limits) -> ::image::Limits {
     let mut memory = ::image::Limits::no_limits();
     memory.max_alloc = Some(limits.max_pixels.saturating_mul(8).saturating_add(64 << 20));
     memory
-}
-
-pub(super) fn check_size((width, height): (u32, u32), limits: &Limits) -> Result<(), DecodeError> {
-    if width == 0 || height == 0 {
-        return Err(DecodeError::NoPixels { width, height });
-    }
-    let limit = limits.max_pixels;
-    if u64::from(width) * u64::from(height) > limit {
-        return Err(DecodeError::TooManyPixels { width, height, limit });
-    }
-    Ok(())
 }
 
 fn flatten(image: DynamicImage) -> RgbImage {

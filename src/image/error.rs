@@ -10,14 +10,15 @@ use super::preprocess::MAX_SIZE;
 
 /// Why an image file could not be opened. Every message names the file.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ImageError {
     /// The file is missing or may not be read.
-    #[error("cannot read {}: {error}; check that the file is there and that you may read it", path.display())]
+    #[error("cannot read {}: {source}; check that the file is there and that you may read it", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        error: io::Error,
+        source: io::Error,
     },
     /// The path leads to a folder, a pipe or a device.
     #[error("{} is not a file; name an image file", path.display())]
@@ -34,17 +35,18 @@ pub enum ImageError {
         bytes: u64,
     },
     /// The file's content is no image that can be decoded.
-    #[error("{}: {error}", path.display())]
+    #[error("{}: {source}", path.display())]
     Decode {
         /// The file.
         path: PathBuf,
         /// What is wrong with the content.
-        error: DecodeError,
+        source: DecodeError,
     },
 }
 
 /// Why bytes could not be decoded into an image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DecodeError {
     /// There are no bytes at all.
     #[error("the file is empty; copy or download it again")]
@@ -68,7 +70,7 @@ pub enum DecodeError {
     },
     /// The header announces more pixels than the limit; nothing was allocated for them.
     #[error(
-        "the image has {width} × {height} pixels, more than the limit of {limit}; scale it down or raise the limit (--max-megapixels)"
+        "the image has {width} × {height} pixels, more than the limit of {limit}; scale it down or raise the limit"
     )]
     TooManyPixels {
         /// Width in pixels.
@@ -98,6 +100,7 @@ pub enum DecodeError {
 
 /// Why preprocessing settings were refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PreprocessError {
     /// The input size is outside 1..=[`MAX_SIZE`].
     #[error("an input size of {0} pixels cannot be used; choose 1 to {MAX_SIZE}")]

@@ -7,7 +7,7 @@ use libheif_rs::{ColorSpace, HeifContext, HeifError, LibHeif, RgbChroma};
 
 use super::DecodeError;
 use super::Limits;
-use super::decode::check_size;
+use super::size::check_size;
 
 /// The format's name in messages.
 pub const NAME: &str = "HEIC";

@@ -12,6 +12,7 @@ mod error;
 #[cfg(feature = "heic")]
 mod heic;
 mod preprocess;
+mod size;
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -36,6 +37,7 @@ pub const MAX_FILE_BYTES: u64 = 2 << 30;
 
 /// Limits on the images that are decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Maximum number of pixels (width × height). Decoding takes up to 12 bytes per pixel.
     pub max_pixels: u64,
@@ -56,7 +58,7 @@ impl Default for Limits {
 /// does not contain a complete image within `limits`.
 pub fn open(path: &Path, limits: &Limits) -> Result<RgbImage, ImageError> {
     let bytes = read(path)?;
-    decode(&bytes, limits).map_err(|error| ImageError::Decode { path: path.into(), error })
+    decode(&bytes, limits).map_err(|source| ImageError::Decode { path: path.into(), source })
 }
 
 /// Returns whether a path has the extension of an image.
@@ -70,7 +72,7 @@ pub fn is_image_path(path: &Path) -> bool {
 /// # Errors
 /// If the path is not a regular file, cannot be read, or is larger than [`MAX_FILE_BYTES`].
 pub fn read(path: &Path) -> Result<Vec<u8>, ImageError> {
-    let failed = |error| ImageError::Read { path: path.into(), error };
+    let failed = |source| ImageError::Read { path: path.into(), source };
     // Checked before opening, because opening a pipe would block.
     let meta = fs::metadata(path).map_err(failed)?;
     if !meta.is_file() {

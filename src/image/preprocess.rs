@@ -19,6 +19,7 @@ pub const MAX_SIZE: u32 = 4096;
 /// The resampling filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Filter {
     /// Cubic convolution with a = −0.5, antialiased, like Pillow's `BICUBIC`.
     Bicubic,

@@ -12,10 +12,14 @@ use crate::task::Stopped;
 
 /// Why an index could not be opened, changed or searched.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum IndexError {
     /// There is no such index.
-    #[error("there is no index at {}; make one with `barbule index DIR`", .0.display())]
+    #[error("there is no index at {}", .0.display())]
     Missing(PathBuf),
+    /// The file is empty, or a database without tables: an index that was begun.
+    #[error("{} is not a Barbule index: it is empty", .0.display())]
+    Empty(PathBuf),
     /// The file is not an index.
     #[error("{} is not a Barbule index: {reason}", path.display())]
     Unfit {
@@ -25,7 +29,7 @@ pub enum IndexError {
         reason: String,
     },
     /// The file is of a later version.
-    #[error("{} is an index of format {found}, this program reads up to {FORMAT}; install a newer barbule", path.display())]
+    #[error("{} is an index of format {found}, this version reads up to {FORMAT}; install a newer Barbule", path.display())]
     Newer {
         /// The file.
         path: PathBuf,
@@ -34,7 +38,7 @@ pub enum IndexError {
     },
     /// The index was made with another model.
     #[error(
-        "{} was made with another model ({index_bits} bits, {index_model}, not {model_bits} bits, {model}); name that model with --model (leave it out for the built-in one), or another --index",
+        "{} was made with another model ({index_bits} bits, {index_model}, not {model_bits} bits, {model}); use that model, or another index",
         path.display()
     )]
     OtherModel {
@@ -51,14 +55,14 @@ pub enum IndexError {
     },
     /// The database failed: disk full, file locked, no permission.
     #[error(
-        "cannot use the index {}: {error}; check its folder, the room on its disk and who else writes to it (what was finished before is kept)",
+        "cannot use the index {}: {source}; check its folder, the room on its disk and who else writes to it (what was finished before is kept)",
         path.display()
     )]
     Database {
         /// The file.
         path: PathBuf,
         /// What SQLite said.
-        error: rusqlite::Error,
+        source: rusqlite::Error,
     },
     /// Another process is writing to the index.
     #[error(
@@ -73,12 +77,12 @@ pub enum IndexError {
         process: Option<u32>,
     },
     /// The file that keeps a second writer out could not be made.
-    #[error("cannot write {}: {error}; check the folder, or choose another --index", path.display())]
+    #[error("cannot write {}: {source}; check the folder", path.display())]
     Lock {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        error: std::io::Error,
+        source: std::io::Error,
     },
     /// A pattern of what is left out is none.
     #[error(
@@ -91,7 +95,7 @@ pub enum IndexError {
         reason: String,
     },
     /// Features are asked for, but none are kept.
-    #[error("{} keeps no features; run `barbule index --keep-features` once", .0.display())]
+    #[error("{} keeps no features; update it once with features kept", .0.display())]
     NoFeatures(PathBuf),
     /// A folder to index could not be read.
     #[error("cannot read the folder {}: {reason}", path.display())]

@@ -26,7 +26,7 @@ impl WriteLock {
     /// [`IndexError::Busy`] when another process has it; a folder that cannot be written.
     pub fn take(path: &Path) -> Result<Self, IndexError> {
         let name = beside(path, ".lock");
-        let failed = |error: std::io::Error| IndexError::Lock { path: name.clone(), error };
+        let failed = |source: std::io::Error| IndexError::Lock { path: name.clone(), source };
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)

@@ -70,7 +70,7 @@ impl Index {
         // Even reading in WAL mode takes a file beside the index. Where none can be made
         // and none is left over, nobody writes: it can be read as it stands.
         match (&opened, unchanging(path)) {
-            (Err(IndexError::Database { error, .. }), Some(uri)) if is_read_only(error) => {
+            (Err(IndexError::Database { source, .. }), Some(uri)) if is_read_only(source) => {
                 Self::open_to_read(path, &uri, flags | OpenFlags::SQLITE_OPEN_URI).or(opened)
             }
             _ => opened,
@@ -193,11 +193,11 @@ impl Index {
         let application = pragma("application_id")?;
         if application != i64::from(APPLICATION) {
             let blank = is_blank(&connection, path).map_err(|error| failed(path, error))?;
-            return Err(unfit(match (blank, pragma("page_count")?) {
-                (true, _) => "it is empty; `barbule index` fills it",
-                (false, 0) => "it is no SQLite file",
-                (false, _) => "it was made by another program",
-            }));
+            return Err(match pragma("page_count")? {
+                _ if blank => IndexError::Empty(path.to_owned()),
+                0 => unfit("it is no SQLite file"),
+                _ => unfit("it was made by another program"),
+            });
         }
         let version = pragma("user_version")?;
         if version > i64::from(FORMAT) {
@@ -236,7 +236,7 @@ pub(super) fn failed(path: &Path, error: rusqlite::Error) -> IndexError {
             let reason = format!("it is damaged ({error}); restore it from a copy or make it anew");
             IndexError::Unfit { path, reason }
         }
-        Some(_) => IndexError::Database { path, error },
+        Some(_) => IndexError::Database { path, source: error },
     }
 }
 

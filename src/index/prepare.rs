@@ -45,7 +45,7 @@ impl From<ImageError> for Unusable {
     fn from(error: ImageError) -> Self {
         let unread = matches!(error, ImageError::Read { .. });
         let limit =
-            matches!(error, ImageError::Decode { error: DecodeError::TooManyPixels { .. }, .. });
+            matches!(error, ImageError::Decode { source: DecodeError::TooManyPixels { .. }, .. });
         Self { reason: error.to_string(), unread, may_pass: unread || limit }
     }
 }
@@ -75,7 +75,7 @@ impl Preparer<'_> {
             return Ok(Prepared { content, input: None });
         }
         let image = image::decode(&bytes, &self.limits)
-            .map_err(|error| ImageError::Decode { path: work.path.clone(), error })?;
+            .map_err(|source| ImageError::Decode { path: work.path.clone(), source })?;
         Ok(Prepared { content, input: Some(self.preprocess.apply(&image)) })
     }
 

@@ -120,7 +120,7 @@ impl Index {
     pub fn close(self) -> Result<(), IndexError> {
         let path = self.path().to_owned();
         let closed = self.connection.close();
-        closed.map_err(|(_, error)| IndexError::Database { path, error })
+        closed.map_err(|(_, source)| IndexError::Database { path, source })
     }
 
     /// Applies one batch: all of it, or nothing if anything fails.

@@ -8,6 +8,7 @@ use crate::task::Stopped;
 
 /// Why a method could not be fitted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum MethodError {
     /// No shallow method has this name.
     #[error("'{0}' is no shallow method; choose one of lsh, whitened-lsh, itq, lda-itq, sdh")]

@@ -13,6 +13,7 @@ use crate::trunk::TrunkKind;
 
 /// What a model was trained on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct DataCard {
     /// Name of the data set's folder.
     pub name: String,

@@ -11,17 +11,18 @@ use crate::hash::HashError;
 
 /// Why a model could not be read or written.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ModelError {
     /// The file could not be read.
-    #[error("cannot read the model {}: {error}; name a model file", path.display())]
+    #[error("cannot read the model {}: {source}; name a model file", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        error: io::Error,
+        source: io::Error,
     },
     /// The file is not a model.
-    #[error("{} is not a Barbule model: {reason}; train one with `barbule train`", path.display())]
+    #[error("{} is not a Barbule model: {reason}", path.display())]
     Unfit {
         /// The file.
         path: PathBuf,
@@ -29,15 +30,15 @@ pub enum ModelError {
         reason: String,
     },
     /// The model does not attend to parts.
-    #[error("a model of {0} attends to no parts; train one with `barbule train exchnet` or `dsah`")]
+    #[error("a model of {0} attends to no parts; only models of ExchNet and DSaH do")]
     NoParts(String),
     /// The model's codes are no bits.
     #[error(
-        "codes of {0} are numbers of words, which have no Hamming distance; measure this model with `barbule eval`, and train another method (orthohash, exchnet) for an index"
+        "codes of {0} are numbers of words, which have no Hamming distance; use this model for an evaluation, and one of another method for an index"
     )]
     NotHamming(String),
     /// The file is of a later version.
-    #[error("{} is a model of format {found}, this program reads up to {NEWEST}; install a newer barbule", path.display())]
+    #[error("{} is a model of format {found}, this version reads up to {NEWEST}; install a newer Barbule", path.display())]
     Newer {
         /// The file.
         path: PathBuf,
@@ -45,7 +46,7 @@ pub enum ModelError {
         found: u64,
     },
     /// The file could not be written.
-    #[error("cannot write the model {}: {reason}; choose another --out", path.display())]
+    #[error("cannot write the model {}: {reason}", path.display())]
     Write {
         /// The file.
         path: PathBuf,

@@ -242,7 +242,7 @@ fn fingerprint(bytes: &[u8]) -> String {
 
 fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
     file::read_whole(path, MAX_BYTES)
-        .map_err(|error| ModelError::Read { path: path.to_owned(), error })
+        .map_err(|source| ModelError::Read { path: path.to_owned(), source })
 }
 
 fn read_card(path: &Path, bytes: &[u8]) -> Result<Card, ModelError> {
@@ -367,7 +367,7 @@ mod tests {
         let model = Model::open(&path, &device).unwrap();
         assert_eq!((model.card(), model.hash()), (&card, &hash));
         let error = model.codes(&[0.5; 1280]).unwrap_err().to_string();
-        assert!(error.contains("codes of dtq") && error.contains("barbule eval"), "{error}");
+        assert!(error.contains("codes of dtq") && error.contains("for an evaluation"), "{error}");
         for card in [
             Card { codebooks: None, ..card.clone() },
             Card { codebooks: Some(4), ..card.clone() },

@@ -4,6 +4,7 @@ Why a ranking could not be made.
 
 /// Why a ranking could not be made.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RankError {
     /// Queries and database have codes of different lengths.
     #[error("queries have {queries} bits but the database has {database}; use the same model")]

@@ -95,7 +95,7 @@ impl Guard {
         let hosts = [request.field("host"), request.authority.as_deref()];
         let ours = hosts.iter().flatten().all(|host| self.is_ours(host));
         if request.count("host") != 1 || !ours {
-            let sentence = "this is not the address that `barbule serve` printed; open that one";
+            let sentence = "this is not the address of this page; open the one that was printed";
             return Err(Problem::new(421, sentence));
         }
         let origin = request.field("origin").and_then(|origin| origin.strip_prefix("http://"));
@@ -105,7 +105,7 @@ impl Guard {
         let unknown = || {
             Problem::new(
                 401,
-                "the secret is missing or wrong; open the address that `barbule serve` printed, to its last letter",
+                "the secret is missing or wrong; open the address that was printed, to its last letter",
             )
         };
         let query = request.query.as_deref().unwrap_or_default();

@@ -88,7 +88,7 @@ impl Server {
     /// When the index cannot be used or is another model's, or the port cannot be had.
     pub fn bind(options: Options, device: Device, model: Model) -> Result<Self, ServeError> {
         let app = App::new(options.index, device, model, options.limits)?;
-        let failed = |error| ServeError::Listen { address: options.address, error };
+        let failed = |source| ServeError::Listen { address: options.address, source };
         let listener = TcpListener::bind(options.address).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let guard = Guard::new(address).map_err(ServeError::Random)?;
@@ -169,7 +169,7 @@ impl Server {
         };
         running.connections.wait_until_empty(Instant::now() + GRACE);
         drop(reloading);
-        outcome.map_err(|error| ServeError::Listen { address, error })
+        outcome.map_err(|source| ServeError::Listen { address, source })
     }
 }
 

@@ -95,7 +95,7 @@ impl Pictures {
     ) -> Result<Arc<[u8]>, Problem> {
         let path = library.index().image(library.known(id)?)?.path;
         let file = inside(Path::new(&path), library.catalogue.roots())?;
-        let gone = || Problem::new(404, format!("{path} is gone; `barbule index` tells the index"));
+        let gone = || Problem::new(404, format!("{path} is gone; an update of the index notes it"));
         let meta = std::fs::metadata(&file).map_err(|_| gone())?;
         let modified = meta.modified().ok();
         let key = Key { kind, file: file.clone(), size: meta.len(), modified };
@@ -129,7 +129,7 @@ fn inside(path: &Path, roots: &[String]) -> Result<PathBuf, Problem> {
     let file = path.canonicalize().map_err(|error| {
         Problem::new(
             404,
-            format!("{name} cannot be read ({error}); `barbule index` tells the index"),
+            format!("{name} cannot be read ({error}); an update of the index notes it"),
         )
     })?;
     let mut roots = roots.iter().filter_map(|root| Path::new(root).canonicalize().ok());

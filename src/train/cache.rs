@@ -153,12 +153,12 @@ impl Source<'_> {
             return Ok((cache, Vec::new()));
         }
         let (kept, unreadable) = self.readable()?;
-        let failed = |error: io::Error| TrainError::Cache { path: path.clone(), error };
+        let failed = |source: io::Error| TrainError::Cache { path: path.clone(), source };
         std::fs::create_dir_all(folder).map_err(failed)?;
         let mut error = None;
         let written = file::write_whole(&path, |out| {
             self.fill(out, &key, &kept, task).map_err(|problem| match problem {
-                TrainError::Cache { error, .. } => error,
+                TrainError::Cache { source, .. } => source,
                 other => {
                     error = Some(other);
                     io::Error::other("stopped")
@@ -266,7 +266,7 @@ impl Source<'_> {
         kept: &[usize],
         task: &Task<'_>,
     ) -> Result<(), TrainError> {
-        let failed = |error| TrainError::Cache { path: PathBuf::new(), error };
+        let failed = |source| TrainError::Cache { path: PathBuf::new(), source };
         out.write_all(MAGIC).map_err(failed)?;
         out.write_all(key.as_bytes()).map_err(failed)?;
         out.write_all(&(kept.len() as u64).to_le_bytes()).map_err(failed)?;
@@ -307,7 +307,7 @@ impl Source<'_> {
                 Ok(self.preprocess.apply(&self.view(&image, view, *position)))
             })
             .collect::<Result<_, image::ImageError>>()
-            .map_err(|error| TrainError::Vanished { error })?;
+            .map_err(|source| TrainError::Vanished { source })?;
         let size = self.preprocess.size() as usize;
         let data = TensorData::new(inputs.concat(), [batch.len(), 3, size, size]);
         let maps = self.stem.forward(Tensor::from_data(data, &self.device.burn()));

@@ -2,6 +2,7 @@
 Why a model could not be fitted or measured.
 */
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::encoder::EncodeError;
@@ -13,6 +14,7 @@ use crate::trunk::WeightsError;
 
 /// Why a model could not be fitted or measured.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TrainError {
     /// Not one image of a split could be read.
     #[error("none of the {count} {split} images could be read (first: {first})")]
@@ -25,12 +27,12 @@ pub enum TrainError {
         first: String,
     },
     /// The cache of stem features could not be written or read.
-    #[error("cannot keep the stem's features in {}: {error}; name another folder with --cache", path.display())]
+    #[error("cannot keep the stem's features in {}: {source}; choose another folder for them", path.display())]
     Cache {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        error: std::io::Error,
+        source: std::io::Error,
     },
     /// The checkpoint could not be written.
     #[error("cannot write the checkpoint {}: {reason}; free some space and start again", path.display())]
@@ -41,7 +43,7 @@ pub enum TrainError {
         reason: String,
     },
     /// There is nothing to resume.
-    #[error("cannot go on from {}: {reason}; start without --resume", path.display())]
+    #[error("cannot resume from {}: {reason}; start from the beginning", path.display())]
     Resume {
         /// The checkpoint.
         path: PathBuf,
@@ -49,14 +51,14 @@ pub enum TrainError {
         reason: String,
     },
     /// An image that could be read a moment ago cannot be any more.
-    #[error("{error}, though it could be read before; start again")]
+    #[error("{source}, though it could be read before; start again")]
     Vanished {
         /// What happened.
-        error: ImageError,
+        source: ImageError,
     },
     /// The method has no codes of so many bits.
     #[error(
-        "{method} makes codes of {multiple} bits a word, so --bits must be a multiple of {multiple}, not {bits}"
+        "{method} makes codes of {multiple} bits a word, so the bits must be a multiple of {multiple}, not {bits}"
     )]
     Bits {
         /// The method.
@@ -71,7 +73,7 @@ pub enum TrainError {
     OneKind(#[from] OneKind),
     /// The loss is no number any more.
     #[error(
-        "the loss was {loss} at step {step} with a learning rate of {rate:.1e}; try a smaller one with --lr"
+        "the loss was {loss} at step {step} with a learning rate of {rate:.1e}; try a smaller one"
     )]
     NotFinite {
         /// The loss.
@@ -82,7 +84,7 @@ pub enum TrainError {
         rate: f64,
     },
     /// The learning rate is impossible.
-    #[error("{0}; give --lr between 0 and 1")]
+    #[error("{0}; choose a learning rate between 0 and 1")]
     Rate(String),
     /// This machine is too small.
     #[error(
@@ -93,20 +95,20 @@ pub enum TrainError {
         needed: f64,
         /// GiB there are.
         here: f64,
-        /// Options that need less.
-        way: String,
+        /// What needs less.
+        way: Smaller,
     },
     /// The graphics adapter is too small.
-    #[error("{device} ran out of memory; go on with --resume {way}, or close other programs")]
+    #[error("{device} ran out of memory; resume with {way}, or close other programs")]
     OutOfMemory {
         /// The device.
         device: String,
-        /// Options that need less.
-        way: String,
+        /// What needs less.
+        way: Smaller,
     },
     /// More devices than images to share.
     #[error(
-        "{devices} devices cannot share an update of {images} images; name fewer with --devices, or raise --batch"
+        "{devices} devices cannot share an update of {images} images; use fewer devices, or a larger batch"
     )]
     TooManyDevices {
         /// The devices.
@@ -115,16 +117,16 @@ pub enum TrainError {
         images: usize,
     },
     /// A graphics adapter is to work beside itself.
-    #[error("{0} is named twice in --devices; name every device once")]
+    #[error("{0} is named twice; name every device once")]
     SameDevice(String),
     /// Files for a measurement could not be written.
     #[error("cannot write a temporary file: {0}; set TMPDIR to a folder with some space")]
-    Temporary(std::io::Error),
+    Temporary(#[source] std::io::Error),
     /// A list of the data set is malformed.
     #[error(transparent)]
     Dataset(#[from] crate::dataset::DatasetError),
     /// The data set has no such split.
-    #[error("the data set has no {0} split; choose another --split")]
+    #[error("the data set has no {0} split; choose another split")]
     NoSplit(&'static str),
     /// The input size is impossible.
     #[error(transparent)]
@@ -144,6 +146,32 @@ pub enum TrainError {
     /// The device failed or the work was stopped.
     #[error(transparent)]
     Encode(#[from] EncodeError),
+}
+
+/// Settings of a training that need less memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Smaller {
+    /// Fewer images a pass, and more passes an update.
+    Batch {
+        /// Images of a pass.
+        batch: usize,
+        /// Passes of an update.
+        accumulate: usize,
+    },
+    /// Smaller images.
+    Size(u32),
+}
+
+impl fmt::Display for Smaller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Batch { batch, accumulate } => {
+                write!(f, "a batch of {batch} and {accumulate} batches to an update")
+            }
+            Self::Size(pixels) => write!(f, "images of {pixels} pixels"),
+        }
+    }
 }
 
 impl TrainError {

@@ -134,7 +134,7 @@ fn decoded(
         Ok(prepare(&file, *image))
     };
     let all: Result<Vec<_>, _> = images.par_iter().map(one).collect();
-    Ok(all.map_err(|error| TrainError::Vanished { error })?.concat())
+    Ok(all.map_err(|source| TrainError::Vanished { source })?.concat())
 }
 
 /// A random part of an image, mirrored in half of all cases: at least `least_area` of

@@ -5,7 +5,7 @@ What a step keeps for its backward pass outgrows everything else: the result of 
 convolution and of every norm behind one, for every pass of every image.
 */
 
-use super::TrainError;
+use super::error::{Smaller, TrainError};
 use super::plan::{LearnPlan, Optimiser, Trained};
 use crate::device::Device;
 use crate::encoder::EncodeError;
@@ -84,13 +84,13 @@ pub(super) fn advise(error: TrainError, plan: &LearnPlan) -> TrainError {
 }
 
 /// How to take less memory.
-fn way(plan: &LearnPlan) -> String {
+fn way(plan: &LearnPlan) -> Smaller {
     if plan.batch > 1 {
         let batch = plan.batch.div_ceil(2);
         let accumulate = (plan.batch * plan.accumulate).div_ceil(batch);
-        format!("--batch {batch} --accumulate {accumulate}")
+        Smaller::Batch { batch, accumulate }
     } else {
-        format!("--size {}", (plan.size / 2).max(32))
+        Smaller::Size((plan.size / 2).max(32))
     }
 }
 
@@ -122,7 +122,7 @@ mod tests {
         let plan = LearnPlan { batch: 32, accumulate: 2, ..plan(Trained::Full) };
         assert!(check(1 << 20, &plan, &Device::Cpu).is_ok());
         let error = check(u64::MAX, &plan, &Device::Cpu).unwrap_err().to_string();
-        assert!(error.contains("--batch 16 --accumulate 4"), "{error}");
+        assert!(error.contains("a batch of 16 and 4 batches"), "{error}");
     }
 
     #[test]
@@ -133,10 +133,10 @@ mod tests {
         };
         let plan = plan(Trained::Refine);
         let error = advise(failed("Server(OutOfMemory { reason: 3 })"), &plan).to_string();
-        assert!(error.contains("--resume --batch 16 --accumulate 2"), "{error}");
+        assert!(error.contains("resume with a batch of 16 and 2 batches"), "{error}");
         let error = advise(failed("device lost"), &plan);
         assert!(matches!(error, TrainError::Encode(_)));
         let last = LearnPlan { batch: 1, ..plan };
-        assert!(way(&last).contains("--size 80"));
+        assert_eq!(way(&last), Smaller::Size(80));
     }
 }

@@ -37,7 +37,7 @@ use crate::task::Task;
 use crate::trunk::{Trunk, TrunkKind, WeightsError, weights};
 
 pub use compare::{Comparison, Contender, Measured, Setting};
-pub use error::TrainError;
+pub use error::{Smaller, TrainError};
 pub use evaluate::{Evaluation, Split, evaluate};
 pub use learn::{EpochReport, Learned, Outlook, Watcher, checkpoint_path, learn};
 pub use plan::{Init, LearnMethod, LearnPlan, Optimiser, Recipe, Schedule, Trained};

@@ -9,14 +9,15 @@ use super::TrunkKind;
 
 /// Why weights could not be read or written.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum WeightsError {
     /// The file could not be read.
-    #[error("cannot read the weights {}: {error}; name a file of weights", path.display())]
+    #[error("cannot read the weights {}: {source}; name a file of weights", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        error: io::Error,
+        source: io::Error,
     },
     /// The file is not a file of weights, or not of this network.
     #[error("{} does not hold the weights of {network}: {reason}", path.display())]
@@ -29,7 +30,7 @@ pub enum WeightsError {
         reason: String,
     },
     /// The file is of another trunk.
-    #[error("{} holds the weights of {found}, not of {wanted}; use --trunk {found}", path.display())]
+    #[error("{} holds the weights of {found}, not of {wanted}; choose the trunk {found}, or other weights", path.display())]
     OtherTrunk {
         /// The file.
         path: PathBuf,
@@ -50,7 +51,7 @@ pub enum WeightsError {
     },
     /// The trunk's weights have to be given.
     #[error(
-        "the weights of {0} do not ship with Barbule; convert torchvision's ImageNet weights (a .pth file) by `barbule weights import FILE --out {0}.safetensors` and name the result with --weights"
+        "the weights of {0} do not ship with Barbule; import torchvision's ImageNet weights (a .pth file) and use the result"
     )]
     NotShipped(TrunkKind),
     /// The file could not be written.

@@ -31,7 +31,7 @@ pub fn import_weights(
     let unknown = |reason: String| WeightsError::Unknown { path: path.to_owned(), reason };
     let bytes = read(path)?;
     if named(&bytes).is_some() {
-        let reason = "it is already in Barbule's own format, for --weights";
+        let reason = "it is already in Barbule's own format, and can be used as it is";
         return Err(unknown(reason.to_owned()));
     }
     let tensors = match bytes.get(8) {

@@ -40,6 +40,7 @@ use resnet::Depth;
 
 /// The trunk of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum TrunkKind {
     /// EfficientNet-Lite0, 1280 pooled features; its weights ship with Barbule.
     #[serde(rename = "efficientnet-lite0")]

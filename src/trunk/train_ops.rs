@@ -17,7 +17,8 @@ use burn::nn::BatchNorm;
 use burn::prelude::*;
 
 use super::cpu::Shape;
-use super::cpu::gradients::{self as cpu_train, Geometry};
+use super::cpu::geometry::Geometry;
+use super::cpu::gradients as cpu_train;
 use super::cpu::norm::{self as cpu_norm, Seen};
 use super::ops::{channels_last, contiguous, from_channels_last, values};
 

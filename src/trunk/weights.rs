@@ -130,7 +130,7 @@ fn fill(
 /// Reads a file's content without parsing it.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, WeightsError> {
     file::read_whole(path, MAX_BYTES)
-        .map_err(|error| WeightsError::Read { path: path.to_owned(), error })
+        .map_err(|source| WeightsError::Read { path: path.to_owned(), source })
 }
 
 /// Fills every tensor of `module`. The error is a short phrase about the first tensor that

@@ -111,7 +111,11 @@ fn codes_that_are_words_are_measured_and_never_indexed() {
         &["encode", image, "--model", "m"],
     ] {
         let said = env.fails(refused);
-        assert!(said.contains("no Hamming distance; measure this model with"), "{said}");
+        assert!(
+            said.contains("no Hamming distance; use this model for")
+                && said.contains("`barbule eval`"),
+            "{said}"
+        );
     }
     assert!(!env.path("i.db").exists(), "nothing is begun");
     // Bits that make no whole words are refused before anything is computed.
@@ -635,7 +639,10 @@ fn devices_that_are_not_there_are_named() {
     if cfg!(target_os = "linux") {
         for device in ["metal", "dx12"] {
             let said = doctor(&["--device", device]);
-            assert!(said.contains(&format!("no adapter found for --device {device}")), "{said}");
+            assert!(
+                said.contains(&format!("no adapter found for the device '{device}'")),
+                "{said}"
+            );
         }
     }
     let train = |method: &str, more: &[&str]| {

@@ -55,7 +55,7 @@ fn an_index_of_an_export_finds_the_same() {
     let first = env.path("first.db");
     import(&mut collection, &first, &Task::unwatched()).unwrap();
     let again = import(&mut collection, &first, &Task::unwatched()).unwrap_err().to_string();
-    assert!(again.contains("another --index"), "{again}");
+    assert!(again.contains("another index"), "{again}");
 
     env.ok(&["export", "--index", "first.db", "--to", "codes/"]);
     env.ok(&["import", "codes", "--index", "second.db"]);

@@ -212,7 +212,7 @@ fn what_cannot_be_resumed_is_an_error() {
     let mut plan = LearnPlan { resume: true, ..plan(LearnMethod::Adsh, &env.path("")) };
     let task = Task::unwatched();
     let error = learn(&plan, &dataset, &out, &Device::Cpu, &task, &mut unseen).unwrap_err();
-    assert!(error.to_string().contains("--resume"), "{error}");
+    assert!(error.to_string().contains("cannot resume"), "{error}");
     std::fs::write(checkpoint_path(&out), b"BRBCKPT1 no").unwrap();
     assert!(learn(&plan, &dataset, &out, &Device::Cpu, &task, &mut unseen).is_err());
     plan.resume = false;

@@ -19,4 +19,5 @@ mod rank;
 mod resnet;
 mod serve;
 mod shaders;
+mod sources;
 mod trunk;

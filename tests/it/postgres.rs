@@ -34,7 +34,7 @@ fn open(server: &Server, name: &str) -> Remote {
 fn load(to: &Server, name: &str, collection: &Collection, shards: &[&Server]) -> u64 {
     let mut source = collection.clone();
     let shards = shards.iter().map(|server| address(server)).collect();
-    let options = LoadOptions { shards, replace: false };
+    let options = LoadOptions::new(shards, false);
     let loader = Loader::begin(address(to), table(name), &source, &options).unwrap();
     let before = loader.before();
     engine::copy(&mut source, Box::new(loader), &Task::unwatched()).unwrap();
@@ -143,7 +143,7 @@ fn servers_find_what_the_local_index_finds() {
     second.kill();
     // A failed shard is an error, not a shorter list.
     let said = env.fails(&args);
-    assert!(said.contains("a shard does not answer"), "{said}");
+    assert!(said.contains("the shard that does not answer"), "{said}");
     assert!(many.find(&Query::nearest(&collection.queries(1)[0], 7)).is_err());
     // A collection without shards is unaffected.
     finds_the_same(&local, &open(&coordinator, "one"), &collection, 2);
@@ -208,7 +208,7 @@ fn loads_change_what_has_changed_and_go_on_where_they_were() {
         let stop = AtomicBool::new(false);
         let progress = |done: usize, _: usize| stop.store(done >= 12_000, Ordering::Relaxed);
         let mut source = next.clone();
-        let options = LoadOptions { shards: shards.clone(), replace: false };
+        let options = LoadOptions::new(shards.clone(), false);
         let loader = Loader::begin(address(&server), table(name), &source, &options).unwrap();
         let other = Loader::begin(address(&server), table(name), &source, &options);
         assert!(other.err().unwrap().to_string().contains("another program"));
@@ -217,7 +217,7 @@ fn loads_change_what_has_changed_and_go_on_where_they_were() {
         assert_eq!(everything(&mut open(&server, name).rows()).unwrap(), after.all);
         let mut source = next.clone();
         // The shards are already registered.
-        let options = LoadOptions { shards: Vec::new(), replace: false };
+        let options = LoadOptions::new(Vec::new(), false);
         let loader = Loader::begin(address(&server), table(name), &source, &options).unwrap();
         assert_eq!(loader.before(), 12_288);
         engine::copy(&mut source, Box::new(loader), &Task::unwatched()).unwrap();
@@ -227,13 +227,13 @@ fn loads_change_what_has_changed_and_go_on_where_they_were() {
     // Another model or layout is refused without `--replace`.
     let other = Collection::random(100, 64, 3);
     let begin = |name: &str, shards: Vec<Address>, replace: bool| {
-        let options = LoadOptions { shards, replace };
+        let options = LoadOptions::new(shards, replace);
         Loader::begin(address(&server), table(name), &other, &options)
     };
     let said = begin("a", Vec::new(), false).err().unwrap().to_string();
-    assert!(said.contains("another model") && said.contains("--replace"), "{said}");
+    assert!(said.contains("another model") && said.contains("replace this one"), "{said}");
     let said = begin("a", vec![address(&shard)], false).err().unwrap().to_string();
-    assert!(said.contains("--replace"), "{said}");
+    assert!(said.contains("replace this one"), "{said}");
     for (name, shards) in [("a", Vec::new()), ("b", vec![address(&shard)])] {
         let loader = begin(name, shards, true).unwrap();
         engine::copy(&mut other.clone(), Box::new(loader), &Task::unwatched()).unwrap();
@@ -354,7 +354,7 @@ fn begin(
     replace: bool,
 ) -> Result<Loader, EngineError> {
     let shards = shards.iter().map(|server| address(server)).collect();
-    Loader::begin(address(to), table(name), source, &LoadOptions { shards, replace })
+    Loader::begin(address(to), table(name), source, &LoadOptions::new(shards, replace))
 }
 
 /// Writes the next `batches` batches of a source.
@@ -516,7 +516,7 @@ fn shards_that_move_are_asked_where_they_are() {
     say(&shards[2], "CREATE ROLE anna SUPERUSER LOGIN PASSWORD 'x'");
     let url = shards[2].url().replace("postgres@", "anna:x@");
     let anna = Address::parse(&url, &Connecting::default()).unwrap();
-    let options = LoadOptions { shards: vec![address(&shards[0]), anna], replace: false };
+    let options = LoadOptions::new(vec![address(&shards[0]), anna], false);
     let loader = Loader::begin(address(&server), table("a"), &before, &options).unwrap();
     engine::copy(&mut before.clone(), Box::new(loader), &Task::unwatched()).unwrap();
     assert_eq!(all_of(&server, "a"), before.all);
@@ -549,7 +549,10 @@ fn another_length_is_refused_before_anything_is_sent() {
         some(&mut loader, &mut source, 1).unwrap();
         drop(loader);
         let said = begin(&server, name, &long, &shards, false).err().unwrap().to_string();
-        assert!(said.contains("48") && said.contains("64") && said.contains("--replace"), "{said}");
+        assert!(
+            said.contains("48") && said.contains("64") && said.contains("replace this one"),
+            "{said}"
+        );
         let mut source = long.clone();
         let mut loader = begin(&server, name, &source, &shards, true).unwrap();
         some(&mut loader, &mut source, 100).unwrap();

@@ -4,7 +4,6 @@ other platforms show on this one.
 */
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 
 use barbule::cli::shaders::translate;
 use barbule::rank::kernels;

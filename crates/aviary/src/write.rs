@@ -33,14 +33,15 @@ pub struct Writing {
 
 /// Why an aviary could not be written.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum AviaryError {
     /// A file or folder could not be written.
-    #[error("cannot write {}: {error}; free some space or name another folder", path.display())]
+    #[error("cannot write {}: {source}; free some space or name another folder", path.display())]
     Write {
         /// The file or folder.
         path: PathBuf,
         /// The error of the operating system.
-        error: io::Error,
+        source: io::Error,
     },
     /// The folder is not empty.
     #[error("{} is not empty; name a new folder", .0.display())]
@@ -77,7 +78,7 @@ impl Aviary {
                 Err(AviaryError::Stopped)
             }
         };
-        let failed = |path: &Path, error| AviaryError::Write { path: path.to_owned(), error };
+        let failed = |path: &Path, source| AviaryError::Write { path: path.to_owned(), source };
         let full =
             |root: &Path| fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some());
         if full(root) {

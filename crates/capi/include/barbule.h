@@ -297,7 +297,7 @@ void barbule_hits_free(BarbuleHits *hits);
 /**
  * Shows where a model looks in an image file.
  *
- * Only models that attend to parts (`barbule train exchnet` or `dsah`) can; for others, the
+ * Only models that attend to parts (those of ExchNet and DSaH) can; for others, the
  * built-in one among them, the status is `BARBULE_STATUS_MODEL`. On success `*pictures` is
  * to be freed by barbule_pictures_free(); on failure it is NULL.
  */

@@ -199,7 +199,7 @@ impl View {
 fn is_missing(error: &IndexError) -> bool {
     let none = rusqlite::Error::QueryReturnedNoRows;
     match error {
-        IndexError::Database { error, .. } => *error == none,
+        IndexError::Database { source, .. } => *source == none,
         IndexError::Unfit { reason, .. } => reason.contains(&none.to_string()),
         _ => false,
     }

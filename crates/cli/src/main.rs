@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use barbule::cli::{Cli, remark, run};
+use barbule::cli::{Cli, advice, remark, run};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -15,7 +15,7 @@ fn main() -> ExitCode {
         // A reader that closes the pipe (`barbule … | head`) is not an error.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            remark(format_args!("error: {error:#}"));
+            remark(format_args!("error: {}", advice::sentence(&error)));
             ExitCode::FAILURE
         }
     }

@@ -23,9 +23,9 @@ use anyhow::{Context as _, Result, bail};
 use clap::ValueHint;
 use tempfile::TempDir;
 
-use super::Context;
 use super::context::bits;
 use super::train::{Method, Network, NetworkMethod, positive};
+use super::{Context, advice};
 use crate::dataset::Layout;
 use crate::method::exchnet;
 use crate::task::Task;
@@ -180,8 +180,8 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             Ok(measured) => measured,
             Err(error) if is_final(&error) => return Err(error.into()),
             Err(error) => {
+                let (name, error) = (entry.name.clone(), advice::told(&error));
                 context.warn(format_args!("{title}: {error}"));
-                let (name, error) = (entry.name.clone(), error.to_string());
                 failures.push(Failure { name, bits: *bits, seed: *seed, error });
                 continue;
             }
@@ -189,7 +189,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         // All runs leave out the same images.
         let unreadable = &measured.evaluation.unreadable;
         for image in unreadable.iter().filter(|image| named.insert(image.path.clone())) {
-            context.warn(format_args!("skipped: {}", image.error));
+            context.warn(format_args!("skipped: {}", advice::told(&image.error)));
         }
         let (name, contender) = (entry.name.as_str(), &entry.contender);
         let which = Which { key, name, contender, bits: *bits, seed: *seed };

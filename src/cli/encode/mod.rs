@@ -11,7 +11,7 @@ use anyhow::{Result, ensure};
 use clap::{ValueEnum, ValueHint};
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, advice};
 use crate::task::Task;
 
 /// Compute binary codes of images, and print them or write them to a file
@@ -71,7 +71,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let features = context.with_progress("encoding", encode)?;
     let codes = model.codes(&features.values)?;
     for (_, error) in &features.failures {
-        context.warn(format_args!("skipped: {error}"));
+        context.warn(format_args!("skipped: {}", advice::told(error)));
     }
     let rows: Vec<String> = (0..codes.len())
         .map(|row| match args.format {

@@ -17,7 +17,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::super::EngineError;
+use super::super::{EngineError, Remedy};
 use crate::file;
 
 /// Connection timeout, unless the address specifies one.
@@ -242,9 +242,10 @@ fn is_local(config: &Config) -> bool {
 }
 
 fn encryption(ca: Option<&Path>) -> Result<MakeRustlsConnect, EngineError> {
-    let failed = |reason: String| EngineError::Server {
+    let failed = |reason: String| EngineError::Refused {
         server: "encryption".to_owned(),
-        reason: format!("{reason}; name the server's certificate authority with --ca"),
+        reason,
+        remedy: Remedy::Authority,
     };
     let Some(path) = ca else {
         let (connect, _) = MakeRustlsConnect::with_native_certs().map_err(|_| {

@@ -6,8 +6,8 @@ use postgres::{Error, GenericClient};
 
 use super::session::Session;
 use super::shards::Layout;
-use super::sql::Table;
-use crate::engine::{EngineError, Head};
+use super::sql::{self, Table};
+use crate::engine::{EngineError, Head, Remedy};
 
 /// Returns the metadata of a collection.
 pub(super) fn facts(head: &Head, layout: &Layout) -> Vec<(&'static str, String)> {
@@ -43,18 +43,16 @@ pub(super) fn noted(
     table: &Table,
 ) -> Result<Vec<(String, String)>, Error> {
     let name = format!("{}_meta", table.name());
-    if !client.query_one(THERE, &[&name])?.try_get::<_, bool>(0)? {
+    if !client.query_one(sql::EXISTS, &[&name])?.try_get::<_, bool>(0)? {
         return Ok(Vec::new());
     }
-    let rows = client.query(&format!("SELECT key, value FROM {}", table.with("_meta")), &[])?;
+    let rows = client.query(&sql::noted(table), &[])?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
-const THERE: &str = "SELECT to_regclass($1::text) IS NOT NULL";
-
 /// Returns whether a table or index of this name exists.
 pub(super) fn exists(session: &mut Session, name: &str) -> Result<bool, EngineError> {
-    session.run(|client| client.query_one(THERE, &[&name])?.try_get(0))
+    session.run(|client| client.query_one(sql::EXISTS, &[&name])?.try_get(0))
 }
 
 /// Checks the code length of a table, if it exists. An interrupted first load leaves a table
@@ -65,16 +63,14 @@ pub(super) fn same_width(
     name: &str,
     head: &Head,
 ) -> Result<(), EngineError> {
-    let sql = "SELECT atttypmod FROM pg_attribute WHERE attrelid = to_regclass($1::text) AND attname = 'code'";
-    let found: Option<i32> = session
-        .run(|client| client.query_opt(sql, &[&name])?.map(|row| row.try_get(0)).transpose())?;
+    let found: Option<i32> = session.run(|client| {
+        client.query_opt(sql::WIDTH, &[&name])?.map(|row| row.try_get(0)).transpose()
+    })?;
     match found {
-        Some(bits) if usize::try_from(bits) != Ok(head.bits) => Err(EngineError::Server {
+        Some(bits) if usize::try_from(bits) != Ok(head.bits) => Err(EngineError::Refused {
             server: session.address().to_string(),
-            reason: format!(
-                "{table} stores codes of {bits} bits, but these have {}; choose another --table, or --replace it",
-                head.bits
-            ),
+            reason: format!("{table} stores codes of {bits} bits, but these have {}", head.bits),
+            remedy: Remedy::Table,
         }),
         _ => Ok(()),
     }

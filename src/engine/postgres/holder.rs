@@ -42,10 +42,9 @@ impl Holder {
         session.run(|client| client.batch_execute(&create))?;
         let citus = *layout == Layout::Citus;
         if citus {
-            let sql =
-                "SELECT count(*) FROM pg_dist_partition WHERE logicalrelid = $1::text::regclass";
             let name = table.name();
-            let spread: i64 = session.run(|c| c.query_one(sql, &[&name])?.try_get(0))?;
+            let spread: i64 =
+                session.run(|c| c.query_one(sql::DISTRIBUTED, &[&name])?.try_get(0))?;
             if spread == 0 {
                 let statement = sql::distribute(table);
                 session.once(|client| client.batch_execute(&statement))?;
@@ -55,7 +54,7 @@ impl Holder {
         let same = noted.iter().any(|(key, value)| key == "incoming" && value == stamp);
         let same = same && exists(&mut session, &format!("{}_incoming", table.name()))?;
         let (create, note) = (sql::incoming(table, head.bits, citus), sql::note(table));
-        let sql = format!("SELECT count(*), max(id) FROM {}", table.with("_incoming"));
+        let staged = sql::staged(table);
         let (arrived, last) = session.run(|client| {
             let mut transaction = client.transaction()?;
             // First, so that no other load can add rows from here on.
@@ -64,7 +63,7 @@ impl Holder {
                 transaction.batch_execute(&create)?;
                 transaction.execute(&note, &[&"incoming", &stamp])?;
             }
-            let row = transaction.query_one(&sql, &[])?;
+            let row = transaction.query_one(&staged, &[])?;
             let found = (row.try_get::<_, i64>(0)?, row.try_get::<_, Option<i64>>(1)?);
             transaction.commit()?;
             Ok(found)
@@ -116,10 +115,7 @@ impl Holder {
         if layout.shards() == 0 {
             facts.extend(whole(&self.token));
         }
-        let forget = format!(
-            "DELETE FROM {} WHERE key IN ('incoming', 'loading', 'recall')",
-            table.with("_meta")
-        );
+        let forget = sql::forget_load(table);
         let (token, routed) = (&self.token, self.routed);
         let found = self.session.once(|client| {
             let mut transaction = client.transaction()?;
@@ -140,7 +136,7 @@ impl Holder {
             Ok(found)
         })?;
         self.accept(table, found)?;
-        let analyze = format!("ANALYZE {table}");
+        let analyze = sql::analyze(table);
         self.session.run(|client| client.batch_execute(&analyze))
     }
 
@@ -152,10 +148,7 @@ impl Holder {
                 "another program has begun to load {table}; wait until it finishes, then run the same command again"
             ),
             Stands::Lost { found, sent } => {
-                let meta = table.with("_meta");
-                let forget = format!(
-                    "DELETE FROM {meta} WHERE key = 'incoming' AND EXISTS (SELECT FROM {meta} WHERE key = 'loading' AND value = $1)"
-                );
+                let forget = sql::forget_staged(table);
                 let token = &self.token;
                 self.session.run(|client| client.execute(&forget, &[token]))?;
                 format!(
@@ -234,11 +227,11 @@ fn bring(
 
 /// Returns whether this is the first copy on this connection, as recorded in a session setting.
 fn is_new(transaction: &mut Transaction<'_>) -> Result<bool, Error> {
-    let row = transaction.query_one("SELECT current_setting('barbule.loading', true)", &[])?;
+    let row = transaction.query_one(sql::HAS_COPIED, &[])?;
     if row.try_get::<_, Option<String>>(0)?.as_deref() == Some("yes") {
         return Ok(false);
     }
-    transaction.batch_execute("SET barbule.loading = 'yes'")?;
+    transaction.batch_execute(sql::COPIED)?;
     Ok(true)
 }
 

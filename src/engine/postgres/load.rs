@@ -15,15 +15,23 @@ use super::holder::Holder;
 use super::session::Session;
 use super::shards::{self, Layout};
 use super::sql::{self, Table};
-use crate::engine::{Batch, EngineError, Head, Sink, Source};
+use crate::engine::{Batch, EngineError, Head, Remedy, Sink, Source};
 
 /// Options of a load.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct LoadOptions {
     /// Servers to distribute the images over; empty for the shards of the last load, if any.
     pub shards: Vec<Address>,
     /// Delete the existing collection first, which may have another model or layout.
     pub replace: bool,
+}
+
+impl LoadOptions {
+    /// Options for a load to `shards`, which may replace the existing collection.
+    pub fn new(shards: Vec<Address>, replace: bool) -> Self {
+        Self { shards, replace }
+    }
 }
 
 /// Loads images into servers.
@@ -79,8 +87,8 @@ impl Loader {
         } else if !present.is_empty() {
             fits(&coordinator, &table, &present, known.as_ref(), &layout, &head)?;
         }
-        let sql = "SELECT gen_random_uuid()::text";
-        let token: String = coordinator.run(|client| client.query_one(sql, &[])?.try_get(0))?;
+        let token: String =
+            coordinator.run(|client| client.query_one(sql::TOKEN, &[])?.try_get(0))?;
         let places =
             if servers.is_empty() { std::slice::from_ref(coordinator.address()) } else { &servers };
         // Connect to all servers before anything is created on one of them.
@@ -113,10 +121,7 @@ impl Loader {
         searched: bool,
     ) -> Result<(), EngineError> {
         let Self { coordinator, table, head, .. } = self;
-        let meta = format!(
-            "CREATE EXTENSION IF NOT EXISTS vector;\nCREATE TABLE IF NOT EXISTS {} (key text PRIMARY KEY, value text NOT NULL)",
-            table.with("_meta")
-        );
+        let meta = sql::meta(table);
         coordinator.run(|client| client.batch_execute(&meta))?;
         let parts = sql::parts(table, servers.len());
         for number in 1..=servers.len() {
@@ -133,7 +138,7 @@ impl Loader {
             let mut transaction = client.transaction()?;
             transaction.batch_execute(&text)?;
             for part in &parts {
-                transaction.batch_execute(&format!("SELECT FROM {part} LIMIT 1"))?;
+                transaction.batch_execute(&sql::reach(part))?;
             }
             if searched { transaction.rollback() } else { transaction.commit() }
         })?;
@@ -162,22 +167,7 @@ impl Loader {
         let mut all = Vec::new();
         let holders = if servers.is_empty() { std::slice::from_ref(address) } else { servers };
         for holder in holders {
-            let mut text = sql::tables(table, head.bits);
-            if servers.is_empty() {
-                let distribute = sql::distribute(table);
-                text.push_str(&format!("\n-- with the extension citus: {distribute};"));
-            }
-            text.push_str("\n\n");
-            text.push_str(&sql::incoming(table, head.bits, false));
-            text.push_str("\n\n");
-            let own = format!("BEGIN;\n{};\n", sql::owner(table));
-            text.push_str(&format!("{own}{};\nCOMMIT;\n\n{own}", sql::copy_in(table)));
-            text.push_str(&format!("{};\n", sql::arrived(table)));
-            for statement in sql::merge(table) {
-                text.push_str(&statement);
-                text.push_str(";\n");
-            }
-            text.push_str(&format!("COMMIT;\nANALYZE {table};"));
+            let text = sql::whole_load(table, head.bits, servers.is_empty());
             all.push((holder.to_string(), text));
         }
         if !servers.is_empty() {
@@ -317,9 +307,10 @@ fn fits(
     head: &Head,
 ) -> Result<(), EngineError> {
     let value = |key: &str| present.iter().find(|(own, _)| own == key).map(|(_, v)| v.as_str());
-    let refused = |reason: String| EngineError::Server {
+    let refused = |reason: String| EngineError::Refused {
         server: session.address().to_string(),
-        reason: format!("{reason}; choose another --table, or --replace it"),
+        reason,
+        remedy: Remedy::Table,
     };
     // An interrupted first load leaves only its own entries.
     let (Some(bits), Some(model)) = (value("bits"), value("model")) else { return Ok(()) };
@@ -370,7 +361,6 @@ fn clear(
 
 /// Drops a collection's tables on a server.
 fn drop_all(session: &mut Session, table: &Table) -> Result<(), EngineError> {
-    let (incoming, meta) = (table.with("_incoming"), table.with("_meta"));
-    let text = format!("DROP TABLE IF EXISTS {incoming}, {table}, {meta}");
+    let text = sql::drop_all(table);
     session.run(|client| client.batch_execute(&text))
 }

@@ -19,7 +19,7 @@ use super::shards::{self, Layout};
 use super::sql::{self, Statement, Table, Value, Wanted};
 use super::{of_bit, to_bit};
 use crate::code::BinaryCodes;
-use crate::engine::{Batch, EngineError, Head, Source};
+use crate::engine::{Batch, EngineError, Head, Remedy, Source};
 use crate::index::{Found, Query};
 
 /// Number of stored codes used as queries to measure recall.
@@ -43,6 +43,7 @@ pub struct Remote {
 
 /// Recall of approximate searches.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Recall {
     /// Fraction of the [`Recall::nearest`] that are found, from 0 to 1. Any image at the distance
     /// of the last one counts.
@@ -55,6 +56,7 @@ pub struct Recall {
 
 /// A search's SQL and the server's plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Explained {
     /// The statement with its parameters filled in.
     pub sql: String,
@@ -77,21 +79,23 @@ impl Remote {
         let unfit =
             |reason: String| EngineError::Server { server: session.address().to_string(), reason };
         let fact = |key: &str| facts.iter().find(|(own, _)| own == key).map(|(_, v)| v.as_str());
-        let again = "run `barbule export --to` with this address";
+        let refused = |reason: String, remedy: Remedy| EngineError::Refused {
+            server: session.address().to_string(),
+            reason,
+            remedy,
+        };
         let Some(state) = fact("state") else {
-            return Err(unfit(format!("there is no collection {table}; {again} first")));
+            return Err(refused(format!("there is no collection {table}"), Remedy::Export));
         };
         if state != "whole" {
-            return Err(unfit(format!(
-                "an export to {table} was interrupted while shards were merged; {again} again"
-            )));
+            let reason = format!("an export to {table} was interrupted while shards were merged");
+            return Err(refused(reason, Remedy::Export));
         }
         if fact("format") != Some("1") {
-            return Err(unfit(format!("{table} has a newer format; install a newer barbule")));
+            return Err(unfit(format!("{table} has a newer format; install a newer Barbule")));
         }
-        let damaged = |what: &str| {
-            unfit(format!("the metadata of {table} lacks {what}; {again} and --replace"))
-        };
+        let damaged =
+            |what: &str| refused(format!("the metadata of {table} lacks {what}"), Remedy::Replace);
         let bits = fact("bits").and_then(|bits| bits.parse().ok());
         let head = Head {
             bits: bits.ok_or_else(|| damaged("bits"))?,
@@ -175,16 +179,7 @@ impl Remote {
     /// If the server fails.
     pub fn recall(&mut self) -> Result<Recall, EngineError> {
         let parts = sql::parts(&self.table, self.layout.shards());
-        let each: Vec<String> = parts
-            .iter()
-            .map(|part| {
-                format!("(SELECT content, code FROM {part} ORDER BY content LIMIT {SAMPLE})")
-            })
-            .collect();
-        let sql = format!(
-            "SELECT code FROM ({}) AS sample ORDER BY content LIMIT {SAMPLE}",
-            each.join(" UNION ALL ")
-        );
+        let sql = sql::sample(&parts, SAMPLE);
         let rows = self.session().run(|client| client.query(&sql, &[]))?;
         let (mut found, mut wanted) = (0, 0);
         let used = self.approximate;
@@ -232,10 +227,7 @@ impl Remote {
     pub fn explain(&self, query: &Query<'_>) -> Result<Explained, EngineError> {
         self.fits(query)?;
         let statement = self.statement(query, query.k, None);
-        let explain = Statement {
-            text: format!("EXPLAIN (VERBOSE, COSTS OFF) {}", statement.text),
-            values: statement.values.clone(),
-        };
+        let explain = sql::plan(&statement);
         let (approximate, k) = (self.approximate, query.k);
         let lines = self.session().run(|client| run(client, &explain, approximate.then_some(k)))?;
         let lines: Result<Vec<String>, Error> = lines.iter().map(|row| row.try_get(0)).collect();
@@ -249,7 +241,7 @@ impl Remote {
     /// If the server fails.
     pub fn code_of(&self, content: &blake3::Hash) -> Result<Option<BinaryCodes>, EngineError> {
         let content = content.as_bytes().as_slice();
-        let found = self.first("content = $1", &content, "code")?;
+        let found = self.first("content", &content, "code")?;
         let Some(row) = found else { return Ok(None) };
         let code = row.try_get(1).map_err(|error| self.odd(&error))?;
         Ok(Some(of_bit(&code, self.head.bits)?))
@@ -260,25 +252,20 @@ impl Remote {
     /// # Errors
     /// If the server fails.
     pub fn at_path(&self, path: &str) -> Result<Option<blake3::Hash>, EngineError> {
-        let found = self.first("path = $1", &path, "content")?;
+        let found = self.first("path", &path, "content")?;
         let hash = |row: Row| <[u8; 32]>::try_from(row.try_get::<_, &[u8]>(1).ok()?).ok();
         Ok(found.and_then(hash).map(blake3::Hash::from_bytes))
     }
 
-    /// Returns the id and `column` of the image with the lowest id that meets a condition.
+    /// Returns the id and `column` of the image with the lowest id whose `key` is `value`.
     fn first(
         &self,
-        condition: &str,
+        key: &str,
         value: &(dyn ToSql + Sync),
         column: &str,
     ) -> Result<Option<Row>, EngineError> {
         let parts = sql::parts(&self.table, self.layout.shards());
-        let each: Vec<String> = parts
-            .iter()
-            .map(|part| format!("(SELECT id, {column} FROM {part} WHERE {condition})"))
-            .collect();
-        let sql =
-            format!("SELECT * FROM ({}) AS found ORDER BY id LIMIT 1", each.join(" UNION ALL "));
+        let sql = sql::first(&parts, key, column);
         self.session().run(|client| client.query_opt(&sql, &[value]))
     }
 
@@ -352,9 +339,7 @@ fn run(
     let Some(looks) = looks else { return client.query(&statement.text, &values) };
     let looks = looks.clamp(*EF.start(), *EF.end());
     let mut transaction = client.transaction()?;
-    transaction.batch_execute(&format!(
-        "SET LOCAL hnsw.ef_search = {looks}; SET LOCAL hnsw.iterative_scan = strict_order"
-    ))?;
+    transaction.batch_execute(&sql::effort(looks))?;
     let rows = transaction.query(&statement.text, &values)?;
     transaction.commit()?;
     Ok(rows)
@@ -399,20 +384,7 @@ impl Remote {
     /// Reads all images.
     pub fn rows(self) -> Rows {
         let parts = sql::parts(&self.table, self.layout.shards());
-        let each: Vec<String> = parts
-            .iter()
-            .map(|part| {
-                format!(
-                    "(SELECT id, path, label, content, code FROM {part} WHERE id > $1 ORDER BY id LIMIT {})",
-                    crate::engine::BATCH
-                )
-            })
-            .collect();
-        let sql = format!(
-            "SELECT * FROM ({}) AS next ORDER BY id LIMIT {}",
-            each.join(" UNION ALL "),
-            crate::engine::BATCH
-        );
+        let sql = sql::next(&parts, crate::engine::BATCH);
         let session = self.session.into_inner().unwrap_or_else(PoisonError::into_inner);
         let Self { table, head, layout, loaded, .. } = self;
         let (last, stage) = (i64::MIN, Stage::Before);
@@ -423,9 +395,7 @@ impl Remote {
 impl Rows {
     /// Begins the transaction in which everything is read.
     fn begin(&mut self) -> Result<(), EngineError> {
-        // A slow sink may leave long pauses between batches.
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 0";
-        self.session.once(|client| client.batch_execute(begin))?;
+        self.session.once(|client| client.batch_execute(sql::READ))?;
         let table = &self.table;
         let facts = self.session.kept(|client| noted(client, table))?;
         self.unchanged(&facts)
@@ -482,7 +452,7 @@ impl Source for Rows {
             self.still()?;
         }
         if rows.is_empty() {
-            self.session.kept(|client| client.batch_execute("COMMIT"))?;
+            self.session.kept(|client| client.batch_execute(sql::READ_ALL))?;
             return Ok(None);
         }
         let server = self.session.address().to_string();

@@ -10,7 +10,8 @@ use postgres::error::SqlState;
 use postgres::{Client, Error};
 
 use super::address::{Address, Refused};
-use crate::engine::EngineError;
+use super::sql;
+use crate::engine::{EngineError, Remedy};
 
 /// Number of attempts after transient errors.
 const TRIES: u32 = 5;
@@ -128,7 +129,7 @@ impl Session {
             Some(client) => client,
             None => {
                 let mut client = self.address.connect()?;
-                let limit = format!("SET statement_timeout = {}", self.timeout.as_millis());
+                let limit = sql::time_limit(self.timeout.as_millis());
                 client.batch_execute(&limit).map_err(Refused::Postgres)?;
                 if let Some(name) = &self.lock
                     && !take_lock(&mut client, name).map_err(Refused::Postgres)?
@@ -146,7 +147,15 @@ impl Session {
     }
 
     fn failed(&self, error: &Error) -> EngineError {
-        self.broken(&meaning(error))
+        let server = self.address.to_string();
+        let Meaning { reason, advice } = meaning(error);
+        match advice {
+            Advice::None => EngineError::Server { server, reason },
+            Advice::Text(text) => {
+                EngineError::Server { server, reason: format!("{reason}; {text}") }
+            }
+            Advice::Remedy(remedy) => EngineError::Refused { server, reason, remedy },
+        }
     }
 }
 
@@ -155,8 +164,7 @@ const LOCKED: &str = "the connection broke, and another program now loads the co
 
 /// Takes a lock that lasts as long as the connection, and returns whether it was free.
 fn take_lock(client: &mut Client, name: &str) -> Result<bool, Error> {
-    let sql = "SELECT pg_try_advisory_lock(hashtextextended($1::text, 0))";
-    client.query_one(sql, &[&name])?.try_get(0)
+    client.query_one(sql::LOCK, &[&name])?.try_get(0)
 }
 
 /// Returns whether an error is transient.
@@ -206,8 +214,21 @@ fn io_error(error: &Error) -> Option<&std::io::Error> {
     None
 }
 
+/// What an error means.
+struct Meaning {
+    reason: String,
+    advice: Advice,
+}
+
+/// What to do about it.
+enum Advice {
+    None,
+    Text(&'static str),
+    Remedy(Remedy),
+}
+
 /// Describes an error and its remedy, without the statement or its values.
-fn meaning(error: &Error) -> String {
+fn meaning(error: &Error) -> Meaning {
     let Some(said) = error.as_db_error() else {
         let mut text = error.to_string();
         let mut source = error.source();
@@ -217,15 +238,13 @@ fn meaning(error: &Error) -> String {
         }
         let advice = match io_error(error).map(std::io::Error::kind) {
             _ if text.contains("certificate") || text.contains("TLS") => {
-                "name the server's certificate authority with --ca, or, on a trusted network, add ?sslmode=disable to the address"
+                Advice::Remedy(Remedy::Encryption)
             }
-            _ if text.contains("password missing") => {
-                "set PGPASSWORD, or name a file with --password-file"
-            }
-            Some(_) => "check its host and port, and that the server is running",
-            None => "check the address, and that the server is running",
+            _ if text.contains("password missing") => Advice::Remedy(Remedy::Password),
+            Some(_) => Advice::Text("check its host and port, and that the server is running"),
+            None => Advice::Text("check the address, and that the server is running"),
         };
-        return format!("{text}; {advice}");
+        return Meaning { reason: text, advice };
     };
     let mut text = said.message().to_owned();
     for more in [said.detail(), said.hint()].into_iter().flatten() {
@@ -235,25 +254,25 @@ fn meaning(error: &Error) -> String {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let code = said.code();
     let advice = if code.code().starts_with("HV") || code.code().starts_with("08") {
-        "a shard does not answer, and partial results are not returned; start it, or see `barbule export --help` for the setup of shards"
+        Advice::Remedy(Remedy::Shards)
     } else if text.ends_with("no encryption") {
-        "the server requires encryption: add ?sslmode=require to the address"
+        Advice::Text("the server requires encryption: add ?sslmode=require to the address")
     } else if *code == SqlState::INVALID_PASSWORD
         || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION
     {
-        "check the user and the password: PGPASSWORD, or --password-file"
+        Advice::Remedy(Remedy::Credentials)
     } else if *code == SqlState::INSUFFICIENT_PRIVILEGE {
-        "ask for the privilege, or have an administrator run the statements that --explain-sql shows"
+        Advice::Remedy(Remedy::Privilege)
     } else if *code == SqlState::QUERY_CANCELED {
-        "raise --timeout, or request fewer results"
+        Advice::Remedy(Remedy::Time)
     } else if *code == SqlState::UNDEFINED_FILE || text.contains("extension \"vector\"") {
-        "install pgvector on the server"
+        Advice::Text("install pgvector on the server")
     } else if *code == SqlState::UNDEFINED_TABLE {
-        "no collection was exported there under this name; run `barbule export --to` with the address first"
+        Advice::Remedy(Remedy::Export)
     } else if *code == SqlState::DISK_FULL {
-        "free disk space on the server; images loaded so far are kept"
+        Advice::Text("free disk space on the server; images loaded so far are kept")
     } else {
-        return text;
+        Advice::None
     };
-    format!("{text}; {advice}")
+    Meaning { reason: text, advice }
 }

@@ -5,7 +5,7 @@ The servers that store a collection, as registered on the coordinator.
 use super::address::Address;
 use super::session::Session;
 use super::sql::{self, Foreign, Registered, Table};
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Remedy};
 
 /// Distribution of a collection over servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,8 +47,7 @@ impl Layout {
 
 /// Returns whether the server has the extension citus.
 pub(super) fn has_citus(session: &mut Session) -> Result<bool, EngineError> {
-    let sql = "SELECT count(*) FROM pg_extension WHERE extname = 'citus'";
-    session.run(|client| Ok(client.query_one(sql, &[])?.try_get::<_, i64>(0)? > 0))
+    session.run(|client| Ok(client.query_one(sql::HAS_CITUS, &[])?.try_get::<_, i64>(0)? > 0))
 }
 
 /// Returns the shards registered on the coordinator, in ascending order of their numbers.
@@ -56,13 +55,10 @@ pub(super) fn registered(
     session: &mut Session,
     table: &Table,
 ) -> Result<Vec<Registered>, EngineError> {
-    let sql = "SELECT s.srvname::text, s.srvoptions, m.umid IS NOT NULL, m.umoptions \
-        FROM pg_foreign_server AS s LEFT JOIN pg_user_mappings AS m \
-        ON m.srvid = s.oid AND m.usename = current_user WHERE s.srvname ~ $1";
     let prefix = format!("{}_shard_", table.name());
     let pattern = format!("^{prefix}[0-9]+$");
     let mut found = session.run(|client| {
-        let rows = client.query(sql, &[&pattern])?;
+        let rows = client.query(sql::REGISTERED, &[&pattern])?;
         rows.iter()
             .map(|row| {
                 let name: String = row.try_get(0)?;
@@ -91,11 +87,12 @@ pub(super) fn addresses(
     let address = |number: usize| {
         let shard = shards.iter().find(|shard| shard.number == number);
         shard.and_then(|shard| place(session.address(), shard)).ok_or_else(|| {
-            EngineError::Server {
+            EngineError::Refused {
                 server: session.address().to_string(),
                 reason: format!(
-                    "the foreign server of shard {number} is missing, or lacks its host, port or dbname; export again and name every --shard"
+                    "the foreign server of shard {number} is missing, or lacks its host, port or dbname"
                 ),
+                remedy: Remedy::NameShards,
             }
         })
     };
@@ -120,7 +117,7 @@ pub(super) fn register(
     known: &[Registered],
     shown: bool,
 ) -> String {
-    let mut text = "CREATE EXTENSION IF NOT EXISTS postgres_fdw;\n".to_owned();
+    let mut text = sql::WRAPPER.to_owned();
     for (number, shard) in (1..).zip(shards) {
         let (host, port, database) = shard.place();
         let (user, password) = shard.credentials();

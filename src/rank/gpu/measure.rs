@@ -6,6 +6,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use super::super::RankError;
+use super::cache::Cache;
 use super::work::{Commands, Kernel, Pass, Shape, failed, guarded, uniform};
 use super::{EACH, GpuRanker, SIXTEEN, SUM, Segment, TALLY, UNIFORM, narrow, sixteens};
 use crate::code::BinaryCodes;
@@ -25,22 +26,19 @@ impl GpuRanker {
     /// Returns the division of work for `sift` and `tally`. For at most four queries, the
     /// variants that process four queries at once do a quarter of the work.
     pub(super) fn shape(&self, queries: usize) -> Shape {
-        let widths = self.gpu.widths.lock().unwrap_or_else(PoisonError::into_inner);
-        let width = widths.get(&self.words).copied().unwrap_or(Shape::default().width);
+        let measured = Cache::of(&self.gpu).widths().get(&self.words).copied();
+        let width = measured.unwrap_or(Shape::default().width);
         Shape { fours: if queries <= 4 { 1 } else { 4 }, width }
     }
 
     /// Measures the fastest workgroup size for codes of this length, once per device, if
     /// there are enough codes.
     pub(super) fn measure_width(&self) -> Result<(), RankError> {
-        let known = || {
-            let widths = self.gpu.widths.lock().unwrap_or_else(PoisonError::into_inner);
-            widths.contains_key(&self.words)
-        };
+        let cache = Cache::of(&self.gpu);
         let Some(segment) = self.segments.first().filter(|segment| segment.len >= ENOUGH) else {
             return Ok(());
         };
-        if known() {
+        if cache.widths().contains_key(&self.words) {
             return Ok(());
         }
         let most = self.gpu.device.limits();
@@ -58,8 +56,7 @@ impl GpuRanker {
                 best = best.min((begun.elapsed(), width));
             }
         }
-        let mut widths = self.gpu.widths.lock().unwrap_or_else(PoisonError::into_inner);
-        widths.insert(self.words, best.1);
+        cache.widths().insert(self.words, best.1);
         Ok(())
     }
 

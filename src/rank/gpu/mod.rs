@@ -14,6 +14,7 @@ There are two paths, both exact:
   them.
 */
 
+mod cache;
 mod measure;
 mod work;
 

@@ -5,10 +5,11 @@ results.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{PoisonError, mpsc};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use super::super::RankError;
+use super::cache::Cache;
 use crate::device::Gpu;
 
 /// Shared code that is prepended to every kernel.
@@ -66,7 +67,8 @@ impl Kernel {
         words: usize,
         Shape { fours, width }: Shape,
     ) -> Self {
-        let mut kernels = gpu.kernels.lock().unwrap_or_else(PoisonError::into_inner);
+        let cache = Cache::of(gpu);
+        let mut kernels = cache.kernels();
         let kernel = kernels.entry((name, [words, fours, width])).or_insert_with(|| {
             let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
                 label: Some(name),

@@ -1,4 +1,4 @@
-// The page of `barbule serve`. What is looked for is in the address (`?id=N`) or, for an
+// The page of an index. What is looked for is in the address (`?id=N`) or, for an
 // image from elsewhere, in the history's state; all else follows from it in `show`.
 "use strict";
 
@@ -18,7 +18,7 @@ async function ask(path, options) {
   try {
     response = await fetch(path, options);
   } catch {
-    throw new Trouble("No answer: start `barbule serve` again and open the address that it prints.");
+    throw new Trouble("No answer: start the server again and open the address that it prints.");
   }
   if (response.ok) return response;
   let sentence = "Something went wrong (" + response.status + ").";
@@ -124,7 +124,7 @@ function welcome(images) {
   at("others").hidden = !images.length;
   say(images.length ? "Or drop, paste or choose any other image." : "");
   fill(images, about && !about.images
-    ? ["This index has no images yet. Put some in, and they show up here by themselves:", "barbule index ~/Pictures --index \"" + about.index + "\""]
+    ? ["This index has no images yet. Add some, and they show up here by themselves."]
     : ["No image fits these filters."]);
 }
 

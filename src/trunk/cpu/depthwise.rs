@@ -10,7 +10,7 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::channels::{ByChannels, load, store};
-use super::gradients::Geometry;
+use super::geometry::Geometry;
 use super::inference::same_padding;
 
 impl Geometry {

@@ -14,7 +14,8 @@ use rayon::prelude::*;
 
 use super::channels::AllChannels;
 use super::depthwise::{InputGrad, WeightGrad};
-use super::inference::{Depthwise, Shape, TILE};
+use super::geometry::Geometry;
+use super::inference::{Depthwise, TILE};
 
 /// Number of parts of a sum over positions or images.
 pub(super) const PARTS: usize = 16;
@@ -65,27 +66,6 @@ fn rows_times(x: &[f32], depth: usize, m: MatRef<'_, f32>) -> Vec<f32> {
         matmul(out, Accum::Replace, x, m, 1.0, Par::Seq);
     });
     out
-}
-
-/// The geometry of a depthwise convolution.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::trunk) struct Geometry {
-    /// Side of the kernel.
-    pub kernel: usize,
-    pub stride: usize,
-    /// Shape of the input.
-    pub input: Shape,
-}
-
-impl Geometry {
-    /// Shape of the output.
-    pub fn output(&self) -> Shape {
-        Shape {
-            height: self.input.height.div_ceil(self.stride),
-            width: self.input.width.div_ceil(self.stride),
-            ..self.input
-        }
-    }
 }
 
 /// Computes a depthwise convolution of whole images, weights `[kernel, kernel, channels]`.

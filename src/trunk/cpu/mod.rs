@@ -6,6 +6,8 @@ mod channels;
 #[cfg(feature = "train")]
 mod depthwise;
 #[cfg(feature = "train")]
+pub(super) mod geometry;
+#[cfg(feature = "train")]
 pub(super) mod gradients;
 mod inference;
 #[cfg(feature = "train")]

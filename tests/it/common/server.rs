@@ -78,11 +78,6 @@ impl Server {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// Returns the server's folder, for files that it must be able to read.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
     /// Kills the server.
     pub fn kill(&mut self) {
         self.child.kill().ok();
