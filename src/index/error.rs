@@ -98,12 +98,12 @@ pub enum IndexError {
     #[error("{} keeps no features; update it once with features kept", .0.display())]
     NoFeatures(PathBuf),
     /// A folder to index could not be read.
-    #[error("cannot read the folder {}: {reason}", path.display())]
+    #[error("cannot read the folder {}: {source}", path.display())]
     Folder {
         /// The folder.
         path: PathBuf,
         /// What the system said.
-        reason: String,
+        source: std::io::Error,
     },
     /// The file with labels could not be used.
     #[error("{}: {reason}; each line is PATH,LABEL", path.display())]

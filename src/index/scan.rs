@@ -2,6 +2,7 @@
 Finds the image files under a folder.
 */
 
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -118,12 +119,12 @@ pub(super) fn scan(
     options: &ScanOptions,
     step: &dyn Fn(usize) -> Result<(), IndexError>,
 ) -> Result<Scan, IndexError> {
-    let failed = |reason: String| IndexError::Folder { path: folder.to_owned(), reason };
-    let meta = std::fs::metadata(folder).map_err(|error| failed(error.to_string()))?;
+    let failed = |source: io::Error| IndexError::Folder { path: folder.to_owned(), source };
+    let meta = std::fs::metadata(folder).map_err(failed)?;
     if !meta.is_dir() {
-        return Err(failed("it is not a folder".to_owned()));
+        return Err(failed(io::Error::new(ErrorKind::NotADirectory, "it is not a folder")));
     }
-    std::fs::read_dir(folder).map_err(|error| failed(error.to_string()))?;
+    std::fs::read_dir(folder).map_err(failed)?;
     let excluded = Excluded::new(&options.exclude)?;
     let looked_at = |entry: &DirEntry| {
         let name = entry.file_name();

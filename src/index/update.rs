@@ -200,9 +200,9 @@ impl Updater<'_> {
             let Scan { found, unreadable: not_read } = match scan(&folder, &options, &step) {
                 Ok(scan) => scan,
                 // One folder that may not be read is no reason to leave the others as they are.
-                Err(IndexError::Folder { path, reason }) if !named => {
-                    let reason = format!("cannot read the folder {}: {reason}", path.display());
-                    self.report.skipped.push(Skipped { path, reason });
+                Err(error @ IndexError::Folder { .. }) if !named => {
+                    let reason = error.to_string();
+                    self.report.skipped.push(Skipped { path: folder, reason });
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -274,10 +274,7 @@ impl Updater<'_> {
         let roots = self.index.roots()?;
         let of = |stored: &str| roots.iter().find(|root| root.path == stored);
         for folder in named {
-            let failed = |error: std::io::Error| IndexError::Folder {
-                path: folder.clone(),
-                reason: error.to_string(),
-            };
+            let failed = |source| IndexError::Folder { path: folder.clone(), source };
             // One spelling per folder, so that its images are recognised next time.
             let path = folder.canonicalize().map_err(failed)?;
             let before = of(&stored_path(&path)).map(|root| root.options.clone());

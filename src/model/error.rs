@@ -46,12 +46,12 @@ pub enum ModelError {
         found: u64,
     },
     /// The file could not be written.
-    #[error("cannot write the model {}: {reason}", path.display())]
+    #[error("cannot write the model {}: {source}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
         /// What went wrong.
-        reason: String,
+        source: io::Error,
     },
     /// The hash and the trunk do not fit together.
     #[error(transparent)]

@@ -48,7 +48,7 @@ pub fn write_sharing_trunk(
     device: &Device,
 ) -> Result<(), ModelError> {
     let burn = device.burn();
-    let failed = |reason: String| ModelError::Write { path: path.to_owned(), reason };
+    let failed = |reason: String| unwritten(path)(io::Error::other(reason));
     if !card.trunk.ships() {
         return Err(failed(format!("its trunk {} does not ship and cannot be shared", card.trunk)));
     }
@@ -64,7 +64,7 @@ fn write_module(
     hash: &Hash,
     module: &impl ModuleSnapshot,
 ) -> Result<(), ModelError> {
-    let failed = |reason: String| ModelError::Write { path: path.to_owned(), reason };
+    let failed = |reason: String| unwritten(path)(io::Error::other(reason));
     let described = (card.format, card.features(), card.bits, card.anchors, card.codebooks);
     let codebooks = hash.codebooks().map(Codebooks::count);
     let format = format_of(hash, card.saliency.is_some() || card.original);
@@ -79,7 +79,7 @@ fn write_module(
     let mut store = store.with_to_adapter(half_precision()).skip_enum_variants(true);
     module.save_into(&mut store).map_err(|error| failed(error.to_string()))?;
     let bytes = store.get_bytes().map_err(|error| failed(error.to_string()))?;
-    file::write_whole(path, |out| out.write_all(&bytes)).map_err(|error| failed(error.to_string()))
+    file::write_whole(path, |out| out.write_all(&bytes)).map_err(unwritten(path))
 }
 
 /// Makes sure that a model can be written to `path`, before anything long begins.
@@ -87,7 +87,11 @@ fn write_module(
 /// # Errors
 /// When the folder is missing or not writable, or `path` is a folder.
 pub fn check_writable(path: &Path) -> Result<(), ModelError> {
-    let failed =
-        |error: io::Error| ModelError::Write { path: path.to_owned(), reason: error.to_string() };
-    file::check_writable(path).map_err(failed)
+    file::check_writable(path).map_err(unwritten(path))
+}
+
+/// For `map_err`: that a model could not be written.
+fn unwritten(path: &Path) -> impl Fn(io::Error) -> ModelError {
+    let path = path.to_owned();
+    move |source| ModelError::Write { path: path.clone(), source }
 }

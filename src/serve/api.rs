@@ -287,7 +287,7 @@ impl App {
         Ok(Response::json(200, &json!({ "images": rows.collect::<Vec<_>>() })))
     }
 
-    /// What `barbule search` finds for the sent image.
+    /// Finds the images nearest to the sent one.
     fn search(&self, call: &mut Call<'_, '_>, ask: &Ask) -> Answer {
         let library = self.library();
         self.check_folder(&library, ask)?;
@@ -322,7 +322,7 @@ impl App {
         Ok(self.results(&row.path, found))
     }
 
-    /// The fields of `barbule search --json`.
+    /// The fields of an answer as JSON.
     fn results(&self, query: &str, found: Vec<Found>) -> Response {
         let result = |found: Found| {
             let Found { rank, path, distance, id, label, same, .. } = found;

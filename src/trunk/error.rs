@@ -55,11 +55,11 @@ pub enum WeightsError {
     )]
     NotShipped(TrunkKind),
     /// The file could not be written.
-    #[error("{} could not be written: {reason}", path.display())]
+    #[error("{} could not be written: {source}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        reason: String,
+        source: io::Error,
     },
 }

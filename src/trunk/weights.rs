@@ -6,6 +6,7 @@ precision, batch norms in single precision (a variance can be too small for half
 precision), and the trunk's name is in the metadata. The importer (feature `train`) converts other files.
 */
 
+use std::io;
 use std::path::Path;
 
 use burn::prelude::*;
@@ -70,10 +71,11 @@ pub fn save(trunk: &Trunk, path: &Path, half: bool) -> Result<(), WeightsError> 
     if half {
         store = store.with_to_adapter(half_precision());
     }
-    let failed = |reason| WeightsError::Write { path: path.to_owned(), reason };
-    trunk.save_into(&mut store).map_err(|error| failed(error.to_string()))?;
-    let bytes = store.get_bytes().map_err(|error| failed(error.to_string()))?;
-    file::write_whole(path, |out| out.write_all(&bytes)).map_err(|error| failed(error.to_string()))
+    let failed = |source| WeightsError::Write { path: path.to_owned(), source };
+    let other = |error: SafetensorsStoreError| failed(io::Error::other(error.to_string()));
+    trunk.save_into(&mut store).map_err(other)?;
+    let bytes = store.get_bytes().map_err(other)?;
+    file::write_whole(path, |out| out.write_all(&bytes)).map_err(failed)
 }
 
 /// Rounds the weights as if written in half precision and read back.

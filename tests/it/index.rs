@@ -243,7 +243,7 @@ fn what_an_index_left_behind_is_no_part_of_an_import() {
     for ending in ["-wal", ""] {
         let left = env.write(&format!("new.db{ending}"), "left");
         let said = env.fails(&["import", "out/", "--index", "new.db"]);
-        assert!(said.contains(&format!("new.db{ending} is there already")), "{said}");
+        assert!(said.contains(&format!("new.db{ending} exists already")), "{said}");
         assert_eq!(fs::read(&left).unwrap(), b"left");
         fs::remove_file(&left).unwrap();
     }
