@@ -13,7 +13,7 @@ use barbule::dataset::Dataset;
 use barbule::device::{Device, DeviceChoice};
 use barbule::image::{self, Limits};
 use barbule::index::{Index, Labels, Searcher, UpdateOptions, update};
-use barbule::method::Shallow;
+use barbule::method::lda;
 use barbule::model::Model;
 use barbule::task::Task;
 use barbule::train::{ShallowPlan, Split, evaluate, fit_shallow};
@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let device = Device::open(DeviceChoice::Auto, None)?;
     let task = Task::unwatched();
     let dataset = Dataset::open(&photos, None, 1)?;
-    let plan = ShallowPlan { size: 160, ..ShallowPlan::new(Shallow::LdaItq, 32) };
+    let plan = ShallowPlan { size: 160, ..ShallowPlan::new(&lda::METHOD, 32) };
     fit_shallow(&plan, &dataset, &file, &device, &task)?;
     let model = Model::open(&file, &device)?;
     let figures = evaluate(&model, &dataset, Split::Test, true, &plan.limits, &task)?;

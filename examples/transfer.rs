@@ -14,13 +14,13 @@ use barbule::encoder::Encoder;
 use barbule::eval::{evaluate, evaluate_scores};
 use barbule::hash::Features;
 use barbule::image::Limits;
-use barbule::method::Shallow;
+use barbule::method::{FitInput, Method, Settings, itq, lsh, whitened};
 use barbule::task::Task;
 use barbule::trunk::{TrunkKind, weights};
 
 const BITS: usize = 256;
 const SEEDS: u64 = 3;
-const METHODS: [Shallow; 3] = [Shallow::Lsh, Shallow::Itq, Shallow::WhitenedLsh];
+static METHODS: [&Method; 3] = [&lsh::METHOD, &itq::METHOD, &whitened::METHOD];
 
 /// Features and labels of one kind of images.
 #[derive(Default)]
@@ -75,13 +75,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             for method in METHODS {
                 let mut sum = 0.0;
                 for seed in 1..=SEEDS {
-                    let hash = method.fit(
-                        train[fitted].features(),
-                        &[],
-                        BITS,
-                        seed,
-                        &Task::unwatched(),
-                    )?;
+                    let features = train[fitted].features();
+                    let input = FitInput { features, labels: &[], bits: BITS, seed };
+                    let method = method.make_fitted(&Settings::default())?;
+                    let hash = method.fit(input, &Task::unwatched())?;
                     let (q, d) = (hash.encode(&q)?, hash.encode(&d)?);
                     sum += evaluate(&q, &queries.labels, &d, &database.labels, &Task::unwatched())?
                         .map;

@@ -72,8 +72,8 @@ assert_eq!(hits[0][1].distance, 1);
 
 With the feature `train`, [`train`] fits models to a [`dataset`]
 by a [`method`], and [`eval`] measures them;
-`examples/quickstart.rs` goes the whole way in a hundred lines. [`method::Shallow`] is
-seconds of linear algebra, [`train::learn`] trains a network (ADSH, ExchNet).
+`examples/quickstart.rs` goes the whole way in a hundred lines. [`method::METHODS`] lists all
+methods: [`train::fit_shallow`] fits one in seconds, [`train::learn`] trains a network.
 
 # Finding one's way
 

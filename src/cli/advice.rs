@@ -11,6 +11,7 @@ use crate::device::DeviceError;
 use crate::encoder::EncodeError;
 use crate::image::{DecodeError, ImageError};
 use crate::index::IndexError;
+use crate::method::MethodError;
 use crate::model::ModelError;
 use crate::train::{Smaller, TrainError};
 use crate::trunk::WeightsError;
@@ -46,15 +47,12 @@ fn of(error: &(dyn Error + 'static)) -> Option<String> {
     ) -> Option<String> {
         error.downcast_ref().map(advice)
     }
-    #[cfg(feature = "engine")]
     if let Some(advice) = cast(error, engine) {
         return Some(advice);
     }
-    #[cfg(feature = "engine")]
     if error.is::<crate::engine::NumpyError>() {
         return Some(String::new());
     }
-    #[cfg(feature = "serve")]
     if let Some(advice) = cast(error, serve) {
         return Some(advice);
     }
@@ -66,6 +64,7 @@ fn of(error: &(dyn Error + 'static)) -> Option<String> {
         .or_else(|| cast(error, model))
         .or_else(|| cast(error, index))
         .or_else(|| cast(error, dataset))
+        .or_else(|| cast(error, method))
         .or_else(|| cast(error, train))
         .or_else(|| cast(error, |_: &barbule_aviary::AviaryError| String::new()))
 }
@@ -151,6 +150,15 @@ fn dataset(error: &crate::dataset::DatasetError) -> String {
     .into()
 }
 
+fn method(error: &MethodError) -> String {
+    match error {
+        MethodError::Bits { .. } => " (--bits)",
+        MethodError::FrozenStem => " (--train full)",
+        _ => "",
+    }
+    .into()
+}
+
 fn train(error: &TrainError) -> String {
     let less = |way: &Smaller| match way {
         Smaller::Batch { batch, accumulate } => {
@@ -162,13 +170,13 @@ fn train(error: &TrainError) -> String {
         TrainError::Cache { .. } => " (--cache)".into(),
         TrainError::Resume { .. } => " (without --resume)".into(),
         TrainError::Vanished { source } => image(source),
-        TrainError::Bits { .. } => " (--bits)".into(),
         TrainError::NotFinite { .. } | TrainError::Rate(_) => " (--lr)".into(),
         TrainError::Memory { way, .. } => format!(" ({})", less(way)),
         TrainError::OutOfMemory { way, .. } => format!(" (--resume {})", less(way)),
         TrainError::TooManyDevices { .. } => " (--devices, --batch)".into(),
         TrainError::SameDevice(_) => " (--devices)".into(),
         TrainError::NoSplit(_) => " (--split)".into(),
+        TrainError::Method(error) => method(error),
         TrainError::Dataset(error) => dataset(error),
         TrainError::Weights(error) => weights(error),
         TrainError::Model(error) => model(error),
@@ -177,7 +185,6 @@ fn train(error: &TrainError) -> String {
     }
 }
 
-#[cfg(feature = "engine")]
 fn engine(error: &crate::engine::EngineError) -> String {
     use crate::engine::{EngineError, Remedy};
     match error {
@@ -200,7 +207,6 @@ fn engine(error: &crate::engine::EngineError) -> String {
     .into()
 }
 
-#[cfg(feature = "serve")]
 fn serve(error: &crate::serve::ServeError) -> String {
     use crate::serve::ServeError;
     match error {

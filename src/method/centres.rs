@@ -6,7 +6,7 @@ images of a class are drawn.
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::asymmetric::Groups;
+use super::groups::Groups;
 
 /// Draws of random centres, of which the best is taken.
 const DRAWS: u64 = 100;

@@ -9,10 +9,19 @@ use std::sync::Arc;
 
 use burn::prelude::*;
 
-use super::asymmetric::Groups;
 use super::centres;
+use super::definition::{LearnedMethod, Method, Start};
+use super::groups::Groups;
 use super::learner::{Learner, Seen};
 use super::pairs::quantization;
+
+/// CSQ.
+pub static METHOD: Method = Method::learned(
+    "csq",
+    &["a network that draws every class to a centre of its own"],
+    "Yuan, Wang, Zhang, Tay, Jie, Liu and Feng, \"Central Similarity Quantization for Efficient Image and Video Retrieval\", CVPR 2020",
+    |_, _| Ok(Box::new(Options::default())),
+);
 
 /// What CSQ can be told.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,6 +33,12 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self { quantization: 1e-4 }
+    }
+}
+
+impl LearnedMethod for Options {
+    fn learner(&self, start: Start) -> Box<dyn Learner> {
+        Box::new(Csq::new(start.groups, start.bits, start.seed, *self))
     }
 }
 

@@ -9,9 +9,21 @@ use std::sync::Arc;
 
 use burn::prelude::*;
 
-use super::asymmetric::Groups;
+use super::definition::{LearnedMethod, Method, Start};
+use super::groups::Groups;
 use super::learner::{Batches, Learner, Moment, Seen};
 use super::pairs::{Pairs, quantization, softplus};
+
+/// DPSH.
+pub static METHOD: Method = Method {
+    compares_images: true,
+    ..Method::learned(
+        "dpsh",
+        &["a network trained on the likelihood of pairs"],
+        "Li, Wang and Kang, \"Feature Learning based Deep Supervised Hashing with Pairwise Labels\", IJCAI 2016",
+        |_, _| Ok(Box::new(Options::default())),
+    )
+};
 
 /// What DPSH can be told.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,6 +35,12 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self { quantization: 0.1 }
+    }
+}
+
+impl LearnedMethod for Options {
+    fn learner(&self, start: Start) -> Box<dyn Learner> {
+        Box::new(Dpsh::new(start.groups, *self))
     }
 }
 

@@ -9,13 +9,47 @@ Barbule's reconstruction**, not the paper's own.
 
 use std::sync::Arc;
 
+use burn::module::Module;
 use burn::prelude::*;
 use burn::tensor::activation::relu;
 
-use super::asymmetric::Groups;
-use super::learner::{Batches, Learner, Moment, Seen, Twice};
+use super::MethodError;
+use super::definition::{Additions, LearnedMethod, Method, Start};
+use super::groups::Groups;
+use super::laps::{Lap, Laps};
+use super::learner::{Batches, Learner, Moment, Seen, Shown};
+use super::net::{Net, Output, Twice};
 use super::pairs::{Pairs, quantization, softplus};
-use crate::network::Level;
+use super::settings::{MethodOption, Settings};
+use super::setup::Trained;
+use crate::encoder::EncodeError;
+use crate::network::{Level, salient};
+use crate::trunk::{Stem, pool};
+
+/// DSaH.
+pub static METHOD: Method = Method {
+    options: &OPTIONS,
+    compares_images: true,
+    ..Method::learned(
+        "dsah",
+        &[
+            "a network of which attention shows only what matters; a reconstruction of",
+            "the published method, of which only the abstract could be read",
+        ],
+        "Jin, Yao, Sun, Zhou, Zhang and Hua, \"Deep Saliency Hashing for Fine-Grained Retrieval\", IEEE TIP 2020",
+        |settings, trained| Ok(Box::new(Options::new(settings, trained)?)),
+    )
+};
+
+static OPTIONS: [MethodOption; 2] = [
+    MethodOption::choice(
+        "saliency",
+        "feature; image with --train full",
+        &[("image", "The image; the stem runs a second time"), ("feature", "The stem's map")],
+        "The target of saliency",
+    ),
+    MethodOption::number("density", "SHARE", "0.3", "The wanted mean of a saliency map"),
+];
 
 /// What DSaH can be told.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,6 +64,36 @@ pub struct Options {
     pub margins: [f32; 2],
     /// Weight of the quantization, η.
     pub quantization: f32,
+}
+
+impl Options {
+    /// Checks `settings`.
+    ///
+    /// # Errors
+    /// [`MethodError::FrozenStem`] if saliency of the image is wanted, but not all of the network
+    /// is trained: the pixels of images are only there if the stem is.
+    fn new(settings: &Settings, trained: Trained) -> Result<Self, MethodError> {
+        let usual = Self::default();
+        let level = match settings.word("saliency").map(str::parse) {
+            Some(Ok(level)) => level,
+            _ if trained == Trained::Full => Level::Image,
+            _ => Level::Feature,
+        };
+        if level == Level::Image && trained != Trained::Full {
+            return Err(MethodError::FrozenStem);
+        }
+        Ok(Self { level, density: settings.single("density").unwrap_or(usual.density), ..usual })
+    }
+}
+
+impl LearnedMethod for Options {
+    fn additions(&self) -> Additions {
+        Additions { saliency: Some(self.level), ..Additions::default() }
+    }
+
+    fn learner(&self, start: Start) -> Box<dyn Learner> {
+        Box::new(Dsah::new(start.groups, *self))
+    }
 }
 
 impl Default for Options {
@@ -112,6 +176,50 @@ impl Learner for Dsah {
         Batches::Grouped(4)
     }
 
+    /// Two looks at the images, a salient one and one at the whole, except in the first epochs.
+    /// The network that a step does not train stands still, its running statistics too.
+    fn look(&self, net: &Net, shown: Shown<'_>, laps: &mut Laps) -> Result<Output, EncodeError> {
+        let e = net.maps(shown.values.clone(), laps)?;
+        let (Some(saliency), step) = (&net.saliency, Step::at(shown.at)) else {
+            return net.whole(e, laps);
+        };
+        if step == Step::Whole {
+            return net.whole(e, laps);
+        }
+        let hashing = step == Step::Hashing;
+        let alpha = if hashing {
+            standing_still(saliency).forward(e.clone()).detach()
+        } else {
+            saliency.forward(e.clone())
+        };
+        laps.end(Lap::Attention)?;
+        let still = |stem: &Stem| if hashing { stem.clone() } else { standing_still(stem) };
+        let attended = match (saliency.level(), &net.stem) {
+            (Level::Image, Some(stem)) => still(stem).forward(salient(shown.values, alpha.clone())),
+            _ => salient(e.clone(), alpha.clone()),
+        };
+        laps.end(Lap::Stem)?;
+        let [batch, _, height, width] = alpha.dims();
+        // Both looks in one pass, so that norms see them as one.
+        let both = Tensor::cat(vec![attended, e], 0);
+        let (refine, linear) = if hashing {
+            (net.refine.clone(), net.linear.clone())
+        } else {
+            (standing_still(&net.refine), net.linear.clone().freeze())
+        };
+        let features = pool(refine.forward(both));
+        laps.end(Lap::Refine)?;
+        let values = linear.forward(features.clone());
+        let rows = |of: &Tensor<2>, first: usize| of.clone().slice(first..first + batch);
+        let saliency = alpha.reshape([batch, height * width]);
+        Ok(Output {
+            values: rows(&values, 0),
+            features: rows(&features, 0),
+            extra: None,
+            twice: Some(Twice { whole: rows(&values, batch), saliency }),
+        })
+    }
+
     /// `L_sal` in an attention step; else `L_sem(ĥ) + L_sem(h) + η·L_q(ĥ)`.
     fn loss(&self, seen: Seen<'_>) -> Tensor<1> {
         let pairs = Pairs::new(&self.groups, seen.images, &seen.codes.device());
@@ -127,6 +235,15 @@ impl Learner for Dsah {
             None => rest(seen.codes.clone(), seen.codes),
         }
     }
+}
+
+/// A module as it is, for a step that does not train it.
+///
+/// A norm in use reads its running statistics without what the last step left for the next; the
+/// validation copy takes that up first, as a checkpoint does.
+fn standing_still<M: Module>(module: &M) -> M {
+    drop(module.valid());
+    module.clone().freeze()
 }
 
 #[cfg(test)]

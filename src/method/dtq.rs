@@ -21,10 +21,13 @@ use burn::prelude::*;
 use burn::tensor::activation::relu;
 
 use super::OneKind;
-use super::asymmetric::Groups;
+use super::definition::{LearnedMethod, Method, Start};
+use super::groups::Groups;
 use super::learner::{Batches, Learner, Moment, Seen};
+use super::settings::{MethodOption, Settings};
 use super::word_solver;
-use crate::hash::Codebooks;
+use crate::hash::codebooks::WORD_BITS;
+use crate::hash::{Codebooks, Hash, HashError, LinearHash, Quantizer};
 
 /// Turns of choosing and solving when codebooks are learned for the first time.
 const FIRST_TURNS: usize = 8;
@@ -32,6 +35,38 @@ const FIRST_TURNS: usize = 8;
 const TURNS: usize = 2;
 /// Farther than any image.
 const FAR: f32 = 1e9;
+
+/// DTQ.
+pub static METHOD: Method = Method {
+    options: &OPTIONS,
+    compares_images: true,
+    bits_multiple: WORD_BITS,
+    ..Method::learned(
+        "dtq",
+        &[
+            "a network trained on triplets, and words that add up to what it gives: its",
+            "codes are measured by `eval` and `compare`, no index can hold them",
+        ],
+        "Liu, Cao, Long, Wang and Wang, \"Deep Triplet Quantization\", ACM Multimedia 2018",
+        |settings, _| Ok(Box::new(Options::new(settings))),
+    )
+};
+
+static OPTIONS: [MethodOption; 2] = [
+    MethodOption::number(
+        "margin",
+        "M",
+        "0.1",
+        "How much farther an image of another class has to be than one of its own: squared \
+         distance per bit",
+    ),
+    MethodOption::number(
+        "word-weight",
+        "W",
+        "0.03",
+        "Weight of an image's distance to the sum of its words",
+    ),
+];
 
 /// What DTQ can be told.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,6 +78,16 @@ pub struct Options {
     pub quantization: f32,
 }
 
+impl Options {
+    fn new(settings: &Settings) -> Self {
+        let usual = Self::default();
+        Self {
+            margin: settings.single("margin").unwrap_or(usual.margin),
+            quantization: settings.single("word-weight").unwrap_or(usual.quantization),
+        }
+    }
+}
+
 impl Default for Options {
     /// Chosen on Grocery's validation split with a frozen trunk, mean mAP of four seeds that
     /// differ by 0.01 to 0.02, at 12 and 48 bits: margin 0.03 gives 0.498 and 0.593, 0.06
@@ -51,6 +96,12 @@ impl Default for Options {
     /// matters with so few images, as long as it does not hold values back.
     fn default() -> Self {
         Self { margin: 0.1, quantization: 0.03 }
+    }
+}
+
+impl LearnedMethod for Options {
+    fn learner(&self, start: Start) -> Box<dyn Learner> {
+        Box::new(Dtq::new(start.groups, start.bits, start.seed, *self))
     }
 }
 
@@ -71,6 +122,11 @@ impl Dtq {
     /// For training images in groups; first codebooks depend on the seed.
     pub fn new(groups: Arc<Groups>, bits: usize, seed: u64, options: Options) -> Self {
         Self { groups, options, bits, seed, u: Vec::new(), codebooks: None }
+    }
+
+    /// The codebooks, after the first sample.
+    pub fn codebooks(&self) -> Option<&Codebooks> {
+        self.codebooks.as_ref()
     }
 
     /// The mean over all pairs of an image and one of its class of
@@ -164,8 +220,10 @@ impl Learner for Dtq {
             begun.map(|begun| word_solver::learn(begun.clone(), &self.u, turns).unwrap_or(begun));
     }
 
-    fn codebooks(&self) -> Option<&Codebooks> {
-        self.codebooks.as_ref()
+    /// The quantizer with the codebooks; an error if no words could be found for the values.
+    fn hash(&self, linear: LinearHash) -> Result<Hash, HashError> {
+        let codebooks = self.codebooks.clone().ok_or(HashError::NotFinite)?;
+        Ok(Quantizer::new(linear, codebooks)?.into())
     }
 
     fn state(&self) -> Vec<Vec<f32>> {

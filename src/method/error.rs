@@ -10,9 +10,51 @@ use crate::task::Stopped;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MethodError {
-    /// No shallow method has this name.
-    #[error("'{0}' is no shallow method; choose one of lsh, whitened-lsh, itq, lda-itq, sdh")]
-    Name(String),
+    /// No method has this name.
+    #[error("'{name}' is no method; choose one of {names}")]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The names of all methods.
+        names: String,
+    },
+    /// The method has no such option.
+    #[error("{method} has no option {option}")]
+    NoOption {
+        /// The method.
+        method: &'static str,
+        /// The option.
+        option: String,
+    },
+    /// A value of an option is malformed or out of range.
+    #[error("{option} must be {expected}, not '{value}'")]
+    Value {
+        /// The option.
+        option: &'static str,
+        /// The allowed values.
+        expected: String,
+        /// The value.
+        value: String,
+    },
+    /// A method that trains a network was to be fitted in closed form.
+    #[error("{0} trains a network and cannot be fitted in closed form")]
+    NotFitted(&'static str),
+    /// A method without a network was to train one.
+    #[error("{0} is fitted in closed form and trains no network")]
+    NotLearned(&'static str),
+    /// The method has no codes of this many bits.
+    #[error("the bits of a {method} code must be a multiple of {multiple}, not {bits}")]
+    Bits {
+        /// The method.
+        method: &'static str,
+        /// The divisor of its bits.
+        multiple: usize,
+        /// The bits.
+        bits: usize,
+    },
+    /// Saliency of the image, while the stem is frozen.
+    #[error("saliency of the image runs the whole network again, so all of it must be trained")]
+    FrozenStem,
     /// Fewer images than the method can learn from.
     #[error("{found} training images were given, but at least {least} are needed")]
     Images {

@@ -9,9 +9,21 @@ use std::sync::Arc;
 
 use burn::prelude::*;
 
-use super::asymmetric::Groups;
+use super::definition::{LearnedMethod, Method, Start};
+use super::groups::Groups;
 use super::learner::{Batches, Learner, Moment, Seen};
 use super::pairs::{Pairs, softplus};
+
+/// HashNet.
+pub static METHOD: Method = Method {
+    compares_images: true,
+    ..Method::learned(
+        "hashnet",
+        &["the same with balanced pairs and a tanh that grows steeper"],
+        "Cao, Long, Wang and Yu, \"HashNet: Deep Learning to Hash by Continuation\", ICCV 2017",
+        |_, _| Ok(Box::new(Options::default())),
+    )
+};
 
 /// What HashNet can be told.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,6 +37,12 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self { scale: 10.0, stages: 10 }
+    }
+}
+
+impl LearnedMethod for Options {
+    fn learner(&self, start: Start) -> Box<dyn Learner> {
+        Box::new(HashNet::new(start.groups, *self))
     }
 }
 

@@ -14,10 +14,33 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::shallow::{self, check_fit, check_variance};
+use super::definition::{FitInput, FittedMethod, Method};
+use super::fit::{self, check_fit, check_variance};
 use super::{MethodError, linalg};
-use crate::hash::{Features, LinearHash};
+use crate::hash::{Features, Hash, LinearHash};
 use crate::task::{Stopped, Task};
+
+/// ITQ.
+pub static METHOD: Method = Method {
+    needs_labels: false,
+    ..Method::fitted(
+        "itq",
+        &["principal directions and a learned rotation, without labels"],
+        "Gong and Lazebnik, \"Iterative quantization\", CVPR 2011",
+        |_| Ok(Box::new(Itq)),
+    )
+};
+
+/// ITQ has no options.
+#[derive(Debug, Clone, Copy)]
+struct Itq;
+
+impl FittedMethod for Itq {
+    fn fit(&self, input: FitInput<'_>, task: &Task<'_>) -> Result<Hash, MethodError> {
+        let FitInput { features, bits, seed, .. } = input;
+        Ok(fit(features, bits, seed, task)?.into())
+    }
+}
 
 /// Alternations of B and R, as in the paper.
 pub const ITERATIONS: usize = 50;
@@ -99,7 +122,7 @@ pub(super) fn rotated(
         let rotated = linalg::product(directions.subcols(0, cols), rotation.as_ref());
         projection.as_mut().subcols_mut(start, cols).copy_from(rotated);
     }
-    shallow::hash(mean, projection.as_ref())
+    fit::hash(mean, projection.as_ref())
 }
 
 /// Alternates `B = sign(V·R)` and `R = argmin ‖B − V·R‖²` from `initial`; `v` is N×c.
@@ -147,7 +170,7 @@ fn quantized(v: MatRef<'_, f64>, r: MatRef<'_, f64>) -> (Mat<f64>, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::method::shallow::tests::planted;
+    use crate::method::planted::planted;
 
     #[test]
     fn the_error_never_rises() {

@@ -12,11 +12,31 @@ use std::collections::BTreeMap;
 
 use faer::{Mat, MatRef};
 
+use super::definition::{FitInput, FittedMethod, Method};
+use super::fit::{check_fit, check_variance};
 use super::linalg::Cholesky;
-use super::shallow::{check_fit, check_variance};
 use super::{MethodError, itq, linalg};
-use crate::hash::{Features, LinearHash};
+use crate::hash::{Features, Hash, LinearHash};
 use crate::task::Task;
+
+/// LDA+ITQ.
+pub static METHOD: Method = Method::fitted(
+    "lda-itq",
+    &["directions that separate the classes, then a learned rotation"],
+    "Fisher 1936 and Rao 1948; Friedman, \"Regularized discriminant analysis\", JASA 1989; ITQ",
+    |_| Ok(Box::new(LdaItq)),
+);
+
+/// LDA+ITQ has no options.
+#[derive(Debug, Clone, Copy)]
+struct LdaItq;
+
+impl FittedMethod for LdaItq {
+    fn fit(&self, input: FitInput<'_>, task: &Task<'_>) -> Result<Hash, MethodError> {
+        let FitInput { features, labels, bits, seed } = input;
+        Ok(fit(features, labels, bits, SHRINKAGE, seed, task)?.into())
+    }
+}
 
 /// The default shrinkage γ.
 ///
@@ -217,7 +237,7 @@ fn class_means(features: Features<'_>, mean: &[f64], classes: &[Vec<usize>]) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::method::shallow::tests::{Set, planted};
+    use crate::method::planted::{Set, planted};
 
     fn scatter(set: &Set) -> Scatter {
         Scatter::new(set.features(), &classes(&set.labels))

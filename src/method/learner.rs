@@ -9,9 +9,11 @@ use burn::prelude::*;
 
 use super::MethodError;
 use super::OneKind;
-use super::asymmetric::LearnedCodes;
-use crate::hash::Codebooks;
-use crate::hash::{Features, LinearHash};
+use super::laps::Laps;
+use super::learned_codes::LearnedCodes;
+use super::net::{Net, Output, Twice};
+use crate::encoder::EncodeError;
+use crate::hash::{Features, Hash, HashError, LinearHash};
 
 /// How the images of a sample become mini-batches. Every epoch shows each once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,14 +36,29 @@ pub struct Moment {
     pub epochs: usize,
 }
 
-/// What a network that looks twice gives besides the codes: DSaH's.
-#[derive(Debug, Clone)]
-pub struct Twice {
-    /// Codes of the whole images, `[batch, c]`; those in [`Seen::codes`] are of what is
-    /// salient in them.
-    pub whole: Tensor<2>,
-    /// The saliency of each position, 0 to 1, `[batch, H·W]`.
-    pub saliency: Tensor<2>,
+/// Images on their way into the network.
+#[derive(Debug)]
+pub struct Shown<'a> {
+    /// Numbers of the images.
+    pub images: &'a [usize],
+    /// Pixels `[batch, 3, S, S]` if the stem is trained, otherwise the stem's maps
+    /// `[batch, C, ⌈S/16⌉, ⌈S/16⌉]`.
+    pub values: Tensor<4>,
+    /// How far the run has come.
+    pub at: Moment,
+}
+
+/// Something that a method computes from all training images before an outer iteration.
+pub trait Survey {
+    /// Computes a row of numbers per image, `[batch, n]`, with the network in evaluation mode.
+    /// `values` are as in [`Shown::values`].
+    fn rows(&self, values: Tensor<4>) -> Tensor<2>;
+
+    /// Adds the rows of some images.
+    fn add(&mut self, images: &[usize], rows: &[f32]);
+
+    /// Returns the result.
+    fn end(self: Box<Self>) -> Vec<f32>;
 }
 
 /// What the network made of a pass of images.
@@ -74,6 +91,34 @@ pub trait Learner: Send + Sync {
     fn begin(&mut self, sample: &[usize], fresh: bool) -> Result<(), OneKind> {
         let _ = (sample, fresh);
         Ok(())
+    }
+
+    /// What the method wants to know of all training images before outer iteration `outer`, from 0,
+    /// of `of`.
+    fn survey(&self, net: &Net, outer: usize, of: usize) -> Option<Box<dyn Survey>> {
+        let _ = (net, outer, of);
+        None
+    }
+
+    /// Takes the result of the survey before an outer iteration, if there was one.
+    fn surveyed(&mut self, found: Option<Vec<f32>>) {
+        let _ = found;
+    }
+
+    /// Whether parts of images are exchanged at present.
+    fn exchanges(&self) -> bool {
+        false
+    }
+
+    /// Passes images through the network.
+    ///
+    /// Not called if the frozen part of the network gives finished features.
+    ///
+    /// # Errors
+    /// If the device fails.
+    fn look(&self, net: &Net, shown: Shown<'_>, laps: &mut Laps) -> Result<Output, EncodeError> {
+        let e = net.maps(shown.values, laps)?;
+        net.whole(e, laps)
     }
 
     /// What becomes of the hash's values `[batch, c]` before the loss: tanh, unless the
@@ -120,9 +165,12 @@ pub trait Learner: Send + Sync {
         None
     }
 
-    /// The codebooks that codes are words of, where they are not signs.
-    fn codebooks(&self) -> Option<&Codebooks> {
-        None
+    /// Makes the hash of the finished network from its linear layer.
+    ///
+    /// # Errors
+    /// If what the method adds to it is unusable.
+    fn hash(&self, linear: LinearHash) -> Result<Hash, HashError> {
+        Ok(linear.into())
     }
 
     /// What a checkpoint has to keep.

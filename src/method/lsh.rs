@@ -12,9 +12,33 @@ use faer::Mat;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::shallow::{self, check_fit};
+use super::definition::{FitInput, FittedMethod, Method};
+use super::fit::{self, check_fit};
 use super::{MethodError, linalg};
-use crate::hash::{Features, LinearHash};
+use crate::hash::{Features, Hash, LinearHash};
+use crate::task::Task;
+
+/// LSH.
+pub static METHOD: Method = Method {
+    needs_labels: false,
+    ..Method::fitted(
+        "lsh",
+        &["random directions: no training, the floor of every comparison"],
+        "Charikar, \"Similarity estimation techniques from rounding algorithms\", STOC 2002",
+        |_| Ok(Box::new(Lsh)),
+    )
+};
+
+/// LSH has no options.
+#[derive(Debug, Clone, Copy)]
+struct Lsh;
+
+impl FittedMethod for Lsh {
+    fn fit(&self, input: FitInput<'_>, _: &Task<'_>) -> Result<Hash, MethodError> {
+        let FitInput { features, bits, seed, .. } = input;
+        Ok(fit(features, bits, seed)?.into())
+    }
+}
 
 /// The hash whose bits are the signs of randomly rotated, centred features.
 ///
@@ -28,7 +52,7 @@ pub fn fit(features: Features<'_>, bits: usize, seed: u64) -> Result<LinearHash,
     check_fit(features, bits, 1)?;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let directions = random_directions(features.dim, bits, &mut rng);
-    shallow::hash(&linalg::mean(features), directions.as_ref())
+    fit::hash(&linalg::mean(features), directions.as_ref())
 }
 
 /// `bits` unit directions in `dim` dimensions: d×c, orthogonal in runs of `dim`.

@@ -9,8 +9,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::asymmetric::Groups;
-use super::learner::{Learner, Moment, Seen, Twice};
+use super::groups::Groups;
+use super::learner::{Learner, Moment, Seen};
+use super::net::Twice;
 
 /// Rows of numbers.
 pub type Rows = Vec<Vec<f64>>;

@@ -10,9 +10,18 @@ use std::sync::Arc;
 use burn::prelude::*;
 use burn::tensor::activation::log_softmax;
 
-use super::asymmetric::Groups;
 use super::centres;
+use super::definition::{LearnedMethod, Method, Start};
+use super::groups::Groups;
 use super::learner::{Learner, Moment, Seen};
+
+/// OrthoHash.
+pub static METHOD: Method = Method::learned(
+    "orthohash",
+    &["the same by the cosine, all that there is to its loss"],
+    "Hoe, Ng, Zhang, Chan, Song and Xiang, \"One Loss for All: Deep Hashing with a Single Cosine Similarity based Learning Objective\", NeurIPS 2021",
+    |_, _| Ok(Box::new(Options::default())),
+);
 
 /// What OrthoHash can be told.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,6 +35,12 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self { scale: 8.0, margin: 0.2 }
+    }
+}
+
+impl LearnedMethod for Options {
+    fn learner(&self, start: Start) -> Box<dyn Learner> {
+        Box::new(OrthoHash::new(start.groups, start.bits, start.seed, *self))
     }
 }
 

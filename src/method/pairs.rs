@@ -5,7 +5,7 @@ several methods share.
 
 use burn::prelude::*;
 
-use super::asymmetric::Groups;
+use super::groups::Groups;
 
 /// Which pairs of a batch of b images are similar; an image and itself are no pair.
 #[derive(Debug, Clone)]

@@ -21,13 +21,42 @@ use std::sync::Arc;
 use burn::prelude::*;
 use faer::Mat;
 
-use super::asymmetric::Groups;
+use super::definition::{Additions, LearnedMethod, Method, Start};
+use super::groups::Groups;
 use super::learner::{Learner, Moment, Seen};
 use super::linalg::{self, Cholesky};
 use super::orthohash::{self, OrthoHash};
-use super::{MethodError, centres, lda, shallow};
+use super::settings::{MethodOption, Settings};
+use super::setup::Trained;
+use super::{MethodError, centres, fit, lda};
 use crate::hash::{Features, LinearHash};
 use crate::task::Task;
+
+/// Plume.
+pub static METHOD: Method = Method {
+    options: &OPTIONS,
+    compares_images: true,
+    ..Method::learned(
+        "plume",
+        &[
+            "Barbule's own: class centres beside what the pretrained network sees, and a",
+            "hash fitted to both",
+        ],
+        "Barbule",
+        |settings, trained| Ok(Box::new(Chosen { options: Options::new(settings), trained })),
+    )
+};
+
+static OPTIONS: [MethodOption; 2] = [
+    MethodOption::number("likeness", "W", "1", "Weight of the likeness of codes and features"),
+    MethodOption::number(
+        "shrinkage",
+        "SHARE",
+        "0.7; with --train head 0.3",
+        "How far covariances within classes are shrunk, above 0 and up to 1, when the hash is \
+         fitted: less for known kinds, more for others",
+    ),
+];
 
 /// What Plume can be told.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,6 +70,36 @@ pub struct Options {
     pub shrinkage: Option<f64>,
     /// The ridge of the regression of centres, in mean variances of a feature.
     pub ridge: f64,
+}
+
+impl Options {
+    fn new(settings: &Settings) -> Self {
+        let usual = Self::default();
+        Self {
+            likeness: settings.single("likeness").unwrap_or(usual.likeness),
+            shrinkage: settings.number("shrinkage"),
+            ..usual
+        }
+    }
+}
+
+/// The options, and what is trained.
+#[derive(Debug, Clone, Copy)]
+struct Chosen {
+    options: Options,
+    trained: Trained,
+}
+
+impl LearnedMethod for Chosen {
+    fn additions(&self) -> Additions {
+        // Without trained layers, both features are the same.
+        Additions { original: self.trained != Trained::Head, ..Additions::default() }
+    }
+
+    fn learner(&self, Start { groups, bits, seed, .. }: Start) -> Box<dyn Learner> {
+        let frozen = self.trained == Trained::Head;
+        Box::new(Plume::new(groups, bits, seed, frozen, self.options))
+    }
 }
 
 impl Default for Options {
@@ -89,7 +148,7 @@ impl Plume {
             |image: usize, bit: usize| f64::from(targets[self.groups.of(image) * self.bits + bit]);
         let targets = Mat::from_fn(features.len(), self.bits, target);
         let right = linalg::cross_covariance(features, &mean, targets.as_ref());
-        shallow::hash(&mean, Cholesky::new(gram.as_ref())?.solve(right).as_ref())
+        fit::hash(&mean, Cholesky::new(gram.as_ref())?.solve(right).as_ref())
     }
 }
 

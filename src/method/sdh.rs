@@ -21,14 +21,62 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::MethodError;
+use super::definition::{FitInput, FittedMethod, Method};
+use super::fit::{self, check_fit, check_variance};
 use super::linalg::{self, Cholesky};
-use super::shallow::{self, check_fit, check_variance};
+use super::settings::{MethodOption, Settings};
 use crate::hash::kernel::{exponentiate, squared_distances};
-use crate::hash::{Features, KernelHash};
+use crate::hash::{Features, Hash, KernelHash};
 use crate::task::Task;
 
 /// Sweeps over the bits of an image in one update; they settle long before.
 const SWEEPS: usize = 100;
+
+/// SDH.
+pub static METHOD: Method = Method {
+    options: &OPTIONS,
+    ..Method::fitted(
+        "sdh",
+        &["bits that labels follow from, through a kernel on some of the images"],
+        "Shen, Shen, Liu and Tao Shen, \"Supervised discrete hashing\", CVPR 2015",
+        |settings| Ok(Box::new(Options::new(settings)?)),
+    )
+};
+
+static OPTIONS: [MethodOption; 6] = [
+    MethodOption::count(
+        "anchors",
+        "N",
+        "1000",
+        [0, usize::MAX],
+        "Training images that all others are compared with",
+    ),
+    MethodOption::number(
+        "width",
+        "SHARE",
+        "0.35",
+        "Width of the kernel: its variance, as a share of the mean squared distance",
+    ),
+    MethodOption::number(
+        "lambda",
+        "W",
+        "1",
+        "Weight of the squared norm of the map from codes to labels",
+    ),
+    MethodOption::number(
+        "nu",
+        "W",
+        "1e-5",
+        "Weight of the distance of codes to the values that images give",
+    ),
+    MethodOption::number(
+        "ridge",
+        "W",
+        "1e-4",
+        "Weight of the squared norm of the map from images to codes",
+    ),
+    MethodOption::count("rounds", "N", "5", [0, usize::MAX], "Maximum number of rounds"),
+];
 
 /// What can be chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -65,6 +113,20 @@ impl Default for Options {
 }
 
 impl Options {
+    fn new(settings: &Settings) -> Result<Self, MethodError> {
+        let usual = Self::default();
+        let options = Self {
+            anchors: settings.count("anchors").unwrap_or(usual.anchors),
+            width: settings.number("width").unwrap_or(usual.width),
+            lambda: settings.number("lambda").unwrap_or(usual.lambda),
+            nu: settings.number("nu").unwrap_or(usual.nu),
+            ridge: settings.number("ridge").unwrap_or(usual.ridge),
+            rounds: settings.count("rounds").unwrap_or(usual.rounds),
+        };
+        options.check()?;
+        Ok(options)
+    }
+
     /// Makes sure that every option is in its range.
     ///
     /// # Errors
@@ -83,6 +145,19 @@ impl Options {
             Some((name, value)) => Err(MethodError::Option { name, value: value.to_string() }),
             None => Ok(()),
         }
+    }
+}
+
+impl FittedMethod for Options {
+    fn fit(&self, input: FitInput<'_>, task: &Task<'_>) -> Result<Hash, MethodError> {
+        let FitInput { features, labels, bits, seed } = input;
+        Ok(fit(features, labels, bits, self, seed, task)?.into())
+    }
+
+    fn figures(&self) -> Vec<(&'static str, f64)> {
+        let Self { width, lambda, nu, ridge, rounds, .. } = *self;
+        let rounds = ("rounds", rounds as f64);
+        vec![("width", width), ("lambda", lambda), ("nu", nu), ("ridge", ridge), rounds]
     }
 }
 
@@ -128,7 +203,7 @@ pub fn fit(
     let start = (0..bits * features.len()).map(|_| if rng.random() { 1.0 } else { -1.0 });
     let codes = problem.solve(Codes { bits, signs: start.collect() }, options.rounds, task)?;
     let Regression { projection, offset } = problem.regression(&codes);
-    let linear = shallow::hash(&problem.mean, projection.as_ref())?;
+    let linear = fit::hash(&problem.mean, projection.as_ref())?;
     let linear = linear.with_bias(offset.iter().map(|v| *v as f32).collect())?;
     Ok(KernelHash::new(anchors, rate, linear)?)
 }
@@ -356,7 +431,7 @@ fn settle(code: &mut [f64], wanted: &[f64], gram: &[Vec<f64>]) -> bool {
 mod tests {
     use super::*;
     use crate::code::BinaryCodes;
-    use crate::method::shallow::tests::{Set, planted};
+    use crate::method::planted::{Set, planted};
     use proptest::prelude::*;
 
     fn phi_of(set: &Set) -> (Vec<f32>, Targets) {

@@ -15,10 +15,34 @@ those ITQ is much better, for strange ones this is.
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use super::definition::{FitInput, FittedMethod, Method};
+use super::fit::{self, check_fit, check_variance};
 use super::lsh::random_directions;
-use super::shallow::{self, check_fit, check_variance};
 use super::{MethodError, linalg};
-use crate::hash::{Features, LinearHash};
+use crate::hash::{Features, Hash, LinearHash};
+use crate::task::Task;
+
+/// LSH on whitened features.
+pub static METHOD: Method = Method {
+    needs_labels: false,
+    ..Method::fitted(
+        "whitened-lsh",
+        &["the same where no direction dominates; the built-in model is one"],
+        "after Jégou and Chum, \"Negative evidences and co-occurences in image retrieval\", ECCV 2012",
+        |_| Ok(Box::new(Whitened)),
+    )
+};
+
+/// LSH on whitened features has no options.
+#[derive(Debug, Clone, Copy)]
+struct Whitened;
+
+impl FittedMethod for Whitened {
+    fn fit(&self, input: FitInput<'_>, _: &Task<'_>) -> Result<Hash, MethodError> {
+        let FitInput { features, bits, seed, .. } = input;
+        Ok(fit(features, bits, seed)?.into())
+    }
+}
 
 /// The power of the standard deviation that each direction is divided by.
 ///
@@ -57,13 +81,13 @@ pub fn fit(features: Features<'_>, bits: usize, seed: u64) -> Result<LinearHash,
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let rotation = random_directions(features.dim, bits, &mut rng);
     let projection = linalg::product(directions.as_ref(), rotation.as_ref());
-    shallow::hash(&mean, projection.as_ref())
+    fit::hash(&mean, projection.as_ref())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::method::shallow::tests::planted;
+    use crate::method::planted::planted;
     use crate::task::Task;
 
     #[test]

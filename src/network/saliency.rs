@@ -6,6 +6,9 @@ Saliency Hashing for Fine-Grained Retrieval", IEEE TIP 2020). The network here a
 in `dsah.rs` are Barbule's reconstruction, not the paper's own.
 */
 
+use std::fmt;
+use std::str::FromStr;
+
 use burn::module::Module;
 use burn::prelude::*;
 use burn::tensor::activation::{relu, sigmoid};
@@ -26,6 +29,27 @@ pub enum Level {
     Image,
     /// The stem's feature map.
     Feature,
+}
+
+impl FromStr for Level {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "image" => Ok(Self::Image),
+            "feature" => Ok(Self::Feature),
+            _ => Err(format!("'{text}' is not a level of saliency; choose image or feature")),
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Image => "image",
+            Self::Feature => "feature",
+        })
+    }
 }
 
 /// A light fully convolutional network on the stem's feature map: 1×1 to 32 channels, 3×3, 1×1

@@ -20,7 +20,6 @@ use half::slice::HalfFloatSliceExt;
 use memmap2::Mmap;
 use rayon::prelude::*;
 
-use super::draw::{Purpose, generator};
 use super::images::random_part;
 use super::{TrainError, Unreadable};
 use crate::dataset::Sample;
@@ -28,6 +27,7 @@ use crate::device::Device;
 use crate::encoder::EncodeError;
 use crate::file;
 use crate::image::{self, Limits, Preprocess};
+use crate::method::draw::{Purpose, generator};
 use crate::task::Task;
 use crate::trunk::{Refine, Stem, TrunkKind, pool};
 

@@ -14,7 +14,7 @@ use super::plan::Length;
 use crate::file;
 
 /// Marks the file, and its version.
-const MAGIC: &[u8; 8] = b"BRBCKPT3";
+const MAGIC: &[u8; 8] = b"BRBCKPT4";
 /// A header is never longer (bytes).
 const MAX_HEADER: usize = 1 << 20;
 
@@ -48,8 +48,6 @@ pub struct Checkpoint {
     pub position: Position,
     /// What the method keeps.
     pub learner: Vec<Vec<f32>>,
-    /// The class anchors of the present outer iteration.
-    pub anchors: Option<Vec<f32>>,
     /// The network's record.
     pub network: Vec<u8>,
     /// The optimiser's record.
@@ -61,8 +59,7 @@ struct Header {
     run: String,
     length: Length,
     position: Position,
-    anchors: bool,
-    /// Lengths in bytes of anchors, network, optimiser, and what the method keeps.
+    /// Lengths in bytes of network, optimiser, and what the method keeps.
     sections: Vec<usize>,
 }
 
@@ -72,15 +69,13 @@ impl Checkpoint {
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, path: &Path) -> io::Result<()> {
-        let anchors = self.anchors.as_deref().unwrap_or_default();
-        let mut sections = vec![bytemuck::cast_slice(anchors), &self.network, &self.optimiser];
+        let mut sections: Vec<&[u8]> = vec![&self.network, &self.optimiser];
         sections
             .extend(self.learner.iter().map(|numbers| bytemuck::cast_slice::<f32, u8>(numbers)));
         let header = serde_json::to_vec(&Header {
             run: self.run.clone(),
             length: self.length,
             position: self.position,
-            anchors: self.anchors.is_some(),
             sections: sections.iter().map(|section| section.len()).collect(),
         })?;
         file::write_whole(path, |out| {
@@ -114,14 +109,12 @@ impl Checkpoint {
             sections.push(bytes);
             rest = behind;
         }
-        let ([anchors, network, optimiser], learner) = sections.split_first_chunk()?;
-        let anchors = numbers(anchors)?;
+        let ([network, optimiser], learner) = sections.split_first_chunk()?;
         rest.is_empty().then_some(Self {
             run: header.run,
             length: header.length,
             position: header.position,
             learner: learner.iter().map(|section| numbers(section)).collect::<Option<_>>()?,
-            anchors: header.anchors.then_some(anchors),
             network: network.to_vec(),
             optimiser: optimiser.to_vec(),
         })
@@ -142,7 +135,6 @@ mod tests {
             length: Length { outer: 4, epochs: 2, sample: 3 },
             position: Position { outer: 3, loss: 1.5, ..Position::default() },
             learner: vec![vec![1.0, -1.0], vec![0.25; 3]],
-            anchors: Some(Vec::new()),
             network: vec![1, 2, 3],
             optimiser: vec![4, 5],
         }
@@ -152,8 +144,8 @@ mod tests {
     fn reads_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("c");
-        for anchors in [None, Some(vec![]), Some(vec![2.0; 9])] {
-            let checkpoint = Checkpoint { anchors, ..checkpoint() };
+        for learner in [vec![], vec![vec![]], vec![vec![2.0; 9], vec![1.0]]] {
+            let checkpoint = Checkpoint { learner, ..checkpoint() };
             checkpoint.save(&path).unwrap();
             assert_eq!(Checkpoint::load(&path).unwrap(), checkpoint);
         }

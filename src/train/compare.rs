@@ -11,7 +11,8 @@ use std::time::Instant;
 
 use super::evaluate::evaluate_from;
 use super::features::Store;
-use super::learn::{Prepared, open_images, run_key};
+use super::learn::run_key;
+use super::prepared::{Prepared, open_images};
 use super::shallow::fit_features;
 use super::{
     Evaluation, Fitted, LearnPlan, Learned, ShallowPlan, Split, TrainError, Trained, Unreadable,
@@ -20,7 +21,7 @@ use super::{
 use crate::dataset::{Dataset, Layout, Sample};
 use crate::device::Device;
 use crate::image::Limits;
-use crate::method::Shallow;
+use crate::method::Method;
 use crate::model::Model;
 use crate::task::Task;
 use crate::trunk::TrunkKind;
@@ -56,7 +57,7 @@ pub struct Setting {
 #[derive(Debug, Clone)]
 pub enum Contender {
     /// Fitted to features of the trunk.
-    Shallow(Shallow),
+    Shallow(&'static Method),
     /// Trained.
     Network(Box<LearnPlan>),
 }
@@ -144,6 +145,11 @@ impl Comparison {
         &self.setting
     }
 
+    /// The device of all runs.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// The data set as the first seed splits it, held-out classes included.
     pub fn dataset(&self) -> Option<&Dataset> {
         self.sets.first().map(|set| &set.whole)
@@ -161,7 +167,10 @@ impl Comparison {
 
     /// Everything that a run's figures depend on, the program's version and the device
     /// included, as one name.
-    pub fn key(&self, contender: &Contender, bits: usize, seed: u64) -> String {
+    ///
+    /// # Errors
+    /// As [`LearnPlan::learned`].
+    pub fn key(&self, contender: &Contender, bits: usize, seed: u64) -> Result<String, TrainError> {
         let data = self.sets.iter().find(|set| set.seed == seed).map(|set| set.hash);
         let data = data.unwrap_or_else(|| blake3::hash(b""));
         let method = match contender {
@@ -170,7 +179,7 @@ impl Comparison {
                 let plan = self.network(plan, bits, seed);
                 // Figures, unlike a checkpoint, depend on how an update is divided into passes.
                 let LearnPlan { views, least_area, batch, accumulate, .. } = plan;
-                format!("{} {views} {least_area} {batch} {accumulate}", run_key(&plan, &data))
+                format!("{} {views} {least_area} {batch} {accumulate}", run_key(&plan, &data)?)
             }
         };
         let Setting { split, limits, .. } = &self.setting;
@@ -182,7 +191,7 @@ impl Comparison {
             self.store.preprocess(),
             split.name(),
         );
-        blake3::hash(text.as_bytes()).to_hex().to_string()
+        Ok(blake3::hash(text.as_bytes()).to_hex().to_string())
     }
 
     /// Computes what a run needs of the frozen part of the trunk, so that the run itself is
@@ -198,7 +207,7 @@ impl Comparison {
         task: &Task<'_>,
     ) -> Result<(), TrainError> {
         self.fill_store(contender, task)?;
-        if contender.frozen() == Frozen::None {
+        if contender.frozen()? == Frozen::None {
             return Ok(());
         }
         if let (Contender::Network(plan), Some(set)) = (contender, self.set(seed)) {
@@ -211,7 +220,7 @@ impl Comparison {
     }
 
     fn fill_store(&mut self, contender: &Contender, task: &Task<'_>) -> Result<(), TrainError> {
-        match contender.frozen() {
+        match contender.frozen()? {
             Frozen::All => self.store.need_features(task),
             Frozen::Stem => self.store.need_maps(task),
             Frozen::None => Ok(()),
@@ -235,7 +244,7 @@ impl Comparison {
         self.fill_store(contender, task)?;
         let Some(set) = self.set(seed) else { return Err(TrainError::NoSplit("seeded")) };
         let trained = match contender {
-            Contender::Shallow(method) => self.fit(set, *method, bits, out, task)?,
+            Contender::Shallow(method) => self.fit(set, method, bits, out, task)?,
             Contender::Network(plan) => {
                 let plan = self.network(plan, bits, seed);
                 let resume = LearnPlan { resume: checkpoint_path(out).exists(), ..plan.clone() };
@@ -255,7 +264,7 @@ impl Comparison {
         let model = Model::open(out, &self.device)?;
         let Setting { split, limits, .. } = &self.setting;
         let features = |all: &[Sample]| {
-            let known = match contender.frozen() {
+            let known = match contender.frozen()? {
                 Frozen::All => self.store.features(all),
                 Frozen::Stem => self.store.behind_stem(model.encoder(), all, task)?,
                 Frozen::None => None,
@@ -274,7 +283,7 @@ impl Comparison {
     fn fit(
         &self,
         set: &Set,
-        method: Shallow,
+        method: &'static Method,
         bits: usize,
         out: &Path,
         task: &Task<'_>,
@@ -309,13 +318,21 @@ impl Comparison {
 }
 
 impl Contender {
-    fn frozen(&self) -> Frozen {
+    /// The method.
+    pub fn method(&self) -> &'static Method {
         match self {
+            Self::Shallow(method) => method,
+            Self::Network(plan) => plan.method,
+        }
+    }
+
+    fn frozen(&self) -> Result<Frozen, TrainError> {
+        Ok(match self {
             Self::Shallow(_) => Frozen::All,
-            Self::Network(plan) if plan.learns_from_features() => Frozen::All,
+            Self::Network(plan) if plan.learns_from_features()? => Frozen::All,
             Self::Network(plan) if plan.trained != Trained::Full => Frozen::Stem,
             Self::Network(_) => Frozen::None,
-        }
+        })
     }
 }
 

@@ -56,18 +56,6 @@ pub enum TrainError {
         /// What happened.
         source: ImageError,
     },
-    /// The method has no codes of so many bits.
-    #[error(
-        "{method} makes codes of {multiple} bits a word, so the bits must be a multiple of {multiple}, not {bits}"
-    )]
-    Bits {
-        /// The method.
-        method: &'static str,
-        /// What divides its bits.
-        multiple: usize,
-        /// The bits asked for.
-        bits: usize,
-    },
     /// Nothing tells the training images apart.
     #[error(transparent)]
     OneKind(#[from] OneKind),

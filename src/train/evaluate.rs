@@ -91,6 +91,28 @@ struct Side {
 }
 
 impl Side {
+    /// The codes of features, and if `float`, the features themselves: a gigabyte for a large
+    /// database, so they are kept only where they are ranked.
+    fn new(
+        model: &Model,
+        values: &[f32],
+        labels: &[Vec<u32>],
+        float: bool,
+    ) -> Result<Self, TrainError> {
+        let dim = model.card().features();
+        let rows = Features { dim, values };
+        let (codes, real) = match model.hash() {
+            Hash::Quantizer(hash) => {
+                let real = hash.project(&rows).map_err(HashError::from);
+                let real = real.map_err(ModelError::from)?;
+                (hash.codebooks().encode(&real).map_err(ModelError::from)?, real)
+            }
+            hash => (hash.encode(&rows).map_err(ModelError::from)?, Vec::new()),
+        };
+        let (dim, features) = if float { (dim, values.to_vec()) } else { (0, Vec::new()) };
+        Ok(Self { dim, features, codes, values: real, labels: labels.to_vec() })
+    }
+
     fn rows(&self, wanted: impl Fn(&[u32]) -> bool) -> Self {
         let rows = 0..self.labels.len();
         let rows: Vec<usize> = rows.filter(|row| wanted(&self.labels[*row])).collect();
@@ -175,63 +197,35 @@ pub(super) fn evaluate_from(
     // One run over both sides, so that there is one progress and one estimate.
     let all: Vec<Sample> = samples.iter().chain(dataset.database()).cloned().collect();
     let found = features(&all)?;
-    let dim = model.card().features();
-    let queries = found.kept.iter().filter(|position| **position < samples.len()).count();
-    let side = |values: &[f32], labels: &[Vec<u32>]| -> Result<Side, TrainError> {
-        let rows = Features { dim, values };
-        let (codes, real) = match model.hash() {
-            Hash::Quantizer(hash) => {
-                let real = hash.project(&rows).map_err(HashError::from);
-                let real = real.map_err(ModelError::from)?;
-                (hash.codebooks().encode(&real).map_err(ModelError::from)?, real)
-            }
-            hash => (hash.encode(&rows).map_err(ModelError::from)?, Vec::new()),
-        };
-        // Features are kept only where they are ranked: a gigabyte for a large database.
-        let (dim, features) = if float { (dim, values.to_vec()) } else { (0, Vec::new()) };
-        Ok(Side { dim, features, codes, values: real, labels: labels.to_vec() })
-    };
-    let (q, d) = found.values.split_at(queries * dim);
-    let (q_labels, d_labels) = found.labels.split_at(queries);
-    let (queries, database) = (side(q, q_labels)?, side(d, d_labels)?);
-
+    let kept_queries = found.kept.iter().filter(|position| **position < samples.len()).count();
+    let (q, d) = found.values.split_at(kept_queries * model.card().features());
+    let (q_labels, d_labels) = found.labels.split_at(kept_queries);
+    let queries = Side::new(model, q, q_labels, float)?;
+    let database = Side::new(model, d, d_labels, float)?;
     let held_out = held_out(model, dataset);
     let known = |labels: &[u32]| labels.iter().all(|label| !held_out.contains(label));
-    let strange = |labels: &[u32]| !known(labels);
     let (known_queries, known_database) = (queries.rows(known), database.rows(known));
     let codebooks = model.hash().codebooks();
     let network = known_queries.against(&known_database, codebooks, task)?;
     let cosine = float.then(|| known_queries.by_cosine(&known_database, task)).transpose()?;
+    let new = queries.rows(|labels| !known(labels));
     let (mut unseen, mut float_unseen) = (None, None);
-    if !held_out.is_empty() {
-        let new = queries.rows(strange);
-        if !new.labels.is_empty() {
-            unseen = Some(new.against(&database, codebooks, task)?);
-            float_unseen = float.then(|| new.by_cosine(&database, task)).transpose()?;
-        }
+    if !held_out.is_empty() && !new.labels.is_empty() {
+        unseen = Some(new.against(&database, codebooks, task)?);
+        float_unseen = float.then(|| new.by_cosine(&database, task)).transpose()?;
     }
-    let trained_on: Vec<&Sample> = found.kept[queries.labels.len()..]
-        .iter()
-        .map(|position| &all[*position])
-        .filter(|sample| known(&sample.labels))
-        .collect();
-    let learned = match model.card().learned_codes() {
-        // Where classes were held out or the database is another, the training images are
-        // not the whole of it, and the papers' protocol does not apply.
-        Some(codes)
-            if held_out.is_empty()
-                && dataset.database.is_none()
-                && model.card().data.files == files_hash(dataset, trained_on.into_iter()) =>
-        {
-            Some(Side { codes, ..known_database })
+    let used = found.kept[kept_queries..].iter().map(|position| &all[*position]);
+    let trained_on: Vec<&Sample> = used.filter(|sample| known(&sample.labels)).collect();
+    let learned = match learned_codes(model, dataset, &held_out, &trained_on) {
+        Some(codes) => {
+            let learned = Side { codes, ..known_database };
+            Some(known_queries.against(&learned, codebooks, task)?)
         }
-        _ => None,
+        None => None,
     };
     Ok(Evaluation {
         network,
-        learned: learned
-            .map(|learned| known_queries.against(&learned, codebooks, task))
-            .transpose()?,
+        learned,
         unseen,
         float: cosine,
         float_unseen,
@@ -239,6 +233,23 @@ pub(super) fn evaluate_from(
         unreadable: found.unreadable,
         seconds: begun.elapsed().as_secs_f64(),
     })
+}
+
+/// The model's learned codes of the database, if the database is what it was trained on.
+///
+/// Where classes were held out or the database is another, the training images are not the whole
+/// of it, and the papers' protocol does not apply.
+fn learned_codes(
+    model: &Model,
+    dataset: &Dataset,
+    held_out: &[u32],
+    trained_on: &[&Sample],
+) -> Option<BinaryCodes> {
+    let codes = model.card().learned_codes()?;
+    let same = held_out.is_empty()
+        && dataset.database.is_none()
+        && model.card().data.files == files_hash(dataset, trained_on.iter().copied());
+    same.then_some(codes)
 }
 
 /// The pointing score of the queries.

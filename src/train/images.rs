@@ -11,10 +11,10 @@ use rayon::prelude::*;
 
 use super::TrainError;
 use super::cache::FeatureCache;
-use super::draw::{Purpose, generator};
 use super::plan::LearnPlan;
 use crate::dataset::Sample;
 use crate::image::{ImageError, Preprocess};
+use crate::method::draw::{Purpose, generator};
 
 /// Where in the network what [`Images`] gives goes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

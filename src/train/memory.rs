@@ -6,9 +6,10 @@ convolution and of every norm behind one, for every pass of every image.
 */
 
 use super::error::{Smaller, TrainError};
-use super::plan::{LearnPlan, Optimiser, Trained};
+use super::plan::{LearnPlan, Optimiser};
 use crate::device::Device;
 use crate::encoder::EncodeError;
+use crate::method::{Additions, Trained};
 
 /// Bytes of a number.
 const NUMBER: u64 = 4;
@@ -20,10 +21,10 @@ const BASE: u64 = 300 << 20;
 /// On the CPU a convolution keeps its input and a norm its own, gradients take half as
 /// much again while they pass. Burn's operations on a graphics adapter, where a norm is
 /// several, keep about three times as much.
-pub(super) fn estimate(plan: &LearnPlan, device: &Device) -> u64 {
+pub(super) fn estimate(plan: &LearnPlan, additions: Additions, device: &Device) -> u64 {
     let [stem, refine] = plan.trunk.activations(plan.size as usize).map(|n| n as u64);
     // Salient images pass once more.
-    let parts = plan.method.parts() as u64 + u64::from(plan.saliency().is_some());
+    let parts = additions.parts as u64 + u64::from(additions.saliency.is_some());
     let stem = if plan.trained == Trained::Full { stem } else { 0 };
     let passes = match plan.trained {
         // The gradient of attention passes through the frozen parts, none through GFR.
@@ -97,24 +98,27 @@ fn way(plan: &LearnPlan) -> Smaller {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::method::exchnet;
-    use crate::train::plan::{LearnMethod, Recipe};
+    use crate::method::{Recipe, Settings, exchnet};
     use crate::trunk::TrunkKind;
 
     fn plan(trained: Trained) -> LearnPlan {
-        let method = LearnMethod::ExchNet(exchnet::Options::default());
-        LearnPlan::new(Recipe::Quick, method, trained, "".into())
+        let (method, settings) = (&exchnet::METHOD, Settings::default());
+        LearnPlan::new(Recipe::Quick, method, settings, trained, "".into())
+    }
+
+    fn on_cpu(plan: &LearnPlan) -> u64 {
+        estimate(plan, plan.additions().unwrap(), &Device::Cpu)
     }
 
     #[test]
     fn more_training_takes_more_memory() {
-        let of = |trained| estimate(&plan(trained), &Device::Cpu);
+        let of = |trained| on_cpu(&plan(trained));
         assert!(of(Trained::Head) < of(Trained::Refine));
         assert!(of(Trained::Refine) < of(Trained::Full));
         let larger = LearnPlan { batch: 64, ..plan(Trained::Refine) };
-        assert!(estimate(&larger, &Device::Cpu) > of(Trained::Refine));
+        assert!(on_cpu(&larger) > of(Trained::Refine));
         let wider = LearnPlan { trunk: TrunkKind::ResNet50, ..plan(Trained::Refine) };
-        assert!(estimate(&wider, &Device::Cpu) > of(Trained::Refine));
+        assert!(on_cpu(&wider) > of(Trained::Refine));
     }
 
     #[test]

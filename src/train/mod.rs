@@ -5,26 +5,28 @@ What is common to all methods: features of a data set, the card, the evaluation.
 What a method computes is its own file under `method/`.
 */
 
+mod build;
 mod cache;
 mod checkpoint;
 mod compare;
 mod devices;
-mod draw;
 mod error;
 mod evaluate;
-mod exchange;
 mod features;
 mod images;
 mod learn;
 mod memory;
-mod net;
 mod optimiser;
 #[cfg(test)]
 mod oracle;
 mod plan;
+mod prepared;
 mod run;
 mod shallow;
+mod step;
+mod survey;
 mod timing;
+mod watch;
 
 use std::path::{Path, PathBuf};
 
@@ -36,13 +38,15 @@ use crate::model::DataCard;
 use crate::task::Task;
 use crate::trunk::{Trunk, TrunkKind, WeightsError, weights};
 
+pub use crate::method::{Init, Recipe, Trained};
 pub use compare::{Comparison, Contender, Measured, Setting};
 pub use error::{Smaller, TrainError};
 pub use evaluate::{Evaluation, Split, evaluate};
-pub use learn::{EpochReport, Learned, Outlook, Watcher, checkpoint_path, learn};
-pub use plan::{Init, LearnMethod, LearnPlan, Optimiser, Recipe, Schedule, Trained};
+pub use learn::{Learned, checkpoint_path, learn};
+pub use plan::{LearnPlan, Optimiser, Schedule};
 pub use shallow::{Fitted, ShallowPlan, fit_shallow};
 pub use timing::{StepTimes, time_training};
+pub use watch::{EpochReport, Outlook, Watcher};
 
 /// An image of a data set that could not be used.
 #[derive(Debug)]

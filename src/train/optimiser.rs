@@ -101,11 +101,16 @@ pub(super) fn schedule(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::plan::{LearnMethod, Recipe, Trained};
+    use crate::method::{Recipe, Settings, Trained, adsh};
     use burn::module::ParamId;
 
+    fn plan(recipe: Recipe) -> LearnPlan {
+        let (settings, trained) = (Settings::default(), Trained::Refine);
+        LearnPlan::new(recipe, &adsh::METHOD, settings, trained, "".into())
+    }
+
     fn rates(recipe: Recipe, updates: usize) -> Vec<(f64, f64)> {
-        let plan = LearnPlan::new(recipe, LearnMethod::Adsh, Trained::Refine, "".into());
+        let plan = plan(recipe);
         let old = ParamId::new();
         let mut schedule = schedule(&plan, updates, ParamGroup::from_ids(vec![old])).unwrap();
         let mut next = || {
@@ -133,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_rate_out_of_range_is_refused() {
-        let mut plan = LearnPlan::new(Recipe::Quick, LearnMethod::Adsh, Trained::Refine, "".into());
+        let mut plan = plan(Recipe::Quick);
         for rate in [0.0, -1.0, f64::NAN, 2.0, f64::INFINITY] {
             plan.rate = rate;
             assert!(schedule(&plan, 10, ParamGroup::from_ids(Vec::new())).is_err(), "{rate}");

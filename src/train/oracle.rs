@@ -13,15 +13,21 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::draw::new_weights;
 use super::images::Begins;
-use super::net::{Input, Laps, Net, Pass, gradients};
 use super::optimiser::{optimiser, schedule};
-use super::plan::{LearnMethod, LearnPlan, Optimiser, Recipe, Schedule, Trained};
+use super::plan::{LearnPlan, Optimiser, Schedule};
+use super::step::{Input, Pass, gradients};
 use crate::device::Device;
-use crate::method::asymmetric::{Asymmetric, Groups, LearnedCodes};
+use crate::encoder::EncodeError;
+use crate::method::asymmetric::Asymmetric;
+use crate::method::draw::new_weights;
 use crate::method::exchnet::{self, Exchange};
-use crate::method::learner::{Learner, Moment};
+use crate::method::groups::Groups;
+use crate::method::laps::Laps;
+use crate::method::learned_codes::LearnedCodes;
+use crate::method::learner::{Learner, Moment, Seen, Shown};
+use crate::method::net::{Net, Output};
+use crate::method::{Method, Recipe, Settings, Trained, adsh};
 use crate::network::{Attention, Parts};
 use crate::trunk::efficientnet_lite::{POOLED, STEM_CHANNELS};
 use crate::trunk::{ConvNorm, Refine, Trunk, efficientnet_lite, weights};
@@ -279,10 +285,27 @@ fn read(net: &Net) -> Weights {
     reader.0
 }
 
-fn net(method: &LearnMethod, device: &BurnDevice) -> Net {
+/// A learner whose exchange of parts is given instead of drawn.
+struct Given {
+    skeleton: Asymmetric,
+    options: exchnet::Options,
+    exchange: Option<Exchange>,
+}
+
+impl Learner for Given {
+    fn look(&self, net: &Net, shown: Shown<'_>, laps: &mut Laps) -> Result<Output, EncodeError> {
+        exchnet::look(net, shown, self.exchange.clone(), &self.options, laps)
+    }
+
+    fn loss(&self, seen: Seen<'_>) -> Tensor<1> {
+        self.skeleton.loss(seen)
+    }
+}
+
+fn net(with_parts: bool, device: &BurnDevice) -> Net {
     let training = device.clone().autodiff();
     let refine = || Trunk::from(weights::shipped(device).unwrap()).refine.train();
-    let parts = matches!(method, LearnMethod::ExchNet(_)).then(|| {
+    let parts = with_parts.then(|| {
         let mut parts = Parts::new(PARTS, refine(), &training);
         parts.attention = new_weights(parts.attention, 3);
         // Enough that some places are cut off at 0.
@@ -297,11 +320,11 @@ fn net(method: &LearnMethod, device: &BurnDevice) -> Net {
 
 /// One step of SGD with both implementations; every weight tensor's change is compared
 /// along a random direction.
-fn compare(method: LearnMethod, with_exchange: bool) {
+fn compare(method: &'static Method, with_exchange: bool) {
     let mut rng = ChaCha8Rng::seed_from_u64(11);
     let device = Device::Cpu.burn();
     let training = device.clone().autodiff();
-    let net = net(&method, &device);
+    let net = net(*method == exchnet::METHOD, &device);
     let before = read(&net);
 
     let labels = vec![0, 1, 2, 0, 1, 0, 2];
@@ -317,7 +340,7 @@ fn compare(method: LearnMethod, with_exchange: bool) {
     let keep: Vec<f32> = vec![1.0, 0.0, 0.0, 1.0, 1.0, 1.0];
     let anchors: Vec<f32> = real(BATCH * PARTS * POOLED, &mut rng);
 
-    let gamma = if method == LearnMethod::Adsh { 200.0 } else { 0.0 };
+    let gamma = if *method == adsh::METHOD { 200.0 } else { 0.0 };
     let exchange = with_exchange.then(|| Exchange {
         keep: Tensor::from_data(TensorData::new(keep.clone(), [BATCH, PARTS, 1]), &training),
         anchors: Tensor::from_data(
@@ -326,27 +349,25 @@ fn compare(method: LearnMethod, with_exchange: bool) {
         ),
     });
     let values = TensorData::new(e.clone(), [BATCH, STEM_CHANNELS, SIDE, SIDE]);
-    let mut learner = Asymmetric::new(groups, codes.clone(), gamma);
-    learner.begin(&sample, true).unwrap();
+    let mut skeleton = Asymmetric::new(groups, codes.clone(), gamma);
+    skeleton.begin(&sample, true).unwrap();
+    let options = exchnet::Options { parts: PARTS, ..exchnet::Options::default() };
+    let learner = Given { skeleton, options, exchange };
     let values = Tensor::from_data(values, &training);
-    let pass = Pass {
-        input: Input { values, begins: Begins::Maps, exchange },
-        images: batch.clone(),
-        share: 1.0,
-    };
+    let pass =
+        Pass { input: Input { values, begins: Begins::Maps }, images: batch.clone(), share: 1.0 };
     let plan = LearnPlan {
         optimiser: Optimiser::Sgd,
         schedule: Schedule::Step,
         rate: 0.5,
         pretrained: 1.0,
         weight_decay: 0.01,
-        ..LearnPlan::new(Recipe::Paper, method, Trained::Refine, "".into())
+        ..LearnPlan::new(Recipe::Paper, method, Settings::default(), Trained::Refine, "".into())
     };
     let mut optimiser = optimiser(&plan);
     let mut schedule = schedule(&plan, 8, ParamGroup::from_ids(Vec::new())).unwrap();
     let at = Moment { progress: 0.0, epoch: 0, epochs: 1 };
-    let of: (_, &dyn Learner, _) = (&plan, &learner, at);
-    let found = gradients(&net, [pass], of, &mut Laps::off(&Device::Cpu)).unwrap();
+    let found = gradients(&net, [pass], &learner, at, &mut Laps::off(&Device::Cpu)).unwrap();
     let trained = optimiser.step(schedule.step(), net.clone(), found.gradients);
     let after = read(&trained);
 
@@ -429,12 +450,11 @@ fn trainable(net: &Net) -> Vec<ParamId> {
 
 #[test]
 fn a_step_of_adsh_is_the_plain_step() {
-    compare(LearnMethod::Adsh, false);
+    compare(&adsh::METHOD, false);
 }
 
 #[test]
 fn a_step_of_exchnet_is_the_plain_step() {
-    let options = exchnet::Options { parts: PARTS, ..exchnet::Options::default() };
-    compare(LearnMethod::ExchNet(options), false);
-    compare(LearnMethod::ExchNet(options), true);
+    compare(&exchnet::METHOD, false);
+    compare(&exchnet::METHOD, true);
 }

@@ -3,105 +3,15 @@ What to train and how: methods, recipes, budgets.
 */
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use super::draw::{Purpose, generator};
 use crate::device::Device;
-use crate::hash::codebooks::WORD_BITS;
 use crate::image::Limits;
-use crate::method::asymmetric::{Asymmetric, Groups, LearnedCodes};
-use crate::method::learner::Learner;
-use crate::method::{csq, dpsh, dsah, dtq, exchnet, hashnet, orthohash, plume};
-use crate::network::Level;
+use crate::method::names::named;
+use crate::method::{Additions, Init, LearnedMethod, Method, Recipe, Settings, Trained};
 use crate::trunk::TrunkKind;
-
-/// A method that trains a network, with its options.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum LearnMethod {
-    /// Asymmetric deep supervised hashing.
-    Adsh,
-    /// The same on parts that the network finds.
-    ExchNet(exchnet::Options),
-    /// The likelihood of pairs.
-    Dpsh(dpsh::Options),
-    /// Balanced pairs and a tanh that grows steeper.
-    HashNet(hashnet::Options),
-    /// Triplets, and words that add up to an image's values.
-    Dtq(dtq::Options),
-    /// A centre for every class.
-    Csq(csq::Options),
-    /// The cosine to a fixed code for every class.
-    OrthoHash(orthohash::Options),
-    /// Attention that makes pairs easier: our reconstruction of DSaH.
-    Dsah(dsah::Options),
-    /// Barbule's own: class centres beside what the pretrained network sees.
-    Plume(plume::Options),
-}
-
-impl LearnMethod {
-    /// The name on the command line.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Adsh => "adsh",
-            Self::ExchNet(_) => "exchnet",
-            Self::Dpsh(_) => "dpsh",
-            Self::HashNet(_) => "hashnet",
-            Self::Dtq(_) => "dtq",
-            Self::Csq(_) => "csq",
-            Self::OrthoHash(_) => "orthohash",
-            Self::Dsah(_) => "dsah",
-            Self::Plume(_) => "plume",
-        }
-    }
-
-    /// What the network's parts do, for methods that have them.
-    pub(super) fn exchnet(&self) -> Option<&exchnet::Options> {
-        match self {
-            // Without parts there is nothing to attend to or to exchange: the global features
-            // alone, under the same loss.
-            Self::ExchNet(options) if options.parts > 0 => Some(options),
-            _ => None,
-        }
-    }
-
-    /// Parts of an image that have features of their own.
-    pub(super) fn parts(&self) -> usize {
-        self.exchnet().map_or(0, |options| options.parts)
-    }
-
-    /// The learning rate of pretrained layers as a share of that of new ones, in the quick
-    /// recipe: chosen on Grocery's validation split for each method.
-    fn pretrained(&self) -> f64 {
-        match self {
-            Self::Adsh => 0.5,
-            _ => 1.0,
-        }
-    }
-}
-
-/// What the learned codes are at first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Init {
-    /// Random signs for each image, as published.
-    Random,
-    /// One random code for each class.
-    Class,
-}
-
-/// Which part of the network is trained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trained {
-    /// All of it: every image is decoded anew each time it is shown.
-    Full,
-    /// The refine part, and what a method adds.
-    Refine,
-    /// Only what a method adds: the hash, and for ExchNet the attention.
-    Head,
-}
 
 /// How weights follow gradients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,20 +31,16 @@ pub enum Schedule {
     Step,
 }
 
-/// A set of defaults that belong together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recipe {
-    /// Barbule's own, for small budgets: about 16 times each image.
-    Quick,
-    /// That of the published runs of ExchNet's group: 2.4 million images.
-    Paper,
-}
+named!(Optimiser, "an optimiser", AdamW => "adamw", Sgd => "sgd");
+named!(Schedule, "a schedule", Cosine => "cosine", Step => "step");
 
 /// What to train and how.
 #[derive(Debug, Clone)]
 pub struct LearnPlan {
     /// The method.
-    pub method: LearnMethod,
+    pub method: &'static Method,
+    /// Its options.
+    pub settings: Settings,
     /// Bits per code.
     pub bits: usize,
     /// Seed of every draw.
@@ -192,13 +98,21 @@ pub struct LearnPlan {
 }
 
 impl LearnPlan {
-    /// The plan of a recipe, for 64 bits and seed 1.
+    /// The plan of a recipe, for 64 bits and seed 1. Options that `settings` leaves out have the
+    /// recipe's values.
     ///
     /// `paper` is what the re-runs of ExchNet's group state: SGD with 1e-4, batch 16,
     /// 40 outer iterations of 30 epochs over 2,000 images, the rate divided by 10 at 35.
-    pub fn new(recipe: Recipe, method: LearnMethod, trained: Trained, cache: PathBuf) -> Self {
+    pub fn new(
+        recipe: Recipe,
+        method: &'static Method,
+        settings: Settings,
+        trained: Trained,
+        cache: PathBuf,
+    ) -> Self {
         let quick = Self {
             method,
+            settings: method.with_recipe(settings, recipe),
             bits: 64,
             seed: 1,
             size: 160,
@@ -214,7 +128,7 @@ impl LearnPlan {
             optimiser: Optimiser::AdamW,
             schedule: Schedule::Cosine,
             rate: 1e-3,
-            pretrained: method.pretrained(),
+            pretrained: method.pretrained_rate,
             weight_decay: 1e-4,
             images: None,
             minutes: None,
@@ -244,18 +158,30 @@ impl LearnPlan {
         }
     }
 
-    /// Makes sure that the method can make codes of so many bits.
+    /// Checks the method's options and bits.
     ///
     /// # Errors
-    /// [`TrainError::Bits`].
-    pub fn check_bits(&self, bits: usize) -> Result<(), TrainError> {
-        match self.method {
-            LearnMethod::Dtq(_) if !bits.is_multiple_of(WORD_BITS) => {
-                let (method, multiple) = (self.method.name(), WORD_BITS);
-                Err(TrainError::Bits { method, multiple, bits })
-            }
-            _ => Ok(()),
-        }
+    /// If the method trains no network, an option is out of range or does not suit what is
+    /// trained, or no code of the method has this many bits.
+    pub fn check(&self) -> Result<(), TrainError> {
+        self.learned()?;
+        Ok(self.method.check_bits(self.bits)?)
+    }
+
+    /// The method with its options.
+    ///
+    /// # Errors
+    /// As [`LearnPlan::check`], bits excepted.
+    pub fn learned(&self) -> Result<Box<dyn LearnedMethod>, TrainError> {
+        Ok(self.method.make_learned(&self.settings, self.trained)?)
+    }
+
+    /// The layers that the method adds to the network.
+    ///
+    /// # Errors
+    /// As [`LearnPlan::learned`].
+    pub(super) fn additions(&self) -> Result<Additions, TrainError> {
+        Ok(self.learned()?.additions())
     }
 
     /// How many devices share an update.
@@ -268,67 +194,13 @@ impl LearnPlan {
         self.batch.min((self.batch * self.accumulate).div_ceil(self.devices()))
     }
 
-    /// What the network's saliency is applied to, for methods that have it. Images that are
-    /// not kept can only be weighed where the whole network is trained.
-    pub(super) fn saliency(&self) -> Option<Level> {
-        match (self.method, self.trained) {
-            (LearnMethod::Dsah(options), Trained::Full) => Some(options.level),
-            (LearnMethod::Dsah(_), _) => Some(Level::Feature),
-            _ => None,
-        }
-    }
-
-    /// Whether the hash sees the features of the pretrained layers beside those of the trained
-    /// ones; where none are trained they are the same.
-    pub(super) fn keeps_original(&self) -> bool {
-        matches!(self.method, LearnMethod::Plume(_)) && self.trained != Trained::Head
-    }
-
-    /// Whether the network's frozen part gives finished features, so that a step needs no more
-    /// than the hash.
-    pub(super) fn learns_from_features(&self) -> bool {
-        let plain = self.method.parts() == 0 && self.saliency().is_none();
-        self.trained == Trained::Head && plain
-    }
-
-    /// The method, ready to learn from images in groups.
-    pub(super) fn learner(&self, groups: Arc<Groups>) -> Box<dyn Learner> {
-        let (bits, seed) = (self.bits, self.seed);
-        match self.method {
-            LearnMethod::Adsh => self.asymmetric(groups, 200.0),
-            LearnMethod::ExchNet(_) => self.asymmetric(groups, 0.0),
-            LearnMethod::Dpsh(options) => Box::new(dpsh::Dpsh::new(groups, options)),
-            LearnMethod::HashNet(options) => Box::new(hashnet::HashNet::new(groups, options)),
-            LearnMethod::Dtq(options) => Box::new(dtq::Dtq::new(groups, bits, seed, options)),
-            LearnMethod::Csq(options) => Box::new(csq::Csq::new(groups, bits, seed, options)),
-            LearnMethod::OrthoHash(options) => {
-                Box::new(orthohash::OrthoHash::new(groups, bits, seed, options))
-            }
-            LearnMethod::Dsah(options) => Box::new(dsah::Dsah::new(groups, options)),
-            LearnMethod::Plume(options) => {
-                let frozen = self.trained == Trained::Head;
-                Box::new(plume::Plume::new(groups, bits, seed, frozen, options))
-            }
-        }
-    }
-
-    fn asymmetric(&self, groups: Arc<Groups>, gamma: f32) -> Box<dyn Learner> {
-        let codes = self.first_codes(&groups);
-        Box::new(Asymmetric::new(groups, codes, gamma))
-    }
-
-    /// First learned codes, as the plan wants them.
-    fn first_codes(&self, groups: &Groups) -> LearnedCodes {
-        let code = |key: usize| {
-            let mut rng = generator(self.seed, Purpose::Codes, 0, key);
-            (0..self.bits).map(move |_| if rng.random_bool(0.5) { 1.0f32 } else { -1.0 })
-        };
-        let images = 0..groups.images();
-        let values = match self.init {
-            Init::Random => images.flat_map(code).collect(),
-            Init::Class => images.flat_map(|image| code(groups.of(image))).collect(),
-        };
-        LearnedCodes::new(self.bits, values)
+    /// Whether the frozen part of the network gives finished features, so that a step needs only
+    /// the hash.
+    ///
+    /// # Errors
+    /// As [`LearnPlan::learned`].
+    pub(super) fn learns_from_features(&self) -> Result<bool, TrainError> {
+        Ok(self.trained == Trained::Head && self.additions()?.is_plain())
     }
 
     /// How long the run is with `images` training images and a budget of images to show.
@@ -376,10 +248,14 @@ impl Length {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::method::{adsh, dtq, itq};
 
     #[test]
     fn a_budget_shortens_the_whole_schedule() {
-        let plan = |recipe| LearnPlan::new(recipe, LearnMethod::Adsh, Trained::Refine, "".into());
+        let plan = |recipe| {
+            let (settings, trained) = (Settings::default(), Trained::Refine);
+            LearnPlan::new(recipe, &adsh::METHOD, settings, trained, "".into())
+        };
         let quick = plan(Recipe::Quick);
         assert_eq!(quick.length(2640, None), Length { outer: 16, epochs: 2, sample: 1320 });
         assert_eq!(quick.length(2640, Some(10_560)), Length { outer: 4, epochs: 2, sample: 1320 });
@@ -396,12 +272,16 @@ mod tests {
 
     #[test]
     fn words_need_whole_codebooks() {
-        let plan = |method| LearnPlan::new(Recipe::Quick, method, Trained::Head, "".into());
-        let dtq = plan(LearnMethod::Dtq(Default::default()));
-        assert!(dtq.check_bits(4).is_ok() && dtq.check_bits(48).is_ok());
-        let error = dtq.check_bits(30).unwrap_err().to_string();
+        let check = |method, bits| {
+            let (settings, trained) = (Settings::default(), Trained::Head);
+            let plan = LearnPlan::new(Recipe::Quick, method, settings, trained, "".into());
+            LearnPlan { bits, ..plan }.check()
+        };
+        assert!(check(&dtq::METHOD, 4).is_ok() && check(&dtq::METHOD, 48).is_ok());
+        let error = check(&dtq::METHOD, 30).unwrap_err().to_string();
         assert!(error.contains("multiple of 4, not 30"), "{error}");
-        assert!(plan(LearnMethod::Adsh).check_bits(30).is_ok());
+        assert!(check(&adsh::METHOD, 30).is_ok());
+        assert!(check(&itq::METHOD, 32).is_err(), "ITQ trains no network");
     }
 
     #[test]

@@ -20,19 +20,22 @@ use rand::seq::SliceRandom;
 
 use super::checkpoint::{Checkpoint, Position};
 use super::devices::Team;
-use super::draw::{Purpose, generator};
 use super::images::Images;
-use super::learn::EpochReport;
-use super::net::{Input, Lap, Laps, Net, Pass, StepResult, gradients};
 use super::optimiser::{optimiser, schedule};
 use super::plan::{LearnPlan, Length};
-use super::{TrainError, exchange};
+use super::step::{Input, Pass, StepResult, gradients};
+use super::watch::EpochReport;
+use super::{TrainError, survey};
 use crate::code::BinaryCodes;
 use crate::device::Device;
 use crate::encoder::EncodeError;
-use crate::hash::{Codebooks, HashError};
-use crate::method::asymmetric::Groups;
+use crate::hash::HashError;
+use crate::method::Start;
+use crate::method::draw::{Purpose, generator};
+use crate::method::groups::Groups;
+use crate::method::laps::{Lap, Laps};
 use crate::method::learner::{Batches, Learner, Moment};
+use crate::method::net::Net;
 use crate::model::ModelError;
 use crate::task::Task;
 
@@ -54,7 +57,6 @@ pub(super) struct Run<'a> {
     plan: &'a LearnPlan,
     images: &'a Images<'a>,
     groups: Arc<Groups>,
-    labels: &'a [Vec<u32>],
     device: &'a Device,
     /// It, and those beside it.
     team: Team,
@@ -64,8 +66,6 @@ pub(super) struct Run<'a> {
     pub length: Length,
     /// Where it stands.
     pub at: Position,
-    /// Class anchors of the present outer iteration.
-    anchors: Option<Vec<f32>>,
     optimiser: ModuleOptimizer,
     schedule: ModuleLrScheduler,
     laps: Laps,
@@ -79,24 +79,24 @@ impl<'a> Run<'a> {
     pub fn new(
         plan: &'a LearnPlan,
         images: &'a Images<'a>,
-        labels: &'a [Vec<u32>],
+        labels: &[Vec<u32>],
         length: Length,
         net: &Net,
         device: &'a Device,
     ) -> Result<Self, TrainError> {
         let groups = Arc::new(Groups::new(labels));
         let schedule = rates(plan, length, net).map_err(TrainError::Rate)?;
+        let (bits, seed, init) = (plan.bits, plan.seed, plan.init);
+        let start = Start { groups: groups.clone(), bits, seed, init };
         Ok(Self {
             plan,
             images,
-            learner: plan.learner(groups.clone()),
+            learner: plan.learned()?.learner(start),
             groups,
-            labels,
             device,
             team: Team::new(plan, device)?,
             length,
             at: Position::default(),
-            anchors: None,
             optimiser: optimiser(plan),
             schedule,
             laps: Laps::off(device),
@@ -116,7 +116,7 @@ impl<'a> Run<'a> {
         let net = net.map_err(|error| format!("{error:?}"))?;
         let optimiser = self.optimiser.from_bytes(Bytes::from_bytes_vec(saved.optimiser));
         self.optimiser = optimiser.map_err(|error| format!("{error:?}"))?;
-        (self.anchors, self.at) = (saved.anchors, saved.position);
+        self.at = saved.position;
         // The record brought the ids that weights had then, and rates go by ids. Burn's
         // schedules have no other state than how often they were asked.
         self.schedule = rates(self.plan, self.length, &net)?;
@@ -145,17 +145,10 @@ impl<'a> Run<'a> {
             let fresh = (self.at.epoch, self.at.batch) == (0, 0);
             self.learner.begin(&sample, fresh)?;
             if fresh {
-                self.anchors = match exchange::happens(self.plan, self.at.outer, self.length.outer)
-                {
-                    true => Some(exchange::anchors(
-                        &net,
-                        self.plan,
-                        self.images,
-                        self.labels,
-                        self.device,
-                    )?),
-                    false => None,
-                };
+                let wanted = self.learner.survey(&net, self.at.outer, self.length.outer);
+                let found =
+                    wanted.map(|wanted| survey::run(wanted, self.plan, self.images, self.device));
+                self.learner.surveyed(found.transpose()?);
             }
             while self.at.epoch < self.length.epochs {
                 let clock = || before + begun.elapsed().as_secs_f64();
@@ -219,7 +212,7 @@ impl<'a> Run<'a> {
             images: self.at.shown,
             seconds: self.at.seconds,
             rate,
-            exchange: self.anchors.is_some(),
+            exchange: self.learner.exchanges(),
         });
         self.at = Position { epoch: self.at.epoch + 1, batch: 0, loss: 0.0, ..self.at };
         Ok(net)
@@ -258,11 +251,6 @@ impl<'a> Run<'a> {
         Ok(Some((0..codes.len()).map(|row| codes.hex(row)).collect()))
     }
 
-    /// The codebooks that codes are words of, if the method has them.
-    pub fn codebooks(&self) -> Option<&Codebooks> {
-        self.learner.codebooks()
-    }
-
     fn save(&self, net: &Net, path: &Path, key: &str) -> Result<(), TrainError> {
         let failed = |reason: String| TrainError::Checkpoint { path: path.to_owned(), reason };
         // A validation copy: running statistics that only this thread has seen so far
@@ -275,7 +263,6 @@ impl<'a> Run<'a> {
             length: self.length,
             position: self.at,
             learner: self.learner.state(),
-            anchors: self.anchors.clone(),
             network: network.map_err(|error| failed(format!("{error:?}")))?.to_vec(),
             optimiser: optimiser.to_vec(),
         };
@@ -299,8 +286,7 @@ impl<'a> Run<'a> {
     ) -> Result<(Net, f32, f64), TrainError> {
         let rates = self.schedule.step();
         self.at.step += 1;
-        let (plan, images) = (self.plan, self.images);
-        let (labels, anchors, learner) = (self.labels, self.anchors.as_ref(), &*self.learner);
+        let (plan, images, learner) = (self.plan, self.images, &*self.learner);
         let count = batch.images.len();
         let len = batch.values.len() / count.max(1);
         let at = Moment {
@@ -314,20 +300,17 @@ impl<'a> Run<'a> {
             let chunks = batch.images[rows].chunks(plan.batch).zip(values.chunks(plan.batch * len));
             let mut passes = Vec::new();
             for (numbers, values) in chunks {
-                let exchange = anchors
-                    .map(|anchors| exchange::draw(plan, anchors, labels, numbers, epoch, device));
                 passes.push(Pass {
                     input: Input {
                         values: images.tensor(values.to_vec(), numbers.len(), &training),
                         begins: images.begins(),
-                        exchange,
                     },
                     images: numbers.to_vec(),
                     share: numbers.len() as f32 / count as f32,
                 });
             }
             laps.end(Lap::Data)?;
-            gradients(net, passes, (plan, learner, at), laps)
+            gradients(net, passes, learner, at, laps)
         };
         let (net, found) = self.team.together(net, count, &mut self.laps, share)?;
         let StepResult { loss, codes, gradients } = found;

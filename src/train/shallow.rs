@@ -10,9 +10,9 @@ use super::{SplitFeatures, TrainError, Unreadable, data_card, open_trunk, split_
 use crate::dataset::Dataset;
 use crate::device::Device;
 use crate::encoder::Encoder;
-use crate::hash::{Features, Hash};
+use crate::hash::Features;
 use crate::image::Limits;
-use crate::method::{MethodError, Shallow, sdh};
+use crate::method::{FitInput, FittedMethod, Method, MethodError, Settings};
 use crate::model::{self, Card};
 use crate::task::Task;
 use crate::trunk::{Trunk, TrunkKind};
@@ -21,7 +21,9 @@ use crate::trunk::{Trunk, TrunkKind};
 #[derive(Debug, Clone)]
 pub struct ShallowPlan {
     /// The method.
-    pub method: Shallow,
+    pub method: &'static Method,
+    /// Its options.
+    pub settings: Settings,
     /// Bits per code.
     pub bits: usize,
     /// Seed of every draw.
@@ -30,8 +32,6 @@ pub struct ShallowPlan {
     pub size: u32,
     /// The trunk.
     pub trunk: TrunkKind,
-    /// What can be chosen of [`Shallow::Sdh`].
-    pub sdh: sdh::Options,
     /// A trunk file instead of the shipped weights; trunks whose weights do not ship need
     /// one.
     pub weights: Option<PathBuf>,
@@ -44,15 +44,16 @@ pub struct ShallowPlan {
 }
 
 impl ShallowPlan {
-    /// `method` at `bits` with seed 1, the shipped trunk at 224² and the usual limits.
-    pub fn new(method: Shallow, bits: usize) -> Self {
+    /// `method` at `bits` with seed 1, the defaults of its options, the shipped trunk at 224² and
+    /// the usual limits.
+    pub fn new(method: &'static Method, bits: usize) -> Self {
         Self {
             method,
+            settings: Settings::default(),
             bits,
             seed: 1,
             size: 224,
             trunk: TrunkKind::EfficientNetLite0,
-            sdh: sdh::Options::default(),
             weights: None,
             share_trunk: false,
             licence: None,
@@ -83,7 +84,7 @@ pub fn fit_shallow(
     task: &Task<'_>,
 ) -> Result<Fitted, TrainError> {
     model::check_writable(out)?;
-    check_classes(plan, dataset)?;
+    check(plan, dataset)?;
     let preprocess = plan.trunk.preprocess(plan.size)?;
     let trunk = open_trunk(plan.trunk, plan.weights.as_deref(), device)?;
     let encoder = Encoder::new(trunk.clone().into(), preprocess, device.clone());
@@ -96,12 +97,14 @@ pub fn fit_shallow(
     Ok(Fitted { card, ..fitted })
 }
 
-fn check_classes(plan: &ShallowPlan, dataset: &Dataset) -> Result<(), TrainError> {
-    plan.sdh.check()?;
-    match plan.method.needs_labels() && dataset.classes.len() < 2 {
-        true => Err(MethodError::Classes(dataset.classes.len()).into()),
-        false => Ok(()),
+/// Makes the method of a plan, if the data set suits it.
+fn check(plan: &ShallowPlan, dataset: &Dataset) -> Result<Box<dyn FittedMethod>, TrainError> {
+    let method = plan.method.make_fitted(&plan.settings)?;
+    plan.method.check_bits(plan.bits)?;
+    if plan.method.needs_labels && dataset.classes.len() < 2 {
+        return Err(MethodError::Classes(dataset.classes.len()).into());
     }
+    Ok(method)
 }
 
 /// The same with features of the training split that are there already; they are of the
@@ -117,24 +120,17 @@ pub(super) fn fit_features(
     device: &Device,
     task: &Task<'_>,
 ) -> Result<Fitted, TrainError> {
-    check_classes(plan, dataset)?;
+    let method = check(plan, dataset)?;
     let kind = plan.trunk;
     let preprocess = kind.preprocess(plan.size)?;
     let begun = Instant::now();
     let features = Features { dim: kind.pooled(), values: &split.values };
-    let (labels, bits, seed) = (&split.labels, plan.bits, plan.seed);
-    let hash: Hash = match plan.method {
-        Shallow::Sdh => sdh::fit(features, labels, bits, &plan.sdh, seed, task)?.into(),
-        method => method.fit(features, labels, bits, seed, task)?,
-    };
+    let input = FitInput { features, labels: &split.labels, bits: plan.bits, seed: plan.seed };
+    let hash = method.fit(input, task)?;
     let seconds_fit = begun.elapsed().as_secs_f64();
     let mut figures = vec![("seconds_fit", seconds_fit)];
-    if plan.method == Shallow::Sdh {
-        let sdh::Options { width, lambda, nu, ridge, rounds, .. } = plan.sdh;
-        figures.extend([("width", width), ("lambda", lambda), ("nu", nu), ("ridge", ridge)]);
-        figures.push(("rounds", rounds as f64));
-    }
-    let classes = if plan.method.needs_labels() { dataset.classes.clone() } else { Vec::new() };
+    figures.extend(method.figures());
+    let classes = if plan.method.needs_labels { dataset.classes.clone() } else { Vec::new() };
     let card = Card {
         format: model::format_of(&hash, false),
         program: env!("CARGO_PKG_VERSION").to_owned(),
@@ -162,9 +158,10 @@ pub(super) fn fit_features(
         shared_trunk: None,
         learned: None,
     };
-    match plan.share_trunk {
-        true => model::write_sharing_trunk(out, &card, &hash, device)?,
-        false => model::write(out, &card, trunk.into(), &hash)?,
+    if plan.share_trunk {
+        model::write_sharing_trunk(out, &card, &hash, device)?;
+    } else {
+        model::write(out, &card, trunk.into(), &hash)?;
     }
     Ok(Fitted { card, unreadable: split.unreadable })
 }

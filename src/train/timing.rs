@@ -7,14 +7,15 @@ use std::time::Duration;
 use image::{Rgb, RgbImage};
 use rand::RngExt;
 
-use super::draw::{Purpose, generator};
-use super::learn::{Prepared, open_images};
-use super::net::{Lap, Net};
+use super::build::build;
 use super::plan::LearnPlan;
+use super::prepared::{Prepared, open_images};
 use super::run::Run;
 use super::{TrainError, memory};
 use crate::dataset::{Dataset, Layout};
 use crate::device::Device;
+use crate::method::draw::{Purpose, generator};
+use crate::method::laps::Lap;
 use crate::task::Task;
 
 /// Classes of the drawn images.
@@ -65,7 +66,7 @@ pub fn time_training(
     device: &Device,
     warm_up: usize,
 ) -> Result<StepTimes, TrainError> {
-    plan.check_bits(plan.bits)?;
+    plan.check()?;
     let folder = tempfile::tempdir().map_err(TrainError::Temporary)?;
     let images = plan.batch * plan.accumulate;
     let data = folder.path().join("images");
@@ -89,7 +90,7 @@ pub fn time_training(
     let labels: Vec<Vec<u32>> =
         kept.iter().map(|position| dataset.train[*position].labels.clone()).collect();
     let length = plan.length(labels.len(), None);
-    let net = Net::new(&plan, &prepared.trunk, &device.burn())?;
+    let net = build(&plan, &prepared.trunk, &device.burn())?;
     let mut run = Run::new(&plan, &images, &labels, length, &net, device)?;
     let (_, laps) = run.pace(net, warm_up + 1).map_err(|error| memory::advise(error, &plan))?;
     let of = |lap: Lap| laps.times[lap as usize];

@@ -10,11 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::common::{TestEnv, stderr};
 use barbule::device::Device;
 use barbule::image::Limits;
-use barbule::method::Shallow;
+use barbule::method::{Recipe, Settings, Trained, adsh, lsh};
 use barbule::task::Task;
 use barbule::train::{
-    Comparison, Contender, EpochReport, LearnMethod, LearnPlan, Recipe, Setting, Split, Trained,
-    checkpoint_path,
+    Comparison, Contender, EpochReport, LearnPlan, Setting, Split, checkpoint_path,
 };
 use barbule::trunk::TrunkKind;
 use serde_json::Value;
@@ -212,7 +211,8 @@ fn a_stopped_run_goes_on_from_its_checkpoint() {
         limits: Limits::default(),
     };
     let mut comparison = Comparison::open(setting, &Device::Cpu).unwrap();
-    let plan = LearnPlan::new(Recipe::Quick, LearnMethod::Adsh, Trained::Refine, "".into());
+    let (settings, trained) = (Settings::default(), Trained::Refine);
+    let plan = LearnPlan::new(Recipe::Quick, &adsh::METHOD, settings, trained, "".into());
     let contender = Contender::Network(Box::new(LearnPlan { outer: 3, batch: 4, ..plan }));
     let (whole, parts) = (env.path("whole.safetensors"), env.path("parts.safetensors"));
     let mut epochs = 0;
@@ -238,12 +238,12 @@ fn a_stopped_run_goes_on_from_its_checkpoint() {
     assert_eq!(gone_on.evaluation.network, uninterrupted.evaluation.network);
     assert_eq!(gone_on.shown, uninterrupted.shown);
     // A damaged checkpoint costs time only.
-    std::fs::write(checkpoint_path(&parts), b"BRBCKPT3 no").unwrap();
+    std::fs::write(checkpoint_path(&parts), b"BRBCKPT4 no").unwrap();
     let anew = comparison.run(&contender, 8, 4, &parts, &task, &mut |_: &EpochReport| ()).unwrap();
     assert_eq!(anew.evaluation.network, uninterrupted.evaluation.network);
     // Keys tell runs apart, and are the same for the same run.
-    let key = |contender: &Contender, bits| comparison.key(contender, bits, 4);
-    let lsh = Contender::Shallow(Shallow::Lsh);
+    let key = |contender: &Contender, bits| comparison.key(contender, bits, 4).unwrap();
+    let lsh = Contender::Shallow(&lsh::METHOD);
     assert_eq!(key(&contender, 8), key(&contender, 8));
     assert!(key(&contender, 8) != key(&contender, 9) && key(&lsh, 8) != key(&contender, 8));
 }

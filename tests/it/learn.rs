@@ -11,18 +11,23 @@ use barbule::dataset::Dataset;
 use barbule::device::{Device, DeviceChoice};
 use barbule::encoder::Encoder;
 use barbule::image::Limits;
-use barbule::method::{dsah, exchnet};
+use barbule::method::{
+    METHODS, Method, Recipe, Settings, Trained, adsh, dpsh, dsah, dtq, exchnet, hashnet, plume,
+};
 use barbule::model::Model;
 use barbule::network::Level;
 use barbule::task::Task;
 use barbule::train::{
-    EpochReport, LearnMethod, LearnPlan, Outlook, Recipe, Split, Trained, Watcher, checkpoint_path,
-    evaluate, learn,
+    EpochReport, LearnPlan, Outlook, Split, Watcher, checkpoint_path, evaluate, learn,
 };
 use barbule::trunk::{TrunkKind, weights};
 
 /// Three outer iterations of two epochs on a few small pictures.
-fn plan(method: LearnMethod, folder: &Path) -> LearnPlan {
+fn plan(method: &'static Method, folder: &Path) -> LearnPlan {
+    // An early exchange, so that anchors are part of what is resumed.
+    let given: &[(&str, &str)] =
+        if *method == exchnet::METHOD { &[("parts", "2"), ("exchange", "0.7")] } else { &[] };
+    let settings = method.settings(given).unwrap();
     LearnPlan {
         bits: 16,
         seed: 5,
@@ -30,30 +35,20 @@ fn plan(method: LearnMethod, folder: &Path) -> LearnPlan {
         least_area: 0.5,
         outer: 3,
         batch: 8,
-        ..LearnPlan::new(Recipe::Quick, method, Trained::Refine, folder.join("cache"))
+        ..LearnPlan::new(Recipe::Quick, method, settings, Trained::Refine, folder.join("cache"))
     }
 }
 
 /// Nobody looks at the epochs.
 fn unseen(_: &EpochReport) {}
 
-fn methods() -> [LearnMethod; 2] {
-    // An early exchange, so that anchors are part of what is resumed.
-    let options = exchnet::Options { parts: 2, exchange_share: 0.7, ..Default::default() };
-    [LearnMethod::Adsh, LearnMethod::ExchNet(options)]
+fn methods() -> [&'static Method; 2] {
+    [&adsh::METHOD, &exchnet::METHOD]
 }
 
-/// The other methods.
-fn others() -> [LearnMethod; 7] {
-    [
-        LearnMethod::Dpsh(Default::default()),
-        LearnMethod::Dtq(Default::default()),
-        LearnMethod::HashNet(Default::default()),
-        LearnMethod::Csq(Default::default()),
-        LearnMethod::OrthoHash(Default::default()),
-        LearnMethod::Dsah(Default::default()),
-        LearnMethod::Plume(Default::default()),
-    ]
+/// The other methods that train a network.
+fn others() -> impl Iterator<Item = &'static Method> {
+    METHODS.into_iter().filter(|m| m.trains_network() && !methods().contains(m))
 }
 
 fn data(env: &TestEnv) -> (PathBuf, Dataset) {
@@ -82,7 +77,7 @@ fn training_lowers_the_loss_and_gives_a_model() {
         assert!(epochs[5].loss < epochs[0].loss, "{epochs:?}");
         assert!(!checkpoint_path(&out).exists(), "a finished run leaves no checkpoint");
         let model = Model::open(&out, &Device::Cpu).unwrap();
-        assert_eq!((model.bits(), model.card().method.as_str()), (16, method.name()));
+        assert_eq!((model.bits(), model.card().method.as_str()), (16, method.name));
         let limits = Limits::default();
         let task = Task::unwatched();
         let figures = evaluate(&model, &dataset, Split::Test, false, &limits, &task).unwrap();
@@ -106,9 +101,9 @@ fn other_methods_lower_their_loss_and_give_models() {
             // The second epoch and the last train the same, in DSaH too; HashNet's tanh grows
             // steeper in between, so its loss is another.
             let falls = epochs[5].loss < epochs[1].loss;
-            assert!(falls || matches!(method, LearnMethod::HashNet(_)), "{method:?} {epochs:?}");
+            assert!(falls || *method == hashnet::METHOD, "{method:?} {epochs:?}");
             let model = Model::open(&out, &Device::Cpu).unwrap();
-            assert_eq!(model.card().method, method.name());
+            assert_eq!(model.card().method, method.name);
             let (limits, task) = (Limits::default(), Task::unwatched());
             let figures = evaluate(&model, &dataset, Split::Test, false, &limits, &task).unwrap();
             let map = figures.network.map;
@@ -130,8 +125,9 @@ fn saliency_works_on_images_too_and_steps_leave_the_other_network_alone() {
             .collect::<std::collections::BTreeMap<_, _>>()
     };
     for level in [Level::Image, Level::Feature] {
-        let method = LearnMethod::Dsah(dsah::Options { level, ..Default::default() });
-        let whole = LearnPlan { trained: Trained::Full, ..plan(method, &env.path("")) };
+        let settings = dsah::METHOD.settings(&[("saliency", &level.to_string())]).unwrap();
+        let plan = plan(&dsah::METHOD, &env.path(""));
+        let whole = LearnPlan { trained: Trained::Full, settings, ..plan };
         // One epoch: whole images. Two: hashing too. Three: attention before that.
         let after = |epochs: usize| {
             let out = env.path("m.safetensors");
@@ -166,14 +162,17 @@ fn a_stopped_and_resumed_run_equals_an_uninterrupted_one() {
         epochs: 1,
         batch: 4,
         accumulate: 2,
-        ..LearnPlan::new(Recipe::Paper, LearnMethod::Adsh, Trained::Full, env.path("cache"))
+        ..LearnPlan::new(
+            Recipe::Paper,
+            &adsh::METHOD,
+            Settings::default(),
+            Trained::Full,
+            env.path("cache"),
+        )
     };
     // What alternates, and what keeps most.
-    let keeps = |method: &LearnMethod| {
-        use LearnMethod::{Dsah, Dtq, Plume};
-        matches!(method, Dsah(_) | Dtq(_) | Plume(_))
-    };
-    let more = others().into_iter().filter(keeps).map(|method| plan(method, &env.path("")));
+    let keeps = [&dsah::METHOD, &dtq::METHOD, &plume::METHOD];
+    let more = keeps.map(|method| plan(method, &env.path("")));
     // Updates that devices share: parts are exchanged, and the second device gets its network anew.
     let shared = LearnPlan { beside: vec![Device::Cpu], ..plan(methods()[1], &env.path("")) };
     for mut plan in refine.into_iter().chain([full, shared]).chain(more) {
@@ -209,7 +208,7 @@ fn what_cannot_be_resumed_is_an_error() {
     let env = TestEnv::new();
     let (_, dataset) = data(&env);
     let out = env.path("m.safetensors");
-    let mut plan = LearnPlan { resume: true, ..plan(LearnMethod::Adsh, &env.path("")) };
+    let mut plan = LearnPlan { resume: true, ..plan(&adsh::METHOD, &env.path("")) };
     let task = Task::unwatched();
     let error = learn(&plan, &dataset, &out, &Device::Cpu, &task, &mut unseen).unwrap_err();
     assert!(error.to_string().contains("cannot resume"), "{error}");
@@ -249,7 +248,7 @@ fn several_passes_make_one_update() {
     let (_, dataset) = data(&env);
     // Frozen norms do not see the batch, so that passes of any size add up to the same.
     let of = |batch, accumulate| {
-        let plan = LearnPlan { trained: Trained::Head, ..plan(LearnMethod::Adsh, &env.path("")) };
+        let plan = LearnPlan { trained: Trained::Head, ..plan(&adsh::METHOD, &env.path("")) };
         let plan = LearnPlan { batch, accumulate, ..plan };
         run(&plan, &dataset, &env.path("m.safetensors"), &Task::unwatched())
     };
@@ -263,7 +262,7 @@ fn devices_share_an_update_as_passes_do() {
     let env = TestEnv::new();
     let (_, dataset) = data(&env);
     // Norms and losses see the same images, and gradients add up in the same order: the same bits.
-    for method in [LearnMethod::Adsh, LearnMethod::Dpsh(Default::default())] {
+    for method in [&adsh::METHOD, &dpsh::METHOD] {
         let of = |beside: &[Device]| {
             let plan = LearnPlan { batch: 4, accumulate: 2, ..plan(method, &env.path("")) };
             // Whole updates only: the devices share a smaller one too.
@@ -273,11 +272,8 @@ fn devices_share_an_update_as_passes_do() {
         };
         assert_eq!(of(&[]), of(&[Device::Cpu]), "{method:?}");
     }
-    let plan = LearnPlan {
-        batch: 2,
-        beside: vec![Device::Cpu; 2],
-        ..plan(LearnMethod::Adsh, &env.path(""))
-    };
+    let plan =
+        LearnPlan { batch: 2, beside: vec![Device::Cpu; 2], ..plan(&adsh::METHOD, &env.path("")) };
     let (out, task) = (env.path("m.safetensors"), Task::unwatched());
     let error = learn(&plan, &dataset, &out, &Device::Cpu, &task, &mut unseen).unwrap_err();
     assert!(error.to_string().contains("3 devices cannot share"), "{error}");
@@ -325,7 +321,7 @@ fn minutes_become_images_once() {
     let env = TestEnv::new();
     let (_, dataset) = data(&env);
     let out = env.path("m.safetensors");
-    let mut plan = plan(LearnMethod::Adsh, &env.path(""));
+    let mut plan = plan(&adsh::METHOD, &env.path(""));
     // So little that only the least run is left: one iteration of two epochs.
     plan.minutes = Some(1e-9);
     let (stop, mut seen) = (AtomicBool::new(false), Seen::default());
@@ -413,7 +409,7 @@ fn classes_held_out_are_measured_apart() {
     assert_eq!(dataset.held_out.len(), 1);
     assert_eq!(dataset.train.len(), train * 3 / 4);
     let out = env.path("m.safetensors");
-    let plan = LearnPlan { outer: 1, ..plan(LearnMethod::Adsh, &env.path("")) };
+    let plan = LearnPlan { outer: 1, ..plan(&adsh::METHOD, &env.path("")) };
     run(&plan, &dataset, &out, &Task::unwatched());
     let model = Model::open(&out, &Device::Cpu).unwrap();
     assert_eq!(model.card().data.held_out, [dataset.classes[dataset.held_out[0] as usize].clone()]);
@@ -461,7 +457,7 @@ fn three_steps_on_a_graphics_adapter_equal_three_on_the_cpu() {
             found.push(loss);
         }
         let [cpu, gpu] = found[..] else { panic!("two devices") };
-        assert!((cpu - gpu).abs() < 1e-3 * cpu.abs(), "{}: {cpu} and {gpu}", method.name());
+        assert!((cpu - gpu).abs() < 1e-3 * cpu.abs(), "{}: {cpu} and {gpu}", method.name);
     }
 }
 

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use crate::common::TestEnv;
 use barbule::dataset::Dataset;
 use barbule::device::Device;
-use barbule::method::exchnet;
+use barbule::method::{Recipe, Trained, adsh, exchnet};
 use barbule::model::Model;
 use barbule::task::Task;
-use barbule::train::{EpochReport, LearnMethod, LearnPlan, Recipe, Trained, learn};
+use barbule::train::{EpochReport, LearnPlan, learn};
 use barbule::trunk::{Trunk, TrunkKind, WeightsError, import_weights, pool, weights};
 use burn::tensor::{Tensor, TensorData};
 use safetensors::tensor::TensorView;
@@ -278,13 +278,16 @@ fn every_part_of_a_resnet_can_be_trained() {
     let env = TestEnv::with_birds(3, 4);
     let dataset = Dataset::open(&env.path("birds"), None, 1).unwrap();
     let file = resnet18_file(&env);
-    let parts = exchnet::Options { parts: 2, exchange_share: 1.0, ..Default::default() };
     let cases = [
-        (LearnMethod::Adsh, Trained::Full),
-        (LearnMethod::ExchNet(parts), Trained::Refine),
-        (LearnMethod::ExchNet(parts), Trained::Head),
+        (&adsh::METHOD, Trained::Full),
+        (&exchnet::METHOD, Trained::Refine),
+        (&exchnet::METHOD, Trained::Head),
     ];
     for (method, trained) in cases {
+        let parts = if *method == exchnet::METHOD { 2 } else { 0 };
+        let given: &[(&str, &str)] =
+            if parts > 0 { &[("parts", "2"), ("exchange", "1")] } else { &[] };
+        let settings = method.settings(given).unwrap();
         let plan = LearnPlan {
             bits: 16,
             size: 64,
@@ -293,7 +296,7 @@ fn every_part_of_a_resnet_can_be_trained() {
             batch: 4,
             trunk: TrunkKind::ResNet18,
             weights: Some(file.clone()),
-            ..LearnPlan::new(Recipe::Quick, method, trained, env.path("cache"))
+            ..LearnPlan::new(Recipe::Quick, method, settings, trained, env.path("cache"))
         };
         let (out, task) = (env.path("m.safetensors"), Task::unwatched());
         let mut losses = Vec::new();
@@ -301,22 +304,15 @@ fn every_part_of_a_resnet_can_be_trained() {
         learn(&plan, &dataset, &out, &Device::Cpu, &task, &mut watch).unwrap();
         assert!(losses.len() == 4 && losses.iter().all(|loss| loss.is_finite()), "{losses:?}");
         let model = Model::open(&out, &Device::Cpu).unwrap();
-        assert_eq!((model.card().trunk, model.card().parts), (plan.trunk, method_parts(&method)));
+        assert_eq!((model.card().trunk, model.card().parts), (plan.trunk, parts));
         let features = model.encoder().features(read(input(1, 64, &Device::Cpu))).unwrap();
-        assert_eq!(features.len(), 512 * (1 + method_parts(&method)));
+        assert_eq!(features.len(), 512 * (1 + parts));
         let maps = model.encoder().attention(read(input(1, 64, &Device::Cpu))).unwrap();
-        assert_eq!(maps.map(|maps| maps.len()).unwrap_or(0), method_parts(&method) * 4 * 4);
+        assert_eq!(maps.map(|maps| maps.len()).unwrap_or(0), parts * 4 * 4);
         // The refine stage changes only if it is trained.
         let frozen = weights::load(&file, plan.trunk, &Device::Cpu.burn()).unwrap().fold();
         let before = read(frozen.pooled(input(1, 64, &Device::Cpu)));
         let after = &features[features.len() - 512..];
         assert_eq!(error(after, &before) > 1e-4, trained != Trained::Head);
-    }
-}
-
-fn method_parts(method: &LearnMethod) -> usize {
-    match method {
-        LearnMethod::ExchNet(options) => options.parts,
-        _ => 0,
     }
 }

@@ -15,9 +15,10 @@ use serde_json::json;
 use walkdir::WalkDir;
 
 use super::Context;
-use super::train::{Network, NetworkMethod};
+use super::train::{Network, learned_method};
 use crate::encoder::Encoder;
 use crate::image::is_image_path;
+use crate::method::Method;
 use crate::task::Task;
 use crate::train::{LearnPlan, StepTimes, time_training};
 use crate::trunk::{Trunk, TrunkKind, weights};
@@ -64,8 +65,8 @@ enum Command {
     )]
     Train {
         /// The training method
-        #[arg(default_value = "exchnet")]
-        method: NetworkMethod,
+        #[arg(default_value = "exchnet", value_parser = learned_method)]
+        method: &'static Method,
         /// Width and height of the trunk's input, in pixels [default: set by the recipe]
         #[arg(long, value_name = "PIXELS")]
         size: Option<u32>,
@@ -86,7 +87,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         }
         Command::Rank(args) => rank::run(context, args)?,
         Command::Train { method, size, warm_up, network } => {
-            train(context, &network.plan(*method, *size)?, *warm_up)?;
+            train(context, &network.plan(method, *size)?, *warm_up)?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -179,7 +180,7 @@ fn train(context: &Context, plan: &LearnPlan, warm_up: usize) -> Result<()> {
         ("backward", backward),
         ("update", update),
     ];
-    let (method, trained) = (plan.method.name(), format!("{:?}", plan.trained).to_lowercase());
+    let (method, trained) = (plan.method.name, plan.trained.name());
     let ms = |part: Duration| part.as_secs_f64() * 1e3 / times.images as f64;
     if context.json {
         let parts: serde_json::Map<_, _> =

@@ -5,6 +5,8 @@ Here is what is run in which order; [`record`] is what is kept of a run, [`summa
 several seeds say together, [`table`] and [`plot`] how that is shown.
 */
 
+mod pace;
+mod place;
 pub(super) mod plot;
 mod published;
 mod record;
@@ -12,7 +14,6 @@ mod summary;
 mod table;
 
 use std::collections::HashSet;
-use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -21,19 +22,19 @@ use std::time::{Instant, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueHint;
-use tempfile::TempDir;
 
 use super::context::bits;
-use super::train::{Method, Network, NetworkMethod, positive};
+use super::train::{Network, positive};
 use super::{Context, advice};
 use crate::dataset::Layout;
-use crate::method::exchnet;
+use crate::method::{self, Ablation, METHODS, Method};
 use crate::task::Task;
 use crate::train::{
-    Comparison, Contender, EpochReport, LearnMethod, Setting, Split, TrainError, Watcher,
-    checkpoint_path,
+    Comparison, Contender, EpochReport, LearnPlan, Setting, Split, TrainError, Watcher,
 };
 use crate::trunk::TrunkKind;
+use pace::Pace;
+use place::Place;
 use record::{Record, Runs, Which};
 use summary::{Failure, Results};
 
@@ -84,8 +85,7 @@ pub struct Args {
     /// The trunk's weights, as `barbule weights import` writes them [default: the shipped ones]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     weights: Option<PathBuf>,
-    /// Also exchnet without one thing at a time: the exchange, each diversity, all parts
-    #[arg(long)]
+    #[arg(long, help = ablate_help())]
     ablate: bool,
     /// Folder for a record of every run, table.md, results.json and plots as SVG
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -98,7 +98,7 @@ pub struct Args {
 #[derive(Debug, Clone, Copy)]
 enum Choice {
     All,
-    One(Method),
+    One(&'static Method),
 }
 
 impl FromStr for Choice {
@@ -107,7 +107,7 @@ impl FromStr for Choice {
     fn from_str(name: &str) -> Result<Self, String> {
         match name {
             "all" => Ok(Self::All),
-            _ => name.parse().map(Self::One).map_err(|error: String| format!("{error}, or all")),
+            _ => method::method(name).map(Self::One).map_err(|error| format!("{error}, or all")),
         }
     }
 }
@@ -131,12 +131,10 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let mut lengths = args.bits.clone();
     lengths.sort_unstable();
     lengths.dedup();
-    let seeds: Vec<u64> = (1..=args.seeds as u64).collect();
     for (entry, bits) in entries.iter().flat_map(|e| lengths.iter().map(move |b| (e, *b))) {
-        if let Contender::Network(plan) = &entry.contender {
-            plan.check_bits(bits)?;
-        }
+        entry.contender.method().check_bits(bits)?;
     }
+    let seeds: Vec<u64> = (1..=args.seeds as u64).collect();
     let runs = args.out.as_deref().map(Runs::open).transpose()?;
     let device = context.device()?;
     let mut comparison =
@@ -144,20 +142,8 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     if let Some(dataset) = comparison.dataset() {
         dataset.warnings.iter().for_each(|warning| context.warn(warning));
     }
-
-    // Seed by seed, since runs of one seed share its cached views.
-    let mut planned = Vec::new();
-    for (seed, bits) in seeds.iter().flat_map(|s| lengths.iter().map(move |b| (*s, *b))) {
-        for entry in &entries {
-            let key = comparison.key(&entry.contender, bits, seed);
-            planned.push(Planned { entry, bits, seed, key });
-        }
-    }
-    let known = |run: &Planned<'_>| {
-        runs.as_ref().and_then(|runs| runs.find(&run.entry.name, run.bits, run.seed, &run.key))
-    };
-    let mut records: Vec<Record> = planned.iter().filter_map(known).collect();
-    planned.retain(|run| known(run).is_none());
+    let mut planned = plan(&comparison, &entries, &seeds, &lengths)?;
+    let mut records = take_known(&mut planned, runs.as_ref());
     if !records.is_empty() {
         context.say(format_args!(
             "{} of {} runs are there already",
@@ -165,15 +151,67 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             records.len() + planned.len()
         ));
     }
+    let failures =
+        measure_all(context, args, &mut comparison, &planned, runs.as_ref(), &mut records)?;
+    if let (true, Some(Failure { error, .. })) = (records.is_empty(), failures.first()) {
+        bail!("{error}");
+    }
+    let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+    let results = Results::of(&comparison, &device.to_string(), &names, records, failures);
+    report(context, args, &results)?;
+    match results.failures.len() {
+        0 => Ok(ExitCode::SUCCESS),
+        _ => Ok(ExitCode::FAILURE),
+    }
+}
+
+/// All runs, seed by seed, since runs of one seed share its cached views.
+fn plan<'a>(
+    comparison: &Comparison,
+    entries: &'a [Entry],
+    seeds: &[u64],
+    lengths: &[usize],
+) -> Result<Vec<Planned<'a>>> {
+    let mut planned = Vec::new();
+    for (seed, bits) in seeds.iter().flat_map(|s| lengths.iter().map(move |b| (*s, *b))) {
+        for entry in entries {
+            let key = comparison.key(&entry.contender, bits, seed)?;
+            planned.push(Planned { entry, bits, seed, key });
+        }
+    }
+    Ok(planned)
+}
+
+/// Removes the runs whose records exist from `planned`, and returns these records.
+fn take_known(planned: &mut Vec<Planned<'_>>, runs: Option<&Runs>) -> Vec<Record> {
+    let mut records = Vec::new();
+    planned.retain(|run| {
+        let record = runs.and_then(|runs| runs.find(&run.entry.name, run.bits, run.seed, &run.key));
+        let is_new = record.is_none();
+        records.extend(record);
+        is_new
+    });
+    records
+}
+
+/// Trains and measures all planned runs; adds their records to `records` and returns the failures.
+fn measure_all(
+    context: &Context,
+    args: &Args,
+    comparison: &mut Comparison,
+    planned: &[Planned<'_>],
+    runs: Option<&Runs>,
+    records: &mut Vec<Record>,
+) -> Result<Vec<Failure>> {
     let place = Place::new(args.out.as_deref())?;
     let mut pace = Pace::new(planned.len());
     let (mut failures, mut named) = (Vec::new(), HashSet::new());
-    for (number, run) in (1..).zip(&planned) {
+    for (number, run) in (1..).zip(planned) {
         let Planned { entry, bits, seed, key } = run;
         let title = format!("{number}/{} {} {bits} bits, seed {seed}", planned.len(), entry.name);
         let model = place.model(&record::file_name(&entry.name, *bits, *seed, key));
         let begun = Instant::now();
-        let measured = one(context, &mut comparison, run, &title, &model);
+        let measured = one(context, comparison, run, &title, &model);
         let seconds = begun.elapsed().as_secs_f64();
         pace.saw(&entry.name, seconds);
         let measured = match measured {
@@ -193,8 +231,9 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         }
         let (name, contender) = (entry.name.as_str(), &entry.contender);
         let which = Which { key, name, contender, bits: *bits, seed: *seed };
-        let record = Record::of(which, &comparison, &measured, &device.to_string());
-        if let Some(runs) = &runs {
+        let device = comparison.device().to_string();
+        let record = Record::of(which, comparison, &measured, &device)?;
+        if let Some(runs) = runs {
             runs.keep(&record)?;
         }
         Place::clear(&model);
@@ -203,37 +242,33 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         records.push(record);
     }
     place.end();
-    if let (true, Some(Failure { error, .. })) = (records.is_empty(), failures.first()) {
-        bail!("{error}");
-    }
-    let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
-    let results = Results::of(&comparison, &device.to_string(), &names, records, failures);
+    Ok(failures)
+}
+
+/// Writes and prints the results.
+fn report(context: &Context, args: &Args, results: &Results) -> Result<()> {
     if let Some(folder) = &args.out {
-        write(folder, &results)?;
+        write(folder, results)?;
     }
     if context.json {
-        context.print_json(&results)?;
-    } else {
-        context.print(table::terminal(&results))?;
-        for sentence in results.sentences() {
-            context.print(sentence)?;
-        }
-        if let Some(folder) = &args.out {
-            context.print(format_args!("table, plots and runs are in {}", folder.display()))?;
-        }
+        return context.print_json(results);
     }
-    match results.failures.len() {
-        0 => Ok(ExitCode::SUCCESS),
-        _ => Ok(ExitCode::FAILURE),
+    context.print(table::terminal(results))?;
+    for sentence in results.sentences() {
+        context.print(sentence)?;
     }
+    if let Some(folder) = &args.out {
+        context.print(format_args!("table, plots and runs are in {}", folder.display()))?;
+    }
+    Ok(())
 }
 
 /// The rows that are asked for, each once.
 fn entries(args: &Args) -> Result<Vec<Entry>> {
-    let mut methods: Vec<Method> = Vec::new();
+    let mut methods: Vec<&'static Method> = Vec::new();
     for choice in &args.methods {
-        let named: Vec<Method> = match choice {
-            Choice::All => Method::all().collect(),
+        let named = match choice {
+            Choice::All => METHODS.to_vec(),
             Choice::One(method) => vec![*method],
         };
         for method in named {
@@ -242,56 +277,53 @@ fn entries(args: &Args) -> Result<Vec<Entry>> {
             }
         }
     }
-    if args.ablate && !methods.contains(&Method::Network(NetworkMethod::ExchNet)) {
-        bail!("--ablate takes exchnet apart, which is not among the methods; name it too");
+    if args.ablate && methods.iter().all(|method| method.ablations.is_empty()) {
+        let names = method::table::names(|method| !method.ablations.is_empty());
+        bail!("--ablate takes {names} apart, which is not among the methods; name it too");
     }
     let mut entries = Vec::new();
     for method in methods {
-        let contender = match method {
-            Method::Shallow(method) => Contender::Shallow(method),
-            Method::Network(method) => {
-                Contender::Network(Box::new(args.network.plan(method, args.size)?))
-            }
-        };
-        let name = name(&contender);
-        let ablated = if args.ablate { ablations(&contender) } else { Vec::new() };
-        entries.push(Entry { name, contender });
+        let name = method.name.to_owned();
+        if !method.trains_network() {
+            entries.push(Entry { name, contender: Contender::Shallow(method) });
+            continue;
+        }
+        let plan = args.network.plan(method, args.size)?;
+        let ablated = if args.ablate { ablations(&plan) } else { Vec::new() };
+        entries.push(Entry { name, contender: Contender::Network(Box::new(plan)) });
         entries.extend(ablated);
     }
     Ok(entries)
 }
 
-/// The method's name.
-fn name(contender: &Contender) -> String {
-    match contender {
-        Contender::Shallow(method) => method.to_string(),
-        Contender::Network(plan) => plan.method.name().to_owned(),
-    }
+/// The method of a plan without one thing at a time.
+fn ablations(plan: &LearnPlan) -> Vec<Entry> {
+    let without = |ablation: &Ablation| {
+        let mut plan = plan.clone();
+        plan.settings.set(ablation.option, ablation.value);
+        let name = format!("{} {}", plan.method, ablation.name);
+        Entry { name, contender: Contender::Network(Box::new(plan)) }
+    };
+    plan.method.ablations.iter().map(without).collect()
 }
 
-/// ExchNet without one thing at a time; nothing for other methods.
-fn ablations(contender: &Contender) -> Vec<Entry> {
-    let Contender::Network(plan) = contender else { return Vec::new() };
-    let LearnMethod::ExchNet(whole) = plan.method else { return Vec::new() };
-    let entry = |(what, options): (&str, exchnet::Options)| {
-        let mut plan = plan.clone();
-        plan.method = LearnMethod::ExchNet(options);
-        Entry { name: format!("exchnet {what}"), contender: Contender::Network(plan) }
-    };
-    [
-        ("without exchange", exchnet::Options { exchange_share: 0.0, ..whole }),
-        ("without L_sp", exchnet::Options { spatial_weight: 0.0, ..whole }),
-        ("without L_cp", exchnet::Options { channel_weight: 0.0, ..whole }),
-        ("global only", exchnet::Options { parts: 0, ..whole }),
-    ]
-    .map(entry)
-    .into()
+/// The help of `--ablate`, with the variants of each method that has some.
+fn ablate_help() -> String {
+    let variants =
+        METHODS.into_iter().filter(|method| !method.ablations.is_empty()).map(|method| {
+            let names: Vec<&str> = method.ablations.iter().map(|ablation| ablation.name).collect();
+            format!("{method} {}", names.join(", "))
+        });
+    let variants: Vec<String> = variants.collect();
+    format!("Also methods without one of their parts at a time: {}", variants.join("; "))
 }
 
 fn setting(context: &Context, args: &Args, entries: &[Entry], seeds: Vec<u64>) -> Result<Setting> {
-    let networks = entries.iter().any(|entry| matches!(entry.contender, Contender::Network(_)));
-    // Which method makes no difference to where the cache is and how large images are.
-    let plan = args.network.plan(NetworkMethod::Adsh, args.size)?;
+    // All networks have images of the same size.
+    let network = entries.iter().find_map(|entry| match &entry.contender {
+        Contender::Network(plan) => Some(plan.size),
+        Contender::Shallow(_) => None,
+    });
     Ok(Setting {
         data: args.data.clone(),
         layout: args.layout,
@@ -300,8 +332,8 @@ fn setting(context: &Context, args: &Args, entries: &[Entry], seeds: Vec<u64>) -
         seeds,
         trunk: args.trunk,
         weights: args.weights.clone(),
-        size: if networks { plan.size } else { args.size.unwrap_or(224) },
-        cache: plan.cache,
+        size: network.or(args.size).unwrap_or(224),
+        cache: args.network.cache()?,
         limits: context.limits,
     })
 }
@@ -346,75 +378,6 @@ fn is_final(error: &TrainError) -> bool {
             error,
             TrainError::Cache { .. } | TrainError::Checkpoint { .. } | TrainError::NoImages { .. }
         )
-}
-
-/// Where models lie while they are trained and measured.
-struct Place {
-    folder: PathBuf,
-    /// Of one's own, if nothing is kept.
-    temporary: Option<TempDir>,
-}
-
-impl Place {
-    fn new(out: Option<&Path>) -> Result<Self> {
-        let failed = "cannot make a folder for unfinished runs";
-        let Some(out) = out else {
-            let temporary = tempfile::tempdir().context(failed)?;
-            return Ok(Self { folder: temporary.path().into(), temporary: Some(temporary) });
-        };
-        let folder = out.join("unfinished");
-        fs::create_dir_all(&folder).context(failed)?;
-        Ok(Self { folder, temporary: None })
-    }
-
-    fn model(&self, name: &str) -> PathBuf {
-        self.folder.join(format!("{name}.safetensors"))
-    }
-
-    /// Takes a finished run's model away. What stays is no harm.
-    fn clear(model: &Path) {
-        let _ = fs::remove_file(model);
-        let _ = fs::remove_file(checkpoint_path(model));
-    }
-
-    /// Takes the folder away unless it holds a run that can be gone on with.
-    fn end(self) {
-        if self.temporary.is_none() {
-            let _ = fs::remove_dir(self.folder);
-        }
-    }
-}
-
-/// How long runs take, by method.
-struct Pace {
-    total: usize,
-    seen: Vec<(String, f64)>,
-}
-
-impl Pace {
-    fn new(total: usize) -> Self {
-        Self { total, seen: Vec::with_capacity(total) }
-    }
-
-    fn saw(&mut self, name: &str, seconds: f64) {
-        self.seen.push((name.to_owned(), seconds));
-    }
-
-    /// How long the runs of these names will take; methods not seen yet count as the mean.
-    fn left<'a>(&self, names: impl Iterator<Item = &'a str>) -> String {
-        let mean = |of: &dyn Fn(&str) -> bool| {
-            let seconds = self.seen.iter().filter(|(name, _)| of(name)).map(|(_, s)| *s);
-            let seconds: Vec<f64> = seconds.collect();
-            (!seconds.is_empty()).then(|| seconds.iter().sum::<f64>() / seconds.len() as f64)
-        };
-        let one = |name: &str| mean(&|n| n == name).or_else(|| mean(&|_| true)).unwrap_or(0.0);
-        match names.map(one).sum::<f64>() {
-            _ if self.seen.len() == self.total => String::new(),
-            seconds if seconds < 90.0 => format!("; about {seconds:.0} s left"),
-            seconds if seconds < 5400.0 => format!("; about {:.0} min left", seconds / 60.0),
-            seconds => format!("; about {:.1} h left", seconds / 3600.0),
-        }
-    }
 }
 
 /// Writes everything but the runs, which are there.

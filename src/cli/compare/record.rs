@@ -67,16 +67,16 @@ impl Record {
         comparison: &Comparison,
         measured: &Measured,
         device: &str,
-    ) -> Self {
+    ) -> Result<Self> {
         let Measured { evaluation, seconds, shown, images, .. } = measured;
         let mut settings = common(comparison, seed);
         if let Contender::Network(plan) = contender {
-            settings.append(&mut network(plan));
+            settings.append(&mut network(plan)?);
         }
-        Self {
+        Ok(Self {
             key: key.to_owned(),
             name: name.to_owned(),
-            method: super::name(contender),
+            method: contender.method().name.to_owned(),
             bits,
             seed,
             settings,
@@ -92,7 +92,7 @@ impl Record {
             program: format!("barbule {}", env!("CARGO_PKG_VERSION")),
             device: device.to_owned(),
             date: now(),
-        }
+        })
     }
 
     /// The figures in a few words.
@@ -119,18 +119,18 @@ fn common(comparison: &Comparison, seed: u64) -> Map<String, Value> {
     into_map(settings)
 }
 
-fn network(plan: &LearnPlan) -> Map<String, Value> {
-    let LearnPlan { method, trained, init, outer, epochs, sample, batch, accumulate, .. } = plan;
+fn network(plan: &LearnPlan) -> Result<Map<String, Value>> {
+    let LearnPlan { trained, init, outer, epochs, sample, batch, accumulate, .. } = plan;
     let LearnPlan { optimiser, schedule, rate, pretrained, weight_decay, views, .. } = plan;
     let LearnPlan { least_area, images, minutes, .. } = plan;
-    let lower = |what: &dyn std::fmt::Debug| format!("{what:?}").to_lowercase();
-    into_map(json!({
-        "train": lower(trained), "options": format!("{method:?}"), "init": lower(init),
+    let options = plan.learned()?;
+    Ok(into_map(json!({
+        "train": trained.name(), "options": format!("{options:?}"), "init": init.name(),
         "outer": outer, "epochs": epochs, "sample": sample, "batch": batch,
-        "accumulate": accumulate, "optimiser": lower(optimiser), "schedule": lower(schedule),
+        "accumulate": accumulate, "optimiser": optimiser.name(), "schedule": schedule.name(),
         "lr": rate, "lr_pretrained": pretrained, "weight_decay": weight_decay, "views": views,
         "least_area": least_area, "images": images, "minutes": minutes,
-    }))
+    })))
 }
 
 fn into_map(value: Value) -> Map<String, Value> {

@@ -23,12 +23,12 @@ use crate::device::{Device, DeviceChoice};
 use crate::eval::Metrics;
 use crate::image;
 use crate::index::{Found, Index, Labels, Searcher, UpdateOptions, update};
-use crate::method::{Shallow, exchnet};
+use crate::method::{Method, Settings, adsh, exchnet, lsh};
 use crate::model::Model;
 use crate::task::Task;
 use crate::train::{
-    EpochReport, Evaluation, LearnMethod, LearnPlan, Recipe, ShallowPlan, Split, Trained, evaluate,
-    fit_shallow, learn,
+    EpochReport, Evaluation, LearnPlan, Recipe, ShallowPlan, Split, Trained, evaluate, fit_shallow,
+    learn,
 };
 use barbule_aviary::{Aviary, Writing};
 
@@ -117,17 +117,15 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             seed: args.seed,
             size: SIZE,
             limits: context.limits,
-            ..ShallowPlan::new(Shallow::Lsh, BITS)
+            ..ShallowPlan::new(&lsh::METHOD, BITS)
         };
         Ok(fit_shallow(&plan, &dataset, out, &demo.device, task).map(drop)?)
     })?);
-    for (name, method) in [
-        ("adsh", LearnMethod::Adsh),
-        ("exchnet", LearnMethod::ExchNet(exchnet::Options::default())),
-    ] {
-        rows.push(demo.row(name, &dataset, |out, task| demo.learn(method, &dataset, out, task))?);
+    for method in [&adsh::METHOD, &exchnet::METHOD] {
+        let learn = |out: &Path, task: &Task<'_>| demo.learn(method, &dataset, out, task);
+        rows.push(demo.row(method.name, &dataset, learn)?);
     }
-    let model = demo.model("exchnet")?;
+    let model = demo.model(exchnet::METHOD.name)?;
     let pointing = rows.last().and_then(|(_, figures)| figures.pointing);
     let searches = demo.search(&model, &dataset)?;
     let scan = scan::compare(BITS, 1280)?;
@@ -220,18 +218,18 @@ impl Demo<'_> {
 
     fn learn(
         &self,
-        method: LearnMethod,
+        method: &'static Method,
         dataset: &Dataset,
         out: &Path,
         task: &Task<'_>,
     ) -> Result<()> {
-        let cache = self.out.join("cache");
+        let (settings, cache) = (Settings::default(), self.out.join("cache"));
         let plan = LearnPlan {
             bits: BITS,
             seed: self.seed,
             size: SIZE,
             limits: self.context.limits,
-            ..LearnPlan::new(Recipe::Quick, method, Trained::Refine, cache)
+            ..LearnPlan::new(Recipe::Quick, method, settings, Trained::Refine, cache)
         };
         learn(&plan, dataset, out, &self.device, task, &mut |_: &EpochReport| ())?;
         Ok(())

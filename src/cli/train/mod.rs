@@ -3,25 +3,26 @@
 */
 
 mod network;
+mod options;
 
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::str::FromStr;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
-use clap::{ValueEnum, ValueHint};
+use clap::ValueHint;
 
 use network::NETWORK;
-pub use network::{Network, NetworkMethod, positive};
+pub use network::{Network, learned_method, positive};
+use options::FittedOptions;
 
 use super::Context;
 use super::context::bits;
 use crate::dataset::{Dataset, Layout};
 use crate::device::Device;
-use crate::method::{Shallow, sdh};
+use crate::method::{METHODS, Method, method, table};
 use crate::model::Card;
 use crate::task::Task;
 use crate::train::{
@@ -30,33 +31,15 @@ use crate::train::{
 use crate::trunk::TrunkKind;
 
 /// Fit a model to labelled photos
-///
-/// METHOD is one of
-///   lsh           random directions: no training, the floor of every comparison
-///   whitened-lsh  the same where no direction dominates; the built-in model is one
-///   itq           principal directions and a learned rotation, without labels
-///   lda-itq       directions that separate the classes, then a learned rotation
-///   sdh           bits that labels follow from, through a kernel on some of the images
-///   adsh          a network trained against learned codes of all images
-///   exchnet       the same, on parts that the network finds by itself
-///   dpsh          a network trained on the likelihood of pairs
-///   hashnet       the same with balanced pairs and a tanh that grows steeper
-///   dtq           a network trained on triplets, and words that add up to what it gives: its
-///                 codes are measured by `eval` and `compare`, no index can hold them
-///   csq           a network that draws every class to a centre of its own
-///   orthohash     the same by the cosine, all that there is to its loss
-///   dsah          a network of which attention shows only what matters; a reconstruction of
-///                 the published method, of which only the abstract could be read
-///   plume         Barbule's own: class centres beside what the pretrained network sees, and a
-///                 hash fitted to both
 #[derive(Debug, clap::Args)]
 #[command(
-    verbatim_doc_comment,
+    long_about = about(),
     after_help = "Example: barbule train exchnet --data birds/ --bits 48 --out birds.safetensors"
 )]
 pub struct Args {
     /// One of the names above
-    method: Method,
+    #[arg(value_parser = method)]
+    method: &'static Method,
     /// The labelled photos: a folder per class, or a published data set's folder
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     data: PathBuf,
@@ -84,12 +67,21 @@ pub struct Args {
     /// The trunk's weights, as `barbule weights import` writes them [default: the shipped ones]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     weights: Option<PathBuf>,
-    /// lsh, whitened-lsh, itq, lda-itq, sdh: leave the shipped trunk out of the model file, which
-    /// then opens with this version's trunk only (1.4 MB for 256 bits instead of 8.4)
-    #[arg(long, conflicts_with = "weights")]
+    #[arg(
+        long,
+        conflicts_with = "weights",
+        help = format!(
+            "{}: leave the shipped trunk out of the model file, which then opens with this \
+             version's trunk only (1.4 MB for 256 bits instead of 8.4)",
+            fitted_names()
+        )
+    )]
     share_trunk: bool,
-    /// lsh, whitened-lsh, itq, lda-itq, sdh: what the model's card says of the hash's licence
-    #[arg(long, value_name = "TEXT")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        help = format!("{}: the licence of the hash, for the model's card", fitted_names())
+    )]
     licence: Option<String>,
     /// Keep this share of the classes out of training, to measure on kinds never seen
     #[arg(long, value_name = "SHARE")]
@@ -100,91 +92,51 @@ pub struct Args {
     /// Write a JSON line per epoch to this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = NETWORK)]
     log: Option<PathBuf>,
-    /// Train on several devices at once: numbers or names as `barbule doctor` lists adapters, and
-    /// cpu, with commas between. The first one leads
-    ///
-    /// Each device gets an equal share of the images of every update, so take devices of about
-    /// the same speed, and raise --batch to keep each as busy as before: --devices 0,1 --batch 64
-    /// gives each passes of 32. Norms, and the losses of dpsh, hashnet, dtq, dsah and plume, which
-    /// compare images with each other, see the images of one pass.
     #[arg(
         long,
         value_name = "N|NAME|cpu,...",
         value_delimiter = ',',
+        help = DEVICES,
+        long_help = devices_help(),
         help_heading = NETWORK
     )]
     devices: Vec<String>,
     #[command(flatten)]
-    sdh: Sdh,
+    fitted: FittedOptions,
     #[command(flatten)]
     network: Network,
 }
 
-/// Options of sdh.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Options of sdh")]
-struct Sdh {
-    /// Training images that all others are compared with
-    #[arg(long, default_value_t = sdh::Options::default().anchors, value_name = "N")]
-    anchors: usize,
-    /// Width of the kernel: its variance, as a share of the mean squared distance
-    #[arg(long, default_value_t = sdh::Options::default().width, value_name = "SHARE")]
-    width: f64,
-    /// Weight of what maps codes to labels being small
-    #[arg(long, default_value_t = sdh::Options::default().lambda, value_name = "W")]
-    lambda: f64,
-    /// Weight of codes being what the images give
-    #[arg(long, default_value_t = sdh::Options::default().nu, value_name = "W")]
-    nu: f64,
-    /// Weight of what maps images to codes being small
-    #[arg(long, default_value_t = sdh::Options::default().ridge, value_name = "W")]
-    ridge: f64,
-    /// Rounds at most
-    #[arg(long, default_value_t = sdh::Options::default().rounds, value_name = "N")]
-    rounds: usize,
-}
+/// The short help of `--devices`.
+const DEVICES: &str = "Train on several devices at once: numbers or names as `barbule doctor` \
+                       lists adapters, and cpu, with commas between. The first one leads";
 
-impl Sdh {
-    fn options(&self) -> sdh::Options {
-        let &Self { anchors, width, lambda, nu, ridge, rounds } = self;
-        sdh::Options { anchors, width, lambda, nu, ridge, rounds }
-    }
-}
-
-/// A method by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    /// Fitted to features of the trunk.
-    Shallow(Shallow),
-    /// Trained.
-    Network(NetworkMethod),
-}
-
-impl Method {
-    /// Every method, the simplest first.
-    pub fn all() -> impl Iterator<Item = Self> {
-        let networks = NetworkMethod::value_variants().iter().copied().map(Self::Network);
-        Shallow::ALL.into_iter().map(Self::Shallow).chain(networks)
-    }
-}
-
-impl FromStr for Method {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        if let Ok(method) = NetworkMethod::from_str(name, false) {
-            return Ok(Self::Network(method));
+/// The long help, with all methods.
+fn about() -> String {
+    let mut about = "Fit a model to labelled photos\n\nMETHOD is one of".to_owned();
+    let width = METHODS.iter().map(|method| method.name.len()).max().unwrap_or(0);
+    for method in METHODS {
+        for (number, line) in method.help.iter().enumerate() {
+            let name = if number == 0 { method.name } else { "" };
+            about.push_str(&format!("\n  {name:<width$}  {line}"));
         }
-        name.parse().map(Self::Shallow).map_err(|_| {
-            let networks = NetworkMethod::value_variants().iter();
-            let networks = networks.filter_map(|method| method.to_possible_value());
-            let names: Vec<String> = networks.map(|value| value.get_name().to_owned()).collect();
-            format!(
-                "'{name}' is no method; choose lsh, whitened-lsh, itq, lda-itq, sdh, {}",
-                names.join(", ")
-            )
-        })
     }
+    about
+}
+
+/// The names of the methods that are fitted in closed form.
+fn fitted_names() -> String {
+    table::names(|method| !method.trains_network())
+}
+
+fn devices_help() -> String {
+    format!(
+        "{DEVICES}\n\nEach device gets an equal share of the images of every update, so take \
+         devices of about the same speed, and raise --batch to keep each as busy as before: \
+         --devices 0,1 --batch 64 gives each passes of 32. Norms, and the losses that compare \
+         images with each other ({}), see the images of one pass.",
+        table::names(|method| method.compares_images)
+    )
 }
 
 pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
@@ -196,20 +148,22 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
         let names: Vec<&str> = held_out.map(String::as_str).collect();
         context.say(format_args!("held out of training: {}", names.join(", ")));
     }
-    let devices = match (args.devices.as_slice(), args.method) {
-        ([], _) => vec![context.device()?],
-        (names, Method::Network(_)) => context.devices(names)?,
-        (_, Method::Shallow(method)) => {
-            bail!(
-                "--devices is for methods that train a network, and {method} does not; name one with --device or --adapter"
-            )
-        }
+    let method = args.method;
+    if !args.devices.is_empty() && !method.trains_network() {
+        bail!(
+            "--devices is for methods that train a network, and {method} does not; name one with --device or --adapter"
+        );
+    }
+    let devices = match args.devices.as_slice() {
+        [] => vec![context.device()?],
+        names => context.devices(names)?,
     };
     let Some((device, beside)) = devices.split_first() else { bail!("--devices names none") };
     let begun = Instant::now();
-    let card = match args.method {
-        Method::Shallow(method) => shallow(context, &args, method, &dataset, device)?,
-        Method::Network(method) => network(context, &args, method, &dataset, device, beside)?,
+    let card = if method.trains_network() {
+        network(context, &args, &dataset, device, beside)?
+    } else {
+        fitted(context, &args, &dataset, device)?
     };
     if context.json {
         context.print_json(&card)?;
@@ -230,20 +184,14 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn shallow(
-    context: &Context,
-    args: &Args,
-    method: Shallow,
-    dataset: &Dataset,
-    device: &Device,
-) -> Result<Card> {
+fn fitted(context: &Context, args: &Args, dataset: &Dataset, device: &Device) -> Result<Card> {
     let plan = ShallowPlan {
-        method,
+        method: args.method,
+        settings: args.fitted.settings(args.method),
         bits: args.bits,
         seed: args.seed,
         size: args.size.unwrap_or(224),
         trunk: args.trunk,
-        sdh: args.sdh.options(),
         weights: args.weights.clone(),
         share_trunk: args.share_trunk,
         licence: args.licence.clone(),
@@ -258,15 +206,12 @@ fn shallow(
 fn network(
     context: &Context,
     args: &Args,
-    method: NetworkMethod,
     dataset: &Dataset,
     device: &Device,
     beside: &[Device],
 ) -> Result<Card> {
     if args.share_trunk || args.licence.is_some() {
-        bail!(
-            "--share-trunk and --licence are for lsh, whitened-lsh, itq, lda-itq and sdh; leave them out"
-        );
+        bail!("--share-trunk and --licence are for {}; leave them out", fitted_names());
     }
     let plan = LearnPlan {
         bits: args.bits,
@@ -276,7 +221,7 @@ fn network(
         limits: context.limits,
         resume: args.resume,
         beside: beside.to_vec(),
-        ..args.network.plan(method, args.size)?
+        ..args.network.plan(args.method, args.size)?
     };
     let log = args.log.as_deref().map(create_log).transpose()?;
     let mut problem = None;

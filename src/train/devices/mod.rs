@@ -19,9 +19,11 @@ use burn::tensor::{Device as BurnDevice, Tensor, TensorData, Transaction};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::TrainError;
-use super::net::{Lap, Laps, Net, StepResult, device_failed};
 use super::plan::LearnPlan;
+use super::step::{StepResult, device_failed};
 use crate::device::Device;
+use crate::method::laps::{Lap, Laps};
+use crate::method::net::Net;
 
 /// Tensors of a network in the host's memory.
 type Values = BTreeMap<ParamId, TensorData>;

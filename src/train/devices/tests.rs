@@ -4,13 +4,16 @@ Devices that share an update, against one that makes it alone.
 
 use super::*;
 use crate::device::DeviceChoice;
-use crate::method::asymmetric::{Asymmetric, Groups, LearnedCodes};
+use crate::method::asymmetric::Asymmetric;
+use crate::method::draw::new_weights;
+use crate::method::groups::Groups;
+use crate::method::learned_codes::LearnedCodes;
 use crate::method::learner::{Learner, Moment};
-use crate::train::draw::new_weights;
+use crate::method::{Recipe, Settings, Trained, adsh};
 use crate::train::images::Begins;
-use crate::train::net::{Input, Pass, gradients};
 use crate::train::optimiser::{optimiser, schedule};
-use crate::train::plan::{LearnMethod, Optimiser, Recipe, Schedule, Trained};
+use crate::train::plan::{Optimiser, Schedule};
+use crate::train::step::{Input, Pass, gradients};
 use crate::trunk::efficientnet_lite::{POOLED, STEM_CHANNELS};
 use crate::trunk::{Trunk, weights};
 use burn::module::{Flag, ParamGroup};
@@ -34,13 +37,14 @@ impl ModuleMapper for Still {
 }
 
 fn plan(beside: &[Device]) -> LearnPlan {
+    let (settings, trained) = (Settings::default(), Trained::Refine);
     LearnPlan {
         optimiser: Optimiser::Sgd,
         schedule: Schedule::Step,
         rate: 0.1,
         batch: IMAGES,
         beside: beside.to_vec(),
-        ..LearnPlan::new(Recipe::Paper, LearnMethod::Adsh, Trained::Refine, "".into())
+        ..LearnPlan::new(Recipe::Paper, &adsh::METHOD, settings, trained, "".into())
     }
 }
 
@@ -90,12 +94,12 @@ fn updates(team: &mut Team, plan: &LearnPlan, mut net: Net, count: usize) -> Don
         let values = TensorData::new(values, [rows.len(), STEM_CHANNELS, 2, 2]);
         let values = Tensor::from_data(values, &device.burn().autodiff());
         let pass = Pass {
-            input: Input { values, begins: Begins::Maps, exchange: None },
+            input: Input { values, begins: Begins::Maps },
             images: images[rows.clone()].to_vec(),
             share: rows.len() as f32 / IMAGES as f32,
         };
         let at = Moment { progress: 0.0, epoch: 0, epochs: 1 };
-        gradients(net, [pass], (plan, &learner, at), laps)
+        gradients(net, [pass], &learner, at, laps)
     };
     let (mut losses, mut codes) = (Vec::new(), Vec::new());
     for _ in 0..count {

@@ -1,71 +1,16 @@
 /*!
-ExchNet's own terms: parts that look at different places, parts that say different
-things, and the exchange that aligns them.
-
-After Cui et al. (ECCV 2020), equations 4 to 8; where the paper leaves the input of a
-term open, the re-implementations of the authors' group decide (channel mean of the
-refined maps, margin 0.4, weights 1, exchange in the last eighth). The asymmetric loss
-that these are added to is in [`super::asymmetric`].
+Terms of the loss that keep parts apart, equations 4 to 7: parts look at different places, and
+their features differ.
 */
 
 use burn::prelude::*;
 use burn::tensor::activation::{relu, softmax};
 
+use super::options::{Options, Spatial};
 use crate::network::PartFeatures;
 
 /// Inside every root, whose gradient is infinite at 0.
 const EPSILON: f32 = 1e-12;
-
-/// How a part's refined map becomes one value per position.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Spatial {
-    /// The mean over channels.
-    #[default]
-    Mean,
-    /// The sum over channels.
-    Sum,
-}
-
-/// What ExchNet adds to the asymmetric skeleton.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Options {
-    /// Parts, M.
-    pub parts: usize,
-    /// The scale of the last norm of the attention at first, around 1 less it.
-    ///
-    /// 1, a norm's usual start, hides half of each image from every part: the pretrained
-    /// weights behind it see maps they do not know. Maps close to 1 keep them in use, while
-    /// parts still differ enough to grow apart.
-    pub attention_gain: f32,
-    /// Weight of the spatial diversity.
-    pub spatial_weight: f32,
-    /// Its input.
-    pub spatial: Spatial,
-    /// Weight of the channel diversity.
-    pub channel_weight: f32,
-    /// The channel diversity that is enough, t.
-    pub channel_margin: f32,
-    /// The share of the outer iterations, at the end, in which parts are exchanged.
-    pub exchange_share: f32,
-    /// Weight of the pull of exchanged features to their anchors: an addition of one
-    /// re-implementation, off in the paper.
-    pub pull: f32,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            parts: 3,
-            attention_gain: 0.1,
-            spatial_weight: 1.0,
-            spatial: Spatial::Mean,
-            channel_weight: 1.0,
-            channel_margin: 0.4,
-            exchange_share: 0.125,
-            pull: 0.0,
-        }
-    }
-}
 
 /// `L_sp + L_cp` with their weights; 0 for a single part.
 pub fn diversity(features: &PartFeatures, options: &Options) -> Tensor<1> {
@@ -122,53 +67,19 @@ fn mean_distance(shares: Tensor<3>) -> Option<Tensor<1>> {
     Some(sum / (2f32.sqrt() * pairs.count() as f32))
 }
 
-/// Which parts of a batch are replaced, and by what.
-#[derive(Debug, Clone)]
-pub struct Exchange {
-    /// `[batch, M, 1]`: 1 keeps an image's own part, 0 replaces it.
-    pub keep: Tensor<3>,
-    /// The anchors of each image's class, `[batch, M, C']`.
-    pub anchors: Tensor<3>,
-}
-
-/// Equation 8: a part that is not kept is replaced by its class's anchor;
-/// `local` is `[batch, M, C']`.
-pub fn exchange(local: Tensor<3>, Exchange { keep, anchors }: Exchange) -> Tensor<3> {
-    let replaced = keep.clone().neg() + 1.0;
-    local * keep + anchors * replaced
-}
-
-/// The local features that are hashed in training, `[batch, M, C']`, and what is added
-/// to the loss: the diversities, and the pull to the anchors where it has a weight.
-pub fn terms(
-    features: PartFeatures,
-    exchanged: Option<Exchange>,
-    options: &Options,
-) -> (Tensor<3>, Tensor<1>) {
-    let extra = diversity(&features, options);
-    let Some(exchanged) = exchanged else { return (features.local, extra) };
-    let anchors = exchanged.anchors.clone();
-    let local = exchange(features.local, exchanged);
-    if options.pull <= 0.0 {
-        return (local, extra);
-    }
-    let apart = local.clone() - anchors;
-    (local, extra + (apart.clone() * apart).mean() * options.pull)
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use burn::tensor::{Distribution, TensorData};
 
-    fn features(maps: Tensor<4>, parts: usize) -> PartFeatures {
+    pub fn features(maps: Tensor<4>, parts: usize) -> PartFeatures {
         let [n, channels, ..] = maps.dims();
         let local = crate::trunk::pool(maps.clone());
         let attention = Tensor::zeros([n / parts, parts, 2, 2], &maps.device());
         PartFeatures { attention, local: local.reshape([n / parts, parts, channels]), maps }
     }
 
-    fn value(loss: Tensor<1>) -> f32 {
+    pub fn value(loss: Tensor<1>) -> f32 {
         loss.into_scalar::<f32>()
     }
 
@@ -221,35 +132,5 @@ mod tests {
         let grads = diversity(&features(maps.clone(), 3), &options).backward();
         let grad: Vec<f32> = maps.grad(&grads).unwrap().into_data().try_into_vec().unwrap();
         assert!(grad.iter().all(|g| g.is_finite()));
-    }
-
-    #[test]
-    fn exchange_replaces_what_is_not_kept() {
-        let device = Device::flex();
-        let (local, anchors) =
-            (Tensor::ones([2, 2, 3], &device), Tensor::zeros([2, 2, 3], &device));
-        let keep = Tensor::from_data(TensorData::from([[[1f32], [0.0]], [[0.0], [1.0]]]), &device);
-        let mixed =
-            exchange(local, Exchange { keep, anchors }).into_data().try_into_vec::<f32>().unwrap();
-        assert_eq!(mixed, [1., 1., 1., 0., 0., 0., 0., 0., 0., 1., 1., 1.]);
-    }
-
-    #[test]
-    fn what_keeps_every_part_changes_nothing() {
-        let device = Device::flex();
-        let maps = Tensor::<4>::random([6, 4, 2, 2], Distribution::Default, &device);
-        let found = features(maps, 3);
-        let (keep, anchors) =
-            (Tensor::ones([2, 3, 1], &device), Tensor::full([2, 3, 4], 9.0, &device));
-        let options = Options { pull: 0.5, ..Options::default() };
-        let values = |local: Tensor<3>| local.into_data().try_into_vec::<f32>().unwrap();
-        let own = values(found.local.clone());
-        let exchanged = Some(Exchange { keep, anchors });
-        let (with, pulled) = terms(found.clone(), exchanged, &options);
-        let (without, extra) = terms(found, None, &options);
-        assert_eq!((values(with), values(without)), (own.clone(), own.clone()));
-        // The pull is the mean square distance to the anchors, by its weight.
-        let apart = own.iter().map(|v| (v - 9.0) * (v - 9.0)).sum::<f32>() / own.len() as f32;
-        assert!((value(pulled) - value(extra) - 0.5 * apart).abs() < 1e-3);
     }
 }

@@ -1,0 +1,37 @@
+/*!
+ADSH: the asymmetric skeleton alone, with a pull of each sampled image to its learned code.
+
+After Jiang and Li, "Asymmetric Deep Supervised Hashing" (AAAI 2018); see
+[`super::asymmetric`].
+*/
+
+use super::asymmetric::Asymmetric;
+use super::definition::{LearnedMethod, Method, Start};
+use super::learned_codes::LearnedCodes;
+use super::learner::Learner;
+
+/// Weight of the pull to the learned codes, as published.
+const GAMMA: f32 = 200.0;
+
+/// ADSH.
+pub static METHOD: Method = Method {
+    // Chosen on the validation split of the Grocery Store data set.
+    pretrained_rate: 0.5,
+    ..Method::learned(
+        "adsh",
+        &["a network trained against learned codes of all images"],
+        "Jiang and Li, \"Asymmetric Deep Supervised Hashing\", AAAI 2018",
+        |_, _| Ok(Box::new(Adsh)),
+    )
+};
+
+/// ADSH has no options.
+#[derive(Debug, Clone, Copy)]
+struct Adsh;
+
+impl LearnedMethod for Adsh {
+    fn learner(&self, Start { groups, bits, seed, init }: Start) -> Box<dyn Learner> {
+        let codes = LearnedCodes::first(init, &groups, bits, seed);
+        Box::new(Asymmetric::new(groups, codes, GAMMA))
+    }
+}

@@ -1,0 +1,278 @@
+/*!
+The definition of a hashing method: its name and help, its options, and how it is made.
+
+Every method's own file holds its [`Method`]; [`table`](super::table) lists them. Plans, the
+training loop and the command line know methods by these values alone.
+*/
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::MethodError;
+use super::groups::Groups;
+use super::learner::Learner;
+use super::settings::{MethodOption, Settings, Value};
+use super::setup::{Init, Recipe, Trained};
+use crate::hash::{Features, Hash};
+use crate::network::Level;
+use crate::task::Task;
+
+/// A hashing method.
+pub struct Method {
+    /// The name, on the command line and in model cards.
+    pub name: &'static str,
+    /// Lines of help.
+    pub help: &'static [&'static str],
+    /// The publication.
+    pub source: &'static str,
+    /// The options.
+    pub options: &'static [MethodOption],
+    /// Whether training needs labels of two classes or more.
+    pub needs_labels: bool,
+    /// Whether the loss compares the images of a pass with each other, so that it depends on
+    /// the division of an update into passes.
+    pub compares_images: bool,
+    /// The bits of a code are a multiple of this.
+    pub bits_multiple: usize,
+    /// The learning rate of pretrained layers in the quick recipe, as a share of that of new
+    /// ones.
+    pub pretrained_rate: f64,
+    /// Variants without one thing at a time, for ablation studies.
+    pub ablations: &'static [Ablation],
+    /// How the method is made.
+    pub making: Making,
+}
+
+/// How a method is made from its options.
+#[derive(Debug, Clone, Copy)]
+pub enum Making {
+    /// Fitted in closed form to features of a frozen trunk.
+    Fitted(fn(&Settings) -> Result<Box<dyn FittedMethod>, MethodError>),
+    /// Learned together with a network, of which a part is trained.
+    Learned(fn(&Settings, Trained) -> Result<Box<dyn LearnedMethod>, MethodError>),
+}
+
+/// A variant of a method in which one option has another value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ablation {
+    /// What is missing, as in "without exchange".
+    pub name: &'static str,
+    /// The option.
+    pub option: &'static str,
+    /// Its value, which may be outside the range of the command line.
+    pub value: Value,
+}
+
+/// The input of a fit: N images of d features.
+#[derive(Debug, Clone, Copy)]
+pub struct FitInput<'a> {
+    /// N×d.
+    pub features: Features<'a>,
+    /// The labels of each image; ignored by methods that need none.
+    pub labels: &'a [Vec<u32>],
+    /// Bits per code.
+    pub bits: usize,
+    /// The seed of every draw.
+    pub seed: u64,
+}
+
+/// A method that is fitted in closed form, with its options.
+pub trait FittedMethod: fmt::Debug + Send + Sync {
+    /// Fits the method.
+    ///
+    /// The same input and seed give the same hash on any number of threads. Another kind of
+    /// processor may round differently, and iterative methods can turn that into another, equally
+    /// good hash.
+    ///
+    /// # Errors
+    /// If the input is too small, not finite, of unequal lengths, without variance, or, where
+    /// labels are needed, has fewer than two classes; if `bits` is out of range, or the work is
+    /// stopped.
+    fn fit(&self, input: FitInput<'_>, task: &Task<'_>) -> Result<Hash, MethodError>;
+
+    /// Options that are kept in the model card.
+    fn figures(&self) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
+}
+
+/// The layers that a method adds to the pretrained network.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Additions {
+    /// Parts of an image that have features of their own.
+    pub parts: usize,
+    /// The initial scale of the last norm of the attention that finds parts.
+    pub attention_gain: f32,
+    /// The target of the network's saliency.
+    pub saliency: Option<Level>,
+    /// Whether the hash sees the features of the pretrained layers beside those of the trained
+    /// ones.
+    pub original: bool,
+}
+
+impl Additions {
+    /// Returns whether the network before the hash is that of the trunk while it learns.
+    pub fn is_plain(&self) -> bool {
+        self.parts == 0 && self.saliency.is_none()
+    }
+}
+
+/// What a learner begins with.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The training images in groups.
+    pub groups: Arc<Groups>,
+    /// Bits per code.
+    pub bits: usize,
+    /// The seed of every draw.
+    pub seed: u64,
+    /// The initial learned codes.
+    pub init: Init,
+}
+
+/// A method that trains a network, with its options.
+pub trait LearnedMethod: fmt::Debug + Send + Sync {
+    /// The layers that the method adds.
+    fn additions(&self) -> Additions {
+        Additions::default()
+    }
+
+    /// Creates the learner of a run.
+    fn learner(&self, start: Start) -> Box<dyn Learner>;
+}
+
+impl Method {
+    const fn new(
+        name: &'static str,
+        help: &'static [&'static str],
+        source: &'static str,
+        making: Making,
+    ) -> Self {
+        Self {
+            name,
+            help,
+            source,
+            options: &[],
+            needs_labels: true,
+            compares_images: false,
+            bits_multiple: 1,
+            pretrained_rate: 1.0,
+            ablations: &[],
+            making,
+        }
+    }
+
+    /// Defines a method that is fitted in closed form, without options.
+    pub const fn fitted(
+        name: &'static str,
+        help: &'static [&'static str],
+        source: &'static str,
+        make: fn(&Settings) -> Result<Box<dyn FittedMethod>, MethodError>,
+    ) -> Self {
+        Self::new(name, help, source, Making::Fitted(make))
+    }
+
+    /// Defines a method that trains a network, without options.
+    pub const fn learned(
+        name: &'static str,
+        help: &'static [&'static str],
+        source: &'static str,
+        make: fn(&Settings, Trained) -> Result<Box<dyn LearnedMethod>, MethodError>,
+    ) -> Self {
+        Self::new(name, help, source, Making::Learned(make))
+    }
+
+    /// Returns whether the method trains a network.
+    pub fn trains_network(&self) -> bool {
+        matches!(self.making, Making::Learned(_))
+    }
+
+    /// Parses values of options, given as names and texts.
+    ///
+    /// # Errors
+    /// [`MethodError::NoOption`] or [`MethodError::Value`].
+    pub fn settings(&self, given: &[(&str, &str)]) -> Result<Settings, MethodError> {
+        let mut settings = Settings::default();
+        for (name, text) in given {
+            let option = self.options.iter().find(|option| option.name == *name);
+            let option = option.ok_or_else(|| MethodError::NoOption {
+                method: self.name,
+                option: (*name).to_owned(),
+            })?;
+            settings.set(option.name, option.parse(text)?);
+        }
+        Ok(settings)
+    }
+
+    /// Adds a recipe's values to `settings` where they have none.
+    pub fn with_recipe(&self, mut settings: Settings, recipe: Recipe) -> Settings {
+        if recipe == Recipe::Paper {
+            for option in self.options {
+                if let Some(Ok(value)) = option.paper.map(|text| option.parse(text)) {
+                    settings.set_default(option.name, value);
+                }
+            }
+        }
+        settings
+    }
+
+    /// Makes a fitted method.
+    ///
+    /// # Errors
+    /// If a setting is out of range, or the method trains a network.
+    pub fn make_fitted(&self, settings: &Settings) -> Result<Box<dyn FittedMethod>, MethodError> {
+        match self.making {
+            Making::Fitted(make) => make(settings),
+            Making::Learned(_) => Err(MethodError::NotFitted(self.name)),
+        }
+    }
+
+    /// Makes a method that trains a network, of which `trained` is trained.
+    ///
+    /// # Errors
+    /// If a setting is out of range or does not suit `trained`, or the method trains no network.
+    pub fn make_learned(
+        &self,
+        settings: &Settings,
+        trained: Trained,
+    ) -> Result<Box<dyn LearnedMethod>, MethodError> {
+        match self.making {
+            Making::Learned(make) => make(settings, trained),
+            Making::Fitted(_) => Err(MethodError::NotLearned(self.name)),
+        }
+    }
+
+    /// Checks that codes can have `bits` bits.
+    ///
+    /// # Errors
+    /// [`MethodError::Bits`].
+    pub fn check_bits(&self, bits: usize) -> Result<(), MethodError> {
+        let (method, multiple) = (self.name, self.bits_multiple);
+        if bits.is_multiple_of(multiple) {
+            Ok(())
+        } else {
+            Err(MethodError::Bits { method, multiple, bits })
+        }
+    }
+}
+
+impl fmt::Debug for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name)
+    }
+}
+
+/// Names are unique, so methods are equal if their names are.
+impl PartialEq for Method {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Method {}

@@ -1,0 +1,176 @@
+/*!
+ExchNet while it learns: the asymmetric skeleton on global and local features, with the terms of
+parts.
+*/
+
+use std::sync::Arc;
+
+use burn::prelude::*;
+
+use super::diversity::diversity;
+use super::exchange::{Anchors, Exchange, draw, exchange};
+use super::options::Options;
+use crate::encoder::EncodeError;
+use crate::method::OneKind;
+use crate::method::asymmetric::Asymmetric;
+use crate::method::definition::{Additions, LearnedMethod, Start};
+use crate::method::groups::Groups;
+use crate::method::laps::{Lap, Laps};
+use crate::method::learned_codes::LearnedCodes;
+use crate::method::learner::{Learner, Seen, Shown, Survey};
+use crate::method::net::{Net, Output};
+use crate::network::PartFeatures;
+use crate::trunk::pool;
+
+impl LearnedMethod for Options {
+    fn additions(&self) -> Additions {
+        let (parts, attention_gain) = (self.parts, self.attention_gain);
+        Additions { parts, attention_gain, ..Additions::default() }
+    }
+
+    fn learner(&self, Start { groups, bits, seed, init }: Start) -> Box<dyn Learner> {
+        let codes = LearnedCodes::first(init, &groups, bits, seed);
+        // The pull of ADSH has no place in ExchNet's loss.
+        let skeleton = Asymmetric::new(groups.clone(), codes, 0.0);
+        Box::new(ExchNet { skeleton, groups, options: *self, seed, anchors: None })
+    }
+}
+
+/// ExchNet while it learns.
+#[derive(Debug)]
+struct ExchNet {
+    skeleton: Asymmetric,
+    groups: Arc<Groups>,
+    options: Options,
+    seed: u64,
+    /// Class anchors of the present outer iteration if it exchanges parts, `[classes, M·C']`.
+    anchors: Option<Vec<f32>>,
+}
+
+/// Passes images through a network with parts, some of which are exchanged.
+///
+/// # Errors
+/// If the device fails.
+pub(crate) fn look(
+    net: &Net,
+    shown: Shown<'_>,
+    exchanged: Option<Exchange>,
+    options: &Options,
+    laps: &mut Laps,
+) -> Result<Output, EncodeError> {
+    let e = net.maps(shown.values, laps)?;
+    let Some(parts) = &net.parts else { return net.whole(e, laps) };
+    let attention = parts.attention.forward(e.clone());
+    laps.end(Lap::Attention)?;
+    let found = parts.refine(e.clone(), attention);
+    laps.end(Lap::Refine)?;
+    let (local, extra) = terms(found, exchanged, options);
+    laps.end(Lap::Loss)?;
+    let global = pool(net.refine.forward(e));
+    laps.end(Lap::Refine)?;
+    let features = Tensor::cat(vec![local.flatten(1, 2), global], 1);
+    Ok(Output { extra: Some(extra), ..net.hash(features) })
+}
+
+/// The local features that are hashed in training, `[batch, M, C']`, and what is added
+/// to the loss: the diversities, and the pull to the anchors where it has a weight.
+pub fn terms(
+    features: PartFeatures,
+    exchanged: Option<Exchange>,
+    options: &Options,
+) -> (Tensor<3>, Tensor<1>) {
+    let extra = diversity(&features, options);
+    let Some(exchanged) = exchanged else { return (features.local, extra) };
+    let anchors = exchanged.anchors.clone();
+    let local = exchange(features.local, exchanged);
+    if options.pull <= 0.0 {
+        return (local, extra);
+    }
+    let apart = local.clone() - anchors;
+    (local, extra + (apart.clone() * apart).mean() * options.pull)
+}
+
+impl Learner for ExchNet {
+    fn begin(&mut self, sample: &[usize], fresh: bool) -> Result<(), OneKind> {
+        self.skeleton.begin(sample, fresh)
+    }
+
+    /// The class anchors, in the iterations that exchange parts.
+    fn survey(&self, net: &Net, outer: usize, of: usize) -> Option<Box<dyn Survey>> {
+        let late = (of as f32 * self.options.exchange_share).ceil() as usize;
+        if late == 0 || outer + late < of {
+            return None;
+        }
+        Some(Box::new(Anchors::new(net, self.groups.clone())?))
+    }
+
+    fn surveyed(&mut self, found: Option<Vec<f32>>) {
+        self.anchors = found;
+    }
+
+    fn exchanges(&self) -> bool {
+        self.anchors.is_some()
+    }
+
+    fn look(&self, net: &Net, shown: Shown<'_>, laps: &mut Laps) -> Result<Output, EncodeError> {
+        let (parts, seed) = (self.options.parts, self.seed);
+        let anchors = self.anchors.as_ref();
+        let exchanged = anchors.map(|anchors| draw(anchors, &self.groups, &shown, parts, seed));
+        look(net, shown, exchanged, &self.options, laps)
+    }
+
+    fn loss(&self, seen: Seen<'_>) -> Tensor<1> {
+        self.skeleton.loss(seen)
+    }
+
+    fn saw(&mut self, rows: &[usize], codes: &[f32]) {
+        self.skeleton.saw(rows, codes);
+    }
+
+    fn end(&mut self, sample: &[usize]) {
+        self.skeleton.end(sample);
+    }
+
+    fn learned(&self) -> Option<&LearnedCodes> {
+        self.skeleton.learned()
+    }
+
+    fn state(&self) -> Vec<Vec<f32>> {
+        let mut state = self.skeleton.state();
+        state.extend(self.anchors.clone());
+        state
+    }
+
+    fn restore(&mut self, mut state: Vec<Vec<f32>>) -> bool {
+        // The anchors, if there are any, follow the two parts of the skeleton.
+        let anchors = if state.len() > 2 { state.pop() } else { None };
+        self.anchors = anchors;
+        self.skeleton.restore(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::diversity::tests::{features, value};
+    use super::*;
+    use burn::tensor::Distribution;
+
+    #[test]
+    fn what_keeps_every_part_changes_nothing() {
+        let device = Device::flex();
+        let maps = Tensor::<4>::random([6, 4, 2, 2], Distribution::Default, &device);
+        let found = features(maps, 3);
+        let (keep, anchors) =
+            (Tensor::ones([2, 3, 1], &device), Tensor::full([2, 3, 4], 9.0, &device));
+        let options = Options { pull: 0.5, ..Options::default() };
+        let values = |local: Tensor<3>| local.into_data().try_into_vec::<f32>().unwrap();
+        let own = values(found.local.clone());
+        let exchanged = Some(Exchange { keep, anchors });
+        let (with, pulled) = terms(found.clone(), exchanged, &options);
+        let (without, extra) = terms(found, None, &options);
+        assert_eq!((values(with), values(without)), (own.clone(), own.clone()));
+        // The pull is the mean square distance to the anchors, by its weight.
+        let apart = own.iter().map(|v| (v - 9.0) * (v - 9.0)).sum::<f32>() / own.len() as f32;
+        assert!((value(pulled) - value(extra) - 0.5 * apart).abs() < 1e-3);
+    }
+}

@@ -1,0 +1,36 @@
+/*!
+ExchNet: the asymmetric skeleton on parts that the network finds by itself.
+
+After Cui, Jiang, Wei, Li and Yoshie, "ExchNet: A Unified Hashing Network for Large-Scale
+Fine-Grained Image Retrieval" (ECCV 2020). Where the paper leaves the input of a term open, the
+re-implementations of the authors' group decide: channel mean of the refined maps, margin 0.4,
+weights 1, exchange in the last eighth. The asymmetric loss is that of
+[`asymmetric`](super::asymmetric).
+*/
+
+mod diversity;
+mod exchange;
+mod learner;
+mod options;
+
+pub use diversity::{channel_diversity, diversity, spatial_diversity};
+pub use exchange::{Exchange, exchange};
+#[cfg(test)]
+pub(crate) use learner::look;
+pub use learner::terms;
+pub use options::{Options, Spatial};
+
+use super::definition::Method;
+
+/// ExchNet.
+pub static METHOD: Method = Method {
+    options: &options::OPTIONS,
+    ablations: &options::ABLATIONS,
+    ..Method::learned(
+        "exchnet",
+        &["the same, on parts that the network finds by itself"],
+        "Cui, Jiang, Wei, Li and Yoshie, \"ExchNet: A Unified Hashing Network for Large-Scale \
+         Fine-Grained Image Retrieval\", ECCV 2020",
+        |settings, _| Ok(Box::new(Options::new(settings)?)),
+    )
+};

@@ -1,0 +1,133 @@
+/*!
+ExchNet's options.
+*/
+
+use crate::method::settings::{MethodOption, Settings};
+use crate::method::{Ablation, MethodError, Value};
+
+/// The most parts of an image.
+const MOST_PARTS: usize = 16;
+
+/// The options, as the command line takes them.
+pub(super) static OPTIONS: [MethodOption; 8] = [
+    MethodOption::count("parts", "M", "3", [1, MOST_PARTS], "Number of parts").with_paper("4"),
+    MethodOption::number(
+        "attention-gain",
+        "GAIN",
+        "0.1",
+        "The initial scale of the attention's last norm, around 1 minus the scale: 1 is the usual \
+         start of a norm, with 0 every map is 1 everywhere",
+    ),
+    MethodOption::number("spatial", "W", "1", "Weight of the spatial diversity of parts"),
+    MethodOption::flag(
+        "spatial-sum",
+        "In the spatial diversity, take the sum over channels instead of the mean",
+    ),
+    MethodOption::number("channel", "W", "1", "Weight of the channel diversity of parts"),
+    MethodOption::number(
+        "channel-margin",
+        "T",
+        "0.4",
+        "The channel diversity that is large enough",
+    ),
+    MethodOption::number(
+        "exchange",
+        "SHARE",
+        "0.125",
+        "Share of the outer iterations, at the end, that exchange parts",
+    ),
+    MethodOption::number(
+        "pull",
+        "W",
+        "0",
+        "Weight of the pull of exchanged features to the anchors of their class",
+    ),
+];
+
+/// ExchNet without one thing at a time.
+pub(super) static ABLATIONS: [Ablation; 4] = [
+    Ablation { name: "without exchange", option: "exchange", value: Value::Number(0.0) },
+    Ablation { name: "without L_sp", option: "spatial", value: Value::Number(0.0) },
+    Ablation { name: "without L_cp", option: "channel", value: Value::Number(0.0) },
+    Ablation { name: "global only", option: "parts", value: Value::Count(0) },
+];
+
+/// How a part's refined map becomes one value per position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Spatial {
+    /// The mean over channels.
+    #[default]
+    Mean,
+    /// The sum over channels.
+    Sum,
+}
+
+/// What ExchNet adds to the asymmetric skeleton.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Options {
+    /// Parts, M. With 0, the network has global features only.
+    pub parts: usize,
+    /// The scale of the last norm of the attention at first, around 1 less it.
+    ///
+    /// 1, a norm's usual start, hides half of each image from every part: the pretrained
+    /// weights behind it see maps they do not know. Maps close to 1 keep them in use, while
+    /// parts still differ enough to grow apart.
+    pub attention_gain: f32,
+    /// Weight of the spatial diversity.
+    pub spatial_weight: f32,
+    /// Its input.
+    pub spatial: Spatial,
+    /// Weight of the channel diversity.
+    pub channel_weight: f32,
+    /// The channel diversity that is enough, t.
+    pub channel_margin: f32,
+    /// The share of the outer iterations, at the end, in which parts are exchanged.
+    pub exchange_share: f32,
+    /// Weight of the pull of exchanged features to their anchors: an addition of one
+    /// re-implementation, off in the paper.
+    pub pull: f32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            parts: 3,
+            attention_gain: 0.1,
+            spatial_weight: 1.0,
+            spatial: Spatial::Mean,
+            channel_weight: 1.0,
+            channel_margin: 0.4,
+            exchange_share: 0.125,
+            pull: 0.0,
+        }
+    }
+}
+
+impl Options {
+    /// Checks `settings`.
+    ///
+    /// # Errors
+    /// [`MethodError::Value`] for too many parts.
+    pub(super) fn new(settings: &Settings) -> Result<Self, MethodError> {
+        let usual = Self::default();
+        let parts = settings.count("parts").unwrap_or(usual.parts);
+        if parts > MOST_PARTS {
+            return Err(MethodError::Value {
+                option: "parts",
+                expected: format!("a whole number up to {MOST_PARTS}"),
+                value: parts.to_string(),
+            });
+        }
+        let single = |name: &str, usual: f32| settings.single(name).unwrap_or(usual);
+        Ok(Self {
+            parts,
+            attention_gain: single("attention-gain", usual.attention_gain),
+            spatial_weight: single("spatial", usual.spatial_weight),
+            spatial: if settings.flag("spatial-sum") { Spatial::Sum } else { usual.spatial },
+            channel_weight: single("channel", usual.channel_weight),
+            channel_margin: single("channel-margin", usual.channel_margin),
+            exchange_share: single("exchange", usual.exchange_share).clamp(0.0, 1.0),
+            pull: single("pull", usual.pull),
+        })
+    }
+}

@@ -1,0 +1,44 @@
+/*!
+Checks and conversions shared by the methods that are fitted in closed form.
+*/
+
+use faer::MatRef;
+
+use super::MethodError;
+use crate::code::BinaryCodes;
+use crate::hash::{Features, LinearHash};
+
+/// What every fit asks of its input.
+pub(super) fn check_fit(
+    features: Features<'_>,
+    bits: usize,
+    least: usize,
+) -> Result<(), MethodError> {
+    features.check()?;
+    BinaryCodes::new(bits)?;
+    match features.len() {
+        found if found < least => Err(MethodError::Images { least, found }),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses images that all have the same features.
+///
+/// Their computed variance need not be zero, since their mean is rounded.
+pub(super) fn check_variance<'a>(
+    mut rows: impl Iterator<Item = &'a [f32]>,
+) -> Result<(), MethodError> {
+    let first = rows.next();
+    match rows.all(|row| Some(row) == first) {
+        true => Err(MethodError::NoVariance),
+        false => Ok(()),
+    }
+}
+
+/// The hash of `mean` (d numbers) and `projection` (d×c), in single precision.
+pub(super) fn hash(mean: &[f64], projection: MatRef<'_, f64>) -> Result<LinearHash, MethodError> {
+    let mean = mean.iter().map(|v| *v as f32).collect();
+    let rows = projection.row_iter();
+    let weights = rows.flat_map(|row| row.iter().map(|v| *v as f32).collect::<Vec<_>>());
+    Ok(LinearHash::new(mean, weights.collect())?)
+}

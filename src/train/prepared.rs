@@ -1,0 +1,86 @@
+/*!
+The pretrained trunk of a plan, and the training images in front of it.
+*/
+
+use super::cache::{Precision, Source, Views};
+use super::images::Images;
+use super::plan::LearnPlan;
+use super::{TrainError, Unreadable, open_trunk};
+use crate::dataset::Dataset;
+use crate::device::Device;
+use crate::image::Preprocess;
+use crate::method::Trained;
+use crate::task::Task;
+use crate::trunk::{Refine, Stem, Trunk, weights};
+
+/// What the training images pass through before they are learned from.
+pub(super) struct Prepared {
+    /// The pretrained trunk.
+    pub trunk: Trunk,
+    /// Its stem, norms folded.
+    stem: Stem,
+    /// Its refine part, where it is never run again.
+    refine: Option<Refine>,
+    weights: blake3::Hash,
+    /// Preprocessing of images.
+    pub preprocess: Preprocess,
+    views: Views,
+}
+
+impl Prepared {
+    /// Opens the plan's trunk.
+    ///
+    /// # Errors
+    /// When the weights or the input size are unusable.
+    pub fn new(plan: &LearnPlan, device: &Device) -> Result<Self, TrainError> {
+        let preprocess = plan.trunk.preprocess(plan.size)?;
+        let trunk = open_trunk(plan.trunk, plan.weights.as_deref(), device)?;
+        Ok(Self {
+            stem: trunk.stem.clone().fold(),
+            refine: plan.learns_from_features()?.then(|| trunk.refine.clone().fold()),
+            weights: weights::fingerprint(&trunk)?,
+            trunk,
+            preprocess,
+            views: Views { count: plan.views, seed: plan.seed, least_area: plan.least_area },
+        })
+    }
+
+    /// Where the images of a data set come from.
+    pub fn source<'a>(
+        &'a self,
+        plan: &'a LearnPlan,
+        dataset: &'a Dataset,
+        device: &'a Device,
+    ) -> Source<'a> {
+        Source {
+            trunk: self.trunk.kind(),
+            stem: &self.stem,
+            refine: self.refine.as_ref(),
+            weights: self.weights,
+            preprocess: &self.preprocess,
+            views: &self.views,
+            precision: Precision::Half,
+            samples: &dataset.train,
+            limits: &plan.limits,
+            device,
+        }
+    }
+}
+
+/// The images as the plan takes them, their positions in the training split, and those
+/// that cannot be read.
+pub(super) fn open_images<'a>(
+    plan: &LearnPlan,
+    dataset: &'a Dataset,
+    source: &'a Source<'_>,
+    task: &Task<'_>,
+) -> Result<(Images<'a>, Vec<usize>, Vec<Unreadable>), TrainError> {
+    if plan.trained != Trained::Full {
+        let (cache, unreadable) = source.open(&plan.cache, task)?;
+        let kept = cache.kept.clone();
+        return Ok((Images::Cached(cache), kept, unreadable));
+    }
+    let (kept, unreadable) = source.readable()?;
+    let samples = kept.iter().map(|position| &dataset.train[*position]).collect();
+    Ok((Images::Files { samples, preprocess: source.preprocess }, kept, unreadable))
+}
