@@ -1,7 +1,7 @@
 /*!
 The definition of a hashing method: its name and help, its options, and how it is made.
 
-Every method's own file holds its [`Method`]; [`table`](super::table) lists them. Plans, the
+Every method's own file holds its [`Method`]; [`METHODS`](super::METHODS) lists them. Plans, the
 training loop and the command line know methods by these values alone.
 */
 

@@ -44,6 +44,7 @@ pub static METHOD: Method = Method {
 static OPTIONS: [MethodOption; 2] = [
     MethodOption::choice(
         "saliency",
+        "SALIENCY",
         "feature; image with --train full",
         &[("image", "The image; the stem runs a second time"), ("feature", "The stem's map")],
         "The target of saliency",

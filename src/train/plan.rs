@@ -101,8 +101,8 @@ impl LearnPlan {
     /// The plan of a recipe, for 64 bits and seed 1. Options that `settings` leaves out have the
     /// recipe's values.
     ///
-    /// `paper` is what the re-runs of ExchNet's group state: SGD with 1e-4, batch 16,
-    /// 40 outer iterations of 30 epochs over 2,000 images, the rate divided by 10 at 35.
+    /// `paper` is what the published re-runs of asymmetric methods state: SGD with 1e-4, batch
+    /// 16, 40 outer iterations of 30 epochs over 2,000 images, the rate divided by 10 at 35.
     pub fn new(
         recipe: Recipe,
         method: &'static Method,

@@ -278,7 +278,7 @@ fn entries(args: &Args) -> Result<Vec<Entry>> {
         }
     }
     if args.ablate && methods.iter().all(|method| method.ablations.is_empty()) {
-        let names = method::table::names(|method| !method.ablations.is_empty());
+        let names = method::lookup::names(|method| !method.ablations.is_empty());
         bail!("--ablate takes {names} apart, which is not among the methods; name it too");
     }
     let mut entries = Vec::new();

@@ -22,7 +22,7 @@ use super::Context;
 use super::context::bits;
 use crate::dataset::{Dataset, Layout};
 use crate::device::Device;
-use crate::method::{METHODS, Method, method, table};
+use crate::method::{METHODS, Method, lookup, method};
 use crate::model::Card;
 use crate::task::Task;
 use crate::train::{
@@ -126,7 +126,7 @@ fn about() -> String {
 
 /// The names of the methods that are fitted in closed form.
 fn fitted_names() -> String {
-    table::names(|method| !method.trains_network())
+    lookup::names(|method| !method.trains_network())
 }
 
 fn devices_help() -> String {
@@ -135,7 +135,7 @@ fn devices_help() -> String {
          devices of about the same speed, and raise --batch to keep each as busy as before: \
          --devices 0,1 --batch 64 gives each passes of 32. Norms, and the losses that compare \
          images with each other ({}), see the images of one pass.",
-        table::names(|method| method.compares_images)
+        lookup::names(|method| method.compares_images)
     )
 }
 

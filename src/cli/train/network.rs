@@ -9,7 +9,7 @@ use clap::ValueHint;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::options::LearnedOptions;
-use crate::method::{METHODS, Method, table};
+use crate::method::{METHODS, Method, lookup};
 use crate::train::{Init, LearnPlan, Optimiser, Recipe, Schedule, Trained};
 
 /// What the options below stand under in the help.
@@ -107,7 +107,7 @@ fn minutes(text: &str) -> Result<f64, String> {
 pub fn learned_method(name: &str) -> Result<&'static Method, String> {
     let found = METHODS.into_iter().find(|m| m.trains_network() && m.name == name);
     found.ok_or_else(|| {
-        let names = table::names(Method::trains_network);
+        let names = lookup::names(Method::trains_network);
         format!("'{name}' is no method that trains a network; choose one of {names}")
     })
 }
