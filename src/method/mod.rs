@@ -13,6 +13,7 @@ pub mod definition;
 pub mod dpsh;
 pub mod draw;
 pub mod dsah;
+pub mod dsh;
 pub mod dtq;
 mod error;
 pub mod exchnet;
@@ -51,7 +52,7 @@ pub use settings::{Kind, MethodOption, Settings, Value};
 pub use setup::{Init, Recipe, Trained};
 
 /// Every method: first those that are fitted in closed form, then those that train a network.
-pub static METHODS: [&Method; 14] = [
+pub static METHODS: [&Method; 15] = [
     &lsh::METHOD,
     &whitened::METHOD,
     &itq::METHOD,
@@ -66,4 +67,5 @@ pub static METHODS: [&Method; 14] = [
     &orthohash::METHOD,
     &dsah::METHOD,
     &plume::METHOD,
+    &dsh::METHOD,
 ];
