@@ -14,9 +14,8 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use clap::ValueHint;
 
-use network::NETWORK;
 pub use network::{Network, learned_method, positive};
-use options::FittedOptions;
+use options::{FittedOptions, NETWORK};
 
 use super::Context;
 use super::context::bits;
@@ -43,8 +42,8 @@ pub struct Args {
     /// The labelled photos: a folder per class, or a published data set's folder
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     data: PathBuf,
-    /// How the data lie: folder, photos for images without classes (methods up to itq), or a
-    /// published data set as `barbule data` lists them; found by looking if left out
+    /// The layout of the data: folder, photos for images without classes (for methods without
+    /// labels), or a published data set as `barbule data` lists them; detected if left out
     #[arg(long)]
     layout: Option<Layout>,
     /// Bits per code, 1 to 1024

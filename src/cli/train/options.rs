@@ -8,8 +8,10 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, Error, FromArgMatches};
 
-use super::network::NETWORK;
 use crate::method::{Kind, METHODS, Method, MethodOption, Settings, Value};
+
+/// The help heading of everything about training a network.
+pub const NETWORK: &str = "Options of methods that train a network";
 
 /// The help heading of options of fitted methods.
 const FITTED: &str = "Options of methods that are fitted in closed form";
