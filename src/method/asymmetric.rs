@@ -37,7 +37,7 @@ pub struct BatchLoss {
 }
 
 impl BatchLoss {
-    /// What the loss of `batch`, numbers of training images, needs.
+    /// Collects what the loss of `batch`, numbers of training images, depends on.
     pub fn new(
         codes: &LearnedCodes,
         summary: &Summary,

@@ -58,9 +58,9 @@ fn random(classes: usize, bits: usize, seed: u64) -> Vec<f32> {
     best.0
 }
 
-/// The targets of all groups of images, `[groups, c]`, from the centres of the labels that
-/// occur, ascending: an image of several labels is drawn to the majority of their centres bit by bit, a draw being
-/// decided by its first label.
+/// The targets of all groups of images, `[groups, c]`, from the centres of the labels that occur,
+/// ascending. An image of several labels is drawn to the majority of their centres bit by bit; its
+/// first label decides a tie.
 pub fn of_groups(groups: &Groups, centres: &[f32], bits: usize) -> Vec<f32> {
     let classes = groups.classes();
     let mut targets = Vec::with_capacity(groups.len() * bits);

@@ -1,5 +1,5 @@
 /*!
-CSQ: every class has a centre among the codes, and its images are drawn there bit by bit.
+CSQ: every class has a centre among the codes, to which its images are drawn bit by bit.
 
 After Yuan, Wang, Zhang, Tay, Jie, Liu and Feng, "Central Similarity Quantization for
 Efficient Image and Video Retrieval" (CVPR 2020).
@@ -23,7 +23,7 @@ pub static METHOD: Method = Method::learned(
     |_, _| Ok(Box::new(Options::default())),
 );
 
-/// What CSQ can be told.
+/// The constants of CSQ.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
     /// Weight of the quantization.

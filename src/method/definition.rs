@@ -1,7 +1,7 @@
 /*!
 The definition of a hashing method: its name and help, its options, and how it is made.
 
-Every method's own file holds its [`Method`]; [`table`](super::table) lists them. Plans, the
+Every method's own file holds its [`Method`]; [`METHODS`](super::METHODS) lists them. Plans, the
 training loop and the command line know methods by these values alone.
 */
 
@@ -39,11 +39,11 @@ pub struct Method {
     pub pretrained_rate: f64,
     /// Variants without one thing at a time, for ablation studies.
     pub ablations: &'static [Ablation],
-    /// How the method is made.
+    /// The way in which the method is made.
     pub making: Making,
 }
 
-/// How a method is made from its options.
+/// The making of a method from its options.
 #[derive(Debug, Clone, Copy)]
 pub enum Making {
     /// Fitted in closed form to features of a frozen trunk.
@@ -55,7 +55,7 @@ pub enum Making {
 /// A variant of a method in which one option has another value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ablation {
-    /// What is missing, as in "without exchange".
+    /// The name of the variant, as in "without exchange".
     pub name: &'static str,
     /// The option.
     pub option: &'static str,
@@ -117,7 +117,7 @@ impl Additions {
     }
 }
 
-/// What a learner begins with.
+/// The input of a learner.
 #[derive(Debug, Clone)]
 pub struct Start {
     /// The training images in groups.

@@ -25,7 +25,7 @@ pub static METHOD: Method = Method {
     )
 };
 
-/// What DPSH can be told.
+/// The constants of DPSH.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
     /// Weight of the quantization, η.
@@ -63,7 +63,7 @@ impl Learner for Dpsh {
         Batches::Grouped(4)
     }
 
-    /// As they are: the likelihood needs inner products of any size.
+    /// The identity: the likelihood needs inner products of any size.
     fn activate(&self, values: Tensor<2>, _: Moment) -> Tensor<2> {
         values
     }

@@ -1,6 +1,6 @@
 /*!
-Random draws: each its own generator, keyed by what it is for, so that a draw does not
-depend on what was drawn before it, on threads, or on where a run was resumed.
+Random draws. Each has its own generator, keyed by its purpose, so that a draw does not depend on
+earlier draws, on threads, or on where a run was resumed.
 */
 
 use burn::module::{Module, ModuleMapper, Param};
@@ -8,20 +8,20 @@ use burn::tensor::{Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// What a draw is for.
+/// The purpose of a draw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// First learned codes.
     Codes = 1,
-    /// Which images an outer iteration learns from.
+    /// The sample of an outer iteration.
     Sample = 2,
     /// The order of an epoch.
     Order = 3,
-    /// Which view of an image is shown.
+    /// The view of an image.
     View = 4,
-    /// What a view shows of an image.
+    /// The crop of a view.
     Crop = 5,
-    /// Which parts are exchanged.
+    /// The parts that are exchanged.
     Exchange = 6,
     /// First weights of new layers.
     Weights = 7,

@@ -1,5 +1,5 @@
 /*!
-DSaH: attention learns to make pairs of images easier than whole images do.
+DSaH: attention learns to make pairs of images easier to tell apart than whole images.
 
 Jin, Yao, Sun, Zhou, Zhang and Hua, "Deep Saliency Hashing for Fine-Grained Retrieval"
 (IEEE TIP 2020), is known to us by its abstract alone: an attention and a hashing network
@@ -44,6 +44,7 @@ pub static METHOD: Method = Method {
 static OPTIONS: [MethodOption; 2] = [
     MethodOption::choice(
         "saliency",
+        "SALIENCY",
         "feature; image with --train full",
         &[("image", "The image; the stem runs a second time"), ("feature", "The stem's map")],
         "The target of saliency",
@@ -51,16 +52,17 @@ static OPTIONS: [MethodOption; 2] = [
     MethodOption::number("density", "SHARE", "0.3", "The wanted mean of a saliency map"),
 ];
 
-/// What DSaH can be told.
+/// The options and constants of DSaH.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
-    /// What saliency is applied to.
+    /// The target of saliency.
     pub level: Level,
-    /// The mean of a saliency map that is wanted, ρ.
+    /// The wanted mean of a saliency map, ρ.
     pub density: f32,
     /// Weight of its square distance from that, μ.
     pub density_weight: f32,
-    /// By how much saliency has to bring similar pairs together, and others apart, m₁, m₂.
+    /// The margins by which saliency has to bring similar pairs together and others apart,
+    /// m₁, m₂.
     pub margins: [f32; 2],
     /// Weight of the quantization, η.
     pub quantization: f32,
@@ -108,7 +110,7 @@ impl Default for Options {
     }
 }
 
-/// What an epoch trains.
+/// The network that an epoch trains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// The hashing network on whole images: the first tenth of the epochs.
@@ -120,7 +122,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// What the epoch at this moment trains. The last one is a hashing step.
+    /// Returns the step of the epoch at this moment. The last one is a hashing step.
     pub fn at(at: Moment) -> Self {
         match at.epoch {
             epoch if epoch < at.epochs.div_ceil(10) => Self::Whole,

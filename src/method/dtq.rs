@@ -1,6 +1,6 @@
 /*!
-DTQ: an image is nearer to those of its class than to the others, and its code is the words
-that add up to where it lies.
+DTQ: triplets, in which an image is nearer to one of its class than to one of another, and codes
+of words that add up to the image's values.
 
 After Liu, Cao, Long, Wang and Wang, "Deep Triplet Quantization" (ACM Multimedia 2018). Its
 "group hard" triplets are drawn within groups of images, from those that are not yet as
@@ -68,11 +68,11 @@ static OPTIONS: [MethodOption; 2] = [
     ),
 ];
 
-/// What DTQ can be told.
+/// The options of DTQ.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
-    /// How much farther than an image of its class one of another has to be: squared
-    /// distance per number of a code.
+    /// The margin by which an image of another class has to be farther than one of the same:
+    /// squared distance per number of a code.
     pub margin: f32,
     /// Weight of the squared distance to the sum of an image's words.
     pub quantization: f32,
@@ -114,7 +114,7 @@ pub struct Dtq {
     seed: u64,
     /// Values of the present sample, `[m, c]`.
     u: Vec<f32>,
-    /// None before the first sample is through.
+    /// None before the end of the first sample.
     codebooks: Option<Codebooks>,
 }
 
@@ -233,12 +233,11 @@ impl Learner for Dtq {
 
     fn restore(&mut self, state: Vec<Vec<f32>>) -> bool {
         let Ok([words, u]) = <[Vec<f32>; 2]>::try_from(state) else { return false };
-        let codebooks = match words.is_empty() {
-            true => None,
-            false => match Codebooks::new(self.bits, words) {
-                Ok(codebooks) => Some(codebooks),
-                Err(_) => return false,
-            },
+        let codebooks = if words.is_empty() {
+            None
+        } else {
+            let Ok(codebooks) = Codebooks::new(self.bits, words) else { return false };
+            Some(codebooks)
         };
         if !u.len().is_multiple_of(self.bits) {
             return false;

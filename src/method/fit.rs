@@ -8,7 +8,8 @@ use super::MethodError;
 use crate::code::BinaryCodes;
 use crate::hash::{Features, LinearHash};
 
-/// What every fit asks of its input.
+/// Checks the input that every fit needs: usable features, a valid number of bits, and at least
+/// `least` images.
 pub(super) fn check_fit(
     features: Features<'_>,
     bits: usize,
@@ -29,10 +30,10 @@ pub(super) fn check_variance<'a>(
     mut rows: impl Iterator<Item = &'a [f32]>,
 ) -> Result<(), MethodError> {
     let first = rows.next();
-    match rows.all(|row| Some(row) == first) {
-        true => Err(MethodError::NoVariance),
-        false => Ok(()),
+    if rows.all(|row| Some(row) == first) {
+        return Err(MethodError::NoVariance);
     }
+    Ok(())
 }
 
 /// The hash of `mean` (d numbers) and `projection` (d×c), in single precision.

@@ -47,12 +47,12 @@ impl Groups {
         self.of_image.len()
     }
 
-    /// Number of groups; with one label per image, the number of classes that occur.
+    /// The number of groups; with one label per image, the number of classes that occur.
     pub fn len(&self) -> usize {
         self.sizes.len()
     }
 
-    /// Whether there is no image.
+    /// Returns whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.of_image.is_empty()
     }
@@ -85,7 +85,7 @@ impl Groups {
         self.similar[self.of(a)].binary_search(&self.of(b)).is_ok()
     }
 
-    /// How many images are similar to those of a group.
+    /// The number of images that are similar to those of a group.
     pub(super) fn similar_images(&self, group: usize) -> usize {
         self.similar[group].iter().map(|g| self.sizes[*g]).sum()
     }

@@ -25,7 +25,7 @@ pub static METHOD: Method = Method {
     )
 };
 
-/// What HashNet can be told.
+/// The constants of HashNet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
     /// α·c: the scale of inner products times the number of bits.

@@ -35,7 +35,7 @@ impl LearnedCodes {
         Self::new(bits, values)
     }
 
-    /// Takes N×c values; what is not negative becomes +1.
+    /// Takes the signs of N×c values; 0 becomes +1.
     pub fn new(bits: usize, values: Vec<f32>) -> Self {
         let signs = values.into_iter().map(sign).collect();
         Self { bits, signs }
@@ -56,7 +56,7 @@ impl LearnedCodes {
         &self.signs[image * self.bits..(image + 1) * self.bits]
     }
 
-    /// What the batch loss needs to know of all codes.
+    /// The sums over all codes that the loss of a batch depends on.
     pub fn summary(&self, groups: &Groups, r: f32) -> Summary {
         let images = self.signs.chunks_exact(self.bits).enumerate();
         let targets = groups.weighted(images, self.bits, r);
@@ -98,7 +98,8 @@ impl LearnedCodes {
     }
 }
 
-/// What a batch's loss needs of the learned codes: none of it grows with N.
+/// Sums over the learned codes that the loss of a batch depends on. Their size does not grow
+/// with N.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
     /// `BᵀB`, c×c.

@@ -1,8 +1,8 @@
 /*!
-What a method that trains a network does beside it: how its mini-batches are drawn, its
-loss, and what it keeps of its own between them.
+The part of a method that takes part in training: mini-batches, forward pass, loss, and the state
+that it keeps between them.
 
-The loop in [`crate::train`] knows this trait alone, so that a method adds nothing to it.
+The training loop in [`crate::train`] knows methods by this trait alone.
 */
 
 use burn::prelude::*;
@@ -15,17 +15,17 @@ use super::net::{Net, Output, Twice};
 use crate::encoder::EncodeError;
 use crate::hash::{Features, Hash, HashError, LinearHash};
 
-/// How the images of a sample become mini-batches. Every epoch shows each once.
+/// The division of a sample into mini-batches. Every epoch shows each image once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Batches {
     /// In random order.
     Shuffled,
-    /// By so many images of one class, as pairs and triplets need them: a batch of 32 has
-    /// then about eight classes.
+    /// This many images of a class at a time, for losses of pairs and triplets: with 4, a batch of
+    /// 32 has about eight classes.
     Grouped(usize),
 }
 
-/// How far a run has come.
+/// The progress of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Moment {
     /// Images shown over those of the whole run, 0 to 1.
@@ -48,7 +48,7 @@ pub struct Shown<'a> {
     pub at: Moment,
 }
 
-/// Something that a method computes from all training images before an outer iteration.
+/// A computation over all training images before an outer iteration.
 pub trait Survey {
     /// Computes a row of numbers per image, `[batch, n]`, with the network in evaluation mode.
     /// `values` are as in [`Shown::values`].
@@ -61,7 +61,7 @@ pub trait Survey {
     fn end(self: Box<Self>) -> Vec<f32>;
 }
 
-/// What the network made of a pass of images.
+/// The output of the network for a pass of images, as the loss sees it.
 #[derive(Debug, Clone)]
 pub struct Seen<'a> {
     /// Numbers of the images.
@@ -70,7 +70,7 @@ pub struct Seen<'a> {
     pub codes: Tensor<2>,
     /// The features that the hash sees, `[batch, F]`.
     pub features: Tensor<2>,
-    /// What a network that looks twice gives besides.
+    /// The second look, if there is one.
     pub twice: Option<Twice>,
     /// How far the run has come.
     pub at: Moment,
@@ -78,23 +78,23 @@ pub struct Seen<'a> {
 
 /// A method while it learns. Several devices ask for losses at the same time.
 pub trait Learner: Send + Sync {
-    /// How mini-batches are drawn.
+    /// The division into mini-batches.
     fn batches(&self) -> Batches {
         Batches::Shuffled
     }
 
-    /// Before the epochs over a sample of images; not `fresh` when a stopped run goes on
-    /// within them.
+    /// Begins the epochs over a sample of images; not `fresh` if a stopped run is resumed within
+    /// them.
     ///
     /// # Errors
-    /// [`OneKind`] when there is nothing to contrast.
+    /// [`OneKind`] if no images are dissimilar.
     fn begin(&mut self, sample: &[usize], fresh: bool) -> Result<(), OneKind> {
         let _ = (sample, fresh);
         Ok(())
     }
 
-    /// What the method wants to know of all training images before outer iteration `outer`, from 0,
-    /// of `of`.
+    /// Returns the survey of all training images that the method needs before outer iteration
+    /// `outer`, from 0, of `of`.
     fn survey(&self, net: &Net, outer: usize, of: usize) -> Option<Box<dyn Survey>> {
         let _ = (net, outer, of);
         None
@@ -105,7 +105,7 @@ pub trait Learner: Send + Sync {
         let _ = found;
     }
 
-    /// Whether parts of images are exchanged at present.
+    /// Returns whether parts of images are exchanged in the present outer iteration.
     fn exchanges(&self) -> bool {
         false
     }
@@ -121,36 +121,37 @@ pub trait Learner: Send + Sync {
         net.whole(e, laps)
     }
 
-    /// What becomes of the hash's values `[batch, c]` before the loss: tanh, unless the
-    /// method says otherwise. Signs are taken of them either way.
+    /// Applies the activation to the hash's values `[batch, c]` before the loss: tanh by default.
+    /// It keeps their signs, which are the codes.
     fn activate(&self, values: Tensor<2>, at: Moment) -> Tensor<2> {
         let _ = at;
         values.tanh()
     }
 
-    /// The mean loss of a pass.
+    /// Computes the mean loss of a pass.
     fn loss(&self, seen: Seen<'_>) -> Tensor<1>;
 
-    /// The codes of an update, row by row of the sample: what [`Seen::codes`] was.
+    /// Takes the codes of an update, [`Seen::codes`], with the rows of the sample that they belong
+    /// to.
     fn saw(&mut self, rows: &[usize], codes: &[f32]) {
         let _ = (rows, codes);
     }
 
-    /// After the epochs over a sample.
+    /// Ends the epochs over a sample.
     fn end(&mut self, sample: &[usize]) {
         let _ = sample;
     }
 
-    /// Whether the hash is fitted anew when the network is finished: [`Learner::refit`].
+    /// Returns whether the hash is fitted again when the network is finished: [`Learner::refit`].
     fn refits(&self) -> bool {
         false
     }
 
-    /// The hash of the finished network, fitted to what it makes of all training images and
-    /// to their labels; `None` for the one that was trained.
+    /// Fits a hash to the finished network's features of all training images and to their labels.
+    /// `None` keeps the trained hash.
     ///
     /// # Errors
-    /// When it cannot be fitted.
+    /// If it cannot be fitted.
     fn refit(
         &self,
         features: Features<'_>,
@@ -160,7 +161,7 @@ pub trait Learner: Send + Sync {
         Ok(None)
     }
 
-    /// The learned codes of all training images, where the method has them.
+    /// The learned codes of all training images, for methods that have them.
     fn learned(&self) -> Option<&LearnedCodes> {
         None
     }
@@ -173,12 +174,12 @@ pub trait Learner: Send + Sync {
         Ok(linear.into())
     }
 
-    /// What a checkpoint has to keep.
+    /// Returns the state that a checkpoint has to keep.
     fn state(&self) -> Vec<Vec<f32>> {
         Vec::new()
     }
 
-    /// Takes up what [`Learner::state`] gave; `false` when it does not fit.
+    /// Restores a [`Learner::state`]; returns `false` if it does not fit.
     fn restore(&mut self, state: Vec<Vec<f32>>) -> bool {
         state.is_empty()
     }

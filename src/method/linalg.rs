@@ -1,5 +1,5 @@
 /*!
-The matrix work of the shallow methods: thin wrappers around faer.
+Linear algebra of the closed-form methods: thin wrappers around faer.
 
 Everything is in double precision. Sums over images run in blocks whose size does
 not depend on the number of threads, and each block and each factorisation is

@@ -1,7 +1,8 @@
 /*!
 Hashing methods: how codes are learned from images and their labels.
 
-One file is one method; none of them knows about images, files or training loops.
+One file is one method: its [`Method`] with help and options, and all that it computes.
+[`METHODS`] lists them. Methods know nothing of files, training loops or the command line.
 */
 
 pub mod adsh;
@@ -12,6 +13,7 @@ pub mod definition;
 pub mod dpsh;
 pub mod draw;
 pub mod dsah;
+pub mod dsh;
 pub mod dtq;
 mod error;
 pub mod exchnet;
@@ -24,6 +26,7 @@ pub mod lda;
 pub mod learned_codes;
 pub mod learner;
 mod linalg;
+pub mod lookup;
 pub mod lsh;
 pub(crate) mod names;
 pub mod net;
@@ -37,7 +40,6 @@ pub mod plume;
 pub mod sdh;
 pub mod settings;
 pub mod setup;
-pub mod table;
 pub mod whitened;
 mod word_solver;
 
@@ -45,6 +47,25 @@ pub use definition::{
     Ablation, Additions, FitInput, FittedMethod, LearnedMethod, Making, Method, Start,
 };
 pub use error::{MethodError, OneKind};
+pub use lookup::method;
 pub use settings::{Kind, MethodOption, Settings, Value};
 pub use setup::{Init, Recipe, Trained};
-pub use table::{METHODS, method};
+
+/// Every method: first those that are fitted in closed form, then those that train a network.
+pub static METHODS: [&Method; 15] = [
+    &lsh::METHOD,
+    &whitened::METHOD,
+    &itq::METHOD,
+    &lda::METHOD,
+    &sdh::METHOD,
+    &adsh::METHOD,
+    &exchnet::METHOD,
+    &dpsh::METHOD,
+    &hashnet::METHOD,
+    &dtq::METHOD,
+    &csq::METHOD,
+    &orthohash::METHOD,
+    &dsah::METHOD,
+    &plume::METHOD,
+    &dsh::METHOD,
+];

@@ -35,7 +35,7 @@ pub struct Twice {
     pub saliency: Tensor<2>,
 }
 
-/// What the network computes for a pass of images.
+/// The output of the network for a pass of images.
 #[derive(Debug)]
 pub struct Output {
     /// The values of the hash, whose signs are the codes, `[batch, c]`.

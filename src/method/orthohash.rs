@@ -23,12 +23,12 @@ pub static METHOD: Method = Method::learned(
     |_, _| Ok(Box::new(Options::default())),
 );
 
-/// What OrthoHash can be told.
+/// The constants of OrthoHash.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
     /// The scale of cosines.
     pub scale: f32,
-    /// What the own class's cosine has to be ahead.
+    /// The margin by which the cosine of an image's own class has to lead.
     pub margin: f32,
 }
 
@@ -50,7 +50,7 @@ pub struct OrthoHash {
     groups: Arc<Groups>,
     options: Options,
     bits: usize,
-    /// Classes that training images show: those kept out of it are none.
+    /// Classes of the training images, without held-out classes.
     classes: Vec<u32>,
     /// ±1/√c, `[classes, c]`.
     targets: Vec<f32>,
@@ -96,7 +96,7 @@ impl OrthoHash {
 }
 
 impl Learner for OrthoHash {
-    /// As they are: the cosine takes no notice of their size.
+    /// The identity: the cosine ignores the length of values.
     fn activate(&self, values: Tensor<2>, _: Moment) -> Tensor<2> {
         values
     }

@@ -7,16 +7,17 @@ use burn::prelude::*;
 
 use super::groups::Groups;
 
-/// Which pairs of a batch of b images are similar; an image and itself are no pair.
+/// The similar and the dissimilar pairs of a batch of b images, without pairs of an image with
+/// itself.
 #[derive(Debug, Clone)]
 pub struct Pairs {
     /// `[b, b]`: 1 for similar pairs, else 0.
     pub similar: Tensor<2>,
     /// `[b, b]`: 1 for dissimilar pairs, else 0.
     pub dissimilar: Tensor<2>,
-    /// How many similar pairs there are, each counted both ways.
+    /// The number of similar pairs, each counted both ways.
     pub n_similar: usize,
-    /// How many dissimilar pairs.
+    /// The number of dissimilar pairs.
     pub n_dissimilar: usize,
 }
 
@@ -28,10 +29,9 @@ impl Pairs {
         let mut dissimilar = similar.clone();
         for (i, image) in images.iter().enumerate() {
             for (j, other) in images.iter().enumerate().filter(|(j, _)| *j != i) {
-                match groups.are_similar(*image, *other) {
-                    true => similar[i * b + j] = 1.0,
-                    false => dissimilar[i * b + j] = 1.0,
-                }
+                let mask =
+                    if groups.are_similar(*image, *other) { &mut similar } else { &mut dissimilar };
+                mask[i * b + j] = 1.0;
             }
         }
         let count = |mask: &[f32]| mask.iter().filter(|v| **v > 0.0).count();

@@ -58,15 +58,15 @@ static OPTIONS: [MethodOption; 2] = [
     ),
 ];
 
-/// What Plume can be told.
+/// The options and constants of Plume.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
     /// The scale and margin of the cosine to class centres.
     pub centres: orthohash::Options,
     /// Weight of the likeness of codes and features.
     pub likeness: f32,
-    /// How far covariances within classes are shrunk towards equal variances, γ of
-    /// [`lda::fit`]; none for 0.7, or 0.3 where the network is not trained.
+    /// Shrinkage of the covariances within classes towards equal variances, γ of [`lda::fit`];
+    /// `None` for 0.7, or 0.3 if the network is not trained.
     pub shrinkage: Option<f64>,
     /// The ridge of the regression of centres, in mean variances of a feature.
     pub ridge: f64,
@@ -184,12 +184,11 @@ impl Learner for Plume {
         labels: &[Vec<u32>],
     ) -> Result<Option<LinearHash>, MethodError> {
         let directions = self.groups.classes().len().saturating_sub(1);
-        let hash = match 2 * self.bits >= directions {
-            true => {
-                let task = Task::unwatched();
-                lda::fit(features, labels, self.bits, self.shrinkage, self.seed, &task)?
-            }
-            false => self.regression(features)?,
+        let hash = if 2 * self.bits >= directions {
+            let task = Task::unwatched();
+            lda::fit(features, labels, self.bits, self.shrinkage, self.seed, &task)?
+        } else {
+            self.regression(features)?
         };
         Ok(Some(hash))
     }

@@ -78,7 +78,7 @@ static OPTIONS: [MethodOption; 6] = [
     MethodOption::count("rounds", "N", "5", [0, usize::MAX], "Maximum number of rounds"),
 ];
 
-/// What can be chosen.
+/// The options of SDH.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
     /// Images drawn as anchors; all, if there are fewer. The paper has 1000.
@@ -98,7 +98,7 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// What the paper gives as it is there. Width and ridge, and that the others do no harm,
+    /// Values that the paper gives are used. Width and ridge, and that the others do no harm,
     /// are from the validation split of the Grocery Store data set (as for
     /// [`SHRINKAGE`](super::lda::SHRINKAGE); mean mAP of three seeds, which differ by ±0.01 to
     /// ±0.02). Width 0.15, 0.25, 0.35, 0.5, 1: 0.459, 0.463, 0.471, 0.447, 0.413 at 12 bits
@@ -273,7 +273,7 @@ impl Codes {
 struct Regression {
     /// P for centred kernel features, A×c.
     projection: Mat<f64>,
-    /// What is added to that, c numbers.
+    /// The offset t, c numbers.
     offset: Vec<f64>,
 }
 
@@ -386,7 +386,7 @@ impl<'a> Problem<'a> {
         changed.reduce(|| false, |a, b| a || b)
     }
 
-    /// What is minimised.
+    /// The objective.
     #[cfg(test)]
     fn objective(&self, codes: &Codes, w: &Mat<f64>, regression: &Regression) -> f64 {
         let b = codes.matrix();

@@ -98,11 +98,12 @@ impl MethodOption {
     /// Declares a choice of some words, each with a line of help.
     pub const fn choice(
         name: &'static str,
+        value_name: &'static str,
         default: &'static str,
         words: &'static [(&'static str, &'static str)],
         help: &'static str,
     ) -> Self {
-        Self::new(name, "", default, help, Kind::Choice(words))
+        Self::new(name, value_name, default, help, Kind::Choice(words))
     }
 
     /// Sets the value that the recipe of the published runs has.
@@ -217,7 +218,8 @@ mod tests {
         let number = MethodOption::number("w", "W", "1", "");
         assert_eq!(number.parse("1e-5"), Ok(Value::Number(1e-5)));
         assert!(number.parse("many").is_err());
-        let choice = MethodOption::choice("level", "", &[("image", ""), ("feature", "")], "");
+        let choice =
+            MethodOption::choice("level", "LEVEL", "", &[("image", ""), ("feature", "")], "");
         assert_eq!(choice.parse("feature"), Ok(Value::Word("feature")));
         let error = choice.parse("map").unwrap_err().to_string();
         assert!(error.contains("level must be one of image, feature, not 'map'"), "{error}");

@@ -33,7 +33,7 @@ named!(Trained, "a part of the network", Full => "full", Refine => "refine", Hea
 pub enum Recipe {
     /// Barbule's own, for small budgets: about 16 times each image.
     Quick,
-    /// That of the published runs of ExchNet's group: 2.4 million images.
+    /// That of the published runs of asymmetric methods: 2.4 million images.
     Paper,
 }
 

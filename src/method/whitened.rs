@@ -54,7 +54,7 @@ impl FittedMethod for Whitened {
 /// 0.537. So more of it helps a little on strange images and costs much on familiar ones.
 pub const EXPONENT: f64 = 0.25;
 
-/// What is added to the variance along each direction, in units of the mean variance of a
+/// The regulariser of the variance along each direction, in units of the mean variance of a
 /// feature, so that directions without variance are not blown up.
 pub const REGULARISER: f64 = 0.1;
 

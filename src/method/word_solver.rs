@@ -1,5 +1,5 @@
 /*!
-How codebooks are learned from the vectors that they are for.
+Learning codebooks from vectors.
 
 At first by k-means, each codebook on what those before it leave. After that words are
 chosen for every vector, and the words of all codebooks together follow from those choices

@@ -1,5 +1,6 @@
 /*!
-Where a training run stands, on disk: enough to go on as if it had never stopped.
+Checkpoints: the state of a training run on disk, so that a resumed run equals an uninterrupted
+one.
 
 One file: magic, the length of a JSON header, the header, and the sections that it
 lists. Network and optimiser are Burn's own records, which keep parameter ids.
@@ -18,7 +19,7 @@ const MAGIC: &[u8; 8] = b"BRBCKPT4";
 /// A header is never longer (bytes).
 const MAX_HEADER: usize = 1 << 20;
 
-/// How far a run has come.
+/// The position of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Position {
     /// Outer iterations finished.
@@ -44,9 +45,9 @@ pub struct Checkpoint {
     pub run: String,
     /// Its extent: a budget in minutes is turned into images only once.
     pub length: Length,
-    /// How far it has come.
+    /// Its position.
     pub position: Position,
-    /// What the method keeps.
+    /// The state of the method.
     pub learner: Vec<Vec<f32>>,
     /// The network's record.
     pub network: Vec<u8>,

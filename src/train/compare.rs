@@ -2,8 +2,8 @@
 Methods side by side: each trained and measured on the same images at the same size, with
 the same trunk, seed by seed.
 
-What the frozen part of the trunk makes of an image is computed once for all of them; the
-figures are those of training and measuring each model by itself.
+Features of the frozen part of the trunk are computed once for all of them; the figures equal
+those of training and measuring each model by itself.
 */
 
 use std::path::{Path, PathBuf};
@@ -26,14 +26,14 @@ use crate::model::Model;
 use crate::task::Task;
 use crate::trunk::TrunkKind;
 
-/// What all runs of a comparison have in common.
+/// The setting that all runs of a comparison share.
 #[derive(Debug, Clone)]
 pub struct Setting {
     /// The data set's folder.
     pub data: PathBuf,
-    /// How it lies; found by looking if none.
+    /// Its layout; detected if `None`.
     pub layout: Option<Layout>,
-    /// Which images are queries.
+    /// The split with the queries.
     pub split: Split,
     /// The share of the classes that each seed keeps out of training.
     pub hold_out: Option<f64>,
@@ -46,9 +46,9 @@ pub struct Setting {
     pub weights: Option<PathBuf>,
     /// Width and height of the trunk's input, in pixels.
     pub size: u32,
-    /// Where the frozen part's features are kept.
+    /// The folder for features of the frozen part.
     pub cache: PathBuf,
-    /// Which images are refused.
+    /// Limits on the size of images.
     pub limits: Limits,
 }
 
@@ -67,8 +67,7 @@ pub enum Contender {
 pub struct Measured {
     /// Its figures.
     pub evaluation: Evaluation,
-    /// Seconds of fitting or training. What the frozen part of the trunk makes of the
-    /// images is there before.
+    /// Seconds of fitting or training, without the features of the frozen part of the trunk.
     pub seconds: f64,
     /// Training images shown to the method, each as often as it was shown.
     pub shown: usize,
@@ -78,7 +77,7 @@ pub struct Measured {
     pub unreadable: Vec<Unreadable>,
 }
 
-/// How much of a network never changes, so that its images need not be decoded.
+/// The part of a network that never changes, so that its output can be computed once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Frozen {
     /// Stem and refine, and nothing is added before the hash.
@@ -93,9 +92,9 @@ enum Frozen {
 #[derive(Debug)]
 struct Set {
     seed: u64,
-    /// What is measured on.
+    /// The data set for measurements.
     whole: Dataset,
-    /// What is trained on: without the held-out classes.
+    /// The data set for training, without the held-out classes.
     train: Dataset,
     /// Tells it from others.
     hash: blake3::Hash,
@@ -140,7 +139,7 @@ impl Comparison {
         Ok(Self { setting, device: device.clone(), sets, store })
     }
 
-    /// What all runs have in common.
+    /// The setting of all runs.
     pub fn setting(&self) -> &Setting {
         &self.setting
     }

@@ -16,7 +16,7 @@ use crate::image::Limits;
 use crate::model::{Model, ModelError};
 use crate::task::Task;
 
-/// Which images are queries; the database is always that of the data set.
+/// The split with the queries; the database is always that of the data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
     /// The official test split.

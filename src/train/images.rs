@@ -1,6 +1,6 @@
 /*!
-Where a training run's mini-batches come from: cached maps of the stem, or the image
-files themselves where the stem is trained too.
+Training images: cached maps of the stem, or the image files themselves if the stem is trained
+too.
 */
 
 use ::image::RgbImage;
@@ -16,7 +16,7 @@ use crate::dataset::Sample;
 use crate::image::{ImageError, Preprocess};
 use crate::method::draw::{Purpose, generator};
 
-/// Where in the network what [`Images`] gives goes in.
+/// The place in the network where [`Images`] enter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Begins {
     /// Before the stem.
@@ -35,13 +35,13 @@ pub(super) enum Images<'a> {
     Files {
         /// The readable images.
         samples: Vec<&'a Sample>,
-        /// How they are prepared.
+        /// Their preprocessing.
         preprocess: &'a Preprocess,
     },
 }
 
 impl Images<'_> {
-    /// How many there are.
+    /// The number of images.
     pub fn len(&self) -> usize {
         match self {
             Self::Cached(cache) => cache.images(),
@@ -49,7 +49,7 @@ impl Images<'_> {
         }
     }
 
-    /// Where they go in.
+    /// The place in the network where they enter.
     pub fn begins(&self) -> Begins {
         match self {
             Self::Cached(cache) if cache.features => Begins::Features,

@@ -34,12 +34,12 @@ use crate::network::Extractor;
 use crate::task::Task;
 use crate::trunk::Trunk;
 
-/// Steps that are timed to turn minutes into images; the last one counts.
+/// Timed steps that turn minutes into images; the last one counts.
 const TIMED: usize = 3;
-/// The share of the time that steps get: sweeps, anchors and checkpoints take the rest.
+/// The share of the time that steps take; sweeps, surveys and checkpoints take the rest.
 const STEPPING: f64 = 0.95;
 
-/// What was trained and written.
+/// The result of a training run.
 #[derive(Debug)]
 pub struct Learned {
     /// The card in the written file.
@@ -52,7 +52,7 @@ pub struct Learned {
     pub images: usize,
 }
 
-/// Where a run that writes `out` keeps its checkpoint.
+/// The path of the checkpoint of a run that writes `out`.
 pub fn checkpoint_path(out: &Path) -> PathBuf {
     let mut name = out.file_name().unwrap_or_default().to_owned();
     name.push(".checkpoint");
@@ -219,7 +219,7 @@ fn card(
     })
 }
 
-/// What a finished network makes of all training images, as they are when it is used:
+/// The features of all training images by a finished network, without random views:
 /// `[images, F]`.
 fn features_of(
     network: &Extractor,

@@ -1,8 +1,8 @@
 /*!
-How much memory a training will take, said before it starts.
+An estimate of the memory that training needs, before it starts.
 
-What a step keeps for its backward pass outgrows everything else: the result of every
-convolution and of every norm behind one, for every pass of every image.
+Most of it is kept by a step for its backward pass: the result of every convolution and of every
+norm behind one, for every pass of every image.
 */
 
 use super::error::{Smaller, TrainError};
@@ -13,7 +13,7 @@ use crate::method::{Additions, Trained};
 
 /// Bytes of a number.
 const NUMBER: u64 = 4;
-/// What the process takes besides (bytes): code, buffers, images that are made ready.
+/// Memory of the rest of the process (bytes): code, buffers, prefetched images.
 const BASE: u64 = 300 << 20;
 
 /// About how many bytes training takes, on the CPU or on a graphics adapter.
@@ -78,13 +78,13 @@ pub(super) fn advise(error: TrainError, plan: &LearnPlan) -> TrainError {
     let TrainError::Encode(EncodeError::Device { device, reason }) = &error else { return error };
     let text = reason.to_lowercase();
     let signs = ["outofmemory", "out-of-memory", "out of memory", "buffertoobig"];
-    match signs.iter().any(|sign| text.contains(sign)) {
-        true => TrainError::OutOfMemory { device: device.clone(), way: way(plan) },
-        false => error,
+    if signs.iter().any(|sign| text.contains(sign)) {
+        return TrainError::OutOfMemory { device: device.clone(), way: way(plan) };
     }
+    error
 }
 
-/// How to take less memory.
+/// Settings that need less memory.
 fn way(plan: &LearnPlan) -> Smaller {
     if plan.batch > 1 {
         let batch = plan.batch.div_ceil(2);

@@ -1,8 +1,8 @@
 /*!
 Fitting models to labelled photos, and measuring them.
 
-What is common to all methods: features of a data set, the card, the evaluation.
-What a method computes is its own file under `method/`.
+This room holds everything that methods share: features of a data set, the training loop, the
+model card, the evaluation. Methods themselves are in [`method`](crate::method).
 */
 
 mod build;
@@ -98,7 +98,7 @@ fn split_features(
     Ok(SplitFeatures { values, kept, labels, unreadable })
 }
 
-/// What a model's card says of its training data: `kept` are the positions of the
+/// The training data in a model's card: `kept` are the positions of the
 /// training images that could be read.
 fn data_card(dataset: &Dataset, kept: &[usize]) -> DataCard {
     let name = dataset.root.file_name().map(|name| name.to_string_lossy().into_owned());

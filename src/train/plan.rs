@@ -1,5 +1,5 @@
 /*!
-What to train and how: methods, recipes, budgets.
+The plan of a training run: method, recipe, budget.
 */
 
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::method::names::named;
 use crate::method::{Additions, Init, LearnedMethod, Method, Recipe, Settings, Trained};
 use crate::trunk::TrunkKind;
 
-/// How weights follow gradients.
+/// The optimiser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Optimiser {
     /// Adam with decoupled weight decay.
@@ -22,7 +22,7 @@ pub enum Optimiser {
     Sgd,
 }
 
-/// How the learning rate falls over the run.
+/// The decay of the learning rate over the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Schedule {
     /// To 0 along a cosine.
@@ -34,7 +34,7 @@ pub enum Schedule {
 named!(Optimiser, "an optimiser", AdamW => "adamw", Sgd => "sgd");
 named!(Schedule, "a schedule", Cosine => "cosine", Step => "step");
 
-/// What to train and how.
+/// The plan of a training run.
 #[derive(Debug, Clone)]
 pub struct LearnPlan {
     /// The method.
@@ -51,7 +51,7 @@ pub struct LearnPlan {
     pub views: usize,
     /// The least share of an image that a view shows.
     pub least_area: f32,
-    /// Which part is trained.
+    /// The part that is trained.
     pub trained: Trained,
     /// First learned codes.
     pub init: Init,
@@ -66,9 +66,9 @@ pub struct LearnPlan {
     /// Passes per update: more of them are slower and need no more memory. Norms see
     /// the images of one pass.
     pub accumulate: usize,
-    /// How weights follow gradients.
+    /// The optimiser.
     pub optimiser: Optimiser,
-    /// How the learning rate falls.
+    /// The decay of the learning rate.
     pub schedule: Schedule,
     /// Learning rate of new layers at the start.
     pub rate: f64,
@@ -86,11 +86,11 @@ pub struct LearnPlan {
     /// A trunk file instead of the shipped weights; trunks whose weights do not ship need
     /// one.
     pub weights: Option<PathBuf>,
-    /// Where the stem's features are kept.
+    /// The folder for the stem's features.
     pub cache: PathBuf,
-    /// Which images are refused.
+    /// Limits on the size of images.
     pub limits: Limits,
-    /// Go on from the checkpoint of a run that was stopped.
+    /// Whether to resume from the checkpoint of a stopped run.
     pub resume: bool,
     /// Devices beside the one that a run is given: each update's images are divided among all
     /// of them. The result depends on how many there are as it does on the size of a pass.
@@ -101,8 +101,8 @@ impl LearnPlan {
     /// The plan of a recipe, for 64 bits and seed 1. Options that `settings` leaves out have the
     /// recipe's values.
     ///
-    /// `paper` is what the re-runs of ExchNet's group state: SGD with 1e-4, batch 16,
-    /// 40 outer iterations of 30 epochs over 2,000 images, the rate divided by 10 at 35.
+    /// `paper` is what the published re-runs of asymmetric methods state: SGD with 1e-4, batch
+    /// 16, 40 outer iterations of 30 epochs over 2,000 images, the rate divided by 10 at 35.
     pub fn new(
         recipe: Recipe,
         method: &'static Method,
@@ -184,7 +184,7 @@ impl LearnPlan {
         Ok(self.learned()?.additions())
     }
 
-    /// How many devices share an update.
+    /// The number of devices that share an update.
     pub(super) fn devices(&self) -> usize {
         1 + self.beside.len()
     }
@@ -203,7 +203,7 @@ impl LearnPlan {
         Ok(self.trained == Trained::Head && self.additions()?.is_plain())
     }
 
-    /// How long the run is with `images` training images and a budget of images to show.
+    /// The length of a run with `images` training images and a budget of images to show.
     ///
     /// A budget shortens the schedule as a whole: outer iterations and epochs within
     /// them by about the same factor, but at least two epochs (or as few as planned).

@@ -13,7 +13,7 @@ use crate::method::Trained;
 use crate::task::Task;
 use crate::trunk::{Refine, Stem, Trunk, weights};
 
-/// What the training images pass through before they are learned from.
+/// The pretrained trunk and the preprocessing of a plan.
 pub(super) struct Prepared {
     /// The pretrained trunk.
     pub trunk: Trunk,
@@ -45,7 +45,7 @@ impl Prepared {
         })
     }
 
-    /// Where the images of a data set come from.
+    /// The source of the images of a data set.
     pub fn source<'a>(
         &'a self,
         plan: &'a LearnPlan,

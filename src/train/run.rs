@@ -44,7 +44,7 @@ const AHEAD: usize = 2;
 
 /// The images of one update.
 struct Batch {
-    /// What the network takes, image after image.
+    /// The input of the network, image after image.
     values: Vec<f32>,
     /// Image numbers.
     images: Vec<usize>,
@@ -64,7 +64,7 @@ pub(super) struct Run<'a> {
     learner: Box<dyn Learner>,
     /// Its extent, after the budget.
     pub length: Length,
-    /// Where it stands.
+    /// Its position.
     pub at: Position,
     optimiser: ModuleOptimizer,
     schedule: ModuleLrScheduler,

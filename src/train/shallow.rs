@@ -1,5 +1,5 @@
 /*!
-Fitting the shallow methods: features once, then a matrix factorisation.
+Fitting methods in closed form: features once, then linear algebra.
 */
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use crate::model::{self, Card};
 use crate::task::Task;
 use crate::trunk::{Trunk, TrunkKind};
 
-/// What to fit.
+/// The plan of a fit.
 #[derive(Debug, Clone)]
 pub struct ShallowPlan {
     /// The method.
@@ -37,9 +37,9 @@ pub struct ShallowPlan {
     pub weights: Option<PathBuf>,
     /// Leave the trunk, which must be the shipped one, out of the file.
     pub share_trunk: bool,
-    /// What the card says of the hash's licence; none for that of the training data.
+    /// The licence of the hash, for the card; `None` for that of the training data.
     pub licence: Option<String>,
-    /// Which images are refused.
+    /// Limits on the size of images.
     pub limits: Limits,
 }
 
@@ -62,7 +62,7 @@ impl ShallowPlan {
     }
 }
 
-/// What was fitted and written.
+/// The result of a fit.
 #[derive(Debug)]
 pub struct Fitted {
     /// The card in the written file.
@@ -71,7 +71,7 @@ pub struct Fitted {
     pub unreadable: Vec<Unreadable>,
 }
 
-/// Fits a shallow method to the training split and writes the model to `out`.
+/// Fits a method in closed form to the training split and writes the model to `out`.
 ///
 /// # Errors
 /// When the images, the weights, the fit or the file make trouble; `out` is as

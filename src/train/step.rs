@@ -13,13 +13,13 @@ use crate::method::laps::{Lap, Laps};
 use crate::method::learner::{Learner, Moment, Seen, Shown};
 use crate::method::net::{Net, Output, Twice};
 
-/// What one pass through the network takes.
+/// The input of one pass through the network.
 #[derive(Clone)]
 pub(super) struct Input {
     /// Pixels `[batch, 3, S, S]`, the stem's maps `[batch, C, ⌈S/16⌉, ⌈S/16⌉]`, or pooled
     /// features `[batch, F, 1, 1]`.
     pub values: Tensor<4>,
-    /// Which of these.
+    /// The kind of `values`.
     pub begins: Begins,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Pass {
     pub share: f32,
 }
 
-/// What a step gave besides the updated network.
+/// The result of a step, apart from the updated network.
 pub(super) struct StepResult {
     /// Mean loss of the step's images.
     pub loss: f32,

@@ -1,5 +1,5 @@
 /*!
-How long one training step takes, and which part of it how long.
+The time of one training step and of its parts.
 */
 
 use std::time::Duration;

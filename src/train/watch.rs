@@ -4,7 +4,7 @@ Reports of a training run to whoever watches it.
 
 use serde::Serialize;
 
-/// What one epoch gave: a line of the log.
+/// The report of an epoch: a line of the log.
 #[derive(Debug, Clone, Serialize)]
 pub struct EpochReport {
     /// Outer iteration, from 1.
@@ -25,7 +25,7 @@ pub struct EpochReport {
     pub exchange: bool,
 }
 
-/// What is known before the first step.
+/// The outlook before the first step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outlook {
     /// Images that will be shown.
@@ -40,8 +40,7 @@ pub struct Outlook {
     pub seconds_per_image: Option<f64>,
 }
 
-/// What watches a training: it is told what will be done, and every epoch. A closure is
-/// told the epochs.
+/// A watcher of a training run. A closure gets the epochs only.
 pub trait Watcher {
     /// Before the first step.
     fn begins(&mut self, _: &Outlook) {}

@@ -10,6 +10,7 @@ use crate::common::TestEnv;
 use barbule::dataset::{Dataset, Layout, TellingParts};
 use barbule::device::Device;
 use barbule::image::Limits;
+use barbule::method::METHODS;
 use barbule::model::Model;
 use walkdir::WalkDir;
 
@@ -88,8 +89,9 @@ fn every_network_beats_random_directions() {
     let env = TestEnv::new();
     env.ok(&["aviary", "--species", "8", "--per-species", "16", "--size", "96", "--out", "birds"]);
     let short = ["--size", "96", "--bits", "32", "--hold-out-classes", "0.2", "--images", "1024"];
-    let methods = "lsh adsh exchnet dpsh hashnet dtq csq orthohash dsah plume";
-    let methods: Vec<&str> = methods.split(' ').collect();
+    let networks = METHODS.iter().filter(|method| method.trains_network());
+    let methods: Vec<&str> =
+        std::iter::once("lsh").chain(networks.map(|method| method.name)).collect();
     let args = ["compare", "--data", "birds", "--cache", "cache", "--out", "table"];
     let report = env.json(&[&args[..], &short, &methods].concat());
     let rows = report["rows"].as_array().unwrap();

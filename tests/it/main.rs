@@ -13,6 +13,7 @@ mod desktop;
 mod engine;
 mod index;
 mod learn;
+mod methods;
 #[cfg(unix)]
 mod postgres;
 mod rank;

@@ -58,17 +58,17 @@ pub struct Args {
     /// The labelled photos: a folder per class, or a published data set's folder
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     data: PathBuf,
-    /// How the data lie, as `barbule data` lists them; found by looking if left out
+    /// The layout of the data, as `barbule data` lists them; detected if left out
     #[arg(long)]
     layout: Option<Layout>,
     /// Bits per code, 1 to 1024, one or several
     #[arg(long, default_value = "48", value_name = "C,…", value_delimiter = ',', value_parser = bits)]
     bits: Vec<usize>,
-    /// How many seeds: 1 to N, each with held-out classes and a split of its own where the
+    /// The number of seeds: 1 to N, each with held-out classes and a split of its own where the
     /// data have none
     #[arg(long, default_value = "1", value_name = "N", value_parser = positive)]
     seeds: usize,
-    /// Which images are queries: test, or val for making choices
+    /// The split with the queries: test, or val for making choices
     #[arg(long, default_value = "test")]
     split: Split,
     /// Keep this share of the classes out of training, to measure on kinds never seen
@@ -278,7 +278,7 @@ fn entries(args: &Args) -> Result<Vec<Entry>> {
         }
     }
     if args.ablate && methods.iter().all(|method| method.ablations.is_empty()) {
-        let names = method::table::names(|method| !method.ablations.is_empty());
+        let names = method::lookup::names(|method| !method.ablations.is_empty());
         bail!("--ablate takes {names} apart, which is not among the methods; name it too");
     }
     let mut entries = Vec::new();

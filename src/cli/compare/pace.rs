@@ -2,7 +2,7 @@
 An estimate of the time that the remaining runs take.
 */
 
-/// How long runs take, by method.
+/// The time of runs, by method.
 pub struct Pace {
     total: usize,
     seen: Vec<(String, f64)>,
@@ -17,7 +17,7 @@ impl Pace {
         self.seen.push((name.to_owned(), seconds));
     }
 
-    /// How long the runs of these names will take; methods not seen yet count as the mean.
+    /// The time that the runs of these names will take; new methods count as the mean.
     pub fn left<'a>(&self, names: impl Iterator<Item = &'a str>) -> String {
         let mean = |of: &dyn Fn(&str) -> bool| {
             let seconds = self.seen.iter().filter(|(name, _)| of(name)).map(|(_, s)| *s);

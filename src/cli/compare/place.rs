@@ -10,10 +10,10 @@ use tempfile::TempDir;
 
 use crate::train::checkpoint_path;
 
-/// Where models lie while they are trained and measured.
+/// The folder of models that are being trained and measured.
 pub struct Place {
     folder: PathBuf,
-    /// Of one's own, if nothing is kept.
+    /// A temporary folder, if nothing is kept.
     temporary: Option<TempDir>,
 }
 
@@ -33,13 +33,13 @@ impl Place {
         self.folder.join(format!("{name}.safetensors"))
     }
 
-    /// Takes a finished run's model away. What stays is no harm.
+    /// Removes a finished run's model. A file that stays does no harm.
     pub fn clear(model: &Path) {
         let _ = fs::remove_file(model);
         let _ = fs::remove_file(checkpoint_path(model));
     }
 
-    /// Takes the folder away unless it holds a run that can be gone on with.
+    /// Removes the folder unless it holds a run that can be resumed.
     pub fn end(self) {
         if self.temporary.is_none() {
             let _ = fs::remove_dir(self.folder);

@@ -42,17 +42,17 @@ pub struct Plot {
 /// A point, and how far its height varies.
 type Point = (f64, Spread);
 
-/// What is drawn of one method.
+/// The line of one method.
 struct Series {
     /// Its place in the legend, which decides colour and form.
     number: usize,
     points: Vec<Point>,
-    /// What is written beside each point; empty for nothing.
+    /// Texts beside the points; empty for none.
     notes: Vec<String>,
     form: Form,
 }
 
-/// How points are drawn.
+/// The style of points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     /// As a curve.
@@ -63,7 +63,7 @@ enum Form {
     Alone,
 }
 
-/// What stands side by side.
+/// The panels of a figure.
 struct Panel {
     title: &'static str,
     series: Vec<Series>,
@@ -232,7 +232,7 @@ fn draw(
     Ok(())
 }
 
-/// Where a value is along an axis.
+/// The position of a value along an axis.
 fn place(value: f64, axis: &Axis) -> f64 {
     if axis.logarithmic { value.log10() } else { value }
 }
@@ -319,7 +319,7 @@ fn draw_panel(
     Ok(())
 }
 
-/// What is written at a place along the axis.
+/// The label of a tick.
 fn label(x: f64, logarithmic: bool) -> String {
     if !logarithmic {
         let text = format!("{x:.2}");

@@ -20,7 +20,7 @@ const FIGURES: [(&str, [f64; 4], f64); 4] = [
     ("orthohash", [73.2, 81.0, 81.8, 82.5], 6.8),
 ];
 
-/// What differs between those figures and ours.
+/// The differences between those figures and ours.
 pub const DIFFERENCE: &str = "Published rows were not measured here: all weights trained on 2.4 million images shown, other classes held out, the best \
      iteration chosen on the test split, and adsh and exchnet with learned codes of the database (our mAP is with \
      codes of the network, of the last iteration).";

@@ -1,5 +1,5 @@
 /*!
-What is kept of one run: its settings and figures, never its model.
+The record of one run: its settings and figures, without its model.
 */
 
 use std::fs;
@@ -15,7 +15,7 @@ use crate::eval::pointing::Pointing;
 use crate::file;
 use crate::train::{Comparison, Contender, LearnPlan, Measured, Setting};
 
-/// A record longer than this is none (bytes).
+/// Maximum size of a record (bytes).
 const MAX_BYTES: u64 = 16 << 20;
 
 /// One run. The published fields of `runs/*.json`.
@@ -28,7 +28,7 @@ pub struct Record {
     pub method: String,
     pub bits: usize,
     pub seed: u64,
-    /// How it was trained and measured.
+    /// The settings of training and measurement.
     pub settings: Map<String, Value>,
     /// With learned codes of the database, as papers print it.
     pub map_learned: Option<f64>,
@@ -52,7 +52,7 @@ pub struct Record {
     pub date: String,
 }
 
-/// Which run.
+/// The identity of a run.
 pub struct Which<'a> {
     pub key: &'a str,
     pub name: &'a str,
@@ -140,7 +140,7 @@ fn into_map(value: Value) -> Map<String, Value> {
     }
 }
 
-/// What a run's files are called.
+/// The name of a run's files.
 pub fn file_name(name: &str, bits: usize, seed: u64, key: &str) -> String {
     let key = key.get(..16).unwrap_or(key);
     format!("{}-{bits}-{seed}-{key}", name.replace(' ', "-"))

@@ -1,5 +1,5 @@
 /*!
-What several seeds say together, and what has to be said beside it.
+Summaries over seeds, and the notes beside them.
 */
 
 use std::collections::HashSet;
@@ -118,10 +118,10 @@ pub struct Results {
     pub seeds: Vec<u64>,
     pub trunk: String,
     pub size: u32,
-    /// What stands behind each mean.
+    /// The kind of deviation beside each mean.
     pub deviation: &'static str,
     pub rows: Vec<Row>,
-    /// What others have published, where the setting is theirs.
+    /// Published figures, if the setting is theirs.
     pub published: Vec<Published>,
     pub failures: Vec<Failure>,
     /// Every run, with its settings.
@@ -170,7 +170,7 @@ impl Results {
         }
     }
 
-    /// How many rows have names of their own.
+    /// The number of different names of rows.
     pub fn methods(&self) -> usize {
         self.rows.iter().map(|row| &row.name).collect::<HashSet<_>>().len()
     }
@@ -185,7 +185,7 @@ impl Results {
         self.rows.iter().any(|row| row.map_learned.is_some())
     }
 
-    /// What has to be said beside the table.
+    /// The notes beside the table.
     pub fn sentences(&self) -> Vec<String> {
         let Self { queries, split, training_images, database, classes, trunk, size, .. } = self;
         let mut said = vec![format!(
@@ -231,9 +231,11 @@ impl Results {
 /// The command line as a shell takes it.
 fn command(args: impl Iterator<Item = String>) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=:+@%".contains(c);
-    let quoted = |arg: String| match !arg.is_empty() && arg.chars().all(plain) {
-        true => arg,
-        false => format!("'{}'", arg.replace('\'', r"'\''")),
+    let quoted = |arg: String| {
+        if !arg.is_empty() && arg.chars().all(plain) {
+            return arg;
+        }
+        format!("'{}'", arg.replace('\'', r"'\''"))
     };
     let words: Vec<String> = args.map(quoted).collect();
     format!("barbule {}", words.join(" "))

@@ -14,15 +14,14 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use clap::ValueHint;
 
-use network::NETWORK;
 pub use network::{Network, learned_method, positive};
-use options::FittedOptions;
+use options::{FittedOptions, NETWORK};
 
 use super::Context;
 use super::context::bits;
 use crate::dataset::{Dataset, Layout};
 use crate::device::Device;
-use crate::method::{METHODS, Method, method, table};
+use crate::method::{METHODS, Method, lookup, method};
 use crate::model::Card;
 use crate::task::Task;
 use crate::train::{
@@ -43,8 +42,8 @@ pub struct Args {
     /// The labelled photos: a folder per class, or a published data set's folder
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     data: PathBuf,
-    /// How the data lie: folder, photos for images without classes (methods up to itq), or a
-    /// published data set as `barbule data` lists them; found by looking if left out
+    /// The layout of the data: folder, photos for images without classes (for methods without
+    /// labels), or a published data set as `barbule data` lists them; detected if left out
     #[arg(long)]
     layout: Option<Layout>,
     /// Bits per code, 1 to 1024
@@ -126,7 +125,7 @@ fn about() -> String {
 
 /// The names of the methods that are fitted in closed form.
 fn fitted_names() -> String {
-    table::names(|method| !method.trains_network())
+    lookup::names(|method| !method.trains_network())
 }
 
 fn devices_help() -> String {
@@ -135,7 +134,7 @@ fn devices_help() -> String {
          devices of about the same speed, and raise --batch to keep each as busy as before: \
          --devices 0,1 --batch 64 gives each passes of 32. Norms, and the losses that compare \
          images with each other ({}), see the images of one pass.",
-        table::names(|method| method.compares_images)
+        lookup::names(|method| method.compares_images)
     )
 }
 

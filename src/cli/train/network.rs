@@ -8,12 +8,9 @@ use anyhow::{Context as _, Result};
 use clap::ValueHint;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use super::options::LearnedOptions;
-use crate::method::{METHODS, Method, table};
+use super::options::{LearnedOptions, NETWORK};
+use crate::method::{METHODS, Method, lookup};
 use crate::train::{Init, LearnPlan, Optimiser, Recipe, Schedule, Trained};
-
-/// What the options below stand under in the help.
-pub(super) const NETWORK: &str = "Options of methods that train a network";
 
 /// Parses one of the names of an enum.
 macro_rules! one_of {
@@ -21,7 +18,7 @@ macro_rules! one_of {
         PossibleValuesParser::new($type::NAMES).try_map(|name| name.parse::<$type>())
     };
 }
-/// Options of methods that train a network. Where a default differs between recipes, it is said.
+/// Options of methods that train a network.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = NETWORK)]
 pub struct Network {
@@ -61,7 +58,7 @@ pub struct Network {
     /// momentum 0.9 [default: adamw; paper sgd]
     #[arg(long, value_parser = one_of!(Optimiser))]
     optimiser: Option<Optimiser>,
-    /// How the learning rate falls: to 0 by a cosine, or to a tenth after 7/8 of the run
+    /// The decay of the learning rate: to 0 by a cosine, or to a tenth after 7/8 of the run
     /// [default: cosine; paper step]
     #[arg(long, value_parser = one_of!(Schedule))]
     schedule: Option<Schedule>,
@@ -107,7 +104,7 @@ fn minutes(text: &str) -> Result<f64, String> {
 pub fn learned_method(name: &str) -> Result<&'static Method, String> {
     let found = METHODS.into_iter().find(|m| m.trains_network() && m.name == name);
     found.ok_or_else(|| {
-        let names = table::names(Method::trains_network);
+        let names = lookup::names(Method::trains_network);
         format!("'{name}' is no method that trains a network; choose one of {names}")
     })
 }

@@ -8,8 +8,10 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, Error, FromArgMatches};
 
-use super::network::NETWORK;
 use crate::method::{Kind, METHODS, Method, MethodOption, Settings, Value};
+
+/// The help heading of everything about training a network.
+pub const NETWORK: &str = "Options of methods that train a network";
 
 /// The help heading of options of fitted methods.
 const FITTED: &str = "Options of methods that are fitted in closed form";
@@ -71,18 +73,26 @@ fn arg(method: &Method, option: &'static MethodOption) -> Arg {
     let heading = if method.trains_network() { NETWORK } else { FITTED };
     let arg = Arg::new(option.name)
         .long(option.name)
-        .help(format!("{method}: {}{default}", option.help))
+        .help(format!("{method}: {}{default}", lower_first(option.help)))
         .help_heading(heading);
     match option.kind {
         Kind::Flag => arg.action(ArgAction::SetTrue),
-        Kind::Choice(words) => arg.value_parser(PossibleValuesParser::new(
-            words.iter().map(|(word, help)| PossibleValue::new(word).help(help)),
-        )),
+        Kind::Choice(words) => {
+            arg.value_name(option.value_name).value_parser(PossibleValuesParser::new(
+                words.iter().map(|(word, help)| PossibleValue::new(word).help(help)),
+            ))
+        }
         Kind::Count { .. } | Kind::Number => arg
             .value_name(option.value_name)
             .allow_negative_numbers(true)
             .value_parser(|text: &str| option.parse(text).map(|_| text.to_owned())),
     }
+}
+
+/// A sentence behind a colon.
+fn lower_first(sentence: &str) -> String {
+    let mut rest = sentence.chars();
+    rest.next().map(|first| first.to_lowercase().chain(rest).collect()).unwrap_or_default()
 }
 
 /// The options that were given on the command line.

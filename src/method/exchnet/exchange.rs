@@ -16,7 +16,7 @@ use crate::method::net::Net;
 use crate::network::Parts;
 use crate::trunk::Stem;
 
-/// Which parts of a batch are replaced, and by what.
+/// The parts of a batch that are replaced, and their replacements.
 #[derive(Debug, Clone)]
 pub struct Exchange {
     /// `[batch, M, 1]`: 1 keeps an image's own part, 0 replaces it.

@@ -52,7 +52,7 @@ pub(super) static ABLATIONS: [Ablation; 4] = [
     Ablation { name: "global only", option: "parts", value: Value::Count(0) },
 ];
 
-/// How a part's refined map becomes one value per position.
+/// The reduction of a part's refined map to one value per position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Spatial {
     /// The mean over channels.
@@ -62,7 +62,7 @@ pub enum Spatial {
     Sum,
 }
 
-/// What ExchNet adds to the asymmetric skeleton.
+/// The options of ExchNet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
     /// Parts, M. With 0, the network has global features only.

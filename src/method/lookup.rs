@@ -1,30 +1,9 @@
 /*!
-All hashing methods, in the order in which help and comparisons list them.
+Finding methods by their names.
 */
 
 use super::definition::Method;
-use super::{
-    MethodError, adsh, csq, dpsh, dsah, dtq, exchnet, hashnet, itq, lda, lsh, orthohash, plume,
-    sdh, whitened,
-};
-
-/// Every method: first those that are fitted in closed form, then those that train a network.
-pub static METHODS: [&Method; 14] = [
-    &lsh::METHOD,
-    &whitened::METHOD,
-    &itq::METHOD,
-    &lda::METHOD,
-    &sdh::METHOD,
-    &adsh::METHOD,
-    &exchnet::METHOD,
-    &dpsh::METHOD,
-    &hashnet::METHOD,
-    &dtq::METHOD,
-    &csq::METHOD,
-    &orthohash::METHOD,
-    &dsah::METHOD,
-    &plume::METHOD,
-];
+use super::{METHODS, MethodError};
 
 /// Finds a method by its name.
 ///
@@ -54,6 +33,7 @@ mod tests {
     use crate::hash::{FeatureError, Features, Hash};
     use crate::method::planted::{Set, planted};
     use crate::method::{FitInput, Kind, Making, Recipe, Settings, Trained, Value};
+    use crate::method::{dsah, exchnet, itq, lda, lsh, sdh, whitened};
     use crate::task::{Stopped, Task};
 
     /// The methods that are fitted in closed form.
