@@ -20,6 +20,10 @@ use crate::model::Model;
 use crate::task::Task;
 use crate::train::Unreadable;
 
+/// The remark when the built-in model is used.
+pub const BUILT_IN: &str =
+    "using the built-in general model, of 256 bits (--model names one of your own)";
+
 /// Options of every command.
 #[derive(Debug, clap::Args)]
 pub struct Global {
@@ -126,7 +130,7 @@ impl Context {
             model.check_hamming()?;
             return Ok(model);
         }
-        self.say("using the built-in general model, of 256 bits (--model names one of your own)");
+        self.say(BUILT_IN);
         Ok(Model::general(device)?)
     }
 

@@ -9,8 +9,8 @@ use serde_json::json;
 
 use super::Context;
 use super::context::plain_name;
-use super::query::{FilterArgs, IndexArgs, index_path};
-use crate::index::{Group, Index, Searcher};
+use super::query::{FilterArgs, IndexArgs, collection};
+use crate::index::Group;
 use crate::task::Task;
 
 /// Find groups of images that are nearly the same
@@ -34,28 +34,23 @@ pub struct Args {
 }
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
-    let path = index_path(args.index.index.as_deref())?;
-    let index = Index::open(&path)?;
-    let searcher = Searcher::new(&index, &context.device()?)?;
-    let bits = u32::try_from(index.bits()).unwrap_or(u32::MAX);
+    let collection = collection(context, args.index.index.as_deref())?;
+    let bits = u32::try_from(collection.bits()).unwrap_or(u32::MAX);
     let radius = args.radius.unwrap_or(bits / 6);
     let filter = args.filter.filter()?;
-    let work = |task: &Task<'_>| searcher.groups(&index, radius, &filter, task);
+    let work = |task: &Task<'_>| collection.duplicates(radius, &filter, task);
     let groups = context.with_progress("comparing", work)?;
     let images: usize = groups.iter().map(|group| group.images.len()).sum();
     if context.json {
         context.print_json(&json!({
-            "index": path.display().to_string(), "bits": bits, "radius": radius,
+            "index": collection.path().display().to_string(), "bits": bits, "radius": radius,
             "groups": groups.iter().map(members).collect::<Vec<_>>(),
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
     for group in &groups {
         for image in &group.images {
-            let note = match image.copy {
-                true => "copy".to_owned(),
-                false => image.distance.to_string(),
-            };
+            let note = if image.copy { "copy".to_owned() } else { image.distance.to_string() };
             context.print(format_args!("{note:>5}  {}", plain_name(&image.path)))?;
         }
         context.print("")?;

@@ -12,8 +12,9 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use rayon::prelude::*;
 
-use super::search::{Answer, Hit};
+use super::answer::Answer;
 use crate::image::{self, Limits};
+use crate::index::Hit;
 
 /// The longer side of a picture in the page, in pixels: twice what is shown, for fine screens.
 const SIDE: u32 = 400;

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::query::index_path;
-use crate::index::{Index, Labels, ScanOptions, Update, UpdateOptions, update};
+use crate::index::{Index, IndexWriter, Labels, Scan, ScanOptions, Update, UpdateOptions};
 use crate::model::Model;
 use crate::task::{Stopped, Task};
 
@@ -95,15 +95,16 @@ impl Args {
             }
         };
         let said = !self.exclude.is_empty() || self.hidden || self.follow_links;
+        let anew = self.exclude.iter().any(String::is_empty);
         let exclude = self.exclude.iter().filter(|pattern| !pattern.is_empty()).cloned().collect();
         let scan = ScanOptions { exclude, hidden: self.hidden, follow_links: self.follow_links };
-        Ok(UpdateOptions {
-            labels,
-            limits: context.limits,
-            scan: said.then_some(scan),
-            add_to_scan: !self.exclude.iter().any(String::is_empty),
-            keep_features: self.keep_features,
-        })
+        let scan = match (said, anew) {
+            (false, _) => Scan::AsBefore,
+            (true, true) => Scan::Replace(scan),
+            (true, false) => Scan::Add(scan),
+        };
+        let keep_features = self.keep_features;
+        Ok(UpdateOptions { labels, limits: context.limits, scan, keep_features })
     }
 }
 
@@ -124,13 +125,13 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
-    let mut index = Index::open_or_create(&path, model.bits(), model.fingerprint())?;
+    let mut writer = IndexWriter::open(&path, &model)?;
     if let Some(file) = &args.model {
-        index.set_model_file(file)?;
+        writer.set_model_file(file)?;
     }
-    let skipped = once(context, args, &options, &mut index, &model, &args.folders)?;
+    let skipped = once(context, args, &options, &mut writer, &model, &args.folders)?;
     if args.watch {
-        watch(context, args, &options, &mut index, &model)?;
+        watch(context, args, &options, &mut writer, &model)?;
     } else if args.strict && skipped > 0 {
         bail!("{skipped} images were skipped (--strict)");
     }
@@ -156,12 +157,12 @@ fn once(
     context: &Context,
     args: &Args,
     options: &UpdateOptions,
-    index: &mut Index,
+    writer: &mut IndexWriter,
     model: &Model,
     folders: &[PathBuf],
 ) -> Result<usize> {
     let begun = Instant::now();
-    let work = |task: &Task<'_>| update(index, model, folders, options, task);
+    let work = |task: &Task<'_>| writer.update(model, folders, options, task);
     let report = context.with_progress("indexing", work)?;
     for skipped in &report.skipped {
         context.warn(format_args!("skipped: {}", skipped.reason));
@@ -173,13 +174,15 @@ fn once(
             folder.display()
         ));
     }
+    let index = writer.index();
     let (images, seconds) = (index.len()?, begun.elapsed().as_secs_f64());
     if context.json {
         let document = document(&report, index, images, seconds);
-        match args.watch {
+        if args.watch {
             // One line each, since there will be more.
-            true => context.print(document)?,
-            false => context.print_json(&document)?,
+            context.print(document)?;
+        } else {
+            context.print_json(&document)?;
         }
     } else {
         context.print(format_args!(
@@ -256,12 +259,14 @@ fn watch(
     context: &Context,
     args: &Args,
     options: &UpdateOptions,
-    index: &mut Index,
+    writer: &mut IndexWriter,
     model: &Model,
 ) -> Result<()> {
-    let folders = match args.folders.is_empty() {
-        false => args.folders.clone(),
-        true => index.roots()?.into_iter().map(|root| PathBuf::from(root.path)).collect(),
+    let folders = if args.folders.is_empty() {
+        let roots = writer.index().roots()?;
+        roots.into_iter().map(|root| PathBuf::from(root.path)).collect()
+    } else {
+        args.folders.clone()
     };
     let (sender, receiver) = channel();
     let config = Config::default().with_timeout(QUIET);
@@ -272,7 +277,8 @@ fn watch(
         watched.with_context(|| format!("cannot watch {}", folder.display()))?;
     }
     context.say("watching for changes; Ctrl-C ends it");
-    let own = index.path().canonicalize().unwrap_or_else(|_| index.path().to_owned());
+    let own = writer.index().path();
+    let own = own.canonicalize().unwrap_or_else(|_| own.to_owned());
     while !context.stopped() {
         let events = match receiver.recv_timeout(GLANCE) {
             Ok(Ok(events)) => events,
@@ -288,7 +294,7 @@ fn watch(
         if events.iter().all(|event| beside(&event.path)) {
             continue;
         }
-        match once(context, args, options, index, model, &args.folders) {
+        match once(context, args, options, writer, model, &args.folders) {
             Ok(_) => {}
             Err(error) if error.downcast_ref::<crate::index::IndexError>().is_some_and(stopped) => {
                 break;

@@ -11,8 +11,7 @@ use serde_json::json;
 
 use super::Context;
 use super::context::plain_name;
-use super::query::{IndexArgs, Queries, index_path};
-use crate::index::{Index, Searcher};
+use super::query::{IndexArgs, LocalQueries, Queries, collection};
 
 /// Say what images are, by a vote of the labelled images most like them
 ///
@@ -37,27 +36,25 @@ pub struct Args {
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     ensure!(args.k > 0, "-k 0 lets nobody vote; ask for at least one");
-    let path = index_path(args.index.index.as_deref())?;
-    let index = Index::open(&path)?;
-    if index.labels()?.is_empty() {
+    let collection = collection(context, args.index.index.as_deref())?;
+    if collection.snapshot().catalogue()?.labels().is_empty() {
         bail!(
             "{} has no labels; run `barbule index --labels folder` (or FILE.csv) first",
-            path.display()
+            collection.path().display()
         );
     }
-    let device = context.device()?;
-    let mut queries = Queries::new(context, &device, &index, args.index.model.as_deref(), false)?;
-    let searcher = Searcher::new(&index, &device)?;
+    let queries = LocalQueries::new(context, collection, args.index.model.as_deref(), false)?;
+    let collection = queries.collection();
     let radius = match args.radius {
         Some(radius) => radius,
-        None => match searcher.reach(&index, args.k)? {
+        None => match collection.reach(args.k)? {
             None => bail!(
                 "no two images that are alike share a label, so nothing tells what is near; name a --radius"
             ),
             Some(reach) => {
                 context.say(format_args!(
                     "within {} of {} bits; of {} labelled images here the others name {:.0} % rightly, {:.0} % wrongly",
-                    reach.radius, index.bits(), reach.tried, 100.0 * reach.right, 100.0 * reach.wrong
+                    reach.radius, collection.bits(), reach.tried, 100.0 * reach.right, 100.0 * reach.wrong
                 ));
                 reach.radius
             }
@@ -66,21 +63,23 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let mut answers = Vec::new();
     for image in &args.images {
         let query = queries.of_file(image)?;
-        let vote = searcher.vote(&index, &query.code, query.content.as_ref(), args.k, radius)?;
+        let vote = collection.label(&query, args.k, radius)?;
+        let name = image.display().to_string();
         if !context.json {
             let said = match &vote.label {
                 None => "unknown".to_owned(),
                 Some(label) => format!("{label} ({:.0} %)", 100.0 * vote.confidence),
             };
-            context.print(format_args!("{}: {}", plain_name(&query.name), plain_name(&said)))?;
+            context.print(format_args!("{}: {}", plain_name(&name), plain_name(&said)))?;
         }
         let shares =
             vote.shares.iter().map(|(label, share)| json!({ "label": label, "share": share }));
-        let neighbours = vote.neighbours.iter().map(
-            |found| json!({ "path": found.path, "label": found.label, "distance": found.distance }),
-        );
+        let neighbours = vote
+            .neighbours
+            .iter()
+            .map(|hit| json!({ "path": hit.path, "label": hit.label, "distance": hit.distance }));
         answers.push(json!({
-            "image": query.name, "label": vote.label, "confidence": vote.confidence,
+            "image": name, "label": vote.label, "confidence": vote.confidence,
             "radius": radius, "shares": shares.collect::<Vec<_>>(),
             "neighbours": neighbours.collect::<Vec<_>>(),
         }));

@@ -5,6 +5,7 @@ Arguments are resolved once, here and in each command's `run`; the library below
 receives values. Only this module prints: results to stdout, all else to stderr.
 */
 
+mod answer;
 mod aviary;
 mod bench;
 mod compare;

@@ -11,8 +11,10 @@ use clap::ValueHint;
 use serde_json::json;
 
 use super::Context;
-use super::query::{index_path, model_of};
-use crate::index::Index;
+use super::query::index_path;
+use crate::device::Device;
+use crate::index::{Index, open_model};
+use crate::model::Model;
 use crate::serve::{Options, Server};
 
 /// Open a page on this machine to search your photos by look-alikes
@@ -46,8 +48,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     // Before the model, which takes longer to open.
     let opened = Index::open(&index)?;
     let device = context.device()?;
-    let model = model_of(context, &device, &opened, args.model.as_deref())?
-        .context("the model that made this index is not where it was; name it with --model")?;
+    let model = model(context, args, &opened, &device)?;
     drop(opened);
     let address = SocketAddr::new(args.address, args.port);
     let server = Server::bind(Options { index, address, limits: context.limits }, device, model)?;
@@ -78,4 +79,15 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     }
     server.run(context.stop())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The model that is named, or the one that made the index.
+fn model(context: &Context, args: &Args, index: &Index, device: &Device) -> Result<Model> {
+    if args.model.is_some() || index.model() == Model::general_fingerprint() {
+        let model = context.model(args.model.as_deref(), device)?;
+        index.same_model(model.bits(), model.fingerprint())?;
+        return Ok(model);
+    }
+    open_model(index.model(), index.model_file()?.as_deref(), device)?
+        .context("the model that made this index is not where it was; name it with --model")
 }

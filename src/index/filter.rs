@@ -2,7 +2,7 @@
 Which images a search may find.
 */
 
-use super::is_under;
+use super::paths::is_under;
 
 /// What an image has to be to be found. The empty filter lets every image through.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,9 +25,14 @@ impl Filter {
 
     /// Whether an image at `path` with `label` is let through.
     pub fn lets_through(&self, path: &str, label: Option<&str>) -> bool {
-        let among = |labels: &[String]| label.is_some_and(|own| labels.iter().any(|l| l == own));
         (self.under.is_empty() || self.under.iter().any(|folder| is_under(path, folder)))
-            && (self.labels.is_empty() || among(&self.labels))
+            && self.lets_label_through(label)
+    }
+
+    /// Whether a label passes, or its absence.
+    pub(super) fn lets_label_through(&self, label: Option<&str>) -> bool {
+        let among = |labels: &[String]| label.is_some_and(|own| labels.iter().any(|l| l == own));
+        (self.labels.is_empty() || among(&self.labels))
             && !among(&self.not)
             && (!self.labelled || label.is_some())
     }

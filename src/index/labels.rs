@@ -5,7 +5,8 @@ Labels of images: from the names of their folders, or from a table.
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{IndexError, stored_path};
+use super::IndexError;
+use super::paths::stored_path;
 
 /// Where labels come from.
 #[derive(Debug, Clone, Default)]

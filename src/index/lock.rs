@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 use super::IndexError;
-use super::open::beside;
+use super::paths::beside;
 
 /// Held by the one process that changes an index.
 #[derive(Debug)]

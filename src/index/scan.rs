@@ -8,8 +8,9 @@ use std::time::UNIX_EPOCH;
 use glob::{MatchOptions, Pattern};
 use walkdir::{DirEntry, WalkDir};
 
+use super::IndexError;
+use super::report::Skipped;
 use super::store::Stamp;
-use super::{IndexError, Skipped};
 use crate::image::is_image_path;
 use crate::task::Task;
 
@@ -86,7 +87,7 @@ pub(super) struct Candidate {
 
 /// What was found under a folder.
 #[derive(Default)]
-pub(super) struct Scan {
+pub(super) struct Listing {
     /// In the order of their paths.
     pub found: Vec<Candidate>,
     /// What could not be looked at: what lies there may still be there.
@@ -104,7 +105,7 @@ pub fn files_under(
     options: &ScanOptions,
     task: &Task<'_>,
 ) -> Result<(Vec<PathBuf>, Vec<Skipped>), IndexError> {
-    let Scan { found, unreadable } = scan(folder, options, &|found| Ok(task.count(found)?))?;
+    let Listing { found, unreadable } = scan(folder, options, &|found| Ok(task.count(found)?))?;
     Ok((found.into_iter().map(|candidate| candidate.path).collect(), unreadable))
 }
 
@@ -117,7 +118,7 @@ pub(super) fn scan(
     folder: &Path,
     options: &ScanOptions,
     step: &dyn Fn(usize) -> Result<(), IndexError>,
-) -> Result<Scan, IndexError> {
+) -> Result<Listing, IndexError> {
     let failed = |reason: String| IndexError::Folder { path: folder.to_owned(), reason };
     let meta = std::fs::metadata(folder).map_err(|error| failed(error.to_string()))?;
     if !meta.is_dir() {
@@ -130,7 +131,7 @@ pub(super) fn scan(
         let hidden = name.to_string_lossy().starts_with('.') || SYSTEM.iter().any(|s| name == *s);
         entry.depth() == 0 || ((options.hidden || !hidden) && !excluded.has(entry, folder))
     };
-    let mut scan = Scan::default();
+    let mut scan = Listing::default();
     let walk = WalkDir::new(folder).follow_links(options.follow_links).sort_by_file_name();
     for (number, entry) in walk.into_iter().filter_entry(looked_at).enumerate() {
         if number.is_multiple_of(STEP) {

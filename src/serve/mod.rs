@@ -8,15 +8,13 @@ nothing leaves but pictures made anew from indexed images (`pictures`).
 */
 
 mod api;
-mod catalogue;
 mod error;
 mod guard;
 mod http;
-mod library;
-mod pick;
 mod pictures;
 mod problem;
 mod request;
+mod sample;
 mod semaphore;
 
 use std::collections::HashMap;
@@ -121,7 +119,7 @@ impl Server {
 
     /// Number of indexed images at present.
     pub fn images(&self) -> usize {
-        self.app.library().len()
+        self.app.len()
     }
 
     /// Answers until `stop` is raised, then waits a few seconds for what is under way.

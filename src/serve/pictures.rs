@@ -17,11 +17,11 @@ use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::library::Library;
 use super::problem::Problem;
 use super::semaphore::Semaphore;
 use crate::explain::Attention;
 use crate::image::{self, Limits};
+use crate::index::Snapshot;
 
 /// The longer side of a thumbnail, in pixels.
 const THUMBNAIL: u32 = 400;
@@ -77,9 +77,14 @@ impl Pictures {
     }
 
     /// An indexed image as it is.
-    pub fn open(&self, library: &Library, id: i64, deadline: Instant) -> Result<RgbImage, Problem> {
-        let path = library.index().image(library.known(id)?)?.path;
-        let file = inside(Path::new(&path), library.catalogue.roots())?;
+    pub fn open(
+        &self,
+        snapshot: &Snapshot,
+        id: i64,
+        deadline: Instant,
+    ) -> Result<RgbImage, Problem> {
+        let path = snapshot.image(id)?.path;
+        let file = inside(Path::new(&path), snapshot.catalogue()?.roots())?;
         let _permit = self.gate.enter(deadline).ok_or_else(busy)?;
         Ok(image::open(&file, &self.limits)?)
     }
@@ -87,14 +92,14 @@ impl Pictures {
     /// A picture of an indexed image; `look` gives the attention where that is asked for.
     pub fn of(
         &self,
-        library: &Library,
+        snapshot: &Snapshot,
         id: i64,
         kind: Kind,
         deadline: Instant,
         look: impl FnOnce(&RgbImage) -> Result<Attention, Problem>,
     ) -> Result<Arc<[u8]>, Problem> {
-        let path = library.index().image(library.known(id)?)?.path;
-        let file = inside(Path::new(&path), library.catalogue.roots())?;
+        let path = snapshot.image(id)?.path;
+        let file = inside(Path::new(&path), snapshot.catalogue()?.roots())?;
         let gone = || Problem::new(404, format!("{path} is gone; `barbule index` tells the index"));
         let meta = std::fs::metadata(&file).map_err(|_| gone())?;
         let modified = meta.modified().ok();

@@ -52,7 +52,13 @@ impl From<ImageError> for Problem {
 
 impl From<IndexError> for Problem {
     fn from(error: IndexError) -> Self {
-        Self::internal(error.to_string())
+        match error {
+            IndexError::NoSuchImage(_) => Self::new(404, error.to_string()),
+            IndexError::Decode(error) => error.into(),
+            IndexError::Image(error) => error.into(),
+            IndexError::Model(error) => error.into(),
+            error => Self::internal(error.to_string()),
+        }
     }
 }
 

@@ -57,7 +57,7 @@ pub unsafe extern "C" fn barbule_explain_bytes(
 }
 
 fn explain(model: &Model, picture: RgbImage) -> Result<Pictures, Failure> {
-    let attention = model.opened.model.attention(&picture)?;
+    let attention = model.model.attention(&picture)?;
     let overlays = (0..attention.maps.len()).map(|part| attention.overlay(part));
     let pictures = std::iter::once(attention.seen.clone()).chain(overlays).collect();
     Ok(Pictures { pictures })

@@ -5,7 +5,7 @@ What a search found, as plain structs.
 use std::ffi::{CString, c_char};
 
 use super::{borrow, c_string, free};
-use barbule::index::Found;
+use barbule::index;
 
 /// What a search found, nearest first. It does not change, so any thread may read it.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ unsafe impl Send for Hits {}
 unsafe impl Sync for Hits {}
 
 impl Hits {
-    pub(super) fn new(found: Vec<Found>) -> Self {
+    pub(super) fn new(found: Vec<index::Hit>) -> Self {
         let (mut hits, mut texts) = (Vec::with_capacity(found.len()), Vec::new());
         let mut keep = |text: String| {
             let text = c_string(text);
@@ -46,7 +46,7 @@ impl Hits {
             texts.push(text);
             pointer
         };
-        for Found { path, distance, id, label, same, .. } in found {
+        for index::Hit { path, distance, id, label, same, .. } in found {
             let path = keep(path);
             let label = label.map_or(std::ptr::null(), &mut keep);
             hits.push(Hit { id, distance, same, path, label });

@@ -27,6 +27,7 @@ use std::ffi::{CStr, CString, c_char};
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use barbule::device::DeviceError;
 use barbule::image::ImageError;
@@ -98,7 +99,9 @@ impl From<IndexError> for Failure {
     fn from(error: IndexError) -> Self {
         let status = match &error {
             IndexError::Stopped(_) => Status::Stopped,
-            IndexError::Model(_) => Status::Model,
+            IndexError::Model(_) | IndexError::NoModel(_) => Status::Model,
+            IndexError::Image(_) | IndexError::Decode(_) => Status::Image,
+            IndexError::NoSuchImage(_) => Status::NotFound,
             _ => Status::Index,
         };
         Self::new(status, error)
@@ -231,6 +234,11 @@ unsafe fn slice<'a, T>(first: *const T, length: usize, name: &str) -> Result<&'a
     }
     // SAFETY: not NULL and not too long; the rest is what the caller promises.
     Ok(unsafe { std::slice::from_raw_parts(first, length) })
+}
+
+/// A panic leaves nothing half changed behind a mutex of this library.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A string for the other side, cut at a zero byte (which no path and no message has).

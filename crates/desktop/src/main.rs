@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
-use barbule::index::Found;
+use barbule::index::Hit;
 use eframe::egui::{
     self, Align2, Color32, ColorImage, CornerRadius, FontId, Key, ProgressBar, Rect, RichText,
     Sense, TextureHandle, TextureOptions, Ui, ViewportBuilder, ViewportCommand, pos2, vec2,
@@ -67,7 +67,7 @@ struct Window {
     searching: bool,
     /// The image that the hits are like.
     shown: Option<PathBuf>,
-    hits: Vec<Found>,
+    hits: Vec<Hit>,
     /// `None` while it is made, `Some(None)` if it cannot be.
     thumbnails: HashMap<PathBuf, Option<Option<TextureHandle>>>,
     status: String,
