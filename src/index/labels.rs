@@ -44,7 +44,12 @@ impl Labels {
             let (label, image) = match fields.split_last() {
                 Some((label, image)) if !image.is_empty() => (label.trim(), image.join(",")),
                 _ => {
-                    let line = record.position().map_or(0, csv::Position::line);
+                    // The position is in front of the empty lines before the record.
+                    let start = record.position().map_or(0, |at| at.byte() as usize);
+                    let rest = text.get(start..).unwrap_or_default();
+                    let start = start + rest.len() - rest.trim_start_matches(['\r', '\n']).len();
+                    let before = text.get(..start).unwrap_or(text);
+                    let line = 1 + before.matches('\n').count();
                     return Err(failed(format!("line {line} has no comma")));
                 }
             };

@@ -1,6 +1,7 @@
 /*!
 A collection as an app uses it: one state until it is read again, and the model that made it.
 */
+use std::collections::BTreeSet;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -33,11 +34,13 @@ fn every_search_answers_from_one_state_while_a_writer_changes_the_index() {
     let (env, collection) = indexed();
     let code = collection.code(1).unwrap();
     fs::remove_file(env.path("birds/class-0/1.png")).unwrap();
-    env.write_classes("birds/more", 2, 20);
+    for number in 0..40 {
+        env.write(&format!("birds/more/{number}.png"), png(number % 2, 100 + number));
+    }
     let done = AtomicBool::new(false);
     let states = std::thread::scope(|scope| {
         let look = || {
-            let mut states = std::collections::BTreeSet::new();
+            let mut states = BTreeSet::new();
             while !done.load(Ordering::Relaxed) {
                 let snapshot = collection.snapshot();
                 let all = snapshot.search(&Search::nearest(&code, usize::MAX)).unwrap();
@@ -54,6 +57,8 @@ fn every_search_answers_from_one_state_while_a_writer_changes_the_index() {
             states
         };
         let lookers = [scope.spawn(look), scope.spawn(look)];
+        // Ends the threads, even if something below fails.
+        let end = Raise(&done);
         assert!(collection.is_current());
         let report = update(&env, &collection);
         assert_eq!((report.added, report.removed), (40, 1));
@@ -61,8 +66,8 @@ fn every_search_answers_from_one_state_while_a_writer_changes_the_index() {
         assert_eq!(collection.len(), 8);
         collection.reload().unwrap();
         assert!(collection.is_current());
-        done.store(true, Ordering::Relaxed);
-        lookers.map(|looker| looker.join().unwrap()).concat_sets()
+        drop(end);
+        lookers.into_iter().flat_map(|looker| looker.join().unwrap()).collect::<BTreeSet<_>>()
     });
     assert_eq!(collection.len(), 47);
     // Nothing between the two states was seen.
@@ -70,13 +75,12 @@ fn every_search_answers_from_one_state_while_a_writer_changes_the_index() {
     assert!(states.contains(&(8, 4)), "{states:?}");
 }
 
-trait ConcatSets<T> {
-    fn concat_sets(self) -> std::collections::BTreeSet<T>;
-}
+/// Raises a flag when it is dropped.
+struct Raise<'a>(&'a AtomicBool);
 
-impl<T: Ord, const N: usize> ConcatSets<T> for [std::collections::BTreeSet<T>; N] {
-    fn concat_sets(self) -> std::collections::BTreeSet<T> {
-        self.into_iter().flatten().collect()
+impl Drop for Raise<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
