@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::{Filter, Index, IndexError};
 
-/// An image without a label.
+/// The label of an image without one.
 const NO_LABEL: u32 = u32::MAX;
 
 /// The images of an index by folder and by label.
@@ -17,7 +17,7 @@ const NO_LABEL: u32 = u32::MAX;
 pub struct Catalogue {
     /// Ascending.
     ids: Vec<i64>,
-    /// The folder and the label of each, by their places in the lists below.
+    /// Folder and label of each image, as positions in the lists below.
     folder_of: Vec<u32>,
     label_of: Vec<u32>,
     folders: Vec<String>,
@@ -60,7 +60,8 @@ impl Catalogue {
         self.ids.binary_search(&id).is_ok()
     }
 
-    /// Every folder with images in it or below, and how many; in the order of paths.
+    /// Returns every folder that contains images, itself or below, with their number, in the order
+    /// of paths.
     pub fn folders(&self) -> BTreeMap<&str, usize> {
         let mut direct = vec![0; self.folders.len()];
         self.folder_of.iter().for_each(|folder| direct[*folder as usize] += 1);
@@ -76,7 +77,7 @@ impl Catalogue {
         all
     }
 
-    /// Every label and how many images have it, in the order of their names.
+    /// Returns every label with the number of its images, in order.
     pub fn labels(&self) -> BTreeMap<&str, usize> {
         let mut all = BTreeMap::new();
         for label in &self.label_of {
@@ -106,7 +107,7 @@ impl Catalogue {
     }
 }
 
-/// The place of a name in a list, at its end if it is new.
+/// Returns the position of a name in a list, which it is appended to if it is new.
 fn place(list: &mut Vec<String>, known: &mut HashMap<String, u32>, name: &str) -> u32 {
     if let Some(place) = known.get(name) {
         return *place;

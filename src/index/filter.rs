@@ -1,15 +1,15 @@
 /*!
-Which images a search may find.
+A filter of the images that a search may find.
 */
 
 use super::paths::is_under;
 
-/// What an image has to be to be found. The empty filter lets every image through.
+/// Conditions on images. The empty filter lets every image through.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// It lies in one of these folders (absolute paths), if there are any.
+    /// The image lies in one of these folders (absolute paths); no condition if empty.
     pub under: Vec<String>,
-    /// It has one of these labels, if there are any.
+    /// It has one of these labels; no condition if empty.
     pub labels: Vec<String>,
     /// It has none of these labels.
     pub not: Vec<String>,
@@ -18,12 +18,12 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether every image is let through.
+    /// Returns whether the filter lets every image through.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether an image at `path` with `label` is let through.
+    /// Returns whether an image at `path` with `label` passes.
     pub fn lets_through(&self, path: &str, label: Option<&str>) -> bool {
         (self.under.is_empty() || self.under.iter().any(|folder| is_under(path, folder)))
             && self.lets_label_through(label)

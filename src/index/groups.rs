@@ -1,5 +1,5 @@
 /*!
-Images that are nearly the same: groups whose members are joined by short distances.
+Groups of images that are nearly the same.
 */
 
 use std::collections::HashSet;
@@ -9,13 +9,13 @@ use super::{Filter, IndexError};
 use crate::rank::{IdSet, Search};
 use crate::task::Task;
 
-/// Queries that are searched at once.
+/// Number of queries per search.
 const BATCH: usize = 256;
 
-/// Images each of which is within the radius of another of the group.
+/// A group of near duplicates: each image is within the radius of another one of the group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// In the order in which they were indexed.
+    /// The images, in the order in which they were indexed.
     pub images: Vec<Member>,
 }
 
@@ -24,13 +24,13 @@ pub struct Group {
 pub struct Member {
     /// Its id.
     pub id: i64,
-    /// Where it is.
+    /// Its path.
     pub path: String,
     /// Its label, if it has one.
     pub label: Option<String>,
     /// Hamming distance to the nearest other image of the group, in bits.
     pub distance: u32,
-    /// Whether its file has the very content of one before it.
+    /// Whether its file has the same content as an earlier one of the group.
     pub copy: bool,
 }
 
@@ -93,13 +93,13 @@ impl Snapshot {
     }
 }
 
-/// Disjoint sets; each is known by its least member.
+/// Disjoint sets, each identified by its least member.
 struct Joined(Vec<usize>);
 
 impl Joined {
     fn first(&mut self, mut row: usize) -> usize {
         while self.0[row] != row {
-            // Halves the way for whoever comes next.
+            // Path halving.
             self.0[row] = self.0[self.0[row]];
             row = self.0[row];
         }

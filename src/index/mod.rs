@@ -1,10 +1,13 @@
 /*!
-The image index on disk: which images there are, and their codes.
+Indexes of images on disk, and searches in them.
 
-One SQLite file in WAL mode. Codes lie packed in blocks of up to 4096, so that
-opening a large index reads few long blobs instead of many rows; everything that a
-batch of images changes is one transaction. An index belongs to one model, told by
-the fingerprint of the model's file.
+[`Collection`] is the front door: it opens an index and its model and searches. [`Index`] reads
+the rows of an index, [`IndexWriter`] changes it.
+
+An index is one SQLite file in WAL mode. Codes lie packed in blocks of up to 4096, so that
+opening a large index reads few long blobs instead of many rows; everything that a batch of
+images changes is one transaction. An index belongs to one model, identified by the fingerprint
+of the model's file.
 */
 
 #[cfg(feature = "engine")]

@@ -12,9 +12,9 @@ use super::paths::{beside, real};
 use super::{FORMAT, IndexError};
 use crate::code::BinaryCodes;
 
-/// Marks the file as ours in SQLite's own header ("Barb").
+/// Identifies the file as an index in SQLite's own header ("Barb").
 const APPLICATION: i32 = 0x4261_7262;
-/// How long a second writer waits for the first.
+/// How long a connection waits for a lock of another one.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const SCHEMA: &str = "
@@ -22,7 +22,7 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE roots (
     id INTEGER PRIMARY KEY,
     path TEXT NOT NULL UNIQUE,
-    options TEXT NOT NULL DEFAULT '{}' -- JSON: what of the folder is looked at
+    options TEXT NOT NULL DEFAULT '{}' -- JSON: which files of the folder are indexed
 );
 -- Ids are never used twice, and grow with time.
 CREATE TABLE images (
@@ -40,7 +40,7 @@ CREATE INDEX images_content ON images (content);
 CREATE TABLE blocks (id INTEGER PRIMARY KEY, first INTEGER NOT NULL, ids BLOB NOT NULL, codes BLOB NOT NULL);
 CREATE INDEX blocks_first ON blocks (first);
 ";
-/// What format 2 has more than format 1, but for `roots.options`.
+/// The tables of format 2 that format 1 lacks; it also lacks `roots.options`.
 const SINCE_2: &str = "
 -- Files that could not be used, as they were then.
 CREATE TABLE failures (
@@ -49,7 +49,7 @@ CREATE TABLE failures (
     modified INTEGER NOT NULL,
     reason TEXT NOT NULL
 ) WITHOUT ROWID;
--- Where they are kept: features of unit length, little-endian half-precision numbers.
+-- Optional: features of unit length, little-endian half-precision numbers.
 CREATE TABLE features (id INTEGER PRIMARY KEY, numbers BLOB NOT NULL);
 ";
 
@@ -107,7 +107,7 @@ pub(super) fn to_write(path: &Path, owner: Option<Owner<'_>>) -> Result<Opened, 
     let mut connection =
         Connection::open_with_flags(real(path), flags).map_err(|error| failed(path, error))?;
     connection.busy_timeout(PATIENCE).map_err(|error| failed(path, error))?;
-    // What is no database fails here, and again, with a better message, below.
+    // A file that is no database fails here, and again below with a better message.
     if let Some(owner) = owner.filter(|_| is_blank(&connection, path).unwrap_or(false)) {
         create(&mut connection, owner).map_err(|error| failed(path, error))?;
     }
@@ -123,7 +123,7 @@ pub(super) fn to_write(path: &Path, owner: Option<Owner<'_>>) -> Result<Opened, 
 }
 
 impl Opened {
-    /// Makes sure that codes of this model may be compared with the index's.
+    /// Checks that codes of this model can be compared with the index's.
     ///
     /// # Errors
     /// [`IndexError::OtherModel`].
@@ -201,12 +201,12 @@ fn check(connection: Connection, path: &Path) -> Result<Opened, IndexError> {
     Ok(Opened { connection, bits, model, version })
 }
 
-/// Tells a damaged file from trouble with a sound one.
+/// Distinguishes a damaged file from a failure that is not the file's.
 pub(super) fn failed(path: &Path, error: rusqlite::Error) -> IndexError {
     use rusqlite::ErrorCode as Code;
     let path = path.to_owned();
     match error.sqlite_error_code() {
-        // No code at all: a value is of another type than ours are, or not there.
+        // Without a code: a value has the wrong type or is missing.
         Some(Code::NotADatabase) => {
             IndexError::Unfit { path, reason: "it is no SQLite file".to_owned() }
         }
@@ -218,21 +218,21 @@ pub(super) fn failed(path: &Path, error: rusqlite::Error) -> IndexError {
     }
 }
 
-/// Whether there is no index at `path` yet: an empty file (opening makes one), or what a
-/// creation that was cut short leaves behind, a database that never had a table.
+/// Returns whether there is no index at `path` yet: the file is empty (opening creates it), or a
+/// database that never had a table, which an interrupted creation leaves behind.
 fn is_blank(connection: &Connection, path: &Path) -> rusqlite::Result<bool> {
     if std::fs::metadata(path).is_ok_and(|meta| meta.len() == 0) {
         return Ok(true);
     }
-    // SQLite takes a file of a few bytes for a database without pages, whatever they say.
+    // To SQLite, any file of a few bytes is a database without pages.
     let blank = pragma(connection, "page_count")? > 0
         && pragma(connection, "application_id")? == 0
         && pragma(connection, "schema_version")? == 0;
     Ok(blank)
 }
 
-/// Whether the file ends before its last page, as after a copy that was broken off. SQLite notices
-/// only what it happens to read.
+/// Returns whether the file ends before its last page, as after an interrupted copy. SQLite only
+/// notices when it reads the missing pages.
 fn is_cut_off(connection: &Connection, path: &Path) -> rusqlite::Result<bool> {
     let wal = std::fs::metadata(beside(path, "-wal")).map_or(0, |meta| meta.len());
     // While somebody writes, the last pages may be in the other file.
@@ -249,7 +249,7 @@ pub(super) fn not_a_folder(path: &Path) -> Result<(), IndexError> {
     Ok(())
 }
 
-/// Whether a database cannot be used because files cannot be made or written there.
+/// Returns whether a database is unusable because files cannot be created or written there.
 fn is_read_only(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode as Code;
     matches!(error.sqlite_error_code(), Some(Code::CannotOpen | Code::ReadOnly))
@@ -259,13 +259,13 @@ fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, name, |row| row.get(0))
 }
 
-/// How many tables and indexes a database has.
+/// Returns the number of tables and indexes of a database.
 fn tables(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
 }
 
-/// The name by which SQLite reads an index without any other file, taking for granted
-/// that nobody changes it; `None` while somebody may.
+/// Returns the URI with which SQLite reads an index without any other file, assuming that nobody
+/// changes it; `None` while somebody may.
 fn unchanging(path: &Path) -> Option<String> {
     let path = path.canonicalize().ok()?;
     if std::fs::metadata(beside(&path, "-wal")).is_ok_and(|meta| meta.len() > 0) {

@@ -105,9 +105,9 @@ impl<'a> Planner<'a> {
         Ok(Plan { work, gone, relabelled, failed, report })
     }
 
-    /// The folders to look at, inner ones before those around them: the named ones with the
-    /// indexed ones within, or all indexed ones. Of those that were not named, the ones that are
-    /// there.
+    /// Returns the folders to list, inner ones before those around them: the named ones and the
+    /// indexed ones within, or all indexed ones. Missing folders that were not named are reported
+    /// as absent.
     fn folders(&mut self, named: &[PathBuf]) -> Result<Vec<Folder>, IndexError> {
         let mut folders: Vec<Folder> = Vec::new();
         let roots = self.writer.index().roots()?;
@@ -225,7 +225,7 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// Whether a folder has no image at all, not even among what is left out of it.
+/// Returns whether a folder has no image at all, not even an excluded one.
 fn is_bare(
     folder: &Path,
     step: &dyn Fn(usize) -> Result<(), IndexError>,
@@ -234,7 +234,7 @@ fn is_bare(
     match scan(folder, &everything, step) {
         Ok(listing) => Ok(listing.found.is_empty()),
         Err(stopped @ IndexError::Stopped(_)) => Err(stopped),
-        // It went away meanwhile.
+        // It disappeared meanwhile.
         Err(_) => Ok(true),
     }
 }

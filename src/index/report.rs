@@ -9,32 +9,32 @@ use std::path::PathBuf;
 pub struct Skipped {
     /// The file.
     pub path: PathBuf,
-    /// Why, in a sentence that names the file.
+    /// The reason, a sentence that names the file.
     pub reason: String,
 }
 
-/// What an update did, in images.
+/// Numbers of images of an update.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Update {
     /// Image files found.
     pub found: usize,
     /// Indexed for the first time.
     pub added: usize,
-    /// Encoded again because their content had changed.
+    /// Encoded again because their content changed.
     pub changed: usize,
-    /// Found in another place than before, told by their content.
+    /// Found at another path than before, recognised by their content.
     pub moved: usize,
-    /// As they were.
+    /// Unchanged.
     pub unchanged: usize,
-    /// Of those added, how many were not encoded, because their content was indexed already.
+    /// Of those added, the ones that were not encoded because their content was indexed already.
     pub copied: usize,
-    /// Taken out, because their files are gone or are left out now.
+    /// Removed because their files are gone or excluded now.
     pub removed: usize,
-    /// Not usable, and not known to be so.
+    /// Unusable files, without those that were unusable before.
     pub skipped: Vec<Skipped>,
-    /// Not usable, and unchanged since that was found.
+    /// Unusable before and unchanged since.
     pub skipped_before: usize,
-    /// Folders that are missing, or empty and were not: a drive that is not there. What is
-    /// indexed of them stays.
+    /// Folders that are missing, or empty and were not before, like an unplugged drive. Their
+    /// images stay in the index.
     pub absent: Vec<PathBuf>,
 }

@@ -27,12 +27,12 @@ pub struct Index {
     stamp: FileStamp,
 }
 
-/// What is known of an indexed image.
+/// An indexed image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageRow {
     /// Its id.
     pub id: i64,
-    /// Where it is.
+    /// Its path.
     pub path: String,
     /// Its label, if it has one.
     pub label: Option<String>,
@@ -40,7 +40,7 @@ pub struct ImageRow {
     pub content: blake3::Hash,
 }
 
-/// What tells whether a file has changed.
+/// Size and modification time, which show whether a file has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
     pub size: i64,
@@ -54,7 +54,7 @@ pub(super) struct KnownImage {
     pub stamp: Stamp,
     pub content: blake3::Hash,
     pub label: Option<String>,
-    /// Whether its features are kept.
+    /// Whether its features are stored.
     pub features: bool,
 }
 
@@ -63,16 +63,16 @@ pub(super) struct KnownImage {
 pub struct Root {
     /// Its absolute path.
     pub path: String,
-    /// What of it is looked at.
+    /// Which of its files are indexed.
     pub options: ScanOptions,
 }
 
 /// A file that could not be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// Where it is.
+    /// Its path.
     pub path: String,
-    /// Why, in a sentence that names it.
+    /// The reason, a sentence that names it.
     pub reason: String,
     pub(super) stamp: Stamp,
 }
@@ -107,12 +107,12 @@ impl Index {
         self.opened.same_model(&self.path, Owner { bits, fingerprint })
     }
 
-    /// Where the index is.
+    /// Path of the index.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Fingerprint of the model that gave the codes.
+    /// Fingerprint of the model that made the index.
     pub fn model(&self) -> &str {
         &self.opened.model
     }
@@ -137,25 +137,25 @@ impl Index {
     /// Number of images.
     ///
     /// # Errors
-    /// When the file is damaged.
+    /// If the file is damaged.
     pub fn len(&self) -> Result<usize, IndexError> {
         let sql = "SELECT count(*) FROM images";
         let count = self.connection().query_row(sql, [], |row| row.get::<_, i64>(0));
         self.mine(count).map(|count| usize::try_from(count).unwrap_or_default())
     }
 
-    /// Whether there is no image.
+    /// Returns whether there is no image.
     ///
     /// # Errors
-    /// When the file is damaged.
+    /// If the file is damaged.
     pub fn is_empty(&self) -> Result<bool, IndexError> {
         Ok(self.len()? == 0)
     }
 
-    /// All codes with their images' ids, ascending; the steps of `task` are images.
+    /// Returns the ids of all images, ascending, and their codes; the steps of `task` are images.
     ///
     /// # Errors
-    /// When the file is damaged or the work is stopped.
+    /// If the file is damaged or the work is stopped.
     pub fn codes(&self, task: &Task<'_>) -> Result<(Vec<i64>, BinaryCodes), IndexError> {
         let (mut ids, mut codes) = (Vec::new(), BinaryCodes::new(self.bits())?);
         let images = self.len()?;
@@ -180,10 +180,10 @@ impl Index {
         Ok((ids, codes))
     }
 
-    /// The ids of all images with this content, ascending.
+    /// Returns the ids of all images with this content, ascending.
     ///
     /// # Errors
-    /// When the file is damaged.
+    /// If the file is damaged.
     pub fn with_content(&self, content: &blake3::Hash) -> Result<Vec<i64>, IndexError> {
         let sql = "SELECT id FROM images WHERE content = ?1 ORDER BY id";
         let mut statement = self.mine(self.connection().prepare_cached(sql))?;
@@ -214,7 +214,7 @@ impl Index {
         Ok(place.and_then(|at| codes.get(at * row..(at + 1) * row)).map(<[u8]>::to_vec))
     }
 
-    /// Returns what is known of an image.
+    /// Returns the row of an image.
     ///
     /// # Errors
     /// [`IndexError::NoSuchImage`], or if the file is damaged.
@@ -228,20 +228,20 @@ impl Index {
         self.mine(row.optional())?.ok_or(IndexError::NoSuchImage(id))
     }
 
-    /// The image that is indexed at a path.
+    /// Returns the image that is indexed at a path.
     ///
     /// # Errors
-    /// When the file is damaged.
+    /// If the file is damaged.
     pub fn at_path(&self, path: &str) -> Result<Option<ImageRow>, IndexError> {
         let sql = "SELECT id FROM images WHERE path = ?1";
         let id = self.connection().query_row(sql, [path], |row| row.get(0)).optional();
         self.mine(id)?.map(|id| self.image(id)).transpose()
     }
 
-    /// The ids of the images that `filter` lets through, ascending.
+    /// Returns the ids of the images that `filter` lets through, ascending. Reads all rows.
     ///
     /// # Errors
-    /// When the file is damaged.
+    /// If the file is damaged.
     pub fn ids(&self, filter: &Filter) -> Result<Vec<i64>, IndexError> {
         let mut ids = Vec::new();
         self.each_image(|id, path, label| {
@@ -252,10 +252,10 @@ impl Index {
         Ok(ids)
     }
 
-    /// Shows `look` the id, path and label of every image, in the order of ids.
+    /// Calls `look` with the id, path and label of every image, in the order of ids.
     ///
     /// # Errors
-    /// When the file is damaged.
+    /// If the file is damaged.
     pub fn each_image(
         &self,
         mut look: impl FnMut(i64, &str, Option<&str>),
@@ -271,10 +271,10 @@ impl Index {
         Ok(())
     }
 
-    /// All labels with the number of their images, in their order.
+    /// Returns all labels in order, with the number of their images.
     ///
     /// # Errors
-    /// When the file is damaged.
+    /// If the file is damaged.
     pub fn labels(&self) -> Result<Vec<(String, usize)>, IndexError> {
         let sql = "SELECT label, count(*) FROM images WHERE label IS NOT NULL GROUP BY label ORDER BY label";
         let mut statement = self.mine(self.connection().prepare(sql))?;
@@ -284,10 +284,10 @@ impl Index {
         self.mine(self.mine(rows)?.collect())
     }
 
-    /// The folders that are indexed, in the order in which they were added.
+    /// Returns the indexed folders, in the order in which they were added.
     ///
     /// # Errors
-    /// When the file is damaged.
+    /// If the file is damaged.
     pub fn roots(&self) -> Result<Vec<Root>, IndexError> {
         let sql = match self.opened.version {
             1 => "SELECT path, '{}' FROM roots ORDER BY id",
@@ -304,10 +304,10 @@ impl Index {
         rows.into_iter().map(root).collect()
     }
 
-    /// The files that could not be used, in the order of their paths.
+    /// Returns the files that could not be used, in the order of their paths.
     ///
     /// # Errors
-    /// When the file is damaged.
+    /// If the file is damaged.
     pub fn failures(&self) -> Result<Vec<Failure>, IndexError> {
         if self.opened.version < 2 {
             return Ok(Vec::new());
@@ -321,31 +321,30 @@ impl Index {
         self.mine(self.mine(rows)?.collect())
     }
 
-    /// Where the file of the index's model was when it was last used, if it is not the
-    /// built-in one.
+    /// Returns the path of the model's file when it was last used; `None` for the built-in model.
     ///
     /// # Errors
-    /// When the file is damaged.
+    /// If the file is damaged.
     pub fn model_file(&self) -> Result<Option<PathBuf>, IndexError> {
         let sql = "SELECT value FROM meta WHERE key = 'model_file'";
         let path = self.connection().query_row(sql, [], |row| row.get::<_, String>(0));
         self.mine(path.optional()).map(|path| path.map(PathBuf::from))
     }
 
-    /// Whether features are kept of every image.
+    /// Returns whether features are kept of every image.
     ///
     /// # Errors
-    /// When the file is damaged.
+    /// If the file is damaged.
     pub fn keeps_features(&self) -> Result<bool, IndexError> {
         let sql = "SELECT count(*) FROM meta WHERE key = 'features'";
         let count = self.connection().query_row(sql, [], |row| row.get::<_, i64>(0));
         self.mine(count).map(|count| count > 0)
     }
 
-    /// The kept features of an image, of unit length; `None` when there are none.
+    /// Returns the kept features of an image, of unit length, if there are any.
     ///
     /// # Errors
-    /// When the file is damaged.
+    /// If the file is damaged.
     pub fn features(&self, id: i64) -> Result<Option<Vec<f32>>, IndexError> {
         if self.opened.version < 2 {
             return Ok(None);
@@ -405,7 +404,7 @@ impl Index {
         self.mine(self.mine(rows)?.collect())
     }
 
-    /// That the file is damaged, and how.
+    /// The error of a damaged file.
     pub(super) fn damaged(&self, reason: &str) -> IndexError {
         IndexError::Unfit { path: self.path.clone(), reason: reason.to_owned() }
     }

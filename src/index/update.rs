@@ -135,8 +135,8 @@ impl Encoded {
 }
 
 impl Updater<'_> {
-    /// Looks into files, and writes what comes of them batch by batch; gives those whose code
-    /// was thought to be known and was not.
+    /// Reads files and writes the results batch by batch. Returns the files whose codes were
+    /// expected to be known and are not.
     fn run(
         &mut self,
         work: &[Work],
@@ -157,7 +157,7 @@ impl Updater<'_> {
             scope.spawn(move || {
                 for batch in work.chunks(BATCH) {
                     let prepared = preparer.batch(batch);
-                    // Nobody listens any more when the work was stopped.
+                    // The receiver is gone if the work was stopped.
                     if sender.send((batch, prepared)).is_err() {
                         break;
                     }
@@ -288,14 +288,14 @@ impl Updater<'_> {
         Ok(true)
     }
 
-    /// Notes a file that cannot be used.
+    /// Records a file that cannot be used.
     fn fail<'w>(&mut self, work: &'w Work, unusable: &Unusable, changes: &mut Changes<'w>) {
         let Unusable { reason, unread, may_pass } = unusable;
         if !unread {
-            // It is no longer the image that it was.
+            // The image that was there is gone.
             changes.gone.extend(work.before.map(|(id, _)| id));
         }
-        // With a time that no file has, it is tried again though it does not change.
+        // No file has this time, so it is tried again although it does not change.
         let stamp = if *may_pass { Stamp { modified: -1, ..work.stamp } } else { work.stamp };
         changes.failed.push((&work.stored, stamp, reason.clone()));
         if self.failed.get(&work.stored) == Some(reason) {
@@ -306,8 +306,8 @@ impl Updater<'_> {
         }
     }
 
-    /// Takes out the image that was at a path before, if there was one; gives its label. It
-    /// goes to whoever has its content now.
+    /// Removes the image that was at a path before, if there was one, and returns its label. The
+    /// label goes to the file that has its content now.
     fn displace(
         &mut self,
         work: &Work,
@@ -322,7 +322,7 @@ impl Updater<'_> {
         Ok(Some(label))
     }
 
-    /// What is known of an indexed content, if all that is wanted is.
+    /// Returns what the index has of a content, if all that is needed is stored.
     fn stored(&self, content: &blake3::Hash) -> Result<Option<Known>, IndexError> {
         let index = self.writer.index();
         for id in index.with_content(content)? {
@@ -335,7 +335,7 @@ impl Updater<'_> {
         Ok(None)
     }
 
-    /// Takes out what is gone and did not turn up elsewhere.
+    /// Removes what is gone and did not turn up elsewhere.
     fn clear(&mut self, gone: Gone) -> Result<(), IndexError> {
         let left: HashSet<i64> = self.absent.values().flatten().copied().collect();
         let images: Vec<i64> = gone.images.into_iter().filter(|id| left.contains(id)).collect();

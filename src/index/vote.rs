@@ -1,5 +1,5 @@
 /*!
-What an image is, by the labels of those most like it.
+The label of an image, by a vote of its labelled neighbours.
 */
 
 use std::collections::HashMap;
@@ -10,40 +10,40 @@ use super::{Filter, IndexError};
 use crate::code::Code;
 use crate::rank::IdSet;
 
-/// Labelled images on which the largest distance that says something is found out.
+/// Maximum number of labelled images on which the radius is measured.
 const SAMPLED: usize = 500;
-/// Share of right nearest neighbours that lie within it.
+/// Share of right nearest neighbours within the radius.
 const WITHIN: f64 = 0.95;
 
-/// How near is near enough, found out on an index's own labelled images.
+/// The radius of a vote, measured on an index's own labelled images.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reach {
-    /// The largest distance that says something, in bits.
+    /// The radius in bits.
     pub radius: u32,
-    /// Share of the images that were tried whose label the others' vote gives.
+    /// Share of the tried images that get their own label.
     pub right: f64,
-    /// Share that it gives another label; for the rest it says "unknown".
+    /// Share that get another label; the rest get none.
     pub wrong: f64,
-    /// How many were tried.
+    /// Number of tried images.
     pub tried: usize,
 }
 
-/// What the neighbours say.
+/// The result of a vote.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vote {
-    /// The label with the greatest share; `None` when no labelled image is near enough.
+    /// The label with the greatest share; `None` if no labelled image is near enough.
     pub label: Option<String>,
     /// Its share of the votes, 0 to 1.
     pub confidence: f64,
     /// All labels with their shares, the greatest first.
     pub shares: Vec<(String, f64)>,
-    /// Those who voted, the nearest first.
+    /// The voters, nearest first.
     pub neighbours: Vec<Hit>,
 }
 
 impl Vote {
-    /// Of neighbours in the order of their distances: a vote weighs `1 − d / (radius + 1)`,
-    /// so that one at the edge says little.
+    /// Counts the votes of neighbours in the order of their distances. A vote at distance d weighs
+    /// `1 − d / (radius + 1)`.
     fn new(neighbours: Vec<Hit>, radius: u32) -> Self {
         let mut weights: Vec<(String, f64)> = Vec::new();
         for hit in &neighbours {
@@ -56,7 +56,7 @@ impl Vote {
         }
         let all: f64 = weights.iter().map(|(_, weight)| weight).sum();
         weights.iter_mut().for_each(|(_, weight)| *weight /= all);
-        // Stable: of equals, the one with the nearer neighbour.
+        // The sort is stable: of equal shares, the one with the nearer neighbour.
         weights.sort_by(|a, b| b.1.total_cmp(&a.1));
         let label = weights.first().map(|(label, _)| label.clone());
         let confidence = weights.first().map_or(0.0, |(_, share)| *share);

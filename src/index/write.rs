@@ -1,5 +1,5 @@
 /*!
-Every statement that changes an index. What belongs together is one transaction.
+Every statement that changes an index; one transaction per change.
 */
 
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ pub(super) struct NewImage<'a> {
     pub features: Option<Vec<u8>>,
 }
 
-/// An image whose file is elsewhere, or was written anew as it was.
+/// An image whose file moved, or was rewritten with the same content.
 pub(super) struct Moved<'a> {
     pub id: i64,
     pub root: i64,
@@ -35,25 +35,24 @@ pub(super) struct Moved<'a> {
     pub stamp: Stamp,
 }
 
-/// What changes at once.
+/// The changes of one transaction.
 #[derive(Default)]
 pub(super) struct Changes<'a> {
-    /// Images that are no more.
+    /// Images to remove.
     pub gone: Vec<i64>,
     pub new: Vec<NewImage<'a>>,
     pub moved: Vec<Moved<'a>>,
     pub relabelled: Vec<(i64, Option<String>)>,
     /// Features of images that had none.
     pub features: Vec<(i64, Vec<u8>)>,
-    /// Files that could not be used: path, what they were like, why.
+    /// Files that could not be used: path, stamp, reason.
     pub failed: Vec<(&'a str, Stamp, String)>,
-    /// Files of which that is no longer true.
+    /// Files that can be used again, or are gone.
     pub mended: Vec<&'a str>,
 }
 
 impl IndexWriter {
-    /// Registers a folder that is indexed, and what of it is looked at where that is given;
-    /// its id.
+    /// Registers an indexed folder, stores its options if they are given, and returns its id.
     pub(super) fn root(
         &mut self,
         folder: &str,
@@ -71,7 +70,7 @@ impl IndexWriter {
         self.mine(id)
     }
 
-    /// From now on features are kept of every image.
+    /// Keeps the features of every image from now on.
     pub(super) fn keep_features(&mut self) -> Result<(), IndexError> {
         let sql = "INSERT OR REPLACE INTO meta VALUES ('features', 'f16')";
         let done = self.connection().execute(sql, []).map(drop);
@@ -105,8 +104,8 @@ impl IndexWriter {
     pub(super) fn apply(&mut self, changes: &Changes<'_>) -> Result<(), IndexError> {
         let bytes = self.index().bits().div_ceil(8);
         let applied = (|| {
-            // Immediate: a transaction that begins with reading is refused at its first
-            // write if somebody else has written meanwhile.
+            // Immediate: a transaction that begins by reading fails at its first write if another
+            // connection has written meanwhile.
             let behavior = TransactionBehavior::Immediate;
             let transaction = self.connection_mut().transaction_with_behavior(behavior)?;
             apply(&transaction, changes, bytes)?;
@@ -231,8 +230,7 @@ fn apply(
     Ok(())
 }
 
-/// Takes images out of `images` and their codes out of their blocks, each of which is
-/// written once.
+/// Removes images and their codes. Each block is written once.
 fn remove(transaction: &Transaction<'_>, ids: &[i64], bytes: usize) -> rusqlite::Result<()> {
     let mut of_block: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
     for id in ids {
@@ -268,7 +266,7 @@ fn remove(transaction: &Transaction<'_>, ids: &[i64], bytes: usize) -> rusqlite:
     Ok(())
 }
 
-/// Adds images and puts their codes behind the others, filling the last block first.
+/// Adds images and appends their codes, filling the last block first.
 fn append(
     transaction: &Transaction<'_>,
     new: &[NewImage<'_>],

@@ -1,8 +1,7 @@
 /*!
-Every address that is answered, and what the answer is.
+The routes and their answers.
 
-[`ROUTES`] is the whole list; `openapi.json` describes it for others, and a test holds the
-two against each other.
+[`ROUTES`] is the complete list; `openapi.json` describes it, and a test compares the two.
 */
 
 use std::collections::BTreeMap;
@@ -27,14 +26,14 @@ use crate::model::Model;
 
 /// The description of all addresses, OpenAPI 3.1.
 pub const OPENAPI: &str = include_str!("openapi.json");
-/// The largest file that may be sent, in bytes.
+/// Maximum size of an uploaded file, in bytes.
 const MAX_UPLOAD: u64 = 64 << 20;
-/// Sent images that are decoded and encoded at the same time.
+/// Uploads that are decoded and encoded at the same time.
 const UPLOADS: usize = 2;
-/// The shortest time between two looks at whether the index has changed.
+/// Minimum time between two checks whether the index has changed.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What is asked, and by whom.
+/// A request and its connection.
 struct Call<'a, 'b> {
     request: &'a Request,
     connection: &'a mut Connection<'b>,
@@ -44,11 +43,11 @@ struct Call<'a, 'b> {
 
 type Answer = Result<Response, Problem>;
 
-/// One address.
+/// One route.
 struct Route {
     method: &'static str,
     path: &'static str,
-    /// The parameters that its query may have.
+    /// The known parameters of its query.
     known: &'static [&'static str],
     answer: fn(&App, &mut Call<'_, '_>, &Ask) -> Answer,
 }
@@ -109,7 +108,7 @@ const STYLE: (&str, &str) = ("text/css; charset=utf-8", include_str!("page/page.
 const SCRIPT: (&str, &str) = ("text/javascript; charset=utf-8", include_str!("page/page.js"));
 const ICON: (&str, &str) = ("image/svg+xml", include_str!("page/icon.svg"));
 
-/// Method and path of every address that is answered.
+/// Returns method and path of every route.
 pub fn routes() -> impl Iterator<Item = (&'static str, &'static str)> {
     ROUTES.iter().map(|route| (route.method, route.path))
 }
@@ -189,7 +188,7 @@ impl App {
         *next_look = Instant::now() + pause;
     }
 
-    /// The answer to a request that may be answered.
+    /// Answers a request that has passed the guard.
     pub fn answer(&self, request: &Request, connection: &mut Connection<'_>) -> Answer {
         let mut other_method = false;
         let method = if request.method == "HEAD" { "GET" } else { &request.method };
@@ -199,7 +198,7 @@ impl App {
                 other_method = true;
                 continue;
             }
-            // The page's own address carries what its script reads.
+            // The query of the page itself is for its script.
             let query = request.query.as_deref().filter(|_| route.path != "/");
             let ask = Ask::read(query, route.known)?;
             return (route.answer)(self, &mut Call { request, connection, id }, &ask);
@@ -244,7 +243,7 @@ impl App {
         let ids = if ask.recent {
             ids.into_iter().rev().take(ask.k).collect()
         } else {
-            // Which images greet somebody is no secret.
+            // The choice is no secret, so a failure to get randomness does not matter.
             spread(&ids, ask.k, getrandom::u64().unwrap_or_default())
         };
         let mut images = Vec::new();
@@ -255,7 +254,7 @@ impl App {
         Ok(Response::json(200, &json!({ "images": images })))
     }
 
-    /// What `barbule search` finds for the sent image.
+    /// Searches for the uploaded image.
     fn search(&self, call: &mut Call<'_, '_>, ask: &Ask) -> Answer {
         let snapshot = self.collection.snapshot();
         check_folder(&snapshot, ask)?;
@@ -294,7 +293,7 @@ impl App {
         Ok(Response::made("image/png", overlay(&attention, ask.part)?.into()))
     }
 
-    /// Which parts made the codes of two indexed images agree.
+    /// Returns how much each part contributes to the distance of two indexed images.
     fn agreement(&self, call: &mut Call<'_, '_>, ask: &Ask) -> Answer {
         let other = ask.with.ok_or_else(|| Problem::new(400, "with must name the other image"))?;
         let snapshot = self.collection.snapshot();
@@ -307,7 +306,7 @@ impl App {
         };
         let last = pair.shares.len().saturating_sub(1);
         let share = |(number, share): (usize, &Share)| {
-            // Behind the parts comes the image as a whole.
+            // The last share is the whole image.
             let part = (number < last).then_some(number + 1);
             json!({ "part": part, "alone": share.alone, "without": share.without })
         };
@@ -357,18 +356,18 @@ fn check_folder(snapshot: &Snapshot, ask: &Ask) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The body of a request, which must be there.
+/// Reads the body of a request.
 fn sent(call: &mut Call<'_, '_>) -> Result<Vec<u8>, Problem> {
     call.connection.body(call.request, MAX_UPLOAD)
 }
 
-/// Names and their numbers of images.
+/// A list of names with their numbers of images.
 fn counted(list: &str, name: &str, counts: &BTreeMap<&str, usize>) -> Response {
     let items = counts.iter().map(|(key, images)| json!({ name: key, "images": images }));
     Response::json(200, &json!({ list: items.collect::<Vec<_>>() }))
 }
 
-/// Whether a path is one of a route's; its id, or 0 where the route has none.
+/// Matches a path with a route and returns the id in it, or 0 if the route has none.
 fn matching(route: &str, path: &str) -> Option<i64> {
     if route.split('/').count() != path.split('/').count() {
         return None;
