@@ -15,19 +15,19 @@ use super::context::plain_name;
 use crate::image;
 use crate::index::Hit;
 
-/// How answers are printed.
+/// The output options of a search.
 #[derive(Debug, clap::Args)]
 pub struct OutputArgs {
-    /// Print paths alone, each ended by a zero byte, for `xargs -0`
+    /// Print only paths, each followed by a zero byte, for `xargs -0`
     #[arg(long, conflicts_with = "json")]
     pub paths0: bool,
-    /// Write a page with pictures of the hits, complete in itself
+    /// Write a self-contained HTML page with pictures of the hits
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub html: Option<PathBuf>,
     /// Show the hits in the terminal (kitty, iTerm2 and sixel pictures, else coloured blocks)
     #[arg(long, conflicts_with_all = ["json", "paths0"])]
     pub preview: bool,
-    /// Say how long opening, encoding and ranking took
+    /// Report how long opening, encoding and ranking took
     #[arg(long)]
     pub timings: bool,
 }
@@ -43,7 +43,7 @@ pub struct Answer {
     pub seconds: Option<Seconds>,
 }
 
-/// Where the time of a run went.
+/// Time of the steps of a search.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Seconds {
     /// Reading the index and bringing its codes to the device; connecting to a server.
@@ -83,9 +83,9 @@ pub fn print(context: &Context, args: &OutputArgs, answers: &[Answer]) -> Result
     Ok(())
 }
 
-/// What terminals that know kitty's pictures set in the environment, and those that know sixel.
+/// Environment variables of terminals that support kitty's pictures, and sixel.
 ///
-/// Other terminals are not asked: one that does not answer would be waited for without end.
+/// Terminals are not queried: one that does not answer would block the program.
 const KITTY: [(&str, &str); 5] = [
     ("KITTY_WINDOW_ID", ""),
     ("TERM", "kitty"),
@@ -104,12 +104,12 @@ const SIXEL: [(&str, &str); 8] = [
     ("WT_SESSION", ""),
 ];
 
-/// Whether the environment has one of these variables with such a part.
+/// Returns whether one of these variables is set and contains the text.
 fn is_terminal_of(marks: &[(&str, &str)]) -> bool {
     marks.iter().any(|(name, part)| std::env::var(name).is_ok_and(|value| value.contains(part)))
 }
 
-/// Each hit as a picture in the terminal.
+/// Shows each hit as a picture in the terminal.
 fn preview(context: &Context, answer: &Answer) -> Result<()> {
     // What is written to a file is read by no terminal.
     let terminal = std::io::stdout().is_terminal();

@@ -1,5 +1,5 @@
 /*!
-`barbule forget`: takes folders out of an index.
+`barbule forget`: removes folders from an index.
 */
 
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use super::Context;
 use super::query::{absolute, index_path};
 use crate::index::{Forgotten, IndexWriter};
 
-/// Take folders out of an index; the images themselves are not touched
+/// Remove folders from an index; the image files are not touched
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule forget ~/Pictures/old")]
 pub struct Args {

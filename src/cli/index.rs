@@ -22,19 +22,19 @@ use crate::index::{Index, IndexWriter, Labels, Scan, ScanOptions, Update, Update
 use crate::model::Model;
 use crate::task::{Stopped, Task};
 
-/// How long a watched folder has to be quiet before it is looked at.
+/// How long a watched folder has to be quiet before it is scanned.
 const QUIET: Duration = Duration::from_secs(2);
-/// How often it is looked at whether Ctrl-C was pressed.
+/// Interval of the checks for Ctrl-C.
 const GLANCE: Duration = Duration::from_millis(200);
 
 /// Add the images of folders to an index, or bring it up to date
 ///
 /// Only new and changed files are read, and only new pictures are encoded: moved, renamed and
-/// copied ones are known by their content. Images whose files are gone are taken out. Every
-/// batch is written at once: stopping loses at most one, and the next run goes on.
+/// copied ones are recognised by their content. Images whose files are gone are removed. Each
+/// batch is written at once: stopping loses at most one, and the next run continues.
 ///
-/// Without a folder, all folders that the index was made from are looked at again. What is left
-/// out (--exclude, --hidden, --follow-links) is kept for each folder.
+/// Without a folder, all indexed folders are scanned again. The options --exclude, --hidden and
+/// --follow-links are stored for each folder.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule index ~/Pictures\n         \
                   barbule index\n         \
@@ -54,12 +54,12 @@ pub struct Args {
     /// Labels: `folder` for the name of each image's folder, or a file of PATH,LABEL lines
     #[arg(long, value_name = "folder|FILE.csv")]
     labels: Option<String>,
-    /// Leave out what is called so, too: a pattern such as '*.png' or 'raw'; one with a slash is
-    /// compared with the path below DIR. May be given several times; '' forgets all that was
-    /// said of the folders before, --hidden and --follow-links included
+    /// Also skip names that match a pattern such as '*.png' or 'raw'; one with a slash is matched
+    /// with the path below DIR. May be given several times; '' clears all stored patterns and
+    /// options
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
-    /// Look at hidden files and folders too
+    /// Include hidden files and folders
     #[arg(long)]
     hidden: bool,
     /// Follow links to folders
@@ -68,7 +68,7 @@ pub struct Args {
     /// Keep the features of each image (2.5 KB) for `search --rerank`
     #[arg(long)]
     keep_features: bool,
-    /// Go on: look at the folders whenever something in them changes, until Ctrl-C
+    /// Keep the index current: scan the folders whenever they change, until Ctrl-C
     #[arg(long)]
     watch: bool,
     /// Fail (exit status 1) if any image could not be used
@@ -152,7 +152,7 @@ fn model(context: &Context, args: &Args, path: &Path) -> Result<Model> {
     context.model(made_with.as_deref(), &device)
 }
 
-/// One update, and what it did; how many images could not be used.
+/// Runs one update, prints the result and returns the number of unusable files.
 fn once(
     context: &Context,
     args: &Args,
@@ -213,7 +213,7 @@ fn document(report: &Update, index: &Index, images: usize, seconds: f64) -> Valu
     })
 }
 
-/// What changed, in words; what is 0 and rarely otherwise is left out.
+/// The numbers of an update as text; moved and removed only if they are not 0.
 fn in_words(report: &Update) -> String {
     let Update { added, changed, moved, unchanged, removed, .. } = report;
     let mut parts = vec![format!("{added} added"), format!("{changed} changed")];
@@ -224,7 +224,7 @@ fn in_words(report: &Update) -> String {
     parts.join(", ")
 }
 
-/// Tells of changes only: an update reads folders and files, which must not lead to another.
+/// A watcher that reports changes only: the reads of an update must not start another.
 struct Changes(RecommendedWatcher);
 
 impl Watcher for Changes {

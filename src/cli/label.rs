@@ -1,5 +1,5 @@
 /*!
-`barbule label`: what an image is, by its labelled neighbours.
+`barbule label`: labels images by a vote of their labelled neighbours.
 */
 
 use std::path::PathBuf;
@@ -13,21 +13,21 @@ use super::Context;
 use super::context::plain_name;
 use super::query::{IndexArgs, LocalQueries, Queries, collection};
 
-/// Say what images are, by a vote of the labelled images most like them
+/// Label images by a vote of the labelled images most similar to them
 ///
-/// The index has to have labels (`barbule index --labels`). A neighbour's vote weighs less the
-/// farther it is. "unknown" is said when none lies within the radius; by default that is how far
-/// 95 of 100 right nearest neighbours of the index's own images are.
+/// The index must have labels (`barbule index --labels`). Nearer neighbours weigh more. Prints
+/// "unknown" if no labelled image lies within the radius. The default radius contains 95 of 100
+/// correct nearest neighbours of the index's own images.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule label bird.jpg --index birds.db")]
 pub struct Args {
     /// The images
     #[arg(required = true, value_name = "IMAGE", value_hint = ValueHint::FilePath)]
     images: Vec<PathBuf>,
-    /// How many neighbours vote
+    /// Number of neighbours that vote
     #[arg(short, default_value_t = 10, value_name = "K")]
     k: usize,
-    /// The greatest distance of a neighbour that votes, in bits [default: found out]
+    /// The greatest distance of a neighbour that votes, in bits [default: measured]
     #[arg(long, value_name = "R")]
     radius: Option<u32>,
     #[command(flatten)]

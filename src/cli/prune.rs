@@ -1,5 +1,5 @@
 /*!
-`barbule prune`: takes out of an index what is gone from the disk.
+`barbule prune`: removes images whose files are gone.
 */
 
 use std::path::PathBuf;
@@ -13,21 +13,21 @@ use super::Context;
 use super::query::index_path;
 use crate::index::{Index, IndexWriter, Prunable};
 
-/// Take images whose files are gone out of an index
+/// Remove images whose files are gone from an index
 ///
-/// `barbule index` does that for the folders it looks at; this needs no model and looks at
-/// all. Images of a folder that is missing as a whole, or has no image left (a drive that is
-/// not there), stay, unless --all is given. The file shrinks accordingly.
+/// `barbule index` does this for the folders that it scans; this command needs no model and checks
+/// all images. Images of a folder that is missing, or has no image left (an unplugged drive), stay
+/// unless --all is given. The index file shrinks.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule prune\n         barbule prune --dry-run")]
 pub struct Args {
     /// The index file [default: barbule.db in the platform's data folder]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     index: Option<PathBuf>,
-    /// Also what was in folders that are missing as a whole
+    /// Also remove the images of missing folders
     #[arg(long)]
     all: bool,
-    /// Only say what would be taken out
+    /// Only print what would be removed
     #[arg(long)]
     dry_run: bool,
 }

@@ -1,6 +1,5 @@
 /*!
-What the commands that search an index share: which index, which images may be found, and
-queries made of files.
+The index, the filter and the query arguments of the commands that search.
 */
 
 use std::cell::{Cell, OnceCell};
@@ -19,7 +18,7 @@ use crate::index::{
 use crate::model::Model;
 use crate::task::Task;
 
-/// Which index, and the model of its codes.
+/// The index and its model.
 #[derive(Debug, clap::Args)]
 pub struct IndexArgs {
     /// The index file [default: barbule.db in the platform's data folder]
@@ -31,12 +30,12 @@ pub struct IndexArgs {
     pub model: Option<PathBuf>,
 }
 
-/// The file that is meant.
+/// The path of the index: the named one or the default.
 pub fn index_path(named: Option<&Path>) -> Result<PathBuf> {
     named.map_or_else(default_index, |path| Ok(path.to_owned()))
 }
 
-/// Which images may be found.
+/// The filter of a search.
 #[derive(Debug, clap::Args)]
 pub struct FilterArgs {
     /// Only images in this folder; may be given several times

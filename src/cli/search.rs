@@ -20,10 +20,10 @@ use crate::code::{BinaryCodes, Code};
 use crate::engine::postgres::{Address, Remote};
 use crate::index::{Hit, QueryImage, Search};
 
-/// Find the indexed images that are most alike
+/// Find the indexed images most similar to an image
 ///
-/// Hits come in the order of their Hamming distance; those at the same distance in
-/// the order in which they were indexed. An image that is itself indexed comes first.
+/// Hits are sorted by Hamming distance, then by the order in which they were indexed. If the
+/// image is itself indexed, it comes first.
 ///
 /// The exit status is 0 even if nothing was found.
 #[derive(Debug, clap::Args)]
@@ -34,17 +34,17 @@ use crate::index::{Hit, QueryImage, Search};
                         barbule search --code 0f3a5577c2d1 --index birds.db\n         \
                         barbule search cat.jpg --engine postgres://me@db.example/photos")]
 pub struct Args {
-    /// The images to look for, indexed or not; each is a query of its own. A `-` reads paths
-    /// from stdin, one a line
+    /// The query images, indexed or not; each is searched separately. `-` reads paths from stdin,
+    /// one per line
     #[arg(required_unless_present = "code", value_name = "IMAGE", value_hint = ValueHint::FilePath)]
     images: Vec<PathBuf>,
-    /// A code to look for, as `barbule encode` prints it; may be given several times
+    /// A query code, as `barbule encode` prints it; may be given several times
     #[arg(long, value_name = "HEX", conflicts_with = "images")]
     code: Vec<String>,
-    /// Look for what is near to all the images: ranked by the sum of the distances
+    /// Search for images near all query images: ranked by the sum of the distances
     #[arg(long)]
     together: bool,
-    /// How many hits
+    /// Maximum number of hits
     #[arg(short, default_value_t = 10, value_name = "K")]
     k: usize,
     /// Only hits up to this distance, in bits; with --together, of the mean distance
@@ -52,8 +52,8 @@ pub struct Args {
     radius: Option<u32>,
     #[command(flatten)]
     filter: FilterArgs,
-    /// Put the N nearest into the order of their features' cosine, which is finer than that of
-    /// the codes; needs an index made with --keep-features
+    /// Rerank the N nearest by the cosine of their features, which is finer than the distance of
+    /// codes; needs an index made with --keep-features
     #[arg(long, value_name = "N")]
     rerank: Option<usize>,
     #[command(flatten)]
@@ -230,7 +230,7 @@ impl Args {
     }
 }
 
-/// The images that are named; `-` stands for those on stdin.
+/// Returns the named images; `-` is replaced by those on stdin.
 fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for file in named {

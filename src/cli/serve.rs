@@ -1,5 +1,5 @@
 /*!
-`barbule serve`: a local page to search one's own photos.
+`barbule serve`: a local page to search one's photos.
 */
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,11 +17,11 @@ use crate::index::{Index, open_model};
 use crate::model::Model;
 use crate::serve::{Options, Server};
 
-/// Open a page on this machine to search your photos by look-alikes
+/// Serve a page on this machine to search your photos
 ///
-/// Prints the page's address with the secret that opens it, and runs until Ctrl-C. Only
-/// this machine can reach it, unless --address says otherwise. The index is only read; what
-/// `barbule index` adds meanwhile shows up by itself.
+/// Prints the URL with the secret that opens the page, and runs until Ctrl-C. Only this machine
+/// can reach it, unless --address allows others. The index is only read; images that
+/// `barbule index` adds meanwhile appear by themselves.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule serve --open\n         \
                         barbule serve --model birds.safetensors --index birds.db --port 8080")]
@@ -32,10 +32,10 @@ pub struct Args {
     /// The model that the index was made with [default: the one that made it]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     model: Option<PathBuf>,
-    /// The address to listen at; any but this machine's own lets others in
+    /// The address to listen on; any other than a loopback address lets other machines in
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     address: IpAddr,
-    /// The port to listen at; 0 for any that is free
+    /// The port to listen on; 0 for any free one
     #[arg(long, value_name = "N", default_value_t = 0)]
     port: u16,
     /// Open the page in the browser

@@ -1,5 +1,5 @@
 /*!
-What the commands that speak with a server share.
+The server arguments of the commands that use one.
 */
 
 use std::path::PathBuf;
@@ -11,23 +11,23 @@ use clap::ValueHint;
 use super::Context;
 use crate::engine::postgres::{Connecting, Remote, Table};
 
-/// How a server is reached.
+/// How to reach a server.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ServerArgs {
-    /// The collection's name on a server, which its tables begin with
+    /// Name of the collection on the server, the prefix of its tables
     #[arg(long, default_value = "barbule", value_name = "NAME", help_heading = "Server")]
     pub table: Table,
-    /// A file whose first line is the password [default: PGPASSWORD, or the file of passwords of
-    /// PostgreSQL's own programs]
+    /// A file whose first line is the password [default: PGPASSWORD, or PostgreSQL's password
+    /// file]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Server")]
     password_file: Option<PathBuf>,
-    /// Certificates (PEM) that the server's is checked against [default: the system's]
+    /// Trusted certificates (PEM) [default: the system's]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Server")]
     ca: Option<PathBuf>,
 }
 
 impl ServerArgs {
-    /// The same for the library.
+    /// Converts the arguments for the library.
     pub fn connecting(&self, timeout: Duration) -> Connecting {
         Connecting { password_file: self.password_file.clone(), ca: self.ca.clone(), timeout }
     }
@@ -42,15 +42,15 @@ pub struct SearchArgs {
     pub engine: Option<String>,
     #[command(flatten)]
     pub server: ServerArgs,
-    /// Search by the server's HNSW index, which is quicker and misses some; it is built when it is
-    /// not there. How much it finds is measured and said
+    /// Search by the server's HNSW index, which is faster and misses some images; built if
+    /// missing. Its recall is measured and reported
     // That it needs --engine is not looked at where --index rules that out.
     #[arg(long, requires = "engine", conflicts_with_all = ["together", "index"], help_heading = "Server")]
     pub approximate: bool,
-    /// Show what is said to the server and its plan, instead of what is found
+    /// Show the SQL and the server's plan instead of hits
     #[arg(long, requires = "engine", conflicts_with = "index", help_heading = "Server")]
     pub explain_sql: bool,
-    /// How long the server may work on one search, in seconds
+    /// Time limit of one search on the server, in seconds
     #[arg(
         long,
         default_value_t = 60,
@@ -62,7 +62,7 @@ pub struct SearchArgs {
     pub timeout: u64,
 }
 
-/// Turns to approximate searches, and says how much they find.
+/// Switches to approximate searches and reports their recall.
 pub fn use_approximate(context: &Context, remote: &mut Remote) -> Result<()> {
     if !remote.has_approximate()? {
         context.say(format_args!(

@@ -63,7 +63,7 @@ fn explain(model: &Model, picture: RgbImage) -> Result<Pictures, Failure> {
     Ok(Pictures { pictures })
 }
 
-/// How many pictures there are: one more than the model has parts. 0 if `pictures` is NULL.
+/// The number of pictures: one more than the model has parts. 0 if `pictures` is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_pictures_len(pictures: *const Pictures) -> usize {
     // SAFETY: as the caller promises.
@@ -123,7 +123,7 @@ pub unsafe extern "C" fn barbule_pictures_write(
     })
 }
 
-/// Frees pictures. NULL is nothing.
+/// Frees pictures. NULL is ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_pictures_free(pictures: *mut Pictures) {
     // SAFETY: as the caller promises.

@@ -36,7 +36,7 @@ pub type Progress =
 pub type Skipped =
     Option<unsafe extern "C" fn(user: *mut c_void, path: *const c_char, reason: *const c_char)>;
 
-/// What adding folders did, in images.
+/// The numbers of images of an update.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Added {
@@ -44,30 +44,30 @@ pub struct Added {
     pub found: usize,
     /// New in the index.
     pub added: usize,
-    /// Encoded again, because their content had changed.
+    /// Encoded again, because their content changed.
     pub changed: usize,
-    /// As they were.
+    /// Unchanged.
     pub unchanged: usize,
     /// Of the new ones, those whose content was in the index already.
     pub copied: usize,
-    /// Not usable; only those that were not known to be so are told of.
+    /// Unusable; `skipped` is called only for those that were usable or new.
     pub skipped: usize,
-    /// Found in another place than before.
+    /// Found at another path than before.
     pub moved: usize,
 }
 
-/// A callback with what it is to be given.
+/// A progress callback with its user pointer.
 struct Watcher {
     progress: Progress,
     user: *mut c_void,
 }
 
-// SAFETY: `user` is never looked into here, only handed to the callback, which by its
-// description may be called from another thread.
+// SAFETY: `user` is never dereferenced here, only passed to the callback, which is documented to
+// be called from any thread.
 unsafe impl Send for Watcher {}
 
 impl Watcher {
-    /// Whether to go on.
+    /// Calls the callback and returns whether to go on.
     fn tell(&self, done: usize, total: usize) -> bool {
         // SAFETY: a function of this signature, as the caller of `barbule_index_add` promises.
         self.progress.is_none_or(|progress| unsafe { progress(self.user, done, total) } == 0)
@@ -80,7 +80,7 @@ impl Index {
         Ok(Self { collection, stale: Mutex::new(false) })
     }
 
-    /// What is searched, with all that was added before.
+    /// The collection, reloaded if it is stale.
     fn current(&self) -> Result<&Collection, Failure> {
         let mut stale = lock(&self.stale);
         if *stale {
@@ -102,7 +102,7 @@ impl Index {
     }
 }
 
-/// Opens an index file for a model, and makes it if there is none.
+/// Opens the index of a model, and creates it if there is none.
 ///
 /// An index belongs to the model that it was made with. A file that cannot be written can be
 /// searched all the same. On success `*index` is to be freed by barbule_index_free(); on
@@ -123,7 +123,7 @@ pub unsafe extern "C" fn barbule_index_open(
     guard(|| unsafe { give(index, make) })
 }
 
-/// How many images there are to search.
+/// The number of images to search.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_index_len(index: *const Index, length: *mut usize) -> Status {
     guard(|| {
@@ -252,7 +252,7 @@ pub unsafe extern "C" fn barbule_search_id(
     guard(|| unsafe { give(hits, make) })
 }
 
-/// Frees an index; nothing is lost, all is on disk. NULL is nothing.
+/// Frees an index; nothing is lost, all is on disk. NULL is ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_index_free(index: *mut Index) {
     // SAFETY: as the caller promises.

@@ -34,13 +34,13 @@ use barbule::image::ImageError;
 use barbule::index::IndexError;
 use barbule::model::ModelError;
 
-/// How a call went.
+/// The result of a call.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// All is well.
+    /// Success.
     Ok = 0,
-    /// An argument is NULL, not UTF-8, or of a value that is not known.
+    /// An argument is NULL, not UTF-8, or has an unknown value.
     InvalidArgument = 1,
     /// No device of that name can be used.
     Device = 2,
@@ -128,14 +128,13 @@ pub extern "C" fn barbule_version() -> *const c_char {
 /// valid until another call of this thread fails.
 #[unsafe(no_mangle)]
 pub extern "C" fn barbule_last_error() -> *const c_char {
-    // While the thread ends there is nothing left to point to.
+    // The message is gone while the thread ends.
     LAST_ERROR.try_with(|last| last.borrow().as_ptr()).unwrap_or(c"".as_ptr())
 }
 
-/// Runs what a function does, and keeps panics and error messages on this side.
+/// Runs the body of a function and turns panics and errors into a status and a message.
 fn guard(work: impl FnOnce() -> Result<(), Failure>) -> Status {
-    // What a panic leaves behind is in handles, of which the header says that they can only
-    // be freed then.
+    // A panic may leave handles half changed; the header allows only freeing them then.
     let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
         let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
@@ -147,7 +146,7 @@ fn guard(work: impl FnOnce() -> Result<(), Failure>) -> Status {
     status
 }
 
-/// Frees what [`give`] gave; NULL is nothing.
+/// Frees a handle of [`give`]. Does nothing if it is NULL.
 ///
 /// # Safety
 /// `handle` is NULL or came from [`give`] as the same type, and is not used any more.
@@ -162,7 +161,7 @@ unsafe fn free<T>(handle: *mut T) {
     }
 }
 
-/// Hands a value over to the caller.
+/// Gives ownership of a value to the caller.
 ///
 /// # Safety
 /// `out` is NULL or can be written.
@@ -182,7 +181,7 @@ unsafe fn give<T>(
     Ok(())
 }
 
-/// What a handle stands for.
+/// Borrows the value of a handle.
 ///
 /// # Safety
 /// `handle` is NULL or points to a `T` that lives, and is not changed, for `'a`.
@@ -191,7 +190,7 @@ unsafe fn borrow<'a, T>(handle: *const T, name: &str) -> Result<&'a T, Failure> 
     unsafe { handle.as_ref() }.ok_or_else(|| Failure::argument(format!("the {name} is NULL")))
 }
 
-/// A string from outside.
+/// Reads a string of the caller.
 ///
 /// # Safety
 /// `text` is NULL or points to a string that ends with a zero byte and lives for `'a`.
@@ -204,7 +203,7 @@ unsafe fn text<'a>(text: *const c_char, name: &str) -> Result<&'a str, Failure> 
     text.to_str().map_err(|_| Failure::argument(format!("the {name} is not valid UTF-8")))
 }
 
-/// A path from outside.
+/// Reads a path of the caller.
 ///
 /// # Safety
 /// As [`text`].
@@ -218,7 +217,7 @@ unsafe fn path(path: *const c_char, name: &str) -> Result<PathBuf, Failure> {
     Ok(PathBuf::from(path))
 }
 
-/// `length` values from outside; none may be NULL.
+/// Reads `length` values of the caller.
 ///
 /// # Safety
 /// `first` is NULL or points to `length` values that live, and are not changed, for `'a`.
@@ -241,7 +240,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A string for the other side, cut at a zero byte (which no path and no message has).
+/// Converts a string for the caller, cut at a zero byte (which no path and no message has).
 fn c_string(text: impl Into<Vec<u8>>) -> CString {
     let mut bytes = text.into();
     if let Some(end) = bytes.iter().position(|byte| *byte == 0) {

@@ -73,7 +73,7 @@ pub unsafe extern "C" fn barbule_model_device(model: *const Model) -> *const c_c
     model.map_or(std::ptr::null(), |model| model.device_name.as_ptr())
 }
 
-/// Frees a model; indexes that were opened with it stay usable. NULL is nothing.
+/// Frees a model; indexes that were opened with it stay usable. NULL is ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_model_free(model: *mut Model) {
     // SAFETY: as the caller promises.

@@ -1,5 +1,5 @@
-//! All that takes long, on threads of its own: the model, the index, and thumbnails. Knows
-//! nothing of windows; is asked through one channel and tells through another.
+//! The slow work, on threads of its own: the model, the index and thumbnails. It does not depend
+//! on the window; requests come through one channel, messages go through another.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -15,31 +15,31 @@ use barbule::index::{Collection, Hit, IndexError, UpdateOptions};
 use barbule::model::Model;
 use barbule::task::Task;
 
-/// Hits of a search.
+/// Number of hits of a search.
 const HITS: usize = 30;
-/// Width and height that thumbnails fit in.
+/// Maximum width and height of thumbnails, in pixels.
 pub const THUMBNAIL: u32 = 256;
 
 enum Ask {
-    /// With the flag that stops it.
+    /// A folder to index, and the flag that stops it.
     Index(PathBuf, Arc<AtomicBool>),
     Search(PathBuf),
 }
 
-/// What the window is told.
+/// A message to the window.
 pub enum Tell {
-    /// The model is open, and so many images are indexed.
+    /// The model and the index are open.
     Ready { images: usize, bits: usize, device: String },
-    /// Indexing has looked into `done` of `total` new images; or, with a total of 0, has found
-    /// so many images and goes on looking.
+    /// `done` of `total` new images are indexed; with a total of 0, `done` images were found so
+    /// far.
     Progress { done: usize, total: usize },
     /// Indexing has ended.
     Indexed { images: usize, added: usize, skipped: usize, stopped: bool },
-    /// The images most like this one.
+    /// The hits of a search.
     Found { query: PathBuf, hits: Vec<Hit> },
-    /// An image, small; or nothing, if it cannot be read.
+    /// A thumbnail; `None` if the image cannot be read.
     Thumbnail { path: PathBuf, picture: Option<RgbImage> },
-    /// What was asked for cannot be done: a sentence that says why.
+    /// A request failed; a sentence with the reason.
     Failed(String),
 }
 
@@ -48,12 +48,12 @@ pub struct Worker {
     asks: Sender<Ask>,
     thumbnails: Sender<PathBuf>,
     tells: Receiver<Tell>,
-    /// Flags of what was asked for.
+    /// Stop flags of the requests.
     stops: Vec<Arc<AtomicBool>>,
 }
 
 impl Worker {
-    /// Starts the threads; `wake` is called after each thing that is told.
+    /// Starts the threads; `wake` is called after each message.
     pub fn start(index: PathBuf, wake: impl Fn() + Send + Clone + 'static) -> Self {
         let (asks, asked) = mpsc::channel();
         let (thumbnails, wanted) = mpsc::channel::<PathBuf>();
@@ -92,22 +92,22 @@ impl Worker {
         let _ = self.asks.send(Ask::Index(folder.to_owned(), stop));
     }
 
-    /// Ends all indexing that was asked for; what is done by then is kept.
+    /// Stops all indexing; what is done by then is kept.
     pub fn cancel(&mut self) {
         self.stops.drain(..).for_each(|stop| stop.store(true, Ordering::Relaxed));
     }
 
-    /// Looks for images like this one.
+    /// Searches for images like this one.
     pub fn search(&self, query: &Path) {
         let _ = self.asks.send(Ask::Search(query.to_owned()));
     }
 
-    /// Makes a small picture of an image.
+    /// Makes a thumbnail of an image.
     pub fn thumbnail(&self, path: &Path) {
         let _ = self.thumbnails.send(path.to_owned());
     }
 
-    /// What has been told since the last call.
+    /// Returns the messages since the last call.
     pub fn told(&self) -> Vec<Tell> {
         self.tells.try_iter().collect()
     }
