@@ -10,7 +10,6 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::IndexError;
 use super::report::Skipped;
-use super::store::Stamp;
 use crate::image::is_image_path;
 use crate::task::Task;
 
@@ -79,6 +78,13 @@ impl Excluded {
         self.names.iter().any(|pattern| pattern.matches(&name))
             || self.paths.iter().any(|pattern| pattern.matches_path_with(below, within))
     }
+}
+
+/// Size and modification time, which show whether a file has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    pub size: i64,
+    pub modified: i64,
 }
 
 /// A file that may be an image.

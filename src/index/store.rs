@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::Batch;
 use super::open::{self, Opened, Owner, failed};
 use super::paths::FileStamp;
+use super::scan::Stamp;
 use super::{Filter, IndexError, ScanOptions, features};
 use crate::code::{BinaryCodes, Code};
 use crate::task::Task;
@@ -38,13 +39,6 @@ pub struct ImageRow {
     pub label: Option<String>,
     /// BLAKE3 of its file.
     pub content: blake3::Hash,
-}
-
-/// Size and modification time, which show whether a file has changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
-    pub size: i64,
-    pub modified: i64,
 }
 
 /// A row of `images`, as an update needs it.

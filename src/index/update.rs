@@ -14,7 +14,7 @@ use std::sync::mpsc::sync_channel;
 use super::plan::{Gone, Plan, Planner};
 use super::prepare::{Prepared, Preparer, Unusable, Work};
 use super::report::{Skipped, Update};
-use super::store::Stamp;
+use super::scan::Stamp;
 use super::write::{Changes, Moved, NewImage};
 use super::writer::IndexWriter;
 use super::{IndexError, UpdateOptions, features};

@@ -9,7 +9,8 @@ use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 #[cfg(feature = "engine")]
 use super::Batch;
 use super::paths::{innermost, is_under};
-use super::store::{Stamp, unpack_ids};
+use super::scan::Stamp;
+use super::store::unpack_ids;
 use super::writer::IndexWriter;
 use super::{IndexError, ScanOptions};
 

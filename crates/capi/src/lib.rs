@@ -1,22 +1,20 @@
 /*!
 The C interface: models, indexes and searches for programs in other languages.
 
-A thin layer over [`barbule::model`] and [`barbule::index`]; `include/barbule.h` is made from
-these files, and `examples/c/search.c` shows them in use. It is compiled into a shared
-library on request only:
+A thin layer over [`barbule::model`] and [`barbule::index`]. `include/barbule.h` is generated from
+these files, and `examples/c/search.c` shows them in use. `cargo build --release -p barbule-capi`
+builds the shared library.
 
-`cargo rustc --release --lib --crate-type cdylib --no-default-features --features capi`
-
-What all functions have in common is here: statuses, the message of the last error, what
-arguments are checked for, and the one place (`guard`) where panics end.
+This file has what all functions share: statuses, the message of the last error, the checks of
+arguments, and `guard`, the one place where panics end.
 
 # Safety
 
-Every function asks the same of its caller. A pointer is NULL, or: a handle came from the
-function that makes it and is not freed yet; a string ends with a zero byte; a place for a
-result can be written; a number of values leads to that many. What a call is given stays as
-it is until it returns, and what is freed is used by no other thread. NULL where something
-is needed is an error and not undefined.
+Every function asks the same of its caller. A pointer is NULL, or: a handle came from the function
+that creates it and is not freed yet; a string ends with a zero byte; the place for a result can
+be written; an array has the given number of values. Arguments stay unchanged until the call
+returns, and no other thread uses what is freed. NULL for a required argument is an error, not
+undefined behaviour.
 */
 // The safety section above holds for every function.
 #![allow(clippy::missing_safety_doc)]
