@@ -67,6 +67,7 @@ impl Labels {
     }
 
     /// Returns the label of an image; `None` if the source does not mention it.
+    #[cfg(feature = "engine")]
     pub(crate) fn of(&self, path: &Path) -> Option<String> {
         self.said(path).flatten()
     }

@@ -8,7 +8,9 @@ use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
 #[cfg(feature = "engine")]
 use super::Batch;
-use super::paths::{innermost, is_under};
+#[cfg(feature = "engine")]
+use super::paths::innermost;
+use super::paths::is_under;
 use super::scan::Stamp;
 use super::store::unpack_ids;
 use super::writer::IndexWriter;

@@ -7,9 +7,9 @@
 fn the_header_says_what_the_library_does() {
     // Where it is run, not where it was built: a build may be kept while a checkout moves.
     let own = std::env::var_os("CARGO_MANIFEST_DIR").unwrap();
-    let root = std::path::Path::new(&own).join("../..");
+    let root = std::path::Path::new(&own).join("../../crates/capi");
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).unwrap();
-    let source = root.join("src/capi/mod.rs");
+    let source = root.join("src/lib.rs");
     let bindings = cbindgen::Builder::new().with_config(config).with_src(source).generate();
     let mut made = Vec::new();
     bindings.unwrap().write(&mut made);
@@ -24,6 +24,6 @@ fn the_header_says_what_the_library_does() {
     let committed = std::fs::read_to_string(&file).unwrap().replace("\r\n", "\n");
     assert!(
         committed == made,
-        "include/barbule.h is not what src/capi says; tests/header/header.rs says how to write it anew"
+        "include/barbule.h is not what crates/capi says; tests/header/header.rs says how to write it anew"
     );
 }
