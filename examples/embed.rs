@@ -12,8 +12,7 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use barbule::device::{Device, DeviceChoice};
-use barbule::image::{self, Limits};
-use barbule::index::{Index, Searcher, UpdateOptions, update};
+use barbule::index::{Collection, UpdateOptions};
 use barbule::model::Model;
 use barbule::task::Task;
 
@@ -30,39 +29,32 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args_os().skip(1).map(PathBuf::from);
     let (Some(folder), Some(query)) = (args.next(), args.next()) else {
-        return Err("name a folder of images and the image to look for".into());
+        return Err("name a folder of images and the image to search for".into());
     };
 
-    // A real GPU if there is one, else all cores.
+    // The best real GPU, else all cores.
     let device = Device::open(DeviceChoice::Auto, None)?;
     let model = match args.next() {
         Some(file) => Model::open(&file, &device)?,
         None => Model::general(&device)?,
     };
+    // Holds all codes in memory; an app keeps it.
+    let collection = Collection::open_or_create(Path::new("embed.db"), model, &device)?;
 
-    let file = Path::new("embed.db");
-    // An app raises the flag from another thread to stop; what is done by then is kept.
+    // An app sets the flag from another thread to stop; what is done by then is kept.
     let stop = AtomicBool::new(false);
     let progress = |done: usize, total: usize| match total {
         0 => eprint!("\r{done} images found "), // still counting
         _ => eprint!("\r{done} of {total} new images "),
     };
     let task = Task::new(&progress, &stop);
-    let report = {
-        // Nobody else can write to the index until this is dropped.
-        let mut index = Index::open_or_create(file, model.bits(), model.fingerprint())?;
-        update(&mut index, &model, &[folder], &UpdateOptions::default(), &task)?
-    };
+    let report = collection.update(&[folder], &UpdateOptions::default(), &task)?;
     eprintln!();
     for skipped in &report.skipped {
         eprintln!("skipped: {}", skipped.reason);
     }
 
-    let index = Index::open(file)?;
-    // Holds all codes in memory, for as many searches as there are.
-    let searcher = Searcher::new(&index, &device)?;
-    let code = model.encode(&image::open(&query, &Limits::default())?)?;
-    for hit in searcher.search(&index, &code, None, 10)? {
+    for hit in collection.search_file(&query, 10)? {
         println!("{:4} bits away: {}", hit.distance, hit.path);
     }
     Ok(())

@@ -6,13 +6,12 @@
 
 use std::error::Error;
 use std::f32::consts::TAU;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ::image::{Rgb, RgbImage};
 use barbule::dataset::Dataset;
 use barbule::device::{Device, DeviceChoice};
-use barbule::image::{self, Limits};
-use barbule::index::{Index, Labels, Searcher, UpdateOptions, update};
+use barbule::index::{Collection, Labels, UpdateOptions};
 use barbule::method::lda;
 use barbule::model::Model;
 use barbule::task::Task;
@@ -58,26 +57,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let path = folder.join("flowers.db");
-    let mut index = Index::open_or_create(&path, model.bits(), model.fingerprint())?;
+    let collection = Collection::open_or_create(&path, model, &device)?;
     let options =
         UpdateOptions { labels: Labels::Folder, limits: plan.limits, ..UpdateOptions::default() };
-    update(&mut index, &model, &[photos.join("train")], &options, &task)?;
-    println!("indexed {} images in {}", index.len()?, path.display());
+    collection.update(&[photos.join("train")], &options, &task)?;
+    println!("indexed {} images in {}", collection.len(), path.display());
 
     let query = photos.join("test/five-pink-yellow/03.png");
     println!("\nnearest to {}:", query.display());
-    search(&index, &model, &query, &device)
-}
-
-fn search(
-    index: &Index,
-    model: &Model,
-    query: &Path,
-    device: &Device,
-) -> Result<(), Box<dyn Error>> {
-    let code = model.encode(&image::open(query, &Limits::default())?)?;
-    for found in Searcher::new(index, device)?.search(index, &code, None, 5)? {
-        println!("  {} bits away: {}", found.distance, found.path);
+    for hit in collection.search_file(&query, 5)? {
+        println!("  {} bits away: {}", hit.distance, hit.path);
     }
     Ok(())
 }

@@ -15,8 +15,8 @@ or downloaded: [`Model::general`](model::Model::general) ships inside the librar
 # #[cfg(feature = "model")]
 # fn main() -> Result<(), Box<dyn std::error::Error>> {
 use barbule::device::{Device, DeviceChoice};
-use barbule::index::{Index, Searcher, UpdateOptions, update};
-use barbule::{image, model::Model, task::Task};
+use barbule::index::{Collection, UpdateOptions};
+use barbule::{model::Model, task::Task};
 # let folder = tempfile::tempdir()?;
 # let (photos, database) = (folder.path().join("photos"), folder.path().join("photos.db"));
 # std::fs::create_dir(&photos)?;
@@ -29,14 +29,13 @@ use barbule::{image, model::Model, task::Task};
 // `Auto` is the best real GPU, else all cores of the CPU.
 let device = Device::open(DeviceChoice::Cpu, None)?;
 let model = Model::general(&device)?;
-let mut index = Index::open_or_create(&database, model.bits(), model.fingerprint())?;
-update(&mut index, &model, &[photos], &UpdateOptions::default(), &Task::unwatched())?;
+let collection = Collection::open_or_create(&database, model, &device)?;
+collection.update(&[photos], &UpdateOptions::default(), &Task::unwatched())?;
 
-let code = model.encode(&image::open(&cat, &image::Limits::default())?)?;
-for hit in Searcher::new(&index, &device)?.search(&index, &code, None, 10)? {
+for hit in collection.search_file(&cat, 10)? {
     println!("{} bits away: {}", hit.distance, hit.path);
 }
-# assert_eq!(index.len()?, 2);
+# assert_eq!(collection.len(), 2);
 # Ok(())
 # }
 # #[cfg(not(feature = "model"))]
@@ -44,7 +43,7 @@ for hit in Searcher::new(&index, &device)?.search(&index, &code, None, 10)? {
 ```
 
 An update looks at new and changed files only, and what a batch found is kept if the next
-one is cut short. A [`Searcher`](index::Searcher) holds the codes in memory (or on the
+one is cut short. A [`Collection`](index::Collection) holds the codes in memory (or on the
 graphics adapter): keep it for many searches.
 
 # Just the ranking
@@ -53,18 +52,18 @@ graphics adapter): keep it for many searches.
 
 ```
 use std::sync::Arc;
-use barbule::code::BinaryCodes;
+use barbule::code::{BinaryCodes, Code};
 use barbule::device::{Device, DeviceChoice};
 use barbule::rank::Ranker;
 
-let database = BinaryCodes::from_hex(16, "00ff")?;
-let mut codes = database.clone();
-codes.extend(&BinaryCodes::from_hex(16, "0f0f")?)?;
-codes.extend(&BinaryCodes::from_hex(16, "00fe")?)?;
+let query = Code::from_hex(16, "00ff")?;
+let mut codes = BinaryCodes::from(&query);
+codes.push(&Code::from_hex(16, "0f0f")?)?;
+codes.push(&Code::from_hex(16, "00fe")?)?;
 let ranker = Ranker::new(&Device::open(DeviceChoice::Cpu, None)?, Arc::new(codes))?;
-let hits = ranker.top_k(&database, 2)?;
-assert_eq!([hits[0][0].id, hits[0][1].id], [0, 2]);
-assert_eq!(hits[0][1].distance, 1);
+let nearest = ranker.nearest(&query, 2)?;
+assert_eq!([nearest[0].id, nearest[1].id], [0, 2]);
+assert_eq!(nearest[1].distance, 1);
 # Ok::<(), Box<dyn std::error::Error>>(())
 ```
 

@@ -20,6 +20,10 @@ use crate::model::Model;
 use crate::task::Task;
 use crate::train::Unreadable;
 
+/// The remark when the built-in model is used.
+pub const BUILT_IN: &str =
+    "using the built-in general model, 256 bits (choose another one with --model)";
+
 /// Global options.
 #[derive(Debug, clap::Args)]
 pub struct Global {
@@ -131,7 +135,7 @@ impl Context {
             model.check_hamming()?;
             return Ok(model);
         }
-        self.say("using the built-in general model, 256 bits (choose another one with --model)");
+        self.say(BUILT_IN);
         Ok(Model::general(device)?)
     }
 

@@ -9,22 +9,22 @@ use serde_json::json;
 
 use super::Context;
 use super::context::plain_name;
-use super::query::{FilterArgs, IndexArgs, index_path};
-use crate::index::{Group, Index, Searcher};
+use super::query::{FilterArgs, IndexArgs, collection};
+use crate::index::Group;
 use crate::task::Task;
 
 /// Find groups of images that are nearly the same
 ///
 /// Two images are in one group if a chain of images leads from one to the other in steps of at
-/// most R bits. Copies of a file are named as such. Nothing is deleted.
+/// most R bits. Copies of a file are marked. Nothing is deleted.
 ///
-/// The radius is for the built-in model. One that was trained on classes gives their images
-/// equal codes: there, whole classes are groups.
+/// The default radius is for the built-in model. A model that was trained on classes gives images
+/// of one class equal codes, so that whole classes become groups.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule duplicates\n         \
                         barbule duplicates --radius 4 --under ~/Pictures/2024 --json")]
 pub struct Args {
-    /// The greatest distance of near duplicates, in bits [default: a sixth of the bits]
+    /// The largest distance of near duplicates, in bits [default: a sixth of the bits]
     #[arg(long, value_name = "R")]
     radius: Option<u32>,
     #[command(flatten)]
@@ -34,28 +34,23 @@ pub struct Args {
 }
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
-    let path = index_path(args.index.index.as_deref())?;
-    let index = Index::open(&path)?;
-    let searcher = Searcher::new(&index, &context.device()?)?;
-    let bits = u32::try_from(index.bits()).unwrap_or(u32::MAX);
+    let collection = collection(context, args.index.index.as_deref())?;
+    let bits = u32::try_from(collection.bits()).unwrap_or(u32::MAX);
     let radius = args.radius.unwrap_or(bits / 6);
     let filter = args.filter.filter()?;
-    let work = |task: &Task<'_>| searcher.groups(&index, radius, &filter, task);
+    let work = |task: &Task<'_>| collection.duplicates(radius, &filter, task);
     let groups = context.with_progress("comparing", work)?;
     let images: usize = groups.iter().map(|group| group.images.len()).sum();
     if context.json {
         context.print_json(&json!({
-            "index": path.display().to_string(), "bits": bits, "radius": radius,
+            "index": collection.path().display().to_string(), "bits": bits, "radius": radius,
             "groups": groups.iter().map(members).collect::<Vec<_>>(),
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
     for group in &groups {
         for image in &group.images {
-            let note = match image.copy {
-                true => "copy".to_owned(),
-                false => image.distance.to_string(),
-            };
+            let note = if image.copy { "copy".to_owned() } else { image.distance.to_string() };
             context.print(format_args!("{note:>5}  {}", plain_name(&image.path)))?;
         }
         context.print("")?;

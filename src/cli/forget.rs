@@ -1,5 +1,5 @@
 /*!
-`barbule forget`: takes folders out of an index.
+`barbule forget`: removes folders from an index.
 */
 
 use std::path::PathBuf;
@@ -11,9 +11,9 @@ use serde_json::json;
 
 use super::Context;
 use super::query::{absolute, index_path};
-use crate::index::{Filter, Index};
+use crate::index::{Forgotten, IndexWriter};
 
-/// Take folders out of an index; the images themselves are not touched
+/// Remove folders from an index; the image files are not touched
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule forget ~/Pictures/old")]
 pub struct Args {
@@ -27,35 +27,29 @@ pub struct Args {
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let path = index_path(args.index.as_deref())?;
-    let mut index = Index::open_to_change(&path)?;
+    let mut writer = IndexWriter::open_existing(&path)?;
     let under: Vec<String> =
         args.folders.iter().map(|folder| absolute(folder)).collect::<Result<_>>()?;
-    let filter = Filter { under: under.clone(), ..Filter::default() };
-    let ids = index.ids(&filter)?;
-    let is_root = index.roots()?.iter().any(|root| under.contains(&root.path));
-    if ids.is_empty() && !is_root {
+    let Forgotten { images: removed, was_root, left_out } = writer.forget(&under)?;
+    if removed == 0 && !was_root {
         bail!(
             "nothing of {} is in {}; `barbule status` lists the folders",
             under.join(" and "),
             path.display()
         );
     }
-    index.remove(&ids, &under)?;
-    // Else the next update of a folder around it would add it again.
-    for folder in &under {
-        if let Some(root) = index.leave_out(folder)? {
-            context.say(format_args!(
-                "{folder} is left out of {root} from now on; `barbule index {folder}` takes it in again"
-            ));
-        }
+    for (folder, root) in left_out {
+        context.say(format_args!(
+            "{folder} is left out of {root} from now on; `barbule index {folder}` takes it in again"
+        ));
     }
-    index.compact()?;
-    let images = index.len()?;
-    match context.json {
-        true => context.print_json(&json!({
-            "index": path.display().to_string(), "removed": ids.len(), "images": images,
-        }))?,
-        false => context.print(format_args!("{images} images; {} taken out", ids.len()))?,
+    let images = writer.index().len()?;
+    if context.json {
+        context.print_json(&json!({
+            "index": path.display().to_string(), "removed": removed, "images": images,
+        }))?;
+    } else {
+        context.print(format_args!("{images} images; {removed} taken out"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

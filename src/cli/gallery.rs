@@ -1,5 +1,5 @@
 /*!
-The page of `search --html`: pictures of what was found, in one file.
+The page of `search --html`: pictures of the hits, in one file.
 */
 
 use std::path::Path;
@@ -12,8 +12,9 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use rayon::prelude::*;
 
-use super::search::{Answer, Hit};
+use super::answer::Answer;
 use crate::image::{self, Limits};
+use crate::index::Hit;
 
 /// The longer side of a picture in the page, in pixels: twice what is shown, for fine screens.
 const SIDE: u32 = 400;
@@ -66,7 +67,7 @@ pub fn render(answers: &[Answer], limits: &Limits) -> Result<String> {
 }
 
 fn section(answer: &Answer, limits: &Limits) -> Result<Markup> {
-    // Of several images together there is no one picture to show; that of the first is.
+    // Of several query images the first is shown.
     let first = answer.query.split(" + ").next().unwrap_or_default();
     let query = picture(Path::new(first), limits)?;
     let pictures: Vec<Option<String>> = answer
@@ -117,7 +118,7 @@ fn card(hit: &Hit, picture: Option<&str>) -> Markup {
     }
 }
 
-/// A path as an address that a browser opens.
+/// Returns a path as a file URL.
 fn address(path: &str) -> String {
     let path = if cfg!(windows) { path.replace('\\', "/") } else { path.to_owned() };
     let mut address = "file://".to_owned();
@@ -134,7 +135,7 @@ fn address(path: &str) -> String {
     address
 }
 
-/// A small JPEG of a file inside the page; `None` when it cannot be read.
+/// Returns a small JPEG of a file as a data URL; `None` if it cannot be read.
 fn picture(path: &Path, limits: &Limits) -> Result<Option<String>> {
     let Ok(picture) = image::open(path, limits) else { return Ok(None) };
     let picture = DynamicImage::ImageRgb8(picture).thumbnail(SIDE, SIDE).into_rgb8();

@@ -18,23 +18,23 @@ use serde_json::{Value, json};
 
 use super::query::index_path;
 use super::{Context, advice};
-use crate::index::{Index, Labels, ScanOptions, Update, UpdateOptions, update};
+use crate::index::{Index, IndexWriter, Labels, Scan, ScanOptions, Update, UpdateOptions};
 use crate::model::Model;
 use crate::task::{Stopped, Task};
 
-/// How long a watched folder has to be quiet before it is looked at.
+/// How long a watched folder has to be quiet before it is scanned.
 const QUIET: Duration = Duration::from_secs(2);
-/// How often it is looked at whether Ctrl-C was pressed.
+/// Interval of the checks for Ctrl-C.
 const GLANCE: Duration = Duration::from_millis(200);
 
 /// Add the images of folders to an index, or bring it up to date
 ///
 /// Only new and changed files are read, and only new pictures are encoded: moved, renamed and
-/// copied ones are known by their content. Images whose files are gone are taken out. Every
-/// batch is written at once: stopping loses at most one, and the next run goes on.
+/// copied ones are recognised by their content. Images whose files are gone are removed. Each
+/// batch is written at once: stopping loses at most one, and the next run continues.
 ///
-/// Without a folder, all folders that the index was made from are looked at again. What is left
-/// out (--exclude, --hidden, --follow-links) is kept for each folder.
+/// Without a folder, all indexed folders are scanned again. The options --exclude, --hidden and
+/// --follow-links are stored for each folder.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule index ~/Pictures\n         \
                   barbule index\n         \
@@ -54,12 +54,12 @@ pub struct Args {
     /// Labels: `folder` for the name of each image's folder, or a file of PATH,LABEL lines
     #[arg(long, value_name = "folder|FILE.csv")]
     labels: Option<String>,
-    /// Leave out what is called so, too: a pattern such as '*.png' or 'raw'; one with a slash is
-    /// compared with the path below DIR. May be given several times; '' forgets all that was
-    /// said of the folders before, --hidden and --follow-links included
+    /// Also skip names that match a pattern such as '*.png' or 'raw'; one with a slash is matched
+    /// with the path below DIR. May be given several times; '' clears all stored patterns and
+    /// options
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
-    /// Look at hidden files and folders too
+    /// Include hidden files and folders
     #[arg(long)]
     hidden: bool,
     /// Follow links to folders
@@ -68,7 +68,7 @@ pub struct Args {
     /// Keep the features of each image (2.5 KB) for `search --rerank`
     #[arg(long)]
     keep_features: bool,
-    /// Go on: look at the folders whenever something in them changes, until Ctrl-C
+    /// Keep the index current: scan the folders whenever they change, until Ctrl-C
     #[arg(long)]
     watch: bool,
     /// Fail (exit status 1) if any image could not be used
@@ -95,15 +95,16 @@ impl Args {
             }
         };
         let said = !self.exclude.is_empty() || self.hidden || self.follow_links;
+        let anew = self.exclude.iter().any(String::is_empty);
         let exclude = self.exclude.iter().filter(|pattern| !pattern.is_empty()).cloned().collect();
         let scan = ScanOptions { exclude, hidden: self.hidden, follow_links: self.follow_links };
-        Ok(UpdateOptions {
-            labels,
-            limits: context.limits,
-            scan: said.then_some(scan),
-            add_to_scan: !self.exclude.iter().any(String::is_empty),
-            keep_features: self.keep_features,
-        })
+        let scan = match (said, anew) {
+            (false, _) => Scan::AsBefore,
+            (true, true) => Scan::Replace(scan),
+            (true, false) => Scan::Add(scan),
+        };
+        let keep_features = self.keep_features;
+        Ok(UpdateOptions { labels, limits: context.limits, scan, keep_features })
     }
 }
 
@@ -124,13 +125,13 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
-    let mut index = Index::open_or_create(&path, model.bits(), model.fingerprint())?;
+    let mut writer = IndexWriter::open(&path, &model)?;
     if let Some(file) = &args.model {
-        index.set_model_file(file)?;
+        writer.set_model_file(file)?;
     }
-    let skipped = once(context, args, &options, &mut index, &model, &args.folders)?;
+    let skipped = once(context, args, &options, &mut writer, &model, &args.folders)?;
     if args.watch {
-        watch(context, args, &options, &mut index, &model)?;
+        watch(context, args, &options, &mut writer, &model)?;
     } else if args.strict && skipped > 0 {
         bail!("{skipped} images were skipped (--strict)");
     }
@@ -151,17 +152,17 @@ fn model(context: &Context, args: &Args, path: &Path) -> Result<Model> {
     context.model(made_with.as_deref(), &device)
 }
 
-/// One update, and what it did; how many images could not be used.
+/// Runs one update, prints the result and returns the number of unusable files.
 fn once(
     context: &Context,
     args: &Args,
     options: &UpdateOptions,
-    index: &mut Index,
+    writer: &mut IndexWriter,
     model: &Model,
     folders: &[PathBuf],
 ) -> Result<usize> {
     let begun = Instant::now();
-    let work = |task: &Task<'_>| update(index, model, folders, options, task);
+    let work = |task: &Task<'_>| writer.update(model, folders, options, task);
     let report = context.with_progress("indexing", work)?;
     for skipped in &report.skipped {
         context.warn(format_args!("skipped: {}", skipped.reason));
@@ -173,13 +174,15 @@ fn once(
             folder.display()
         ));
     }
+    let index = writer.index();
     let (images, seconds) = (index.len()?, begun.elapsed().as_secs_f64());
     if context.json {
         let document = document(&report, index, images, seconds);
-        match args.watch {
+        if args.watch {
             // One line each, since there will be more.
-            true => context.print(document)?,
-            false => context.print_json(&document)?,
+            context.print(document)?;
+        } else {
+            context.print_json(&document)?;
         }
     } else {
         context.print(format_args!(
@@ -210,7 +213,7 @@ fn document(report: &Update, index: &Index, images: usize, seconds: f64) -> Valu
     })
 }
 
-/// What changed, in words; what is 0 and rarely otherwise is left out.
+/// The numbers of an update as text; moved and removed only if they are not 0.
 fn in_words(report: &Update) -> String {
     let Update { added, changed, moved, unchanged, removed, .. } = report;
     let mut parts = vec![format!("{added} added"), format!("{changed} changed")];
@@ -221,7 +224,7 @@ fn in_words(report: &Update) -> String {
     parts.join(", ")
 }
 
-/// Tells of changes only: an update reads folders and files, which must not lead to another.
+/// A watcher that reports changes only: the reads of an update must not start another.
 struct Changes(RecommendedWatcher);
 
 impl Watcher for Changes {
@@ -256,12 +259,14 @@ fn watch(
     context: &Context,
     args: &Args,
     options: &UpdateOptions,
-    index: &mut Index,
+    writer: &mut IndexWriter,
     model: &Model,
 ) -> Result<()> {
-    let folders = match args.folders.is_empty() {
-        false => args.folders.clone(),
-        true => index.roots()?.into_iter().map(|root| PathBuf::from(root.path)).collect(),
+    let folders = if args.folders.is_empty() {
+        let roots = writer.index().roots()?;
+        roots.into_iter().map(|root| PathBuf::from(root.path)).collect()
+    } else {
+        args.folders.clone()
     };
     let (sender, receiver) = channel();
     let config = Config::default().with_timeout(QUIET);
@@ -272,7 +277,8 @@ fn watch(
         watched.with_context(|| format!("cannot watch {}", folder.display()))?;
     }
     context.say("watching for changes; Ctrl-C ends it");
-    let own = index.path().canonicalize().unwrap_or_else(|_| index.path().to_owned());
+    let own = writer.index().path();
+    let own = own.canonicalize().unwrap_or_else(|_| own.to_owned());
     while !context.stopped() {
         let events = match receiver.recv_timeout(GLANCE) {
             Ok(Ok(events)) => events,
@@ -288,7 +294,7 @@ fn watch(
         if events.iter().all(|event| beside(&event.path)) {
             continue;
         }
-        match once(context, args, options, index, model, &args.folders) {
+        match once(context, args, options, writer, model, &args.folders) {
             Ok(_) => {}
             Err(error) if error.downcast_ref::<crate::index::IndexError>().is_some_and(stopped) => {
                 break;

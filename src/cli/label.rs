@@ -1,5 +1,5 @@
 /*!
-`barbule label`: what an image is, by its labelled neighbours.
+`barbule label`: labels images by a vote of their labelled neighbours.
 */
 
 use std::path::PathBuf;
@@ -11,24 +11,23 @@ use serde_json::json;
 
 use super::Context;
 use super::context::plain_name;
-use super::query::{IndexArgs, Queries, index_path};
-use crate::index::{Index, Searcher};
+use super::query::{IndexArgs, LocalQueries, Queries, collection};
 
-/// Say what images are, by a vote of the labelled images most like them
+/// Label images by a vote of the labelled images most similar to them
 ///
-/// The index has to have labels (`barbule index --labels`). A neighbour's vote weighs less the
-/// farther it is. "unknown" is said when none lies within the radius; by default that is how far
-/// 95 of 100 right nearest neighbours of the index's own images are.
+/// The index must have labels (`barbule index --labels`). Nearer neighbours weigh more. Prints
+/// "unknown" if no labelled image lies within the radius. The default radius contains 95 of 100
+/// correct nearest neighbours of the index's own images.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule label bird.jpg --index birds.db")]
 pub struct Args {
     /// The images
     #[arg(required = true, value_name = "IMAGE", value_hint = ValueHint::FilePath)]
     images: Vec<PathBuf>,
-    /// How many neighbours vote
+    /// Number of neighbours that vote
     #[arg(short, default_value_t = 10, value_name = "K")]
     k: usize,
-    /// The greatest distance of a neighbour that votes, in bits [default: found out]
+    /// The greatest distance of a neighbour that votes, in bits [default: measured]
     #[arg(long, value_name = "R")]
     radius: Option<u32>,
     #[command(flatten)]
@@ -37,27 +36,25 @@ pub struct Args {
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     ensure!(args.k > 0, "-k 0 lets nobody vote; ask for at least one");
-    let path = index_path(args.index.index.as_deref())?;
-    let index = Index::open(&path)?;
-    if index.labels()?.is_empty() {
+    let collection = collection(context, args.index.index.as_deref())?;
+    if collection.snapshot().catalogue()?.labels().is_empty() {
         bail!(
             "{} has no labels; run `barbule index --labels folder` (or FILE.csv) first",
-            path.display()
+            collection.path().display()
         );
     }
-    let device = context.device()?;
-    let mut queries = Queries::new(context, &device, &index, args.index.model.as_deref(), false)?;
-    let searcher = Searcher::new(&index, &device)?;
+    let queries = LocalQueries::new(context, collection, args.index.model.as_deref(), false)?;
+    let collection = queries.collection();
     let radius = match args.radius {
         Some(radius) => radius,
-        None => match searcher.reach(&index, args.k)? {
+        None => match collection.reach(args.k)? {
             None => bail!(
                 "no two images that are alike share a label, so nothing tells what is near; name a --radius"
             ),
             Some(reach) => {
                 context.say(format_args!(
                     "within {} of {} bits; of {} labelled images here the others name {:.0} % rightly, {:.0} % wrongly",
-                    reach.radius, index.bits(), reach.tried, 100.0 * reach.right, 100.0 * reach.wrong
+                    reach.radius, collection.bits(), reach.tried, 100.0 * reach.right, 100.0 * reach.wrong
                 ));
                 reach.radius
             }
@@ -66,21 +63,23 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let mut answers = Vec::new();
     for image in &args.images {
         let query = queries.of_file(image)?;
-        let vote = searcher.vote(&index, &query.code, query.content.as_ref(), args.k, radius)?;
+        let vote = collection.label(&query, args.k, radius)?;
+        let name = image.display().to_string();
         if !context.json {
             let said = match &vote.label {
                 None => "unknown".to_owned(),
                 Some(label) => format!("{label} ({:.0} %)", 100.0 * vote.confidence),
             };
-            context.print(format_args!("{}: {}", plain_name(&query.name), plain_name(&said)))?;
+            context.print(format_args!("{}: {}", plain_name(&name), plain_name(&said)))?;
         }
         let shares =
             vote.shares.iter().map(|(label, share)| json!({ "label": label, "share": share }));
-        let neighbours = vote.neighbours.iter().map(
-            |found| json!({ "path": found.path, "label": found.label, "distance": found.distance }),
-        );
+        let neighbours = vote
+            .neighbours
+            .iter()
+            .map(|hit| json!({ "path": hit.path, "label": hit.label, "distance": hit.distance }));
         answers.push(json!({
-            "image": query.name, "label": vote.label, "confidence": vote.confidence,
+            "image": name, "label": vote.label, "confidence": vote.confidence,
             "radius": radius, "shares": shares.collect::<Vec<_>>(),
             "neighbours": neighbours.collect::<Vec<_>>(),
         }));

@@ -6,6 +6,7 @@ values. Only this module prints: results to stdout, everything else to stderr.
 */
 
 pub mod advice;
+mod answer;
 mod aviary;
 mod bench;
 mod compare;

@@ -1,10 +1,8 @@
 /*!
-`barbule prune`: takes out of an index what is gone from the disk.
+`barbule prune`: removes images whose files are gone.
 */
 
-use std::collections::HashMap;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -13,78 +11,37 @@ use serde_json::json;
 
 use super::Context;
 use super::query::index_path;
-use crate::index::{Filter, Index, Root, files_under, innermost};
-use crate::task::Task;
+use crate::index::{Index, IndexWriter, Prunable};
 
-/// Take images whose files are gone out of an index
+/// Remove images whose files are gone from an index
 ///
-/// `barbule index` does that for the folders it looks at; this needs no model and looks at
-/// all. Images of a folder that is missing as a whole, or has no image left (a drive that is
-/// not there), stay, unless --all is given. The file shrinks accordingly.
+/// `barbule index` does this for the folders that it scans; this command needs no model and checks
+/// all images. Images of a folder that is missing, or has no image left (an unplugged drive), stay
+/// unless --all is given. The index file shrinks.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule prune\n         barbule prune --dry-run")]
 pub struct Args {
     /// The index file [default: barbule.db in the platform's data folder]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     index: Option<PathBuf>,
-    /// Also what was in folders that are missing as a whole
+    /// Also remove the images of missing folders
     #[arg(long)]
     all: bool,
-    /// Only say what would be taken out
+    /// Only print what would be removed
     #[arg(long)]
     dry_run: bool,
 }
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let path = index_path(args.index.as_deref())?;
-    let mut index = match args.dry_run {
-        true => Index::open(&path)?,
-        false => Index::open_to_change(&path)?,
+    let (gone, images) = if args.dry_run {
+        let index = Index::open(&path)?;
+        (index.prunable(args.all)?, index.len()?)
+    } else {
+        let mut writer = IndexWriter::open_existing(&path)?;
+        (writer.prune(args.all)?, writer.index().len()?)
     };
-    let roots = index.roots()?;
-    let paths: Vec<String> = roots.iter().map(|root| root.path.clone()).collect();
-    let own = |path: &str| innermost(path, &paths).map(str::to_owned);
-    let mut images = Vec::new();
-    // Of each folder, whether an image of it is still there.
-    let mut alive: HashMap<String, bool> = HashMap::new();
-    for id in index.ids(&Filter::default())? {
-        let path = index.image(id)?.path;
-        let (gone, root) = (is_gone(Path::new(&path)), own(&path));
-        if let Some(root) = &root {
-            *alive.entry(root.clone()).or_default() |= !gone;
-        }
-        if gone {
-            images.push((id, path, root));
-        }
-    }
-    // A folder with images that are all gone may be the mount point of a drive.
-    let is_missing = |root: &&Root| {
-        let folder = Path::new(&root.path);
-        let found = || files_under(folder, &root.options, &Task::unwatched());
-        let none = || found().is_ok_and(|(files, _)| files.is_empty());
-        !folder.is_dir() || (alive.get(&root.path) == Some(&false) && none())
-    };
-    let missing: Vec<String> =
-        roots.iter().filter(is_missing).map(|root| root.path.clone()).collect();
-    let kept = |root: &Option<String>| {
-        !args.all && root.as_ref().is_some_and(|root| missing.contains(root))
-    };
-    let gone: Vec<(i64, String)> = images
-        .into_iter()
-        .filter(|(.., root)| !kept(root))
-        .map(|(id, path, _)| (id, path))
-        .collect();
-    if !args.dry_run {
-        let ids: Vec<i64> = gone.iter().map(|(id, _)| *id).collect();
-        let failures = index.failures()?.into_iter().map(|failure| failure.path);
-        let mut forgotten: Vec<String> =
-            failures.filter(|path| is_gone(Path::new(path)) && !kept(&own(path))).collect();
-        let away = missing.iter().filter(|root| args.all && !Path::new(root).is_dir());
-        forgotten.extend(away.cloned());
-        index.remove(&ids, &forgotten)?;
-        index.compact()?;
-    }
-    let images = index.len()?;
+    let Prunable { images: gone, missing, .. } = gone;
     if context.json {
         let paths: Vec<_> = gone.iter().map(|(_, path)| path).collect();
         context.print_json(&json!({
@@ -106,10 +63,4 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         ));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Not merely out of reach.
-fn is_gone(path: &Path) -> bool {
-    let error = std::fs::metadata(path).err();
-    error.is_some_and(|e| matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
 }

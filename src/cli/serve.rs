@@ -1,5 +1,5 @@
 /*!
-`barbule serve`: a local page to search one's own photos.
+`barbule serve`: a local page to search one's photos.
 */
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -11,15 +11,17 @@ use clap::ValueHint;
 use serde_json::json;
 
 use super::Context;
-use super::query::{index_path, model_of};
-use crate::index::Index;
+use super::query::index_path;
+use crate::device::Device;
+use crate::index::{Index, open_model};
+use crate::model::Model;
 use crate::serve::{Options, Server};
 
-/// Open a page on this machine to search your photos by look-alikes
+/// Serve a page on this machine to search your photos
 ///
-/// Prints the page's address with the secret that opens it, and runs until Ctrl-C. Only
-/// this machine can reach it, unless --address says otherwise. The index is only read; what
-/// `barbule index` adds meanwhile shows up by itself.
+/// Prints the URL with the secret that opens the page, and runs until Ctrl-C. Only this machine
+/// can reach it, unless --address allows others. The index is only read; images that
+/// `barbule index` adds meanwhile appear by themselves.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule serve --open\n         \
                         barbule serve --model birds.safetensors --index birds.db --port 8080")]
@@ -30,10 +32,10 @@ pub struct Args {
     /// The model that the index was made with [default: the one that made it]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     model: Option<PathBuf>,
-    /// The address to listen at; any but this machine's own lets others in
+    /// The address to listen on; any other than a loopback address lets other machines in
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     address: IpAddr,
-    /// The port to listen at; 0 for any that is free
+    /// The port to listen on; 0 for any free one
     #[arg(long, value_name = "N", default_value_t = 0)]
     port: u16,
     /// Open the page in the browser
@@ -46,8 +48,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     // Before the model, which takes longer to open.
     let opened = Index::open(&index)?;
     let device = context.device()?;
-    let model = model_of(context, &device, &opened, args.model.as_deref())?
-        .context("the model that made this index is not where it was; name it with --model")?;
+    let model = model(context, args, &opened, &device)?;
     drop(opened);
     let address = SocketAddr::new(args.address, args.port);
     let server = Server::bind(Options { index, address, limits: context.limits }, device, model)?;
@@ -78,4 +79,15 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     }
     server.run(context.stop())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The model that is named, or the one that made the index.
+fn model(context: &Context, args: &Args, index: &Index, device: &Device) -> Result<Model> {
+    if args.model.is_some() || index.model() == Model::general_fingerprint() {
+        let model = context.model(args.model.as_deref(), device)?;
+        index.same_model(model.bits(), model.fingerprint())?;
+        return Ok(model);
+    }
+    open_model(index.model(), index.model_file()?.as_deref(), device)?
+        .context("the model that made this index is not where it was; name it with --model")
 }

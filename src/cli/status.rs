@@ -1,5 +1,5 @@
 /*!
-`barbule status`: what an index holds.
+`barbule status`: the contents of an index.
 */
 
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use super::query::index_path;
 use crate::index::{Filter, Index};
 use crate::model::Model;
 
-/// Failures that are named unless all are asked for.
+/// Number of failures that are listed without --failures.
 const NAMED: usize = 10;
 
-/// Say what an index holds: folders, images, its model, and files that could not be used
+/// Show the folders, images and model of an index, and the files that could not be used
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule status\n         \
                         barbule status --index birds.db --json")]
@@ -25,7 +25,7 @@ pub struct Args {
     /// The index file [default: barbule.db in the platform's data folder]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     index: Option<PathBuf>,
-    /// Name every file that could not be used
+    /// List all files that could not be used
     #[arg(long)]
     failures: bool,
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::sidecar;
 use super::{Batch, EngineError, Head, Sink, Source};
-use crate::index::{Block, Index, IndexError, WriteLock, files};
+use crate::index::{Index, IndexError, IndexWriter, WriteLock, files};
 use crate::task::Task;
 
 /// The images of an index as a [`Source`].
@@ -43,10 +43,9 @@ impl Source for IndexSource<'_> {
     }
 
     fn next_batch(&mut self) -> Result<Option<Batch>, EngineError> {
-        let Some(block) = self.index.block_after(self.last)? else { return Ok(None) };
-        self.last = block.ids.last().copied().unwrap_or(self.last);
-        let Block { ids, paths, labels, contents, codes } = block;
-        Ok(Some(Batch { ids, paths, labels, contents, codes }))
+        let Some(batch) = self.index.block_after(self.last)? else { return Ok(None) };
+        self.last = batch.ids.last().copied().unwrap_or(self.last);
+        Ok(Some(batch))
     }
 }
 
@@ -70,7 +69,7 @@ pub fn import(source: &mut dyn Source, path: &Path, task: &Task<'_>) -> Result<u
     // An interrupted import may have left it behind.
     remove(&unfinished)?;
     let head = source.head().clone();
-    let mut index = Index::open_or_create(&unfinished, head.bits, &head.model)?;
+    let mut index = IndexWriter::open_for(&unfinished, head.bits, &head.model)?;
     index.hurry()?;
     if let Some(file) = &head.model_file {
         index.set_model_file(Path::new(file))?;
@@ -103,15 +102,13 @@ fn remove(path: &Path) -> Result<(), EngineError> {
 }
 
 struct Importer {
-    index: Index,
+    index: IndexWriter,
     roots: Vec<String>,
 }
 
 impl Sink for Importer {
     fn write(&mut self, batch: &Batch) -> Result<(), EngineError> {
-        let Batch { ids, paths, labels, contents, codes } = batch.clone();
-        let taken = self.index.take_in(&Block { ids, paths, labels, contents, codes }, &self.roots);
-        taken.map_err(|error| match error {
+        self.index.take_in(batch, &self.roots).map_err(|error| match error {
             IndexError::Database { source, .. } if is_twice(&source) => EngineError::Parts(
                 "two images have the same path; an index holds each path once".to_owned(),
             ),

@@ -13,7 +13,7 @@ use super::sidecar::{self, Names, Rows};
 use super::{Batch, EngineError, Head, NumpyError, Sink, Source};
 use crate::code::BinaryCodes;
 use crate::file;
-use crate::rank::Hit;
+use crate::rank::Neighbour;
 
 /// File name of a collection's codes: `uint8` of shape (images, ⌈bits/8⌉).
 pub const CODES: &str = "codes.npy";
@@ -49,7 +49,7 @@ pub fn read_codes(path: &Path, bits: usize) -> Result<BinaryCodes, NumpyError> {
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn write_distances(path: &Path, found: &[Vec<Hit>]) -> Result<(), NumpyError> {
+pub fn write_distances(path: &Path, found: &[Vec<Neighbour>]) -> Result<(), NumpyError> {
     let columns = found.iter().map(Vec::len).max().unwrap_or(0);
     let shape = [found.len() as u64, columns as u64];
     let written = file::write_whole(path, |out| {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::FORMAT;
 use crate::code::CodeError;
+use crate::image::{DecodeError, ImageError};
 use crate::model::ModelError;
 use crate::rank::RankError;
 use crate::task::Stopped;
@@ -113,6 +114,18 @@ pub enum IndexError {
         /// What is wrong with it.
         reason: String,
     },
+    /// There is no image with this id: it was never there, or was removed.
+    #[error("there is no image {0} in the index")]
+    NoSuchImage(i64),
+    /// The model that made the index is not where it was, and is needed.
+    #[error("the model that made {} is not where it was; name it", .0.display())]
+    NoModel(PathBuf),
+    /// An image to search for could not be read.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The bytes of an image to search for could not be decoded.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
     /// The model failed.
     #[error(transparent)]
     Model(#[from] ModelError),

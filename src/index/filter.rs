@@ -1,15 +1,15 @@
 /*!
-Which images a search may find.
+A filter of the images that a search may find.
 */
 
-use super::is_under;
+use super::paths::is_under;
 
-/// What an image has to be to be found. The empty filter lets every image through.
+/// Conditions on images. The empty filter lets every image through.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// It lies in one of these folders (absolute paths), if there are any.
+    /// The image lies in one of these folders (absolute paths); no condition if empty.
     pub under: Vec<String>,
-    /// It has one of these labels, if there are any.
+    /// It has one of these labels; no condition if empty.
     pub labels: Vec<String>,
     /// It has none of these labels.
     pub not: Vec<String>,
@@ -18,16 +18,21 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether every image is let through.
+    /// Returns whether the filter lets every image through.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether an image at `path` with `label` is let through.
+    /// Returns whether an image at `path` with `label` passes.
     pub fn lets_through(&self, path: &str, label: Option<&str>) -> bool {
-        let among = |labels: &[String]| label.is_some_and(|own| labels.iter().any(|l| l == own));
         (self.under.is_empty() || self.under.iter().any(|folder| is_under(path, folder)))
-            && (self.labels.is_empty() || among(&self.labels))
+            && self.lets_label_through(label)
+    }
+
+    /// Whether a label passes, or its absence.
+    pub(super) fn lets_label_through(&self, label: Option<&str>) -> bool {
+        let among = |labels: &[String]| label.is_some_and(|own| labels.iter().any(|l| l == own));
+        (self.labels.is_empty() || among(&self.labels))
             && !among(&self.not)
             && (!self.labelled || label.is_some())
     }

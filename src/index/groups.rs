@@ -1,20 +1,21 @@
 /*!
-Images that are nearly the same: groups whose members are joined by short distances.
+Groups of images that are nearly the same.
 */
 
 use std::collections::HashSet;
 
-use super::{Filter, Index, IndexError, Searcher};
-use crate::rank::Search;
+use super::snapshot::Snapshot;
+use super::{Filter, IndexError};
+use crate::rank::{IdSet, Search};
 use crate::task::Task;
 
-/// Queries that are searched at once.
+/// Number of queries per search.
 const BATCH: usize = 256;
 
-/// Images each of which is within the radius of another of the group.
+/// A group of near duplicates: each image is within the radius of another one of the group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// In the order in which they were indexed.
+    /// The images, in the order in which they were indexed.
     pub images: Vec<Member>,
 }
 
@@ -23,41 +24,41 @@ pub struct Group {
 pub struct Member {
     /// Its id.
     pub id: i64,
-    /// Where it is.
+    /// Its path.
     pub path: String,
     /// Its label, if it has one.
     pub label: Option<String>,
     /// Hamming distance to the nearest other image of the group, in bits.
     pub distance: u32,
-    /// Whether its file has the very content of one before it.
+    /// Whether its file has the same content as an earlier one of the group.
     pub copy: bool,
 }
 
-impl Searcher {
-    /// All groups of two images or more, the largest first. Two images are in one group if a
-    /// chain of images leads from one to the other in steps of at most `radius` bits.
+impl Snapshot {
+    /// Returns all groups of two images or more among those that `filter` lets through, the
+    /// largest first. Two images are in one group if a chain of images leads from one to the
+    /// other in steps of at most `radius` bits.
     ///
     /// # Errors
-    /// When the index is damaged, the device fails, or the work is stopped.
-    pub fn groups(
+    /// If the index is damaged or the work is stopped.
+    pub fn duplicates(
         &self,
-        index: &Index,
         radius: u32,
         filter: &Filter,
         task: &Task<'_>,
     ) -> Result<Vec<Group>, IndexError> {
-        let (ids, codes) = index.codes(task)?;
-        if ids != self.ids {
-            return Err(index.damaged("it has changed since its codes were loaded; open it again"));
+        let (ids, codes) = self.index().codes(task)?;
+        if ids != self.ids() {
+            return Err(self.index().damaged("it changed while it was open; open it again"));
         }
-        let chosen = self.positions(&index.ids(filter)?);
+        let chosen = self.allowed(filter)?.unwrap_or_else(|| IdSet::all(self.len()));
         let rows: Vec<usize> = (0..self.len()).filter(|row| chosen.contains(*row as u32)).collect();
         let search = Search::within(radius).among(&chosen);
         let mut joined = Joined((0..self.len()).collect());
         let mut nearest = vec![u32::MAX; self.len()];
         task.step(0, rows.len())?;
         for (done, some) in rows.chunks(BATCH).enumerate() {
-            let found = self.ranker.search(&codes.select(some), &search)?;
+            let found = self.ranker().search(&codes.select(some), &search)?;
             for (row, hits) in some.iter().zip(found) {
                 for hit in hits.iter().filter(|hit| hit.id as usize != *row) {
                     joined.join(*row, hit.id as usize);
@@ -72,34 +73,33 @@ impl Searcher {
             groups[first].push(row);
         }
         groups.retain(|rows| rows.len() > 1);
-        // The sort is stable: of equally many, what was indexed first comes first.
+        // The sort is stable: of groups of one size, the one with the image that was indexed first.
         groups.sort_by_key(|rows| std::cmp::Reverse(rows.len()));
-        groups.iter().map(|rows| self.group(index, rows, &nearest)).collect()
+        groups.iter().map(|rows| self.group(rows, &nearest)).collect()
     }
 
-    fn group(&self, index: &Index, rows: &[usize], nearest: &[u32]) -> Result<Group, IndexError> {
+    fn group(&self, rows: &[usize], nearest: &[u32]) -> Result<Group, IndexError> {
         let mut contents = HashSet::new();
         let mut images = Vec::new();
         for row in rows {
-            let id = self.ids[*row];
-            let image = index.image(id)?;
-            // A link takes no room of its own, and what it leads to is no copy of it.
+            let image = self.listed(self.ids()[*row])?;
+            // A link takes no space of its own, and its target is no copy of it.
             let link = std::fs::symlink_metadata(&image.path).is_ok_and(|meta| meta.is_symlink());
             let copy = !link && !contents.insert(image.content);
-            let distance = nearest[*row];
+            let (id, distance) = (image.id, nearest[*row]);
             images.push(Member { id, path: image.path, label: image.label, distance, copy });
         }
         Ok(Group { images })
     }
 }
 
-/// Disjoint sets; each is known by its least member.
+/// Disjoint sets, each identified by its least member.
 struct Joined(Vec<usize>);
 
 impl Joined {
     fn first(&mut self, mut row: usize) -> usize {
         while self.0[row] != row {
-            // Halves the way for whoever comes next.
+            // Path halving.
             self.0[row] = self.0[self.0[row]];
             row = self.0[row];
         }

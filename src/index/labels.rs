@@ -5,27 +5,28 @@ Labels of images: from the names of their folders, or from a table.
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{IndexError, stored_path};
+use super::IndexError;
+use super::paths::stored_path;
 
-/// Where labels come from.
+/// The source of labels.
 #[derive(Debug, Clone, Default)]
 pub enum Labels {
-    /// Images are not labelled; labels there are stay.
+    /// Stored labels stay; new images get none.
     #[default]
     None,
-    /// The name of the folder that an image is in.
+    /// The name of the folder of an image.
     Folder,
-    /// A table: stored path to label. Images that it does not name keep theirs; an empty label
-    /// takes an image's label away.
+    /// A table from stored path to label. Images that are not in it keep their labels; an empty
+    /// label removes the label.
     Table(HashMap<String, String>),
 }
 
 impl Labels {
-    /// Reads a table (CSV without a header) of `PATH,LABEL` lines; paths are relative to the
-    /// file's folder.
+    /// Reads a CSV table of `PATH,LABEL` lines without a header. Paths are relative to the folder
+    /// of the file.
     ///
     /// # Errors
-    /// When the file cannot be read or a line has no comma.
+    /// If the file cannot be read or a line has no comma.
     pub fn read(path: &Path) -> Result<Self, IndexError> {
         let failed = |reason: String| IndexError::Labels { path: path.to_owned(), reason };
         let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
@@ -39,7 +40,7 @@ impl Labels {
         let mut record = csv::StringRecord::new();
         while reader.read_record(&mut record).map_err(|error| failed(error.to_string()))? {
             let fields: Vec<&str> = record.iter().collect();
-            // A path without quotes may have commas; a label with one stands in quotes.
+            // An unquoted path may contain commas; a label with a comma must be quoted.
             let (label, image) = match fields.split_last() {
                 Some((label, image)) if !image.is_empty() => (label.trim(), image.join(",")),
                 _ => {
@@ -62,13 +63,14 @@ impl Labels {
         Ok(Self::Table(table))
     }
 
-    /// The label of an image; `None` where the source says nothing about it.
+    /// Returns the label of an image; `None` if the source does not mention it.
+    #[cfg(feature = "engine")]
     pub(crate) fn of(&self, path: &Path) -> Option<String> {
         self.said(path).flatten()
     }
 
-    /// What is said of an image: its label, or that it has none. `None` where nothing is said,
-    /// so that a stored label stays.
+    /// Returns the label of an image, or `Some(None)` to remove it. `None` if the source does not
+    /// mention the image, so that a stored label stays.
     pub(super) fn said(&self, path: &Path) -> Option<Option<String>> {
         match self {
             Self::None => None,

@@ -1,8 +1,8 @@
 /*!
-One writer at a time: a file beside the index that is locked while somebody writes.
+The write lock: a file beside the index that is locked while a process writes.
 
-SQLite's own lock holds for a transaction; two updates that take turns would both encode what
-is new. The system gives the lock back however a process ends.
+SQLite's own lock covers one transaction; two updates that take turns would both encode the same
+new images. The system releases the lock however a process ends.
 */
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -10,9 +10,9 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 use super::IndexError;
-use super::open::beside;
+use super::paths::beside;
 
-/// Held by the one process that changes an index.
+/// The lock of the process that changes an index.
 #[derive(Debug)]
 pub(crate) struct WriteLock {
     // Unlocked when it is closed.
@@ -23,7 +23,8 @@ impl WriteLock {
     /// Locks the index at `path`.
     ///
     /// # Errors
-    /// [`IndexError::Busy`] when another process has it; a folder that cannot be written.
+    /// [`IndexError::Busy`] if another process holds it; [`IndexError::Lock`] if the file cannot be
+    /// created.
     pub fn take(path: &Path) -> Result<Self, IndexError> {
         let name = beside(path, ".lock");
         let failed = |source: std::io::Error| IndexError::Lock { path: name.clone(), source };
@@ -38,7 +39,7 @@ impl WriteLock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
-                // For the message alone: where it cannot be read, it says nothing.
+                // Only for the message, which leaves it out if it cannot be read.
                 let _ = file.take(16).read_to_string(&mut holder);
                 let process = holder.trim().parse().ok();
                 return Err(IndexError::Busy { path: path.to_owned(), process });
@@ -48,7 +49,7 @@ impl WriteLock {
             Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        // The number only helps whoever is told to wait.
+        // Only for the message that another process gets.
         let _ = file.set_len(0);
         let _ = write!(file, "{}", std::process::id());
         Ok(Self { _file: file })

@@ -1,62 +1,68 @@
 /*!
-The image index on disk: which images there are, and their codes.
+Indexes of images on disk, and searches in them.
 
-One SQLite file in WAL mode. Codes lie packed in blocks of up to 4096, so that
-opening a large index reads few long blobs instead of many rows; everything that a
-batch of images changes is one transaction. An index belongs to one model, told by
-the fingerprint of the model's file.
+[`Collection`] is the front door: it opens an index and its model and searches. [`Index`] reads
+the rows of an index, [`IndexWriter`] changes it.
+
+An index is one SQLite file in WAL mode. Codes lie packed in blocks of up to 4096, so that
+opening a large index reads few long blobs instead of many rows; everything that a batch of
+images changes is one transaction. An index belongs to one model, identified by the fingerprint
+of the model's file.
 */
 
+#[cfg(feature = "engine")]
+mod batch;
+mod catalogue;
+mod collection;
 mod error;
+mod features;
 mod filter;
 mod groups;
 mod labels;
 mod lock;
+mod made_with;
 mod open;
+mod options;
+mod paths;
+mod plan;
 mod prepare;
+mod prune;
+mod query;
+mod report;
 mod scan;
-mod searcher;
+mod search;
+mod snapshot;
 mod store;
-#[cfg(feature = "engine")]
-mod transfer;
 mod update;
 mod vote;
 mod write;
+mod writer;
 
-use std::path::Path;
-
+#[cfg(feature = "engine")]
+pub use batch::Batch;
+pub use catalogue::Catalogue;
+pub use collection::Collection;
 pub use error::IndexError;
 pub use filter::Filter;
 pub use groups::{Group, Member};
 pub use labels::Labels;
 #[cfg(feature = "engine")]
 pub(crate) use lock::WriteLock;
-#[cfg(any(feature = "engine", feature = "serve"))]
-pub(crate) use open::files;
-pub use scan::{ScanOptions, files_under};
-pub use searcher::{Found, Query, Rerank, Searcher};
-pub use store::{Failure, ImageRow, Index, Root};
+pub use made_with::open_model;
+pub use options::{Scan, UpdateOptions};
 #[cfg(feature = "engine")]
-pub(crate) use transfer::Block;
-pub use update::{Skipped, Update, UpdateOptions, update};
+pub(crate) use paths::files;
+pub use paths::{indexed_path, innermost};
+pub use prune::{Forgotten, Prunable};
+pub use query::{QueryImage, QueryOptions, StoredCodes};
+pub use report::{Skipped, Update};
+pub use scan::{ScanOptions, files_under};
+pub use search::{Hit, Rerank, Search};
+pub use snapshot::Snapshot;
+pub use store::{Failure, ImageRow, Index, Root};
 pub use vote::{Reach, Vote};
+pub use writer::IndexWriter;
 
 /// Version of the index format that this program writes, and the newest it reads. It reads all
 /// earlier ones, and brings an index up to this when it writes into it.
 pub const FORMAT: u32 = 2;
-
-/// The path as it is stored and shown: absolute, as far as the system can tell.
-fn stored_path(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
-}
-
-/// The folder of `roots` that a stored path is in; of several around it, the innermost.
-pub fn innermost<'a>(path: &str, roots: &'a [String]) -> Option<&'a str> {
-    let around = roots.iter().filter(|root| is_under(path, root));
-    around.max_by_key(|root| root.len()).map(String::as_str)
-}
-
-/// Whether a stored path is `folder` or lies in it.
-fn is_under(path: &str, folder: &str) -> bool {
-    Path::new(path).starts_with(folder)
-}

@@ -3,18 +3,18 @@ The SQLite file: its schema, and opening it for reading or for writing.
 */
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
-use super::lock::WriteLock;
-use super::{FORMAT, Index, IndexError};
+use super::paths::{beside, real};
+use super::{FORMAT, IndexError};
 use crate::code::BinaryCodes;
 
-/// Marks the file as ours in SQLite's own header ("Barb").
+/// Identifies the file as an index in SQLite's own header ("Barb").
 const APPLICATION: i32 = 0x4261_7262;
-/// How long a second writer waits for the first.
+/// How long a connection waits for a lock of another one.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const SCHEMA: &str = "
@@ -22,7 +22,7 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE roots (
     id INTEGER PRIMARY KEY,
     path TEXT NOT NULL UNIQUE,
-    options TEXT NOT NULL DEFAULT '{}' -- JSON: what of the folder is looked at
+    options TEXT NOT NULL DEFAULT '{}' -- JSON: which files of the folder are indexed
 );
 -- Ids are never used twice, and grow with time.
 CREATE TABLE images (
@@ -40,7 +40,7 @@ CREATE INDEX images_content ON images (content);
 CREATE TABLE blocks (id INTEGER PRIMARY KEY, first INTEGER NOT NULL, ids BLOB NOT NULL, codes BLOB NOT NULL);
 CREATE INDEX blocks_first ON blocks (first);
 ";
-/// What format 2 has more than format 1, but for `roots.options`.
+/// The tables of format 2 that format 1 lacks; it also lacks `roots.options`.
 const SINCE_2: &str = "
 -- Files that could not be used, as they were then.
 CREATE TABLE failures (
@@ -49,186 +49,164 @@ CREATE TABLE failures (
     modified INTEGER NOT NULL,
     reason TEXT NOT NULL
 ) WITHOUT ROWID;
--- Where they are kept: features of unit length, little-endian half-precision numbers.
+-- Optional: features of unit length, little-endian half-precision numbers.
 CREATE TABLE features (id INTEGER PRIMARY KEY, numbers BLOB NOT NULL);
 ";
 
-impl Index {
-    /// Opens an index for searching; nothing is ever written. Whatever others write
-    /// meanwhile, it stays as it was when it was opened. (One exception: where this user can
-    /// make no file beside the index, it is taken for granted that nobody changes it.)
-    ///
-    /// # Errors
-    /// When there is none, or it is not one of ours or of a later version.
-    pub fn open(path: &Path) -> Result<Self, IndexError> {
-        if !path.exists() {
-            return Err(IndexError::Missing(path.to_owned()));
-        }
-        not_a_folder(path)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let opened = Self::open_to_read(path, real(path), flags);
-        // Even reading in WAL mode takes a file beside the index. Where none can be made
-        // and none is left over, nobody writes: it can be read as it stands.
-        match (&opened, unchanging(path)) {
-            (Err(IndexError::Database { source, .. }), Some(uri)) if is_read_only(source) => {
-                Self::open_to_read(path, &uri, flags | OpenFlags::SQLITE_OPEN_URI).or(opened)
-            }
-            _ => opened,
-        }
-    }
+/// An open SQLite file that is an index.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub connection: Connection,
+    pub bits: usize,
+    /// Fingerprint of the model that made the index.
+    pub model: String,
+    pub version: u32,
+}
 
-    /// Opens `name`, which leads to the index at `path`.
-    fn open_to_read(
-        path: &Path,
-        name: impl AsRef<Path>,
-        flags: OpenFlags,
-    ) -> Result<Self, IndexError> {
-        let connection = Connection::open_with_flags(name, flags);
-        let connection = connection.map_err(|error| failed(path, error))?;
-        connection.busy_timeout(PATIENCE).map_err(|error| failed(path, error))?;
-        // One transaction from here on, so that ids, codes and paths fit together.
-        connection.execute_batch("BEGIN").map_err(|error| failed(path, error))?;
-        Self::check(connection, path)
-    }
+/// The model that an index belongs to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Owner<'a> {
+    pub bits: usize,
+    pub fingerprint: &'a str,
+}
 
-    /// Opens an index for changing it with a model, and makes it if there is none. Nobody else
-    /// can write to it until this is dropped, so it is not to be kept for longer than the
-    /// change takes; [`Index::open`] is for searching.
-    ///
-    /// # Errors
-    /// As [`Index::open`], and when it belongs to another model or cannot be written.
-    pub fn open_or_create(path: &Path, bits: usize, model: &str) -> Result<Self, IndexError> {
-        Self::open_to_write(path, Some((bits, model)))
+/// Opens an index for reading.
+pub(super) fn to_read(path: &Path) -> Result<Opened, IndexError> {
+    if !path.exists() {
+        return Err(IndexError::Missing(path.to_owned()));
     }
-
-    /// Opens an index that there is for changing it without a model.
-    ///
-    /// # Errors
-    /// As [`Index::open`], and when it cannot be written.
-    pub fn open_to_change(path: &Path) -> Result<Self, IndexError> {
-        if !path.exists() {
-            return Err(IndexError::Missing(path.to_owned()));
+    not_a_folder(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opened = read_as(path, real(path), flags);
+    // Even reading in WAL mode needs a file beside the index. If none can be created and none
+    // is left over, nobody writes: the file can be read as it stands.
+    match (&opened, unchanging(path)) {
+        (Err(IndexError::Database { source, .. }), Some(uri)) if is_read_only(source) => {
+            read_as(path, &uri, flags | OpenFlags::SQLITE_OPEN_URI).or(opened)
         }
-        Self::open_to_write(path, None)
+        _ => opened,
     }
+}
 
-    /// Opens an index for writing; makes it for a model of so many bits, if one is given.
-    fn open_to_write(path: &Path, model: Option<(usize, &str)>) -> Result<Self, IndexError> {
-        not_a_folder(path)?;
-        let lock = WriteLock::take(path)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection =
-            Connection::open_with_flags(real(path), flags).map_err(|error| failed(path, error))?;
-        connection.busy_timeout(PATIENCE).map_err(|error| failed(path, error))?;
-        // What is no database fails here, and again, with a better message, below.
-        if let Some((bits, model)) = model.filter(|_| is_blank(&connection, path).unwrap_or(false))
-        {
-            Self::create(&mut connection, bits, model).map_err(|error| failed(path, error))?;
-        }
-        let mut index = Self::check(connection, path)?;
-        if let Some((bits, model)) = model {
-            index.same_model(bits, model)?;
-        }
-        if index.version < 2 {
-            let upgraded = upgrade(&mut index.connection);
-            index.mine(upgraded)?;
-            index.version = 2;
-        }
-        index.lock = Some(lock);
-        // What the last writer could not take into the file, since others were reading.
-        index.settle();
-        Ok(index)
+/// Opens `name`, which leads to the index at `path`.
+fn read_as(path: &Path, name: impl AsRef<Path>, flags: OpenFlags) -> Result<Opened, IndexError> {
+    let connection = Connection::open_with_flags(name, flags);
+    let connection = connection.map_err(|error| failed(path, error))?;
+    connection.busy_timeout(PATIENCE).map_err(|error| failed(path, error))?;
+    // One transaction from here on, so that ids, codes and paths fit together.
+    connection.execute_batch("BEGIN").map_err(|error| failed(path, error))?;
+    check(connection, path)
+}
+
+/// Opens an index for writing, and creates it for `owner` if one is given. The caller holds the
+/// write lock.
+pub(super) fn to_write(path: &Path, owner: Option<Owner<'_>>) -> Result<Opened, IndexError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection =
+        Connection::open_with_flags(real(path), flags).map_err(|error| failed(path, error))?;
+    connection.busy_timeout(PATIENCE).map_err(|error| failed(path, error))?;
+    // A file that is no database fails here, and again below with a better message.
+    if let Some(owner) = owner.filter(|_| is_blank(&connection, path).unwrap_or(false)) {
+        create(&mut connection, owner).map_err(|error| failed(path, error))?;
     }
-
-    /// Takes what was written into the one file, as far as nobody reads what was there before.
-    pub(super) fn settle(&self) {
-        // Best effort: what stays beside the file is as safe.
-        let _ = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+    let mut opened = check(connection, path)?;
+    if let Some(owner) = owner {
+        opened.same_model(path, owner)?;
     }
+    if opened.version < 2 {
+        upgrade(&mut opened.connection).map_err(|error| failed(path, error))?;
+        opened.version = 2;
+    }
+    Ok(opened)
+}
 
-    /// Makes sure that codes of this model may be compared with the index's.
+impl Opened {
+    /// Checks that codes of this model can be compared with the index's.
     ///
     /// # Errors
     /// [`IndexError::OtherModel`].
-    pub fn same_model(&self, bits: usize, model: &str) -> Result<(), IndexError> {
-        if (self.bits, self.model.as_str()) == (bits, model) {
+    pub fn same_model(&self, path: &Path, owner: Owner<'_>) -> Result<(), IndexError> {
+        if (self.bits, self.model.as_str()) == (owner.bits, owner.fingerprint) {
             return Ok(());
         }
         let short = |fingerprint: &str| fingerprint.chars().take(8).collect();
         Err(IndexError::OtherModel {
-            path: self.path.clone(),
+            path: path.to_owned(),
             index_bits: self.bits,
             index_model: short(&self.model),
-            model_bits: bits,
-            model: short(model),
+            model_bits: owner.bits,
+            model: short(owner.fingerprint),
         })
-    }
-
-    /// Writes the tables, unless another process was faster.
-    fn create(connection: &mut Connection, bits: usize, model: &str) -> rusqlite::Result<()> {
-        connection.pragma_update(None, "journal_mode", "wal")?;
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if tables(&transaction)? > 0 {
-            return Ok(());
-        }
-        transaction.pragma_update(None, "application_id", APPLICATION)?;
-        transaction.pragma_update(None, "user_version", FORMAT)?;
-        transaction.execute_batch(SCHEMA)?;
-        transaction.execute_batch(SINCE_2)?;
-        let program = env!("CARGO_PKG_VERSION");
-        let meta =
-            [("bits", bits.to_string()), ("model", model.into()), ("program", program.into())];
-        for (key, value) in meta {
-            transaction.execute("INSERT INTO meta VALUES (?1, ?2)", params![key, value])?;
-        }
-        transaction.commit()
-    }
-
-    fn check(connection: Connection, path: &Path) -> Result<Self, IndexError> {
-        let unfit =
-            |reason: &str| IndexError::Unfit { path: path.to_owned(), reason: reason.into() };
-        let pragma = |name| pragma(&connection, name).map_err(|error| failed(path, error));
-        let application = pragma("application_id")?;
-        if application != i64::from(APPLICATION) {
-            let blank = is_blank(&connection, path).map_err(|error| failed(path, error))?;
-            return Err(match pragma("page_count")? {
-                _ if blank => IndexError::Empty(path.to_owned()),
-                0 => unfit("it is no SQLite file"),
-                _ => unfit("it was made by another program"),
-            });
-        }
-        let version = pragma("user_version")?;
-        if version > i64::from(FORMAT) {
-            let found = u32::try_from(version).unwrap_or(u32::MAX);
-            return Err(IndexError::Newer { path: path.to_owned(), found });
-        }
-        if version < 1 {
-            return Err(unfit("its version is damaged"));
-        }
-        if is_cut_off(&connection, path).unwrap_or(false) {
-            return Err(unfit("it is cut off; restore it from a copy or make it anew"));
-        }
-        let meta = |key: &str| {
-            let sql = "SELECT value FROM meta WHERE key = ?1";
-            let value = connection.query_row(sql, [key], |row| row.get::<_, String>(0));
-            value.map_err(|error| failed(path, error))
-        };
-        let bits = meta("bits")?.parse().map_err(|_| unfit("its bit length is damaged"))?;
-        BinaryCodes::new(bits).map_err(|_| unfit("its bit length is damaged"))?;
-        let model = meta("model")?;
-        let version = u32::try_from(version).unwrap_or_default();
-        Ok(Self { path: path.to_owned(), bits, model, connection, version, lock: None })
     }
 }
 
-/// Tells a damaged file from trouble with a sound one.
+/// Writes the tables, unless another process was faster.
+fn create(connection: &mut Connection, owner: Owner<'_>) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if tables(&transaction)? > 0 {
+        return Ok(());
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    transaction.execute_batch(SCHEMA)?;
+    transaction.execute_batch(SINCE_2)?;
+    let program = env!("CARGO_PKG_VERSION");
+    let meta = [
+        ("bits", owner.bits.to_string()),
+        ("model", owner.fingerprint.into()),
+        ("program", program.into()),
+    ];
+    for (key, value) in meta {
+        transaction.execute("INSERT INTO meta VALUES (?1, ?2)", params![key, value])?;
+    }
+    transaction.commit()
+}
+
+/// Checks that a database is an index that this program reads.
+fn check(connection: Connection, path: &Path) -> Result<Opened, IndexError> {
+    let unfit = |reason: &str| IndexError::Unfit { path: path.to_owned(), reason: reason.into() };
+    let pragma = |name| pragma(&connection, name).map_err(|error| failed(path, error));
+    let application = pragma("application_id")?;
+    if application != i64::from(APPLICATION) {
+        let blank = is_blank(&connection, path).map_err(|error| failed(path, error))?;
+        return Err(match pragma("page_count")? {
+            _ if blank => IndexError::Empty(path.to_owned()),
+            0 => unfit("it is no SQLite file"),
+            _ => unfit("it was made by another program"),
+        });
+    }
+    let version = pragma("user_version")?;
+    if version > i64::from(FORMAT) {
+        let found = u32::try_from(version).unwrap_or(u32::MAX);
+        return Err(IndexError::Newer { path: path.to_owned(), found });
+    }
+    if version < 1 {
+        return Err(unfit("its version is damaged"));
+    }
+    if is_cut_off(&connection, path).unwrap_or(false) {
+        return Err(unfit("it is cut off; restore it from a copy or make it anew"));
+    }
+    let meta = |key: &str| {
+        let sql = "SELECT value FROM meta WHERE key = ?1";
+        let value = connection.query_row(sql, [key], |row| row.get::<_, String>(0));
+        value.map_err(|error| failed(path, error))
+    };
+    let bits = meta("bits")?.parse().map_err(|_| unfit("its bit length is damaged"))?;
+    BinaryCodes::new(bits).map_err(|_| unfit("its bit length is damaged"))?;
+    let model = meta("model")?;
+    let version = u32::try_from(version).unwrap_or_default();
+    Ok(Opened { connection, bits, model, version })
+}
+
+/// Distinguishes a damaged file from a failure that is not the file's.
 pub(super) fn failed(path: &Path, error: rusqlite::Error) -> IndexError {
     use rusqlite::ErrorCode as Code;
     let path = path.to_owned();
     match error.sqlite_error_code() {
-        // No code at all: a value is of another type than ours are, or not there.
+        // Without a code: a value has the wrong type or is missing.
         Some(Code::NotADatabase) => {
             IndexError::Unfit { path, reason: "it is no SQLite file".to_owned() }
         }
@@ -240,21 +218,21 @@ pub(super) fn failed(path: &Path, error: rusqlite::Error) -> IndexError {
     }
 }
 
-/// Whether there is no index at `path` yet: an empty file (opening makes one), or what a
-/// creation that was cut short leaves behind, a database that never had a table.
+/// Returns whether there is no index at `path` yet: the file is empty (opening creates it), or a
+/// database that never had a table, which an interrupted creation leaves behind.
 fn is_blank(connection: &Connection, path: &Path) -> rusqlite::Result<bool> {
     if std::fs::metadata(path).is_ok_and(|meta| meta.len() == 0) {
         return Ok(true);
     }
-    // SQLite takes a file of a few bytes for a database without pages, whatever they say.
+    // To SQLite, any file of a few bytes is a database without pages.
     let blank = pragma(connection, "page_count")? > 0
         && pragma(connection, "application_id")? == 0
         && pragma(connection, "schema_version")? == 0;
     Ok(blank)
 }
 
-/// Whether the file ends before its last page, as after a copy that was broken off. SQLite notices
-/// only what it happens to read.
+/// Returns whether the file ends before its last page, as after an interrupted copy. SQLite only
+/// notices when it reads the missing pages.
 fn is_cut_off(connection: &Connection, path: &Path) -> rusqlite::Result<bool> {
     let wal = std::fs::metadata(beside(path, "-wal")).map_or(0, |meta| meta.len());
     // While somebody writes, the last pages may be in the other file.
@@ -263,51 +241,31 @@ fn is_cut_off(connection: &Connection, path: &Path) -> rusqlite::Result<bool> {
     Ok(u64::try_from(needed).is_ok_and(|needed| there.len() < needed))
 }
 
-fn not_a_folder(path: &Path) -> Result<(), IndexError> {
-    let reason = || "it is a folder; name a file".to_owned();
-    match path.is_dir() {
-        true => Err(IndexError::Unfit { path: path.to_owned(), reason: reason() }),
-        false => Ok(()),
+pub(super) fn not_a_folder(path: &Path) -> Result<(), IndexError> {
+    if path.is_dir() {
+        let reason = "it is a folder; name a file".to_owned();
+        return Err(IndexError::Unfit { path: path.to_owned(), reason });
     }
+    Ok(())
 }
 
-/// The file that `path` means. Links are followed: what belongs to a database lies beside the
-/// file itself. Absolute, because SQLite keeps a name like ":memory:" for itself.
-fn real(path: &Path) -> PathBuf {
-    let link = path.symlink_metadata().is_ok_and(|meta| meta.is_symlink());
-    let followed = link.then(|| path.canonicalize().ok()).flatten();
-    followed.or_else(|| std::path::absolute(path).ok()).unwrap_or_else(|| path.to_owned())
-}
-
-/// The files that an index lies in: its own, and the one for what was written last.
-pub(crate) fn files(path: &Path) -> [PathBuf; 2] {
-    [real(path), beside(path, "-wal")]
-}
-
-/// Whether a database cannot be used because files cannot be made or written there.
+/// Returns whether a database is unusable because files cannot be created or written there.
 fn is_read_only(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode as Code;
     matches!(error.sqlite_error_code(), Some(Code::CannotOpen | Code::ReadOnly))
-}
-
-/// A file beside the index.
-pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = real(path).into_os_string();
-    name.push(ending);
-    name.into()
 }
 
 fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, name, |row| row.get(0))
 }
 
-/// How many tables and indexes a database has.
+/// Returns the number of tables and indexes of a database.
 fn tables(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
 }
 
-/// The name by which SQLite reads an index without any other file, taking for granted
-/// that nobody changes it; `None` while somebody may.
+/// Returns the URI with which SQLite reads an index without any other file, assuming that nobody
+/// changes it; `None` while somebody may.
 fn unchanging(path: &Path) -> Option<String> {
     let path = path.canonicalize().ok()?;
     if std::fs::metadata(beside(&path, "-wal")).is_ok_and(|meta| meta.len() > 0) {

@@ -1,6 +1,6 @@
 /*!
-The first half of an update, on all cores: reading files, telling them by their content,
-and making of those that are new what the trunk reads.
+The first half of an update, on all cores: reading and hashing files, and preprocessing new images
+for the trunk.
 */
 
 use std::collections::{HashMap, HashSet};
@@ -9,23 +9,23 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::store::Stamp;
+use super::scan::Stamp;
 use crate::image::{self, DecodeError, ImageError, Limits, Preprocess};
 
-/// A file that has to be looked into.
+/// A file that has to be read.
 #[derive(Debug, Clone)]
 pub(super) struct Work {
-    /// Id of the folder through which it was found.
+    /// Id of the indexed folder in which it was found.
     pub root: i64,
     pub path: PathBuf,
-    /// The path as the index keeps it.
+    /// The path as the index stores it.
     pub stored: String,
     pub stamp: Stamp,
-    /// What was indexed at this path before: its id and its content.
+    /// Id and content of the image that was indexed at this path before.
     pub before: Option<(i64, blake3::Hash)>,
 }
 
-/// A file's content, and what the trunk reads of it unless it is known otherwise.
+/// A file's content, and the trunk's input unless its code is known.
 pub(super) struct Prepared {
     pub content: blake3::Hash,
     pub input: Option<Vec<f32>>,
@@ -33,11 +33,11 @@ pub(super) struct Prepared {
 
 /// A file that cannot be used.
 pub(super) struct Unusable {
-    /// Why, in a sentence that names it.
+    /// The reason, a sentence that names the file.
     pub reason: String,
-    /// Whether it was not even read: what it holds may be as it was.
+    /// Whether it could not be read, so that its content may be unchanged.
     pub unread: bool,
-    /// Whether that can change while the file does not: rights, a network, another limit.
+    /// Whether this can change while the file does not: permissions, a network, another limit.
     pub may_pass: bool,
 }
 
@@ -50,20 +50,20 @@ impl From<ImageError> for Unusable {
     }
 }
 
-/// Prepares files, each content once.
+/// Prepares files; each content once.
 pub(super) struct Preparer<'a> {
     pub preprocess: &'a Preprocess,
     pub limits: Limits,
-    /// Contents of which the index has all that is wanted.
+    /// Contents in the index, and whether all that is needed of them is stored.
     pub known: HashMap<blake3::Hash, bool>,
-    /// Contents that were prepared.
+    /// Contents that were prepared already.
     pub seen: Mutex<HashSet<blake3::Hash>>,
-    /// Prepare every file, whatever is known: for what turned out not to be.
+    /// Prepare every file, even if its content is known.
     pub always: bool,
 }
 
 impl Preparer<'_> {
-    /// The files of a batch in their order; why not, for those that cannot be used.
+    /// Prepares the files of a batch, in order.
     pub fn batch(&self, batch: &[Work]) -> Vec<Result<Prepared, Unusable>> {
         batch.par_iter().map(|work| self.one(work)).collect()
     }

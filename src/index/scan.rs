@@ -1,5 +1,5 @@
 /*!
-Finds the image files under a folder.
+The image files under a folder.
 */
 
 use std::io::{self, ErrorKind};
@@ -9,27 +9,29 @@ use std::time::UNIX_EPOCH;
 use glob::{MatchOptions, Pattern};
 use walkdir::{DirEntry, WalkDir};
 
-use super::store::Stamp;
-use super::{IndexError, Skipped};
+use super::IndexError;
+use super::report::Skipped;
 use crate::image::is_image_path;
 use crate::task::Task;
 
-/// What of a folder is looked at. Kept with the folder, so that the next update does the same.
+/// Which files of a folder are indexed. Stored with the folder, so that the next update does the
+/// same.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct ScanOptions {
-    /// What is left out: patterns as in a shell (`*`, `?`, `[ab]`, `**`). One without
-    /// a slash is compared with each name below the folder, any other with the path from there.
+    /// Excluded files and folders: patterns as in a shell (`*`, `?`, `[ab]`, `**`). A pattern
+    /// without a slash is matched with each name below the folder, any other with the path from
+    /// there.
     pub exclude: Vec<String>,
-    /// Whether hidden files and folders (a name that begins with a dot) and those that
-    /// belong to the system are looked at.
+    /// Whether hidden files and folders (names that begin with a dot) and system folders are
+    /// included.
     pub hidden: bool,
-    /// Whether links to folders are followed. Loops are noticed.
+    /// Whether links to folders are followed. Loops are detected.
     pub follow_links: bool,
 }
 
 impl ScanOptions {
-    /// Both this and `more`.
+    /// Returns the union of these options and `more`.
     pub fn and(mut self, more: &Self) -> Self {
         for pattern in &more.exclude {
             if !self.exclude.contains(pattern) {
@@ -42,14 +44,14 @@ impl ScanOptions {
     }
 }
 
-/// Files and folders between two reports; on a drive far away they take about a second.
+/// Files and folders between two progress reports; on a network drive they take about a second.
 const STEP: usize = 64;
 
-/// Folders that hold no photos of anybody's: bins, thumbnails of file servers, what was found.
+/// System folders: bins, thumbnails of file servers, recovered files.
 const SYSTEM: [&str; 6] =
     ["$RECYCLE.BIN", "System Volume Information", "@eaDir", "#recycle", "lost+found", "__MACOSX"];
 
-/// Patterns that are ready to be compared with.
+/// Compiled patterns.
 struct Excluded {
     names: Vec<Pattern>,
     paths: Vec<Pattern>,
@@ -79,46 +81,53 @@ impl Excluded {
     }
 }
 
+/// Size and modification time, which show whether a file has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    pub size: i64,
+    pub modified: i64,
+}
+
 /// A file that may be an image.
 pub(super) struct Candidate {
     pub path: PathBuf,
     pub stamp: Stamp,
 }
 
-/// What was found under a folder.
+/// The files found under a folder.
 #[derive(Default)]
-pub(super) struct Scan {
-    /// In the order of their paths.
+pub(super) struct Listing {
+    /// Files in the order of their paths.
     pub found: Vec<Candidate>,
-    /// What could not be looked at: what lies there may still be there.
+    /// Folders and files that could not be read; images in them may still exist.
     pub unreadable: Vec<Skipped>,
 }
 
-/// The image files under `folder` in the order of their paths, and what could not be looked at.
+/// Returns the image files under `folder` in the order of their paths, and what could not be read.
 ///
-/// `task` is told how many images were found so far.
+/// `task` receives the number of images found so far.
 ///
 /// # Errors
-/// When `folder` itself cannot be read, a pattern is none, or the work is stopped.
+/// If `folder` itself cannot be read, a pattern is invalid, or the work is stopped.
 pub fn files_under(
     folder: &Path,
     options: &ScanOptions,
     task: &Task<'_>,
 ) -> Result<(Vec<PathBuf>, Vec<Skipped>), IndexError> {
-    let Scan { found, unreadable } = scan(folder, options, &|found| Ok(task.count(found)?))?;
+    let Listing { found, unreadable } = scan(folder, options, &|found| Ok(task.count(found)?))?;
     Ok((found.into_iter().map(|candidate| candidate.path).collect(), unreadable))
 }
 
-/// All image files under `folder`; `step` is told now and then how many were found so far.
+/// Lists all image files under `folder`; calls `step` regularly with the number found so far.
 ///
 /// # Errors
-/// When `folder` itself cannot be read, a pattern is none, or `step` fails. Folders below it
-/// that cannot be read are given with their reasons.
+/// If `folder` itself cannot be read, a pattern is invalid, or `step` fails. Folders below it that
+/// cannot be read are part of the result.
 pub(super) fn scan(
     folder: &Path,
     options: &ScanOptions,
     step: &dyn Fn(usize) -> Result<(), IndexError>,
-) -> Result<Scan, IndexError> {
+) -> Result<Listing, IndexError> {
     let failed = |source: io::Error| IndexError::Folder { path: folder.to_owned(), source };
     let meta = std::fs::metadata(folder).map_err(failed)?;
     if !meta.is_dir() {
@@ -131,7 +140,7 @@ pub(super) fn scan(
         let hidden = name.to_string_lossy().starts_with('.') || SYSTEM.iter().any(|s| name == *s);
         entry.depth() == 0 || ((options.hidden || !hidden) && !excluded.has(entry, folder))
     };
-    let mut scan = Scan::default();
+    let mut scan = Listing::default();
     let walk = WalkDir::new(folder).follow_links(options.follow_links).sort_by_file_name();
     for (number, entry) in walk.into_iter().filter_entry(looked_at).enumerate() {
         if number.is_multiple_of(STEP) {
@@ -139,7 +148,7 @@ pub(super) fn scan(
         }
         let entry = match entry {
             Ok(entry) => entry,
-            // What it leads back to is looked at anyway.
+            // The target of the loop is visited anyway.
             Err(error) if error.loop_ancestor().is_some() => continue,
             Err(error) => {
                 let path = error.path().unwrap_or(folder).to_owned();

@@ -1,52 +1,54 @@
 /*!
-What an image is, by the labels of those most like it.
+The label of an image, by a vote of its labelled neighbours.
 */
 
 use std::collections::HashMap;
 
-use super::{Filter, Found, Index, IndexError, Query, Searcher};
-use crate::code::BinaryCodes;
+use super::search::{Hit, Search};
+use super::snapshot::Snapshot;
+use super::{Filter, IndexError};
+use crate::code::Code;
 use crate::rank::IdSet;
 
-/// Labelled images on which the largest distance that says something is found out.
+/// Maximum number of labelled images on which the radius is measured.
 const SAMPLED: usize = 500;
-/// Share of right nearest neighbours that lie within it.
+/// Share of right nearest neighbours within the radius.
 const WITHIN: f64 = 0.95;
 
-/// How near is near enough, found out on an index's own labelled images.
+/// The radius of a vote, measured on an index's own labelled images.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reach {
-    /// The largest distance that says something, in bits.
+    /// The radius in bits.
     pub radius: u32,
-    /// Share of the images that were tried whose label the others' vote gives.
+    /// Share of the tried images that get their own label.
     pub right: f64,
-    /// Share that it gives another label; for the rest it says "unknown".
+    /// Share that get another label; the rest get none.
     pub wrong: f64,
-    /// How many were tried.
+    /// Number of tried images.
     pub tried: usize,
 }
 
-/// What the neighbours say.
+/// The result of a vote.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vote {
-    /// The label with the greatest share; `None` when no labelled image is near enough.
+    /// The label with the greatest share; `None` if no labelled image is near enough.
     pub label: Option<String>,
     /// Its share of the votes, 0 to 1.
     pub confidence: f64,
     /// All labels with their shares, the greatest first.
     pub shares: Vec<(String, f64)>,
-    /// Those who voted, the nearest first.
-    pub neighbours: Vec<Found>,
+    /// The voters, nearest first.
+    pub neighbours: Vec<Hit>,
 }
 
 impl Vote {
-    /// Of neighbours in the order of their distances: a vote weighs `1 − d / (radius + 1)`,
-    /// so that one at the edge says little.
-    fn new(neighbours: Vec<Found>, radius: u32) -> Self {
+    /// Counts the votes of neighbours in the order of their distances. A vote at distance d weighs
+    /// `1 − d / (radius + 1)`.
+    fn new(neighbours: Vec<Hit>, radius: u32) -> Self {
         let mut weights: Vec<(String, f64)> = Vec::new();
-        for found in &neighbours {
-            let Some(label) = &found.label else { continue };
-            let weight = 1.0 - f64::from(found.distance) / (f64::from(radius) + 1.0);
+        for hit in &neighbours {
+            let Some(label) = &hit.label else { continue };
+            let weight = 1.0 - f64::from(hit.distance) / (f64::from(radius) + 1.0);
             match weights.iter_mut().find(|(known, _)| known == label) {
                 Some((_, sum)) => *sum += weight,
                 None => weights.push((label.clone(), weight)),
@@ -54,7 +56,7 @@ impl Vote {
         }
         let all: f64 = weights.iter().map(|(_, weight)| weight).sum();
         weights.iter_mut().for_each(|(_, weight)| *weight /= all);
-        // Stable: of equals, the one with the nearer neighbour.
+        // The sort is stable: of equal shares, the one with the nearer neighbour.
         weights.sort_by(|a, b| b.1.total_cmp(&a.1));
         let label = weights.first().map(|(label, _)| label.clone());
         let confidence = weights.first().map_or(0.0, |(_, share)| *share);
@@ -66,60 +68,61 @@ impl Vote {
 const LABELLED: Filter =
     Filter { under: Vec::new(), labels: Vec::new(), not: Vec::new(), labelled: true };
 
-impl Searcher {
-    /// What the `k` nearest labelled images within `radius` say that a query is; the query's
-    /// own content does not vote.
+impl Snapshot {
+    /// Lets the `k` nearest labelled images within `radius` vote on what a code shows. Images
+    /// with the content `own`, the query itself, do not vote.
     ///
     /// # Errors
-    /// When the lengths differ, the index is damaged or the device fails.
+    /// If the lengths differ, or the index is damaged.
     pub fn vote(
         &self,
-        index: &Index,
-        code: &BinaryCodes,
-        content: Option<&blake3::Hash>,
+        code: &Code,
+        own: Option<&blake3::Hash>,
         k: usize,
         radius: u32,
     ) -> Result<Vote, IndexError> {
-        let labelled = self.positions(&index.ids(&LABELLED)?);
-        self.vote_among(index, code, content, (k, radius), &labelled)
+        self.vote_among(code, own, k, radius, &self.labelled()?)
+    }
+
+    fn labelled(&self) -> Result<IdSet, IndexError> {
+        Ok(self.allowed(&LABELLED)?.unwrap_or_else(|| IdSet::all(self.len())))
     }
 
     fn vote_among(
         &self,
-        index: &Index,
-        code: &BinaryCodes,
-        content: Option<&blake3::Hash>,
-        (k, radius): (usize, u32),
+        code: &Code,
+        own: Option<&blake3::Hash>,
+        k: usize,
+        radius: u32,
         labelled: &IdSet,
     ) -> Result<Vote, IndexError> {
-        let contents = content.map(std::slice::from_ref).unwrap_or_default();
-        // As many more as are the query itself.
-        let own = content.map(|content| index.with_content(content)).transpose()?;
-        let more = k.saturating_add(own.map_or(0, |own| own.len()));
-        let query = Query { contents, radius: Some(radius), ..Query::nearest(code, more) };
-        let mut found = self.find_among(index, &query, Some(labelled))?;
-        found.retain(|found| !found.same);
-        found.truncate(k);
-        Ok(Vote::new(found, radius))
+        let own = own.map(|content| self.index().with_content(content)).transpose()?;
+        let own = own.unwrap_or_default();
+        // The query's own images are found too.
+        let search = Search::nearest(code, k.saturating_add(own.len())).within(radius);
+        let mut hits = self.search_among(&search, own, Some(labelled))?;
+        hits.retain(|hit| !hit.same);
+        hits.truncate(k);
+        Ok(Vote::new(hits, radius))
     }
 
-    /// How far the labelled images of an index reach: the distance within which lie 95 of
-    /// 100 nearest neighbours that have the right label, and what a vote of `k` within it gives.
-    /// `None` when no two images share a label.
+    /// Measures on the index's own labelled images how near is near enough: the distance within
+    /// which 95 of 100 nearest neighbours with the right label lie, and the result of a vote of
+    /// `k` images within it. `None` if no image has a nearest neighbour with its label.
     ///
     /// # Errors
-    /// As [`Searcher::vote`].
-    pub fn reach(&self, index: &Index, k: usize) -> Result<Option<Reach>, IndexError> {
-        let labelled = index.ids(&LABELLED)?;
-        let among = self.positions(&labelled);
+    /// As [`Snapshot::vote`].
+    pub fn reach(&self, k: usize) -> Result<Option<Reach>, IndexError> {
+        let among = self.labelled()?;
+        let rows = (0..self.len()).filter(|row| among.contains(*row as u32));
+        let labelled: Vec<i64> = rows.map(|row| self.ids()[row]).collect();
         let apart = labelled.len().div_ceil(SAMPLED).max(1);
-        let bits = u32::try_from(index.bits()).unwrap_or(u32::MAX);
-        let mut votes: HashMap<i64, (Option<String>, Vec<Found>)> = HashMap::new();
+        let bits = u32::try_from(self.bits()).unwrap_or(u32::MAX);
+        let mut votes: HashMap<i64, (Option<String>, Vec<Hit>)> = HashMap::new();
         let mut distances = Vec::new();
         for id in labelled.iter().step_by(apart) {
-            let image = index.image(*id)?;
-            let (code, content) = (index.code(*id)?, Some(&image.content));
-            let vote = self.vote_among(index, &code, content, (k, bits), &among)?;
+            let (image, code) = (self.listed(*id)?, self.code(*id)?);
+            let vote = self.vote_among(&code, Some(&image.content), k, bits, &among)?;
             let nearest = vote.neighbours.first();
             distances.extend(nearest.filter(|n| n.label == image.label).map(|n| n.distance));
             votes.insert(*id, (image.label, vote.neighbours));
@@ -130,7 +133,7 @@ impl Searcher {
         let tried = votes.len();
         let (mut right, mut wrong) = (0, 0);
         for (label, mut neighbours) in votes.into_values() {
-            neighbours.retain(|found| found.distance <= radius);
+            neighbours.retain(|hit| hit.distance <= radius);
             let said = Vote::new(neighbours, radius).label;
             right += usize::from(said.is_some() && said == label);
             wrong += usize::from(said.is_some() && said != label);
@@ -144,8 +147,8 @@ impl Searcher {
 mod tests {
     use super::*;
 
-    fn found(label: &str, distance: u32) -> Found {
-        Found {
+    fn found(label: &str, distance: u32) -> Hit {
+        Hit {
             rank: 1,
             path: String::new(),
             distance,

@@ -1,14 +1,20 @@
 /*!
-Every statement that changes an index. What belongs together is one transaction.
+Every statement that changes an index; one transaction per change.
 */
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::store::{Stamp, unpack_ids};
-use super::{Index, IndexError, ScanOptions, innermost, stored_path};
+#[cfg(feature = "engine")]
+use super::Batch;
+#[cfg(feature = "engine")]
+use super::paths::innermost;
+use super::paths::is_under;
+use super::scan::Stamp;
+use super::store::unpack_ids;
+use super::writer::IndexWriter;
+use super::{IndexError, ScanOptions};
 
 /// Codes per block.
 const BLOCK: usize = 4096;
@@ -24,7 +30,7 @@ pub(super) struct NewImage<'a> {
     pub features: Option<Vec<u8>>,
 }
 
-/// An image whose file is elsewhere, or was written anew as it was.
+/// An image whose file moved, or was rewritten with the same content.
 pub(super) struct Moved<'a> {
     pub id: i64,
     pub root: i64,
@@ -32,129 +38,104 @@ pub(super) struct Moved<'a> {
     pub stamp: Stamp,
 }
 
-/// What changes at once.
+/// The changes of one transaction.
 #[derive(Default)]
 pub(super) struct Changes<'a> {
-    /// Images that are no more.
+    /// Images to remove.
     pub gone: Vec<i64>,
     pub new: Vec<NewImage<'a>>,
     pub moved: Vec<Moved<'a>>,
     pub relabelled: Vec<(i64, Option<String>)>,
     /// Features of images that had none.
     pub features: Vec<(i64, Vec<u8>)>,
-    /// Files that could not be used: path, what they were like, why.
+    /// Files that could not be used: path, stamp, reason.
     pub failed: Vec<(&'a str, Stamp, String)>,
-    /// Files of which that is no longer true.
+    /// Files that can be used again, or are gone.
     pub mended: Vec<&'a str>,
 }
 
-impl Index {
-    /// Registers a folder that is indexed, and what of it is looked at where that is given;
-    /// its id.
+impl IndexWriter {
+    /// Registers an indexed folder, stores its options if they are given, and returns its id.
     pub(super) fn root(
         &mut self,
         folder: &str,
         options: Option<&ScanOptions>,
     ) -> Result<i64, IndexError> {
         let options = options.map(serde_json::to_string).transpose();
-        let options = options.map_err(|error| self.damaged(&error.to_string()))?;
+        let options = options.map_err(|error| self.index().damaged(&error.to_string()))?;
         let sql = "INSERT INTO roots (path, options) VALUES (?1, coalesce(?2, '{}')) \
             ON CONFLICT DO UPDATE SET options = coalesce(?2, options)";
         // Not RETURNING: a full disk is noticed when the statement ends, after its row.
-        let id = self.connection.execute(sql, params![folder, options]).and_then(|_| {
+        let id = self.connection().execute(sql, params![folder, options]).and_then(|_| {
             let sql = "SELECT id FROM roots WHERE path = ?1";
-            self.connection.query_row(sql, [folder], |row| row.get(0))
+            self.connection().query_row(sql, [folder], |row| row.get(0))
         });
         self.mine(id)
     }
 
-    /// Leaves a folder out of the indexed one around it, if there is one; gives that one.
-    ///
-    /// # Errors
-    /// When the file is damaged or cannot be written.
-    pub fn leave_out(&mut self, folder: &str) -> Result<Option<String>, IndexError> {
-        let roots = self.roots()?;
-        let paths: Vec<String> = roots.iter().map(|root| root.path.clone()).collect();
-        let Some(around) = innermost(folder, &paths).filter(|root| *root != folder) else {
-            return Ok(None);
-        };
-        let options = roots.iter().find(|root| root.path == around).map(|root| &root.options);
-        let below = Path::new(folder).strip_prefix(around).unwrap_or(Path::new(folder));
-        let below = glob::Pattern::escape(&stored_path(below).replace('\\', "/"));
-        let more = ScanOptions { exclude: vec![format!("/{below}")], ..ScanOptions::default() };
-        self.root(around, Some(&options.cloned().unwrap_or_default().and(&more)))?;
-        Ok(Some(around.to_owned()))
-    }
-
-    /// From now on features are kept of every image.
+    /// Keeps the features of every image from now on.
     pub(super) fn keep_features(&mut self) -> Result<(), IndexError> {
         let sql = "INSERT OR REPLACE INTO meta VALUES ('features', 'f16')";
-        let done = self.connection.execute(sql, []).map(drop);
+        let done = self.connection().execute(sql, []).map(drop);
         self.mine(done)
     }
 
-    /// Notes where the file of the index's model is, so that nobody has to name it again.
-    ///
-    /// # Errors
-    /// When the file is damaged or cannot be written.
-    pub fn set_model_file(&mut self, path: &Path) -> Result<(), IndexError> {
-        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    /// Stores the path of the model's file.
+    pub(super) fn note_model_file(&mut self, path: &str) -> Result<(), IndexError> {
         let sql = "INSERT OR REPLACE INTO meta VALUES ('model_file', ?1)";
-        let done = self.connection.execute(sql, [stored_path(&path)]).map(drop);
+        let done = self.connection().execute(sql, [path]).map(drop);
         self.mine(done)
     }
 
-    /// Gives the room of what was taken out back to the disk.
+    /// Returns the space of removed images to the disk.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// If the file cannot be written.
     pub fn compact(&mut self) -> Result<(), IndexError> {
-        let done = self.connection.execute_batch("VACUUM");
+        let done = self.connection().execute_batch("VACUUM");
         self.mine(done)
     }
 
-    /// Closes the index, so that all of it is in its one file.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn close(self) -> Result<(), IndexError> {
-        let path = self.path().to_owned();
-        let closed = self.connection.close();
-        closed.map_err(|(_, source)| IndexError::Database { path, source })
+    /// Moves the write-ahead log into the index file, as far as nobody reads the state before.
+    pub(super) fn settle(&self) {
+        // Best effort: what stays in the log is as safe.
+        let sql = "PRAGMA wal_checkpoint(PASSIVE)";
+        let _ = self.connection().query_row(sql, [], |_| Ok(()));
     }
 
     /// Applies one batch: all of it, or nothing if anything fails.
     pub(super) fn apply(&mut self, changes: &Changes<'_>) -> Result<(), IndexError> {
-        let bytes = self.bits().div_ceil(8);
+        let bytes = self.index().bits().div_ceil(8);
         let applied = (|| {
-            // Immediate: a transaction that begins with reading is refused at its first
-            // write if somebody else has written meanwhile.
+            // Immediate: a transaction that begins by reading fails at its first write if another
+            // connection has written meanwhile.
             let behavior = TransactionBehavior::Immediate;
-            let transaction = self.connection.transaction_with_behavior(behavior)?;
+            let transaction = self.connection_mut().transaction_with_behavior(behavior)?;
             apply(&transaction, changes, bytes)?;
             transaction.commit()
         })();
         self.mine(applied)
     }
 
-    /// Takes images out, with the folders that are indexed and the failures that lie under
-    /// one of `folders`.
+    /// Removes images, and the indexed folders and failures that lie under one of `folders`.
     ///
     /// # Errors
-    /// When the file is damaged or cannot be written.
+    /// If the file is damaged or cannot be written.
     pub fn remove(&mut self, ids: &[i64], folders: &[String]) -> Result<(), IndexError> {
-        let bytes = self.bits().div_ceil(8);
-        let failed: Vec<_> = self.failures()?.into_iter().map(|failure| failure.path).collect();
-        let roots: Vec<_> = self.roots()?.into_iter().map(|root| root.path).collect();
-        let under = |path: &&String| folders.iter().any(|folder| super::is_under(path, folder));
+        let bytes = self.index().bits().div_ceil(8);
+        let under = |path: &String| folders.iter().any(|folder| is_under(path, folder));
+        let failures = self.index().failures()?.into_iter().map(|failure| failure.path);
+        let failed: Vec<String> = failures.filter(under).collect();
+        let roots = self.index().roots()?.into_iter().map(|root| root.path);
+        let gone: Vec<String> = roots.filter(under).collect();
         let done = (|| {
             let behavior = TransactionBehavior::Immediate;
-            let transaction = self.connection.transaction_with_behavior(behavior)?;
+            let transaction = self.connection_mut().transaction_with_behavior(behavior)?;
             remove(&transaction, ids, bytes)?;
-            for path in failed.iter().filter(under) {
+            for path in &failed {
                 transaction.execute("DELETE FROM failures WHERE path = ?1", [path])?;
             }
-            for root in roots.iter().filter(under) {
+            for root in &gone {
                 // Another folder's images may have been found through this one first.
                 let sql = "DELETE FROM roots WHERE path = ?1 \
                     AND NOT EXISTS (SELECT 1 FROM images WHERE root = roots.id)";
@@ -164,6 +145,52 @@ impl Index {
         })();
         self.mine(done)
     }
+
+    /// For an index that nobody sees before it is whole: what is written is certain to be on disk
+    /// only when the file is synchronised after closing.
+    #[cfg(feature = "engine")]
+    pub(crate) fn hurry(&mut self) -> Result<(), IndexError> {
+        // Keys are random: with the usual 2 MB every page is read and written many times.
+        let sql = "PRAGMA synchronous = OFF; PRAGMA cache_size = -131072;";
+        let done = self.connection().execute_batch(sql);
+        self.mine(done)
+    }
+
+    /// Adds images that come with ids of their own, all larger than those in the index. They look
+    /// changed to the next update, which finds that their content is the same.
+    #[cfg(feature = "engine")]
+    pub(crate) fn take_in(&mut self, batch: &Batch, roots: &[String]) -> Result<(), IndexError> {
+        let done = (|| {
+            let behavior = TransactionBehavior::Immediate;
+            let transaction = self.connection_mut().transaction_with_behavior(behavior)?;
+            insert(&transaction, batch, roots)?;
+            transaction.commit()
+        })();
+        self.mine(done)
+    }
+}
+
+#[cfg(feature = "engine")]
+fn insert(transaction: &Transaction<'_>, batch: &Batch, roots: &[String]) -> rusqlite::Result<()> {
+    let mut root_of = transaction.prepare_cached(
+        "INSERT INTO roots (path) VALUES (?1) ON CONFLICT DO UPDATE SET path = path RETURNING id",
+    )?;
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO images (id, root, path, size, modified, content, label) \
+         VALUES (?1, ?2, ?3, -1, 0, ?4, ?5)",
+    )?;
+    for (row, path) in batch.paths.iter().enumerate() {
+        let parent = || std::path::Path::new(path).parent().and_then(|parent| parent.to_str());
+        let within = innermost(path, roots).or_else(parent).unwrap_or("/");
+        let root: i64 = root_of.query_row([within], |row| row.get(0))?;
+        let (id, content) = (batch.ids[row], batch.contents[row]);
+        insert.execute(params![id, root, path, content, batch.labels[row]])?;
+    }
+    let ids: Vec<u8> = batch.ids.iter().flat_map(|id| id.to_le_bytes()).collect();
+    let codes: Vec<u8> =
+        (0..batch.codes.len()).flat_map(|row| batch.codes.row_bytes(row)).collect();
+    let sql = "INSERT INTO blocks (first, ids, codes) VALUES (?1, ?2, ?3)";
+    transaction.execute(sql, params![batch.ids.first(), ids, codes]).map(drop)
 }
 
 fn apply(
@@ -206,8 +233,7 @@ fn apply(
     Ok(())
 }
 
-/// Takes images out of `images` and their codes out of their blocks, each of which is
-/// written once.
+/// Removes images and their codes. Each block is written once.
 fn remove(transaction: &Transaction<'_>, ids: &[i64], bytes: usize) -> rusqlite::Result<()> {
     let mut of_block: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
     for id in ids {
@@ -243,7 +269,7 @@ fn remove(transaction: &Transaction<'_>, ids: &[i64], bytes: usize) -> rusqlite:
     Ok(())
 }
 
-/// Adds images and puts their codes behind the others, filling the last block first.
+/// Adds images and appends their codes, filling the last block first.
 fn append(
     transaction: &Transaction<'_>,
     new: &[NewImage<'_>],

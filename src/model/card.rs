@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::code::BinaryCodes;
+use crate::code::{BinaryCodes, Code};
 use crate::image::Preprocess;
 use crate::network::Level;
 use crate::trunk::TrunkKind;
@@ -98,7 +98,7 @@ impl Card {
         let mut codes = BinaryCodes::new(self.bits).ok()?;
         for code in self.learned.as_ref()?.as_bytes().chunks(digits) {
             let code = std::str::from_utf8(code).ok()?;
-            codes.extend(&BinaryCodes::from_hex(self.bits, code).ok()?).ok()?;
+            codes.push(&Code::from_hex(self.bits, code).ok()?).ok()?;
         }
         (codes.len() == self.data.images).then_some(codes)
     }

@@ -32,13 +32,13 @@ pub use write::{check_writable, format_of, write, write_sharing_trunk};
 
 use layers::{HashAlone, HashWeights, Network};
 
-use crate::code::BinaryCodes;
+use crate::code::{BinaryCodes, Code};
 use crate::device::Device as BarbuleDevice;
 use crate::encoder::Encoder;
 use crate::explain::{Attention, Pair, shares};
 use crate::file;
 use crate::hash::codebooks::WORD_BITS;
-use crate::hash::{Features, Hash};
+use crate::hash::{FeatureError, Features, Hash, HashError};
 use crate::network::Extractor;
 use crate::trunk::Trunk;
 use crate::trunk::weights::{self, fill_whole};
@@ -170,13 +170,31 @@ impl Model {
         Ok(self.hash.encode(&features)?)
     }
 
-    /// The code of one image.
+    /// Returns the code of pooled features of one image.
+    ///
+    /// # Errors
+    /// When the features are not one row of this trunk or not finite, or codes are no signs.
+    pub fn code(&self, features: &[f32]) -> Result<Code, ModelError> {
+        let codes = self.codes(features)?;
+        let (dim, values) = (self.hash.dim(), features.len());
+        let code = codes.get(0).filter(|_| codes.len() == 1);
+        code.ok_or_else(|| HashError::from(FeatureError::Rows { dim, values }).into())
+    }
+
+    /// Returns the code of one image.
     ///
     /// # Errors
     /// When the device fails, or codes are no signs.
-    pub fn encode(&self, picture: &RgbImage) -> Result<BinaryCodes, ModelError> {
-        let input = self.encoder.preprocess().apply(picture);
-        self.codes(&self.encoder.features(input)?)
+    pub fn encode(&self, picture: &RgbImage) -> Result<Code, ModelError> {
+        self.code(&self.features(picture)?)
+    }
+
+    /// Returns the pooled features of one image.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn features(&self, picture: &RgbImage) -> Result<Vec<f32>, ModelError> {
+        Ok(self.encoder.features(self.encoder.preprocess().apply(picture))?)
     }
 
     /// Where the network looks in an image.

@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 
-use crate::code::BinaryCodes;
+use crate::code::{BinaryCodes, Code};
 use crate::device::Device;
 use lanes::Lanes;
 use multi_index::MultiIndex;
@@ -26,9 +26,9 @@ pub use error::RankError;
 pub use gpu::GpuLimits;
 pub use id_set::IdSet;
 
-/// One search result. Hits are ordered by distance, then by id.
+/// One search result. Neighbours are ordered by distance, then by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Hit {
+pub struct Neighbour {
     /// Hamming distance to the query, in bits.
     pub distance: u32,
     /// The code's position in the database.
@@ -194,8 +194,29 @@ impl Ranker {
     ///
     /// # Errors
     /// If queries and database have different code lengths.
-    pub fn top_k(&self, queries: &BinaryCodes, k: usize) -> Result<Vec<Vec<Hit>>, RankError> {
+    pub fn top_k(&self, queries: &BinaryCodes, k: usize) -> Result<Vec<Vec<Neighbour>>, RankError> {
         self.search(queries, &Search::nearest(k))
+    }
+
+    /// Returns the `k` nearest codes of one query, like [`Ranker::top_k`].
+    ///
+    /// # Errors
+    /// If query and database have different code lengths.
+    pub fn nearest(&self, query: &Code, k: usize) -> Result<Vec<Neighbour>, RankError> {
+        self.search_one(query, &Search::nearest(k))
+    }
+
+    /// Returns the hits of `search` for one query, like [`Ranker::search`].
+    ///
+    /// # Errors
+    /// See [`Ranker::search`].
+    pub fn search_one(
+        &self,
+        query: &Code,
+        search: &Search<'_>,
+    ) -> Result<Vec<Neighbour>, RankError> {
+        let found = self.search(&BinaryCodes::from(query), search)?;
+        Ok(found.into_iter().next().unwrap_or_default())
     }
 
     /// Returns the hits of `search` for each query, nearest first; equal distances are
@@ -208,7 +229,7 @@ impl Ranker {
         &self,
         queries: &BinaryCodes,
         search: &Search<'_>,
-    ) -> Result<Vec<Vec<Hit>>, RankError> {
+    ) -> Result<Vec<Vec<Neighbour>>, RankError> {
         if queries.bits() != self.bits {
             return Err(RankError::Bits { queries: queries.bits(), database: self.bits });
         }
@@ -273,7 +294,7 @@ fn shared(
     rest: &Lanes,
     queries: &BinaryCodes,
     want: &Want<'_>,
-) -> Result<Option<Vec<Vec<Hit>>>, RankError> {
+) -> Result<Option<Vec<Vec<Neighbour>>>, RankError> {
     let first = gpu.len();
     let (on_gpu, on_cpu) = rayon::join(
         || gpu.search(queries, &Want { k: want.k.min(first), ..*want }),
@@ -286,7 +307,7 @@ fn shared(
     );
     let Some(mut found) = on_gpu? else { return Ok(None) };
     for (hits, more) in found.iter_mut().zip(on_cpu) {
-        hits.extend(more.into_iter().map(|hit| Hit { id: hit.id + first as u32, ..hit }));
+        hits.extend(more.into_iter().map(|hit| Neighbour { id: hit.id + first as u32, ..hit }));
         // Two sorted runs: the stable sort merges them.
         hits.sort();
         hits.truncate(want.k);
@@ -300,10 +321,10 @@ fn looked_up(
     lanes: &Lanes,
     queries: &BinaryCodes,
     want: &Want<'_>,
-) -> Vec<Vec<Hit>> {
+) -> Vec<Vec<Neighbour>> {
     let of_batch = queries.len() > 1;
     let look_up = |query: &u64| buckets.search(*query, want, of_batch);
-    let mut found: Vec<Option<Vec<Hit>>> = queries.words().par_iter().map(look_up).collect();
+    let mut found: Vec<Option<Vec<Neighbour>>> = queries.words().par_iter().map(look_up).collect();
     let left: Vec<usize> = (0..found.len()).filter(|i| found[*i].is_none()).collect();
     let read = cpu::search(cpu::Path::best(), lanes, &queries.select(&left), want);
     left.into_iter().zip(read).for_each(|(i, hits)| found[i] = Some(hits));

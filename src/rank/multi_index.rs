@@ -17,7 +17,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use super::lanes::{BLOCK, Lanes};
-use super::{Hit, Want, cpu};
+use super::{Neighbour, Want, cpu};
 use crate::code::BinaryCodes;
 
 /// Maximum bits per chunk.
@@ -174,7 +174,7 @@ impl MultiIndex {
     }
 
     /// Searches for one query. `None` if a linear scan is faster.
-    pub fn search(&self, query: u64, want: &Want<'_>, of_batch: bool) -> Option<Vec<Hit>> {
+    pub fn search(&self, query: u64, want: &Want<'_>, of_batch: bool) -> Option<Vec<Neighbour>> {
         let chunks = self.tables.len() as u32;
         let mut left = if of_batch {
             // Here each core takes one query of the batch; in a scan all cores share each query.
@@ -183,7 +183,7 @@ impl MultiIndex {
             self.linear
         };
         let mut counts = vec![0usize; want.radius as usize + 1];
-        let mut found: Vec<Hit> = Vec::new();
+        let mut found: Vec<Neighbour> = Vec::new();
         // After step s all codes up to distance s are found.
         for step in 0..=want.radius {
             let (table, set) = (&self.tables[(step % chunks) as usize], step / chunks);
@@ -204,7 +204,7 @@ impl MultiIndex {
                     // A code can be visited in several steps; only the first one counts it.
                     if distance <= want.radius && self.step(differing) == step && want.allows(*id) {
                         counts[distance as usize] += 1;
-                        found.push(Hit { distance, id: *id });
+                        found.push(Neighbour { distance, id: *id });
                     }
                 }
             }

@@ -1,41 +1,39 @@
 /*!
-Every address that is answered, and what the answer is.
+The routes and their answers.
 
-[`ROUTES`] is the whole list; `openapi.json` describes it for others, and a test holds the
-two against each other.
+[`ROUTES`] is the complete list; `openapi.json` describes it, and a test compares the two.
 */
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ::image::RgbImage;
 use serde_json::{Value, json};
 
 use super::http::{Connection, Request, Response};
-use super::library::{Library, Stamp};
-use super::pick;
 use super::pictures::{Kind, Pictures, busy, overlay};
 use super::problem::Problem;
 use super::request::{Ask, MAX_K};
+use super::sample::spread;
 use super::semaphore::Semaphore;
 use crate::device::Device;
 use crate::explain::{Attention, Share};
 use crate::image::{self, Limits};
-use crate::index::{Found, IndexError};
+use crate::index::{Collection, Filter, Hit, IndexError, Search, Snapshot};
 use crate::model::Model;
 
 /// The description of all addresses, OpenAPI 3.1.
 pub const OPENAPI: &str = include_str!("openapi.json");
-/// The largest file that may be sent, in bytes.
+/// Maximum size of an uploaded file, in bytes.
 const MAX_UPLOAD: u64 = 64 << 20;
-/// Sent images that are decoded and encoded at the same time.
+/// Uploads that are decoded and encoded at the same time.
 const UPLOADS: usize = 2;
-/// The shortest time between two looks at whether the index has changed.
+/// Minimum time between two checks whether the index has changed.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What is asked, and by whom.
+/// A request and its connection.
 struct Call<'a, 'b> {
     request: &'a Request,
     connection: &'a mut Connection<'b>,
@@ -45,11 +43,11 @@ struct Call<'a, 'b> {
 
 type Answer = Result<Response, Problem>;
 
-/// One address.
+/// One route.
 struct Route {
     method: &'static str,
     path: &'static str,
-    /// The parameters that its query may have.
+    /// The known parameters of its query.
     known: &'static [&'static str],
     answer: fn(&App, &mut Call<'_, '_>, &Ask) -> Answer,
 }
@@ -110,7 +108,7 @@ const STYLE: (&str, &str) = ("text/css; charset=utf-8", include_str!("page/page.
 const SCRIPT: (&str, &str) = ("text/javascript; charset=utf-8", include_str!("page/page.js"));
 const ICON: (&str, &str) = ("image/svg+xml", include_str!("page/icon.svg"));
 
-/// Method and path of every address that is answered.
+/// Returns method and path of every route.
 pub fn routes() -> impl Iterator<Item = (&'static str, &'static str)> {
     ROUTES.iter().map(|route| (route.method, route.path))
 }
@@ -119,31 +117,21 @@ fn page((kind, text): (&'static str, &'static str)) -> Answer {
     Ok(Response::fixed(kind, text))
 }
 
-/// What answers: the index as it is at present, the model, and pictures.
+/// What answers: the collection, and pictures.
 #[derive(Debug)]
 pub struct App {
-    path: PathBuf,
-    device: Device,
+    collection: Collection,
     limits: Limits,
-    /// Bits and fingerprint, for which the model need not be waited for.
-    bits: usize,
-    fingerprint: String,
-    model: Mutex<Model>,
-    /// A description of it.
+    /// A description of the model.
     card: Value,
-    library: RwLock<Arc<Library>>,
-    watch: Mutex<Watch>,
+    /// Held while attention is computed, which uses all cores itself.
+    explaining: Mutex<()>,
+    /// The earliest moment at which to check again whether the index has changed.
+    next_look: Mutex<Instant>,
     /// Why the index cannot be read as it is now, if so.
     trouble: Mutex<Option<String>>,
     pictures: Pictures,
     uploads: Semaphore,
-}
-
-/// When the index was looked at, and what was seen.
-#[derive(Debug)]
-struct Watch {
-    stamp: Stamp,
-    next: Instant,
 }
 
 impl App {
@@ -153,74 +141,54 @@ impl App {
         model: Model,
         limits: Limits,
     ) -> Result<Self, IndexError> {
-        // Absolute, so that the page can say where it is; before reading, so that no
-        // change is missed.
+        // Absolute, so that the page can say where it is.
         let path = std::path::absolute(&path).unwrap_or(path);
-        let watch = Watch { stamp: Stamp::of(&path), next: Instant::now() + LOOK };
-        let (bits, fingerprint) = (model.bits(), model.fingerprint().to_owned());
-        let library = Library::open(&path, &device, (bits, &fingerprint))?;
         let card = model.card();
         let parts = if card.parts > 0 { card.parts } else { usize::from(card.attends()) };
         let card = json!({
-            "method": card.method, "trunk": card.trunk.to_string(), "bits": bits,
-            "fingerprint": fingerprint, "parts": parts,
+            "method": card.method, "trunk": card.trunk.to_string(), "bits": model.bits(),
+            "fingerprint": model.fingerprint(), "parts": parts,
         });
+        let collection = Collection::with_model(&path, model, &device)?.limited(limits);
+        collection.expect_many()?;
         Ok(Self {
-            path,
-            device,
+            collection,
             limits,
-            bits,
-            fingerprint,
-            model: Mutex::new(model),
             card,
-            library: RwLock::new(Arc::new(library)),
-            watch: Mutex::new(watch),
-            trouble: Mutex::new(None),
+            explaining: Mutex::default(),
+            next_look: Mutex::new(Instant::now() + LOOK),
+            trouble: Mutex::default(),
             pictures: Pictures::new(limits),
             uploads: Semaphore::new(UPLOADS),
         })
     }
 
     pub fn index(&self) -> &Path {
-        &self.path
+        self.collection.path()
     }
 
-    /// The index as it was when it was last read.
-    pub fn library(&self) -> Arc<Library> {
-        self.library.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.collection.len()
     }
 
     /// Reads the index again if its files have changed; answers go on with the old state
     /// until then. Looks at most once a second, and less often the longer reading takes.
     pub fn reload_if_changed(&self) {
-        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next_look = lock(&self.next_look);
         let begun = Instant::now();
-        if begun < watch.next {
+        if begun < *next_look {
             return;
         }
-        watch.next = begun + LOOK;
-        let stamp = Stamp::of(&self.path);
-        if stamp == watch.stamp {
-            // It may have been away and be back.
-            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            return;
-        }
-        let read = Library::open(&self.path, &self.device, (self.bits, &self.fingerprint));
-        let trouble = match read {
-            Ok(library) => {
-                let mut current = self.library.write().unwrap_or_else(PoisonError::into_inner);
-                *current = Arc::new(library);
-                watch.stamp = stamp;
-                None
-            }
-            // Looked at again the next time: it may be half copied.
-            Err(error) => Some(error.to_string()),
-        };
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
-        watch.next = Instant::now() + LOOK.max(4 * begun.elapsed());
+        let changed = !self.collection.is_current();
+        // After a failure it is tried again the next time: the file may be half copied.
+        let reloaded = if changed { self.collection.reload() } else { Ok(()) };
+        *lock(&self.trouble) = reloaded.err().map(|error| error.to_string());
+        let pause = if changed { LOOK.max(4 * begun.elapsed()) } else { LOOK };
+        *next_look = Instant::now() + pause;
     }
 
-    /// The answer to a request that may be answered.
+    /// Answers a request that has passed the guard.
     pub fn answer(&self, request: &Request, connection: &mut Connection<'_>) -> Answer {
         let mut other_method = false;
         let method = if request.method == "HEAD" { "GET" } else { &request.method };
@@ -230,118 +198,90 @@ impl App {
                 other_method = true;
                 continue;
             }
-            // The page's own address carries what its script reads.
+            // The query of the page itself is for its script.
             let query = request.query.as_deref().filter(|_| route.path != "/");
             let ask = Ask::read(query, route.known)?;
             return (route.answer)(self, &mut Call { request, connection, id }, &ask);
         }
-        match other_method {
-            true => Err(Problem::new(405, format!("{} cannot be asked for here", request.method))),
-            false => Err(Problem::new(404, "there is nothing here; see /api/openapi.json")),
+        if other_method {
+            return Err(Problem::new(405, format!("{} cannot be asked for here", request.method)));
         }
+        Err(Problem::new(404, "there is nothing here; see /api/openapi.json"))
     }
 
     fn status(&self, _: &mut Call<'_, '_>, _: &Ask) -> Answer {
-        let library = self.library();
-        let folders = library.catalogue.folders();
+        let snapshot = self.collection.snapshot();
+        let catalogue = snapshot.catalogue()?;
+        let folders = catalogue.folders();
         let images = |root: &String| folders.get(root.as_str()).copied().unwrap_or_default();
-        let roots = library.catalogue.roots().iter();
+        let roots = catalogue.roots().iter();
         let roots: Vec<_> = roots.map(|r| json!({ "path": r, "images": images(r) })).collect();
-        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let trouble = lock(&self.trouble).clone();
         Ok(Response::json(
             200,
             &json!({
-                "program": env!("CARGO_PKG_VERSION"), "index": self.path.display().to_string(),
-                "images": library.len(), "bits": self.bits, "model": self.card, "roots": roots,
-                "labels": library.catalogue.labels().len(), "device": self.device.to_string(),
+                "program": env!("CARGO_PKG_VERSION"), "index": self.index().display().to_string(),
+                "images": snapshot.len(), "bits": snapshot.bits(), "model": self.card,
+                "roots": roots, "labels": catalogue.labels().len(),
+                "device": self.collection.device().to_string(),
                 "max_upload_bytes": MAX_UPLOAD, "max_k": MAX_K, "trouble": trouble,
             }),
         ))
     }
 
     fn folders(&self, _: &mut Call<'_, '_>, _: &Ask) -> Answer {
-        let library = self.library();
-        Ok(counted("folders", "path", &library.catalogue.folders()))
+        Ok(counted("folders", "path", &self.collection.snapshot().catalogue()?.folders()))
     }
 
     fn labels(&self, _: &mut Call<'_, '_>, _: &Ask) -> Answer {
-        let library = self.library();
-        Ok(counted("labels", "label", &library.catalogue.labels()))
+        Ok(counted("labels", "label", &self.collection.snapshot().catalogue()?.labels()))
     }
 
     fn images(&self, _: &mut Call<'_, '_>, ask: &Ask) -> Answer {
-        let library = self.library();
-        let (under, label) = (ask.under.as_deref(), ask.label.as_deref());
-        let ids = match ask.recent {
-            true => library.catalogue.recent(ask.k, under, label),
-            // Which images greet somebody is no secret.
-            false => {
-                let random = getrandom::u64().unwrap_or_default();
-                library.catalogue.mixed(ask.k, under, label, random)
-            }
+        let snapshot = self.collection.snapshot();
+        let ids = snapshot.catalogue()?.ids(&filter(ask));
+        let ids = if ask.recent {
+            ids.into_iter().rev().take(ask.k).collect()
+        } else {
+            // The choice is no secret, so a failure to get randomness does not matter.
+            spread(&ids, ask.k, getrandom::u64().unwrap_or_default())
         };
-        let index = library.index();
-        let rows: Result<Vec<_>, _> = ids.into_iter().map(|id| index.image(id)).collect();
-        let rows = rows?.into_iter();
-        let rows = rows.map(|row| json!({ "id": row.id, "path": row.path, "label": row.label }));
-        Ok(Response::json(200, &json!({ "images": rows.collect::<Vec<_>>() })))
+        let mut images = Vec::new();
+        for id in ids {
+            let row = snapshot.image(id)?;
+            images.push(json!({ "id": row.id, "path": row.path, "label": row.label }));
+        }
+        Ok(Response::json(200, &json!({ "images": images })))
     }
 
     /// Finds the images nearest to the sent one.
     fn search(&self, call: &mut Call<'_, '_>, ask: &Ask) -> Answer {
-        let library = self.library();
-        self.check_folder(&library, ask)?;
+        let snapshot = self.collection.snapshot();
+        check_folder(&snapshot, ask)?;
         let _permit = self.uploads.enter(call.request.deadline).ok_or_else(busy)?;
-        let bytes = sent(call)?;
-        let content = blake3::hash(&bytes);
-        let stored = {
-            let index = library.index();
-            let own = index.with_content(&content)?;
-            own.first().map(|id| index.code(*id)).transpose()?
-        };
-        let (code, content) = match stored {
-            Some(code) => (code, Some(content)),
-            None => {
-                let picture = image::decode(&bytes, &self.limits)?;
-                (self.model().encode(&picture)?, None)
-            }
-        };
-        let found = pick::nearest(&library, &code, content.as_ref(), ask)?;
-        Ok(self.results("", found))
+        let query = self.collection.query_bytes(&sent(call)?)?;
+        Ok(self.results("", &snapshot.search(&narrowed(query.nearest(ask.k), ask))?))
     }
 
     fn similar(&self, call: &mut Call<'_, '_>, ask: &Ask) -> Answer {
-        let library = self.library();
-        self.check_folder(&library, ask)?;
-        let id = library.known(call.id)?;
-        let (row, code) = {
-            let index = library.index();
-            (index.image(id)?, index.code(id)?)
-        };
-        let found = pick::nearest(&library, &code, Some(&row.content), ask)?;
-        Ok(self.results(&row.path, found))
+        let snapshot = self.collection.snapshot();
+        check_folder(&snapshot, ask)?;
+        let (row, code) = (snapshot.image(call.id)?, snapshot.code(call.id)?);
+        let search = Search::nearest(&code, ask.k).marking(row.content);
+        Ok(self.results(&row.path, &snapshot.search(&narrowed(search, ask))?))
     }
 
-    /// The fields of an answer as JSON.
-    fn results(&self, query: &str, found: Vec<Found>) -> Response {
-        let result = |found: Found| {
-            let Found { rank, path, distance, id, label, same, .. } = found;
-            json!({
-                "rank": rank, "path": path, "distance": distance, "id": id, "label": label,
-                "same": same,
-            })
-        };
-        let results: Vec<_> = found.into_iter().map(result).collect();
-        let index = self.path.display().to_string();
-        let document =
-            json!({ "query": query, "index": index, "bits": self.bits, "results": results });
+    /// The document of `barbule search --json`.
+    fn results(&self, query: &str, hits: &[Hit]) -> Response {
+        let (index, bits) = (self.index().display().to_string(), self.collection.bits());
+        let document = json!({ "query": query, "index": index, "bits": bits, "results": hits });
         Response::json(200, &document)
     }
 
     fn picture(&self, call: &mut Call<'_, '_>, kind: Kind) -> Answer {
-        let library = self.library();
+        let snapshot = self.collection.snapshot();
         let look = |picture: &RgbImage| self.attention(picture);
-        let bytes = self.pictures.of(&library, call.id, kind, call.request.deadline, look)?;
+        let bytes = self.pictures.of(&snapshot, call.id, kind, call.request.deadline, look)?;
         let kind = if matches!(kind, Kind::Attention(_)) { "image/png" } else { "image/jpeg" };
         Ok(Response::made(kind, bytes))
     }
@@ -353,16 +293,20 @@ impl App {
         Ok(Response::made("image/png", overlay(&attention, ask.part)?.into()))
     }
 
-    /// Which parts made the codes of two indexed images agree.
+    /// Returns how much each part contributes to the distance of two indexed images.
     fn agreement(&self, call: &mut Call<'_, '_>, ask: &Ask) -> Answer {
         let other = ask.with.ok_or_else(|| Problem::new(400, "with must name the other image"))?;
-        let library = self.library();
-        let [first, second] =
-            [call.id, other].map(|id| self.pictures.open(&library, id, call.request.deadline));
-        let pair = self.model().explain(&first?, &second?)?;
+        let snapshot = self.collection.snapshot();
+        let deadline = call.request.deadline;
+        let first = self.pictures.open(&snapshot, call.id, deadline)?;
+        let second = self.pictures.open(&snapshot, other, deadline)?;
+        let pair = {
+            let _one = lock(&self.explaining);
+            self.collection.model()?.explain(&first, &second)?
+        };
         let last = pair.shares.len().saturating_sub(1);
         let share = |(number, share): (usize, &Share)| {
-            // Behind the parts comes the image as a whole.
+            // The last share is the whole image.
             let part = (number < last).then_some(number + 1);
             json!({ "part": part, "alone": share.alone, "without": share.without })
         };
@@ -374,37 +318,56 @@ impl App {
     }
 
     fn attention(&self, picture: &RgbImage) -> Result<Attention, Problem> {
-        Ok(self.model().attention(picture)?)
-    }
-
-    /// The model, for one at a time: it uses all cores itself.
-    fn model(&self) -> MutexGuard<'_, Model> {
-        self.model.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// That something is indexed where only a folder is to be searched.
-    fn check_folder(&self, library: &Library, ask: &Ask) -> Result<(), Problem> {
-        match &ask.under {
-            Some(under) if library.catalogue.recent(1, Some(under), None).is_empty() => {
-                Err(Problem::new(400, format!("no indexed image is under {under}")))
-            }
-            _ => Ok(()),
-        }
+        let _one = lock(&self.explaining);
+        Ok(self.collection.model()?.attention(picture)?)
     }
 }
 
-/// The body of a request, which must be there.
+/// No data is ever left half changed in a mutex of [`App`].
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The images that a request is about.
+fn filter(ask: &Ask) -> Filter {
+    Filter {
+        under: ask.under.iter().cloned().collect(),
+        labels: ask.label.iter().cloned().collect(),
+        ..Filter::default()
+    }
+}
+
+/// A search of the images that a request is about, within its radius.
+fn narrowed(search: Search, ask: &Ask) -> Search {
+    let search = search.filtered(filter(ask));
+    match ask.radius {
+        Some(radius) => search.within(radius),
+        None => search,
+    }
+}
+
+/// Checks that an image is indexed in the folder of the request, if it names one.
+fn check_folder(snapshot: &Snapshot, ask: &Ask) -> Result<(), Problem> {
+    let Some(under) = &ask.under else { return Ok(()) };
+    let in_folder = Filter { under: vec![under.clone()], ..Filter::default() };
+    if snapshot.catalogue()?.ids(&in_folder).is_empty() {
+        return Err(Problem::new(400, format!("no indexed image is under {under}")));
+    }
+    Ok(())
+}
+
+/// Reads the body of a request.
 fn sent(call: &mut Call<'_, '_>) -> Result<Vec<u8>, Problem> {
     call.connection.body(call.request, MAX_UPLOAD)
 }
 
-/// Names and their numbers of images.
+/// A list of names with their numbers of images.
 fn counted(list: &str, name: &str, counts: &BTreeMap<&str, usize>) -> Response {
     let items = counts.iter().map(|(key, images)| json!({ name: key, "images": images }));
     Response::json(200, &json!({ list: items.collect::<Vec<_>>() }))
 }
 
-/// Whether a path is one of a route's; its id, or 0 where the route has none.
+/// Matches a path with a route and returns the id in it, or 0 if the route has none.
 fn matching(route: &str, path: &str) -> Option<i64> {
     if route.split('/').count() != path.split('/').count() {
         return None;

@@ -1,22 +1,19 @@
 /*!
-A local page for searching one's own photos, and the JSON interface behind it.
+A local page to search one's own photos, and its JSON interface.
 
-[`Server::bind`] opens a port, [`Server::run`] answers until it is told to stop. What an
-answer says is decided in `api`; who gets one at all in `guard`; HTTP itself is `http`,
-which knows nothing of images. An index is only ever read, and of the files on disk
-nothing leaves but pictures made anew from indexed images (`pictures`).
+[`Server::bind`] opens a port, [`Server::run`] answers until it is stopped. `api` has the answers,
+`guard` decides who gets one, `http` is HTTP alone. The index is only read, and no file on disk is
+sent as it is: only re-encoded pictures of indexed images (`pictures`).
 */
 
 mod api;
-mod catalogue;
 mod error;
 mod guard;
 mod http;
-mod library;
-mod pick;
 mod pictures;
 mod problem;
 mod request;
+mod sample;
 mod semaphore;
 
 use std::collections::HashMap;
@@ -41,27 +38,27 @@ use semaphore::Semaphore;
 pub use api::{OPENAPI, routes};
 pub use error::ServeError;
 
-/// Connections that are answered at the same time; further ones wait.
+/// Maximum number of connections; further ones wait.
 const CONNECTIONS: usize = 64;
-/// Connections of one other machine; further ones are closed.
+/// Maximum number of connections of one other machine; further ones are closed.
 const CONNECTIONS_EACH: usize = 16;
-/// How often is looked whether to stop, and whether the index has changed.
+/// Interval of the checks whether to stop and whether the index has changed.
 const TICK: Duration = Duration::from_millis(100);
-/// How long a stop waits for answers that are under way.
+/// How long a stop waits for running answers.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// What to serve, and where.
+/// Options of a server.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The index.
     pub index: PathBuf,
-    /// Where to listen; port 0 for any that is free.
+    /// The address to listen on; port 0 for any free one.
     pub address: SocketAddr,
-    /// Which images are refused.
+    /// Larger images are refused.
     pub limits: Limits,
 }
 
-/// A server that has its port, ready to run.
+/// A server with an open port, ready to run.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
@@ -70,14 +67,14 @@ pub struct Server {
     app: App,
 }
 
-/// What the threads of a running server share.
+/// The shared state of a running server.
 #[derive(Debug)]
 struct Running {
     guard: Guard,
     app: App,
     connections: Semaphore,
     peers: Peers,
-    /// No more is answered.
+    /// Set when the server stops.
     closing: AtomicBool,
 }
 
@@ -85,7 +82,7 @@ impl Server {
     /// Opens the index and the port.
     ///
     /// # Errors
-    /// When the index cannot be used or is another model's, or the port cannot be had.
+    /// If the index cannot be used or is another model's, or the port cannot be opened.
     pub fn bind(options: Options, device: Device, model: Model) -> Result<Self, ServeError> {
         let app = App::new(options.index, device, model, options.limits)?;
         let failed = |source| ServeError::Listen { address: options.address, source };
@@ -95,39 +92,39 @@ impl Server {
         Ok(Self { listener, address, guard, app })
     }
 
-    /// The page's address, with the secret that opens it.
+    /// The URL of the page, with the secret that opens it.
     pub fn url(&self) -> String {
         self.guard.url()
     }
 
-    /// The same with a secret that opens the page a single time: for a program whose arguments
-    /// other users of the machine may see.
+    /// The same with a secret that works once: for a program whose arguments other users of the
+    /// machine may see.
     ///
     /// # Errors
-    /// When the system has no randomness for the secret.
+    /// If the system has no randomness for the secret.
     pub fn url_once(&self) -> Result<String, ServeError> {
         self.guard.url_once().map_err(ServeError::Random)
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The index.
+    /// Path of the index.
     pub fn index(&self) -> &Path {
         self.app.index()
     }
 
-    /// Number of indexed images at present.
+    /// Number of indexed images.
     pub fn images(&self) -> usize {
-        self.app.library().len()
+        self.app.len()
     }
 
-    /// Answers until `stop` is raised, then waits a few seconds for what is under way.
+    /// Answers until `stop` is set, then waits a few seconds for running answers.
     ///
     /// # Errors
-    /// When no connection can be accepted any more.
+    /// If connections can no longer be accepted.
     pub fn run(self, stop: &AtomicBool) -> Result<(), ServeError> {
         let Self { listener, address, guard, app } = self;
         let connections = Semaphore::new(CONNECTIONS);
@@ -144,7 +141,7 @@ impl Server {
         };
         let reloading = {
             let running = running.clone();
-            // Not waited for at the end: a large index takes a while to read.
+            // Not joined at the end: a large index takes a while to read.
             thread::spawn(move || {
                 while !running.closing.load(Ordering::Relaxed) {
                     running.app.reload_if_changed();
@@ -156,7 +153,7 @@ impl Server {
             thread::sleep(TICK);
         }
         running.closing.store(true, Ordering::Relaxed);
-        // Whoever waits for a connection gets one, and sees that it is over.
+        // Wakes the accepting thread, which then sees that the server stops.
         let own = match address.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
             IpAddr::V6(ip) if ip.is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
@@ -173,12 +170,12 @@ impl Server {
     }
 }
 
-/// Connections of other machines: each holds a clone of its machine's entry.
+/// Counts connections per machine: each connection holds a clone of its machine's entry.
 #[derive(Debug, Default)]
 struct Peers(Mutex<HashMap<IpAddr, Arc<()>>>);
 
 impl Peers {
-    /// A place for a connection from there, unless that has too many.
+    /// Returns a place for a connection from `peer`, unless it has too many.
     fn place(&self, peer: IpAddr) -> Option<Arc<()>> {
         if peer.is_loopback() {
             return Some(Arc::new(()));
@@ -190,13 +187,13 @@ impl Peers {
     }
 }
 
-/// Gives each connection a thread, until closing or until nothing comes any more.
+/// Gives each connection a thread, until the server stops or accepting fails.
 fn accept(listener: &TcpListener, running: &Arc<Running>) -> io::Result<()> {
     let mut failures = 0;
     while !running.closing.load(Ordering::Relaxed) {
         let (stream, peer) = match listener.accept() {
             Ok(accepted) => accepted,
-            // A client that went away, or no more open files for a moment.
+            // A client that disconnected, or a momentary lack of file descriptors.
             Err(_) if failures < 100 => {
                 failures += 1;
                 thread::sleep(TICK);
@@ -205,9 +202,9 @@ fn accept(listener: &TcpListener, running: &Arc<Running>) -> io::Result<()> {
             Err(error) => return Err(error),
         };
         failures = 0;
-        // One that keeps many open and says nothing must not keep the others out.
+        // A client that keeps many idle connections must not lock the others out.
         let Some(place) = running.peers.place(peer.ip()) else { continue };
-        // As many are busy as there may be: the next one waits, but not beyond the end.
+        // At the limit the next connection waits, but not past the end of the server.
         let permit = loop {
             match running.connections.enter(Instant::now() + TICK) {
                 Some(permit) => break permit,
@@ -221,19 +218,19 @@ fn accept(listener: &TcpListener, running: &Arc<Running>) -> io::Result<()> {
             let mut connection = Connection::new(stream, &shared.closing);
             converse(&mut connection, &shared);
         };
-        // Without a thread to be had, the connection is closed.
+        // If no thread can be started, the connection is closed.
         drop(thread::Builder::new().name("page".to_owned()).spawn(talk));
     }
     Ok(())
 }
 
-/// One request and its answer.
+/// Reads one request and answers it.
 fn converse(connection: &mut Connection<'_>, running: &Running) {
     let (request, response) = match connection.request() {
-        // Nobody has asked for anything.
+        // The client closed without a request.
         Ok(None) => return,
         Ok(Some(request)) => {
-            // A mistake must cost one answer, not the server.
+            // A panic must cost one answer, not the server.
             let answer = || answer(&request, connection, running);
             let response = catch_unwind(AssertUnwindSafe(answer))
                 .unwrap_or_else(|_| Problem::internal("the program failed on this").into());

@@ -1,8 +1,8 @@
 /*!
-Pictures of indexed images, made anew: thumbnails, a larger view, attention.
+Re-encoded pictures of indexed images: thumbnails, larger views, attention.
 
-The only place that reads images from disk for others. It takes an id, never a path, and
-reads a file only if it still lies under a folder that is indexed, wherever links lead.
+The only place that reads images from disk for clients. It takes an id, never a path, and reads a
+file only if it lies under an indexed folder after following all links.
 */
 
 use std::path::{Path, PathBuf};
@@ -17,11 +17,11 @@ use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::library::Library;
 use super::problem::Problem;
 use super::semaphore::Semaphore;
 use crate::explain::Attention;
 use crate::image::{self, Limits};
+use crate::index::Snapshot;
 
 /// The longer side of a thumbnail, in pixels.
 const THUMBNAIL: u32 = 400;
@@ -29,10 +29,10 @@ const THUMBNAIL: u32 = 400;
 const VIEW: u32 = 1600;
 /// JPEG quality.
 const QUALITY: u8 = 85;
-/// Bytes of pictures that are kept.
+/// Size of the cache, in bytes.
 const KEPT: u64 = 96 << 20;
 
-/// Which picture of an image.
+/// The kind of picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     Thumbnail,
@@ -41,7 +41,7 @@ pub enum Kind {
     Attention(Option<usize>),
 }
 
-/// Makes pictures and keeps the latest.
+/// Makes pictures and caches the latest.
 #[derive(Debug)]
 pub struct Pictures {
     limits: Limits,
@@ -49,7 +49,7 @@ pub struct Pictures {
     cache: Cache<Key, Arc<[u8]>, ByBytes>,
 }
 
-/// A picture of a file as it is now.
+/// Identifies a picture of one version of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     kind: Kind,
@@ -70,31 +70,36 @@ impl Weighter<Key, Arc<[u8]>> for ByBytes {
 impl Pictures {
     pub fn new(limits: Limits) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        // Decoding takes memory, so there are not more at a time than help.
+        // Decoding takes memory, so no more run at a time than help.
         let gate = Semaphore::new(cores.min(4));
         let cache = Cache::with_weighter((KEPT >> 14) as usize, KEPT, ByBytes);
         Self { limits, gate, cache }
     }
 
-    /// An indexed image as it is.
-    pub fn open(&self, library: &Library, id: i64, deadline: Instant) -> Result<RgbImage, Problem> {
-        let path = library.index().image(library.known(id)?)?.path;
-        let file = inside(Path::new(&path), library.catalogue.roots())?;
+    /// Opens an indexed image.
+    pub fn open(
+        &self,
+        snapshot: &Snapshot,
+        id: i64,
+        deadline: Instant,
+    ) -> Result<RgbImage, Problem> {
+        let path = snapshot.image(id)?.path;
+        let file = inside(Path::new(&path), snapshot.catalogue()?.roots())?;
         let _permit = self.gate.enter(deadline).ok_or_else(busy)?;
         Ok(image::open(&file, &self.limits)?)
     }
 
-    /// A picture of an indexed image; `look` gives the attention where that is asked for.
+    /// Returns a picture of an indexed image; `look` computes the attention if it is needed.
     pub fn of(
         &self,
-        library: &Library,
+        snapshot: &Snapshot,
         id: i64,
         kind: Kind,
         deadline: Instant,
         look: impl FnOnce(&RgbImage) -> Result<Attention, Problem>,
     ) -> Result<Arc<[u8]>, Problem> {
-        let path = library.index().image(library.known(id)?)?.path;
-        let file = inside(Path::new(&path), library.catalogue.roots())?;
+        let path = snapshot.image(id)?.path;
+        let file = inside(Path::new(&path), snapshot.catalogue()?.roots())?;
         let gone = || Problem::new(404, format!("{path} is gone; an update of the index notes it"));
         let meta = std::fs::metadata(&file).map_err(|_| gone())?;
         let modified = meta.modified().ok();
@@ -104,7 +109,7 @@ impl Pictures {
         }
         let _permit = self.gate.enter(deadline).ok_or_else(busy)?;
         if let Some(bytes) = self.cache.get(&key) {
-            return Ok(bytes); // made by somebody else meanwhile
+            return Ok(bytes); // made by another thread meanwhile
         }
         let picture = image::open(&file, &self.limits)?;
         let bytes: Arc<[u8]> = match kind {
@@ -118,12 +123,12 @@ impl Pictures {
     }
 }
 
-/// Too many ask at the same time.
+/// The error when too many requests compute at the same time.
 pub fn busy() -> Problem {
     Problem::new(503, "too much is being computed at the moment; try again")
 }
 
-/// The file that a path leads to, if that is a file under one of the folders.
+/// Follows the links of a path and returns the file, if it is under one of the folders.
 fn inside(path: &Path, roots: &[String]) -> Result<PathBuf, Problem> {
     let name = path.display();
     let file = path.canonicalize().map_err(|error| {
@@ -143,7 +148,7 @@ fn inside(path: &Path, roots: &[String]) -> Result<PathBuf, Problem> {
     Ok(file)
 }
 
-/// The picture with its longer side at most `side` pixels.
+/// Scales a picture down so that its longer side has at most `side` pixels.
 fn fitted(picture: RgbImage, side: u32) -> Result<RgbImage, Problem> {
     let (width, height) = picture.dimensions();
     let longer = width.max(height);
@@ -171,7 +176,7 @@ fn jpeg(picture: &RgbImage) -> Result<Vec<u8>, Problem> {
     Ok(bytes)
 }
 
-/// An image with the attention of one part over it, or of all parts together, as PNG.
+/// Draws the attention of one part, or of all parts together, over an image; as PNG.
 pub fn overlay(attention: &Attention, part: Option<usize>) -> Result<Vec<u8>, Problem> {
     let parts = attention.maps.len();
     let picture = match part {
@@ -193,7 +198,7 @@ fn encoded(result: ImageResult<()>) -> Result<(), Problem> {
     result.map_err(|error| Problem::internal(format!("the picture could not be written: {error}")))
 }
 
-/// The mean of all maps, each on its own scale from 0 to 1.
+/// Adds all maps, each scaled to 0 to 1.
 fn together(maps: &[Vec<f32>]) -> Vec<f32> {
     let mut sum = vec![0.0; maps.first().map_or(0, Vec::len)];
     for map in maps {

@@ -1,5 +1,5 @@
 /*!
-What went wrong with a request: a status and one sentence, as JSON.
+The error of a request: a status and one sentence, as JSON.
 */
 
 use serde_json::json;
@@ -13,7 +13,7 @@ use crate::model::ModelError;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     pub status: u16,
-    /// What is wrong, and what to do about it.
+    /// What is wrong and what to do.
     pub sentence: String,
 }
 
@@ -22,7 +22,7 @@ impl Problem {
         Self { status, sentence: sentence.into() }
     }
 
-    /// It is not the client's fault.
+    /// A failure that is not the client's fault.
     pub fn internal(sentence: impl Into<String>) -> Self {
         Self::new(500, sentence)
     }
@@ -52,7 +52,13 @@ impl From<ImageError> for Problem {
 
 impl From<IndexError> for Problem {
     fn from(error: IndexError) -> Self {
-        Self::internal(error.to_string())
+        match error {
+            IndexError::NoSuchImage(_) => Self::new(404, error.to_string()),
+            IndexError::Decode(error) => error.into(),
+            IndexError::Image(error) => error.into(),
+            IndexError::Model(error) => error.into(),
+            error => Self::internal(error.to_string()),
+        }
     }
 }
 

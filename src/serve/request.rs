@@ -1,39 +1,39 @@
 /*!
-What a request asks for: its query's parameters, checked.
+The checked query parameters of a request.
 */
 
 use std::borrow::Cow;
 
 use super::problem::Problem;
 
-/// Most hits or images in one answer.
+/// Maximum number of hits or images in one answer.
 pub const MAX_K: usize = 1000;
-/// A number that no image gets.
+/// Upper bound of ids in a query.
 const MAX_ID: usize = u32::MAX as usize;
-/// Hits if nothing else is asked for.
+/// Default number of hits.
 const K: usize = 24;
 
-/// The parameters of all addresses; each address takes some of them.
+/// The parameters of all routes; each route accepts some of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
-    /// How many.
+    /// Number of hits or images.
     pub k: usize,
-    /// Only in this folder and those below.
+    /// Only images in this folder or below.
     pub under: Option<String>,
-    /// Only with this label.
+    /// Only images with this label.
     pub label: Option<String>,
-    /// Only up to this distance.
+    /// Only hits up to this distance, in bits.
     pub radius: Option<u32>,
-    /// The newest, instead of some from everywhere.
+    /// The newest images instead of a random choice.
     pub recent: bool,
-    /// One part of the attention alone, from 1.
+    /// The part whose attention is drawn, from 1; all if `None`.
     pub part: Option<usize>,
-    /// The image that another is compared with.
+    /// The id of the image to compare with.
     pub with: Option<i64>,
 }
 
 impl Ask {
-    /// Reads a query of which only the parameters `known` have a meaning.
+    /// Reads a query that may have the parameters `known`.
     pub fn read(query: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
         let mut ask = Self {
             k: K,

@@ -367,19 +367,18 @@ fn a_damaged_index_is_said_to_be() {
 
 #[test]
 fn a_search_sees_the_index_as_it_was_opened() {
-    use barbule::code::BinaryCodes;
+    use barbule::code::Code;
     use barbule::device::Device;
-    use barbule::index::{Index, Searcher};
+    use barbule::index::{Collection, Index};
 
     let (env, _) = with_index();
-    let index = Index::open(&env.path("i.db")).unwrap();
-    let searcher = Searcher::new(&index, &Device::Cpu).unwrap();
-    // Another process deletes everything meanwhile.
+    let collection = Collection::open_lazily(&env.path("i.db"), &Device::Cpu).unwrap();
+    // Another process takes everything out meanwhile.
     let writer = Connection::open(env.path("i.db")).unwrap();
     writer.execute_batch("DELETE FROM images; DELETE FROM blocks").unwrap();
-    let query = BinaryCodes::from_hex(32, "00000000").unwrap();
-    assert_eq!(searcher.search(&index, &query, None, 20).unwrap().len(), 8);
-    drop(index);
+    let query = Code::from_hex(32, "00000000").unwrap();
+    assert_eq!(collection.search_code(&query, 20).unwrap().len(), 8);
+    drop(collection);
     assert!(Index::open(&env.path("i.db")).unwrap().is_empty().unwrap());
 }
 

@@ -12,7 +12,7 @@ use barbule::device::{Device, DeviceChoice};
 use barbule::engine::shard::{Job, Shard, Share, encode};
 use barbule::engine::{self, IndexSource, Parts, Sink, faiss, import, numpy, parquet};
 use barbule::image::Limits;
-use barbule::index::{Index, Labels, Query, Searcher};
+use barbule::index::{self, Index, Labels};
 use barbule::model::Model;
 use barbule::task::Task;
 use proptest::prelude::*;
@@ -59,20 +59,40 @@ fn an_index_of_an_export_finds_the_same() {
 
     env.ok(&["export", "--index", "first.db", "--to", "codes/"]);
     env.ok(&["import", "codes", "--index", "second.db"]);
-    let (first, second) =
-        (Index::open(&first).unwrap(), Index::open(&env.path("second.db")).unwrap());
+    let second = Index::open(&env.path("second.db")).unwrap();
     let all = everything(&mut IndexSource::new(&second).unwrap()).unwrap();
     assert_eq!(all, collection.all);
-    let (one, two) =
-        (Searcher::new(&first, &device).unwrap(), Searcher::new(&second, &device).unwrap());
+    let one = index::Collection::open_lazily(&first, &device).unwrap();
+    let two = index::Collection::open_lazily(&env.path("second.db"), &device).unwrap();
     for code in collection.queries(5) {
-        let query = Query::nearest(&code, 50);
-        assert_eq!(one.find(&first, &query).unwrap(), two.find(&second, &query).unwrap());
+        assert_eq!(one.search_code(&code, 50).unwrap(), two.search_code(&code, 50).unwrap());
     }
     // Roots and model are imported too, and no temporary file remains.
     assert_eq!(second.roots().unwrap().len(), 1);
-    assert_eq!(second.model(), first.model());
+    assert_eq!(second.model(), one.fingerprint());
     assert!(!env.path("second.db.importing").exists());
+}
+
+#[test]
+fn an_imported_image_belongs_to_the_innermost_folder_around_it() {
+    let env = TestEnv::new();
+    let mut collection = Collection::random(40, 32, 5);
+    let inner = format!("{}/inner", collection.head.roots[0]);
+    collection.head.roots.push(inner.clone());
+    for path in collection.all.paths.iter_mut().step_by(2) {
+        *path = format!("{inner}/{}", path.rsplit('/').next().unwrap());
+    }
+    let path = env.path("i.db");
+    import(&mut collection.clone(), &path, &Task::unwatched()).unwrap();
+    let connection = rusqlite::Connection::open(path).unwrap();
+    let sql = "SELECT roots.path FROM images JOIN roots ON roots.id = root ORDER BY images.id";
+    let mut statement = connection.prepare(sql).unwrap();
+    let found = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+    let found: Vec<String> = found.map(Result::unwrap).collect();
+    assert_eq!(found.len(), 40);
+    for (row, root) in found.iter().enumerate() {
+        assert_eq!(root == &inner, row % 2 == 0, "{row}: {root}");
+    }
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn contents(env: &TestEnv, file: &str) -> Vec<(String, Option<String>, String)> 
         .iter()
         .map(|id| {
             let image = index.image(*id).unwrap();
-            (image.path, image.label, index.code(*id).unwrap().hex(0))
+            (image.path, image.label, index.code(*id).unwrap().hex())
         })
         .collect();
     all.sort();
@@ -213,7 +213,7 @@ fn labels_stay_with_their_images() {
 #[cfg(unix)]
 #[test]
 fn a_link_to_an_index_is_the_index() {
-    use barbule::index::Index;
+    use barbule::index::{Index, IndexWriter};
 
     let env = indexed();
     fs::create_dir(env.path("links")).unwrap();
@@ -228,7 +228,7 @@ fn a_link_to_an_index_is_the_index() {
     assert_eq!(reader.len().unwrap(), 12);
     drop(reader);
     // One writer, whatever it calls the index; and what was left is taken into the file.
-    let writer = Index::open_to_change(&env.path("i.db")).unwrap();
+    let writer = IndexWriter::open_existing(&env.path("i.db")).unwrap();
     let said = env.fails(&["index", "birds", "--index", "links/l.db", "-q"]);
     assert!(said.contains("is writing to"), "{said}");
     drop(writer);
@@ -454,7 +454,7 @@ fn a_second_writer_is_told_and_readers_go_on() {
     let env = indexed();
     let fingerprint = barbule::model::Model::general_fingerprint();
     let writer =
-        barbule::index::Index::open_or_create(&env.path("i.db"), 256, &fingerprint).unwrap();
+        barbule::index::IndexWriter::open_for(&env.path("i.db"), 256, &fingerprint).unwrap();
     let said = env.fails(&["index", "birds", "--index", "i.db", "-q"]);
     assert!(said.contains("another program") && said.contains("is writing to"), "{said}");
     assert_eq!(paths(&search(&env, &["birds/class-1/2.png", "-k", "3"])).len(), 3);

@@ -4,6 +4,7 @@ The tests of the whole: the program as it is run in a terminal, and the library 
 
 mod aviary;
 mod cli;
+mod collection;
 mod common;
 mod compare;
 mod damage;

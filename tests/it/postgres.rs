@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::common::TestEnv;
 use crate::common::collection::{Collection, everything};
 use crate::common::server::{Server, programs};
-use barbule::code::BinaryCodes;
+use barbule::code::{BinaryCodes, Code};
 use barbule::device::{Device, DeviceChoice};
 use barbule::engine::postgres::{Address, Connecting, LoadOptions, Loader, Remote, Table};
 use barbule::engine::{self, EngineError, Sink, Source, import};
-use barbule::index::{Filter, Index, Query, Searcher};
+use barbule::index::{self, Filter, Search};
 use barbule::task::Task;
 use postgres::NoTls;
 
@@ -43,8 +43,7 @@ fn load(to: &Server, name: &str, collection: &Collection, shards: &[&Server]) ->
 
 /// A collection in a local index.
 struct Local {
-    index: Index,
-    searcher: Searcher,
+    index: index::Collection,
     _folder: TestEnv,
 }
 
@@ -53,16 +52,14 @@ impl Local {
         let (folder, device) = (TestEnv::new(), Device::open(DeviceChoice::Cpu, None).unwrap());
         let path = folder.path("local.db");
         import(&mut collection.clone(), &path, &Task::unwatched()).unwrap();
-        let index = Index::open(&path).unwrap();
-        let searcher = Searcher::new(&index, &device).unwrap();
-        Self { index, searcher, _folder: folder }
+        let index = index::Collection::open_lazily(&path, &device).unwrap();
+        Self { index, _folder: folder }
     }
 
     /// Checks that both find the same hits, and returns their number.
     #[track_caller]
-    fn same(&self, remote: &Remote, query: &Query<'_>) -> usize {
-        let (here, there) =
-            (self.searcher.find(&self.index, query).unwrap(), remote.find(query).unwrap());
+    fn same(&self, remote: &Remote, search: &Search) -> usize {
+        let (here, there) = (self.index.search(search).unwrap(), remote.find(search).unwrap());
         assert_eq!(here, there);
         there.len()
     }
@@ -72,7 +69,7 @@ impl Local {
 fn finds_the_same(local: &Local, remote: &Remote, collection: &Collection, queries: usize) {
     let codes = collection.queries(queries.max(4));
     for code in &codes {
-        assert_eq!(local.same(remote, &Query::nearest(code, 20)), 20);
+        assert_eq!(local.same(remote, &Search::nearest(code, 20)), 20);
     }
     let text = |texts: &[&str]| texts.iter().map(|text| text.to_string()).collect::<Vec<_>>();
     let filters = [
@@ -83,27 +80,28 @@ fn finds_the_same(local: &Local, remote: &Remote, collection: &Collection, queri
         Filter { labels: text(&["it's none"]), ..Filter::default() },
     ];
     let mut found = Vec::new();
-    for filter in &filters {
-        found.push(local.same(remote, &Query { filter, ..Query::nearest(&codes[0], 30) }));
+    for filter in filters {
+        found.push(local.same(remote, &Search::nearest(&codes[0], 30).filtered(filter)));
     }
     assert_eq!(found, [30, 30, 30, 30, 0]);
     for radius in [0, 3, 9] {
-        local.same(remote, &Query { radius: Some(radius), ..Query::nearest(&codes[1], 500) });
+        local.same(remote, &Search::nearest(&codes[1], 500).within(radius));
     }
-    let mut several = codes[2].clone();
-    several.extend(&codes[3]).unwrap();
-    local.same(remote, &Query::nearest(&several, 40));
-    local.same(remote, &Query { radius: Some(12), ..Query::nearest(&several, 40) });
-    // Images with the query's content come first; here there are two.
+    let mut several = BinaryCodes::from(&codes[2]);
+    several.push(&codes[3]).unwrap();
+    let together = Search::nearest_to_all(several, 40);
+    local.same(remote, &together);
+    local.same(remote, &together.within(12));
+    // Two images have the same content; they come first.
     let all = &collection.all.contents;
     let row = (1..all.len()).find(|row| all[*row] == all[row - 1]).unwrap();
-    let contents = [blake3::Hash::from_bytes(all[row])];
-    let own = collection.all.codes.select(&[row]);
-    let query = Query { contents: &contents, ..Query::nearest(&own, 10) };
+    let content = blake3::Hash::from_bytes(all[row]);
+    let own = collection.all.codes.get(row).unwrap();
+    let query = Search::nearest(&own, 10).marking(content);
     local.same(remote, &query);
     assert!(remote.find(&query).unwrap()[..2].iter().all(|hit| hit.same && hit.distance == 0));
-    assert_eq!(remote.code_of(&contents[0]).unwrap().unwrap(), own);
-    assert_eq!(remote.at_path(&collection.all.paths[row]).unwrap(), Some(contents[0]));
+    assert_eq!(remote.code_of(&content).unwrap().unwrap(), own);
+    assert_eq!(remote.at_path(&collection.all.paths[row]).unwrap(), Some(content));
     assert_eq!(remote.at_path("/nowhere").unwrap(), None);
 }
 
@@ -122,7 +120,7 @@ fn servers_find_what_the_local_index_finds() {
     load(&coordinator, "many", &collection, &[&first, &second]);
     let many = open(&coordinator, "many");
     finds_the_same(&local, &many, &collection, 50);
-    let explained = many.explain(&Query::nearest(&collection.queries(1)[0], 20)).unwrap();
+    let explained = many.explain(&Search::nearest(&collection.queries(1)[0], 20)).unwrap();
     // Each shard returns only its nearest 20.
     let remote: Vec<_> = explained.plan.lines().filter(|l| l.contains("Remote SQL")).collect();
     assert!(remote.len() == 2 && remote.iter().all(|l| l.contains("LIMIT 20")), "{explained:?}");
@@ -135,7 +133,7 @@ fn servers_find_what_the_local_index_finds() {
     assert_eq!(everything(&mut open(&coordinator, "many").rows()).unwrap(), collection.all);
 
     let env = TestEnv::new();
-    let hex = collection.queries(1)[0].hex(0);
+    let hex = collection.queries(1)[0].hex();
     let url = coordinator.url();
     let args = ["search", "--engine", &url, "--table", "many", "--code", &hex, "-k", "7"];
     let answer = env.json(&args);
@@ -144,7 +142,7 @@ fn servers_find_what_the_local_index_finds() {
     // A failed shard is an error, not a shorter list.
     let said = env.fails(&args);
     assert!(said.contains("the shard that does not answer"), "{said}");
-    assert!(many.find(&Query::nearest(&collection.queries(1)[0], 7)).is_err());
+    assert!(many.find(&Search::nearest(&collection.queries(1)[0], 7)).is_err());
     // A collection without shards is unaffected.
     finds_the_same(&local, &open(&coordinator, "one"), &collection, 2);
 }
@@ -253,12 +251,12 @@ fn approximate_searches_say_how_much_they_find() {
         assert!(!remote.has_approximate().unwrap());
         remote.approximate().unwrap();
         assert!(remote.has_approximate().unwrap());
-        let code = collection.all.codes.select(&[0]);
-        let plan = remote.explain(&Query::nearest(&code, 10)).unwrap().plan;
+        let code = collection.all.codes.get(0).unwrap();
+        let plan = remote.explain(&Search::nearest(&code, 10)).unwrap().plan;
         assert!(name == "many" || plan.contains("_hnsw"), "{plan}");
         let recall = remote.recall().unwrap();
         assert!(recall.share > 0.9 && recall.codes == 100, "{recall:?}");
-        let found = remote.find(&Query::nearest(&code, 300)).unwrap();
+        let found = remote.find(&Search::nearest(&code, 300)).unwrap();
         assert!(found.len() > 250 && found.is_sorted_by_key(|hit| (hit.distance, hit.id)));
         // Exact searches do not use the existing index.
         finds_the_same(&local, &open(&server, name), &collection, 5);
@@ -604,6 +602,6 @@ fn codes_of_another_length_are_refused() {
     let server = Server::start(&programs, &[]);
     load(&server, "a", &Collection::random(50, 48, 9), &[]);
     let remote = Arc::new(open(&server, "a"));
-    let code = BinaryCodes::from_hex(64, "0011223344556677").unwrap();
-    assert!(remote.find(&Query::nearest(&code, 3)).is_err());
+    let code = Code::from_hex(64, "0011223344556677").unwrap();
+    assert!(remote.find(&Search::nearest(&code, 3)).is_err());
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use barbule::code::{BinaryCodes, MAX_BITS};
 use barbule::device::Device;
-use barbule::rank::{GpuLimits, Hit, IdSet, RankError, Ranker, Search};
+use barbule::rank::{GpuLimits, IdSet, Neighbour, RankError, Ranker, Search};
 use proptest::prelude::*;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -47,11 +47,11 @@ fn codes(kind: Kind, bits: usize, count: usize, seed: u64) -> BinaryCodes {
 }
 
 /// Reference implementation: a plain sort.
-fn naive(codes: &BinaryCodes, queries: &BinaryCodes, k: usize) -> Vec<Vec<Hit>> {
+fn naive(codes: &BinaryCodes, queries: &BinaryCodes, k: usize) -> Vec<Vec<Neighbour>> {
     let rank = |query: usize| {
         let distance = |id: usize| BinaryCodes::distance(codes.row(id), queries.row(query));
-        let all = (0..codes.len()).map(|id| Hit { distance: distance(id), id: id as u32 });
-        let mut hits: Vec<Hit> = all.collect();
+        let all = (0..codes.len()).map(|id| Neighbour { distance: distance(id), id: id as u32 });
+        let mut hits: Vec<Neighbour> = all.collect();
         hits.sort_by_key(|hit| (hit.distance, hit.id));
         hits.truncate(k);
         hits
@@ -71,7 +71,7 @@ fn check(device: &Device, codes: BinaryCodes, queries: &BinaryCodes, k: usize, l
 }
 
 /// Reference implementation of any search.
-fn sought(codes: &BinaryCodes, queries: &BinaryCodes, search: &Search<'_>) -> Vec<Vec<Hit>> {
+fn sought(codes: &BinaryCodes, queries: &BinaryCodes, search: &Search<'_>) -> Vec<Vec<Neighbour>> {
     let mut all = naive(codes, queries, codes.len());
     for hits in &mut all {
         hits.retain(|hit| search.allowed.is_none_or(|allowed| allowed.contains(hit.id)));
@@ -289,7 +289,10 @@ fn gpu_refuses_mixed_lengths_and_takes_no_codes() {
         ranker.top_k(&codes(Kind::Random, 128, 1, 1), 3),
         Err(RankError::Bits { queries: 128, database: 64 })
     ));
-    assert_eq!(ranker.top_k(&codes(Kind::Random, 64, 0, 1), 3).unwrap(), Vec::<Vec<Hit>>::new());
+    assert_eq!(
+        ranker.top_k(&codes(Kind::Random, 64, 0, 1), 3).unwrap(),
+        Vec::<Vec<Neighbour>>::new()
+    );
     let empty = Ranker::new(&gpu, Arc::new(codes(Kind::Random, 64, 0, 1))).unwrap();
     assert_eq!(empty.top_k(&codes(Kind::Random, 64, 2, 1), 3).unwrap(), vec![Vec::new(); 2]);
 }

@@ -14,22 +14,7 @@ use imports::{circles, imports};
 use scan::Scanned;
 
 /// Circles that are to be mended. Remove an entry as soon as its circle is gone.
-const KNOWN: &[&[&str]] = &[
-    &["src/cli/gallery.rs", "src/cli/search.rs", "src/cli/server.rs"],
-    &["src/index/lock.rs", "src/index/open.rs"],
-    &["src/method/asymmetric.rs", "src/method/learner.rs"],
-    &[
-        "src/method/itq.rs",
-        "src/method/lda.rs",
-        "src/method/lsh.rs",
-        "src/method/sdh.rs",
-        "src/method/shallow.rs",
-        "src/method/whitened.rs",
-    ],
-    &["src/serve/http.rs", "src/serve/problem.rs"],
-    &["src/train/cache.rs", "src/train/images.rs"],
-    &["src/train/learn.rs", "src/train/run.rs"],
-];
+const KNOWN: &[&[&str]] = &[];
 
 /// The root of the repository.
 fn root() -> PathBuf {

@@ -22,15 +22,15 @@
 #include <stdint.h>
 
 /**
- * How a call went.
+ * The result of a call.
  */
 typedef enum {
     /**
-     * All is well.
+     * Success.
      */
     BARBULE_STATUS_OK = 0,
     /**
-     * An argument is NULL, not UTF-8, or of a value that is not known.
+     * An argument is NULL, not UTF-8, or has an unknown value.
      */
     BARBULE_STATUS_INVALID_ARGUMENT = 1,
     /**
@@ -68,7 +68,7 @@ typedef enum {
 } BarbuleStatus;
 
 /**
- * What a search found, nearest first. It does not change, so any thread may read it.
+ * The hits of a search, nearest first. They do not change, so any thread may read them.
  */
 typedef struct BarbuleHits BarbuleHits;
 
@@ -106,7 +106,7 @@ typedef int (*BarbuleProgress)(void *user, size_t done, size_t total);
 typedef void (*BarbuleSkipped)(void *user, const char *path, const char *reason);
 
 /**
- * What adding folders did, in images.
+ * The numbers of images of an update.
  */
 typedef struct {
     /**
@@ -118,11 +118,11 @@ typedef struct {
      */
     size_t added;
     /**
-     * Encoded again, because their content had changed.
+     * Encoded again, because their content changed.
      */
     size_t changed;
     /**
-     * As they were.
+     * Unchanged.
      */
     size_t unchanged;
     /**
@@ -130,11 +130,11 @@ typedef struct {
      */
     size_t copied;
     /**
-     * Not usable; only those that were not known to be so are told of.
+     * Unusable; `skipped` is called only for those that were usable or new.
      */
     size_t skipped;
     /**
-     * Found in another place than before.
+     * Found at another path than before.
      */
     size_t moved;
 } BarbuleAdded;
@@ -152,11 +152,11 @@ typedef struct {
      */
     uint32_t distance;
     /**
-     * Whether it is the image that was looked for, and not one like it.
+     * Whether it is the query image itself.
      */
     bool same;
     /**
-     * Where it was when it was indexed, UTF-8.
+     * Its path when it was indexed, UTF-8.
      */
     const char *path;
     /**
@@ -202,12 +202,12 @@ uint32_t barbule_model_bits(const BarbuleModel *model);
 const char *barbule_model_device(const BarbuleModel *model);
 
 /**
- * Frees a model; indexes that were opened with it stay usable. NULL is nothing.
+ * Frees a model; indexes that were opened with it stay usable. NULL is ignored.
  */
 void barbule_model_free(BarbuleModel *model);
 
 /**
- * Opens an index file for a model, and makes it if there is none.
+ * Opens the index of a model, and creates it if there is none.
  *
  * An index belongs to the model that it was made with. A file that cannot be written can be
  * searched all the same. On success `*index` is to be freed by barbule_index_free(); on
@@ -216,7 +216,7 @@ void barbule_model_free(BarbuleModel *model);
 BarbuleStatus barbule_index_open(const char *path, const BarbuleModel *model, BarbuleIndex **index);
 
 /**
- * How many images there are to search.
+ * The number of images to search.
  */
 BarbuleStatus barbule_index_len(const BarbuleIndex *index, size_t *length);
 
@@ -274,12 +274,12 @@ BarbuleStatus barbule_search_id(const BarbuleIndex *index,
                                 BarbuleHits **hits);
 
 /**
- * Frees an index; nothing is lost, all is on disk. NULL is nothing.
+ * Frees an index; nothing is lost, all is on disk. NULL is ignored.
  */
 void barbule_index_free(BarbuleIndex *index);
 
 /**
- * How many images were found: as many as were asked for, or all. 0 if `hits` is NULL.
+ * The number of hits: at most `k`. 0 if `hits` is NULL.
  */
 size_t barbule_hits_len(const BarbuleHits *hits);
 
@@ -290,7 +290,7 @@ size_t barbule_hits_len(const BarbuleHits *hits);
 const BarbuleHit *barbule_hits_get(const BarbuleHits *hits, size_t position);
 
 /**
- * Frees what a search found. NULL is nothing.
+ * Frees the hits of a search. NULL is ignored.
  */
 void barbule_hits_free(BarbuleHits *hits);
 
@@ -314,7 +314,7 @@ BarbuleStatus barbule_explain_bytes(const BarbuleModel *model,
                                     BarbulePictures **pictures);
 
 /**
- * How many pictures there are: one more than the model has parts. 0 if `pictures` is NULL.
+ * The number of pictures: one more than the model has parts. 0 if `pictures` is NULL.
  */
 size_t barbule_pictures_len(const BarbulePictures *pictures);
 
@@ -335,7 +335,7 @@ const uint8_t *barbule_pictures_rgb(const BarbulePictures *pictures,
 BarbuleStatus barbule_pictures_write(const BarbulePictures *pictures, const char *folder);
 
 /**
- * Frees pictures. NULL is nothing.
+ * Frees pictures. NULL is ignored.
  */
 void barbule_pictures_free(BarbulePictures *pictures);
 

@@ -57,13 +57,13 @@ pub unsafe extern "C" fn barbule_explain_bytes(
 }
 
 fn explain(model: &Model, picture: RgbImage) -> Result<Pictures, Failure> {
-    let attention = model.opened.model.attention(&picture)?;
+    let attention = model.model.attention(&picture)?;
     let overlays = (0..attention.maps.len()).map(|part| attention.overlay(part));
     let pictures = std::iter::once(attention.seen.clone()).chain(overlays).collect();
     Ok(Pictures { pictures })
 }
 
-/// How many pictures there are: one more than the model has parts. 0 if `pictures` is NULL.
+/// The number of pictures: one more than the model has parts. 0 if `pictures` is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_pictures_len(pictures: *const Pictures) -> usize {
     // SAFETY: as the caller promises.
@@ -123,7 +123,7 @@ pub unsafe extern "C" fn barbule_pictures_write(
     })
 }
 
-/// Frees pictures. NULL is nothing.
+/// Frees pictures. NULL is ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_pictures_free(pictures: *mut Pictures) {
     // SAFETY: as the caller promises.

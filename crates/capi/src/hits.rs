@@ -5,13 +5,13 @@ What a search found, as plain structs.
 use std::ffi::{CString, c_char};
 
 use super::{borrow, c_string, free};
-use barbule::index::Found;
+use barbule::index;
 
-/// What a search found, nearest first. It does not change, so any thread may read it.
+/// The hits of a search, nearest first. They do not change, so any thread may read them.
 #[derive(Debug)]
 pub struct Hits {
     hits: Vec<Hit>,
-    // What the pointers in `hits` lead to; the heap, so it stays where it is.
+    // Owns the strings that `hits` points to; on the heap, so they do not move.
     _texts: Vec<CString>,
 }
 
@@ -23,9 +23,9 @@ pub struct Hit {
     pub id: i64,
     /// Bits in which its code differs from that of the query.
     pub distance: u32,
-    /// Whether it is the image that was looked for, and not one like it.
+    /// Whether it is the query image itself.
     pub same: bool,
-    /// Where it was when it was indexed, UTF-8.
+    /// Its path when it was indexed, UTF-8.
     pub path: *const c_char,
     /// Its label, UTF-8; NULL if it has none.
     pub label: *const c_char,
@@ -38,7 +38,7 @@ unsafe impl Send for Hits {}
 unsafe impl Sync for Hits {}
 
 impl Hits {
-    pub(super) fn new(found: Vec<Found>) -> Self {
+    pub(super) fn new(found: Vec<index::Hit>) -> Self {
         let (mut hits, mut texts) = (Vec::with_capacity(found.len()), Vec::new());
         let mut keep = |text: String| {
             let text = c_string(text);
@@ -46,7 +46,7 @@ impl Hits {
             texts.push(text);
             pointer
         };
-        for Found { path, distance, id, label, same, .. } in found {
+        for index::Hit { path, distance, id, label, same, .. } in found {
             let path = keep(path);
             let label = label.map_or(std::ptr::null(), &mut keep);
             hits.push(Hit { id, distance, same, path, label });
@@ -55,7 +55,7 @@ impl Hits {
     }
 }
 
-/// How many images were found: as many as were asked for, or all. 0 if `hits` is NULL.
+/// The number of hits: at most `k`. 0 if `hits` is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_hits_len(hits: *const Hits) -> usize {
     // SAFETY: as the caller promises.
@@ -72,7 +72,7 @@ pub unsafe extern "C" fn barbule_hits_get(hits: *const Hits, position: usize) ->
     hit.map_or(std::ptr::null(), std::ptr::from_ref)
 }
 
-/// Frees what a search found. NULL is nothing.
+/// Frees the hits of a search. NULL is ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_hits_free(hits: *mut Hits) {
     // SAFETY: as the caller promises.

@@ -1,20 +1,20 @@
 /*!
 The C interface: models, indexes and searches for programs in other languages.
 
-A thin layer over [`barbule::model`] and [`barbule::index`], built as a shared library by
-`cargo build --release -p barbule-capi`. cbindgen generates `include/barbule.h` from these
-files; `examples/c/search.c` shows them in use.
+A thin layer over [`barbule::model`] and [`barbule::index`]. `include/barbule.h` is generated from
+these files, and `examples/c/search.c` shows them in use. `cargo build --release -p barbule-capi`
+builds the shared library.
 
-This file holds what all functions share: statuses, the message of the last error, checks of
+This file has what all functions share: statuses, the message of the last error, the checks of
 arguments, and `guard`, the one place where panics end.
 
 # Safety
 
-Every function asks the same of its caller. A pointer is NULL, or: a handle came from the
-function that makes it and is not freed yet; a string ends with a zero byte; a place for a
-result can be written; a number of values leads to that many. What a call is given stays as
-it is until it returns, and what is freed is used by no other thread. NULL where something
-is needed is an error and not undefined.
+Every function asks the same of its caller. A pointer is NULL, or: a handle came from the function
+that creates it and is not freed yet; a string ends with a zero byte; the place for a result can
+be written; an array has the given number of values. Arguments stay unchanged until the call
+returns, and no other thread uses what is freed. NULL for a required argument is an error, not
+undefined behaviour.
 */
 // The safety section above holds for every function.
 #![allow(clippy::missing_safety_doc)]
@@ -25,19 +25,20 @@ use std::ffi::{CStr, CString, c_char};
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use barbule::device::DeviceError;
 use barbule::image::ImageError;
 use barbule::index::IndexError;
 use barbule::model::ModelError;
 
-/// How a call went.
+/// The result of a call.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// All is well.
+    /// Success.
     Ok = 0,
-    /// An argument is NULL, not UTF-8, or of a value that is not known.
+    /// An argument is NULL, not UTF-8, or has an unknown value.
     InvalidArgument = 1,
     /// No device of that name can be used.
     Device = 2,
@@ -96,7 +97,9 @@ impl From<IndexError> for Failure {
     fn from(error: IndexError) -> Self {
         let status = match &error {
             IndexError::Stopped(_) => Status::Stopped,
-            IndexError::Model(_) => Status::Model,
+            IndexError::Model(_) | IndexError::NoModel(_) => Status::Model,
+            IndexError::Image(_) | IndexError::Decode(_) => Status::Image,
+            IndexError::NoSuchImage(_) => Status::NotFound,
             _ => Status::Index,
         };
         Self::new(status, error)
@@ -123,14 +126,13 @@ pub extern "C" fn barbule_version() -> *const c_char {
 /// valid until another call of this thread fails.
 #[unsafe(no_mangle)]
 pub extern "C" fn barbule_last_error() -> *const c_char {
-    // While the thread ends there is nothing left to point to.
+    // The message is gone while the thread ends.
     LAST_ERROR.try_with(|last| last.borrow().as_ptr()).unwrap_or(c"".as_ptr())
 }
 
-/// Runs what a function does, and keeps panics and error messages on this side.
+/// Runs the body of a function and turns panics and errors into a status and a message.
 fn guard(work: impl FnOnce() -> Result<(), Failure>) -> Status {
-    // What a panic leaves behind is in handles, of which the header says that they can only
-    // be freed then.
+    // A panic may leave handles half changed; the header allows only freeing them then.
     let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
         let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
@@ -142,7 +144,7 @@ fn guard(work: impl FnOnce() -> Result<(), Failure>) -> Status {
     status
 }
 
-/// Frees what [`give`] gave; NULL is nothing.
+/// Frees a handle of [`give`]. Does nothing if it is NULL.
 ///
 /// # Safety
 /// `handle` is NULL or came from [`give`] as the same type, and is not used any more.
@@ -157,7 +159,7 @@ unsafe fn free<T>(handle: *mut T) {
     }
 }
 
-/// Hands a value over to the caller.
+/// Gives ownership of a value to the caller.
 ///
 /// # Safety
 /// `out` is NULL or can be written.
@@ -177,7 +179,7 @@ unsafe fn give<T>(
     Ok(())
 }
 
-/// What a handle stands for.
+/// Borrows the value of a handle.
 ///
 /// # Safety
 /// `handle` is NULL or points to a `T` that lives, and is not changed, for `'a`.
@@ -186,7 +188,7 @@ unsafe fn borrow<'a, T>(handle: *const T, name: &str) -> Result<&'a T, Failure> 
     unsafe { handle.as_ref() }.ok_or_else(|| Failure::argument(format!("the {name} is NULL")))
 }
 
-/// A string from outside.
+/// Reads a string of the caller.
 ///
 /// # Safety
 /// `text` is NULL or points to a string that ends with a zero byte and lives for `'a`.
@@ -199,7 +201,7 @@ unsafe fn text<'a>(text: *const c_char, name: &str) -> Result<&'a str, Failure> 
     text.to_str().map_err(|_| Failure::argument(format!("the {name} is not valid UTF-8")))
 }
 
-/// A path from outside.
+/// Reads a path of the caller.
 ///
 /// # Safety
 /// As [`text`].
@@ -213,7 +215,7 @@ unsafe fn path(path: *const c_char, name: &str) -> Result<PathBuf, Failure> {
     Ok(PathBuf::from(path))
 }
 
-/// `length` values from outside; none may be NULL.
+/// Reads `length` values of the caller.
 ///
 /// # Safety
 /// `first` is NULL or points to `length` values that live, and are not changed, for `'a`.
@@ -231,7 +233,12 @@ unsafe fn slice<'a, T>(first: *const T, length: usize, name: &str) -> Result<&'a
     Ok(unsafe { std::slice::from_raw_parts(first, length) })
 }
 
-/// A string for the other side, cut at a zero byte (which no path and no message has).
+/// A panic leaves nothing half changed behind a mutex of this library.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Converts a string for the caller, cut at a zero byte (which no path and no message has).
 fn c_string(text: impl Into<Vec<u8>>) -> CString {
     let mut bytes = text.into();
     if let Some(end) = bytes.iter().position(|byte| *byte == 0) {

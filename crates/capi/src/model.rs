@@ -12,15 +12,10 @@ use barbule::device::{Device, DeviceChoice};
 /// threads at once.
 #[derive(Debug)]
 pub struct Model {
-    pub(super) opened: Arc<Opened>,
+    /// Shared with the indexes that were opened with it.
+    pub(super) model: Arc<barbule::model::Model>,
+    pub(super) device: Device,
     device_name: CString,
-}
-
-/// What an index shares with its model's handle, which may be freed first.
-#[derive(Debug)]
-pub(super) struct Opened {
-    pub model: barbule::model::Model,
-    pub device: Device,
 }
 
 /// Opens a model.
@@ -41,17 +36,17 @@ pub unsafe extern "C" fn barbule_model_open(
 /// # Safety
 /// As [`barbule_model_open`].
 unsafe fn open(file: *const c_char, device: *const c_char) -> Result<Model, Failure> {
-    let choice = match device.is_null() {
-        true => DeviceChoice::Auto,
+    let choice = if device.is_null() {
+        DeviceChoice::Auto
+    } else {
         // SAFETY: a string, as the caller promises.
-        false => {
-            unsafe { text(device, "name of the device") }?.parse().map_err(Failure::argument)?
-        }
+        unsafe { text(device, "name of the device") }?.parse().map_err(Failure::argument)?
     };
-    let file = match file.is_null() {
-        true => None,
+    let file = if file.is_null() {
+        None
+    } else {
         // SAFETY: as above.
-        false => Some(unsafe { path(file, "path of the model") }?),
+        Some(unsafe { path(file, "path of the model") }?)
     };
     let device = Device::open(choice, None)?;
     let model = match file {
@@ -59,14 +54,14 @@ unsafe fn open(file: *const c_char, device: *const c_char) -> Result<Model, Fail
         None => barbule::model::Model::general(&device)?,
     };
     let device_name = c_string(device.to_string());
-    Ok(Model { opened: Arc::new(Opened { model, device }), device_name })
+    Ok(Model { model: Arc::new(model), device, device_name })
 }
 
 /// Bits per code: the largest distance that two images can have. 0 if `model` is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_model_bits(model: *const Model) -> u32 {
     // SAFETY: as the caller promises.
-    unsafe { borrow(model, "model") }.map_or(0, |model| model.opened.model.bits() as u32)
+    unsafe { borrow(model, "model") }.map_or(0, |model| model.model.bits() as u32)
 }
 
 /// The device that the model computes on, in words. NULL if `model` is NULL; valid until the
@@ -78,7 +73,7 @@ pub unsafe extern "C" fn barbule_model_device(model: *const Model) -> *const c_c
     model.map_or(std::ptr::null(), |model| model.device_name.as_ptr())
 }
 
-/// Frees a model; indexes that were opened with it stay usable. NULL is nothing.
+/// Frees a model; indexes that were opened with it stay usable. NULL is ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_model_free(model: *mut Model) {
     // SAFETY: as the caller promises.

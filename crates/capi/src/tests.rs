@@ -263,7 +263,7 @@ fn handles_may_be_shared() {
     shared::<Pictures>();
     shared::<barbule::device::Device>();
     shared::<barbule::model::Model>();
-    shared::<barbule::index::Searcher>();
+    shared::<barbule::index::Collection>();
     sent::<barbule::index::Index>();
 }
 

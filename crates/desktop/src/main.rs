@@ -2,9 +2,9 @@
 //!
 //! `cargo run --release -p barbule-desktop`
 //!
-//! Options: `--index FILE` (default `desktop.db`), `--folder DIR` to begin with, `--query IMAGE`
-//! to look for. With `--screenshot FILE.png` the window does what it is asked, saves a picture
-//! of itself and closes; that works without a screen, too:
+//! Options: `--index FILE` (default `desktop.db`), `--folder DIR` to index, `--query IMAGE` to
+//! search for. With `--screenshot FILE.png` the window does this, saves a picture of itself and
+//! closes, which works without a screen, too:
 //!
 //! `xvfb-run -a -s "-screen 0 1280x900x24" barbule-desktop --folder DIR --query IMAGE --screenshot w.png`
 
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
-use barbule::index::Found;
+use barbule::index::Hit;
 use eframe::egui::{
     self, Align2, Color32, ColorImage, CornerRadius, FontId, Key, ProgressBar, Rect, RichText,
     Sense, TextureHandle, TextureOptions, Ui, ViewportBuilder, ViewportCommand, pos2, vec2,
@@ -27,9 +27,9 @@ use worker::{Tell, Worker};
 
 /// Width and height of a picture in the grid, in points.
 const TILE: f32 = 168.0;
-/// Of a tile, what is below the picture.
+/// Height of the caption of a tile, in points.
 const CAPTION: f32 = 40.0;
-/// Most thumbnails that are kept.
+/// Maximum number of cached thumbnails.
 const KEPT: usize = 400;
 
 fn main() -> ExitCode {
@@ -58,17 +58,17 @@ fn run() -> Result<(), Box<dyn Error>> {
 
 struct Window {
     worker: Worker,
-    /// What the text fields hold.
+    /// Contents of the text fields.
     folder: String,
     query: String,
     bits: usize,
     /// (done, total) while images are indexed.
     indexing: Option<(usize, usize)>,
     searching: bool,
-    /// The image that the hits are like.
+    /// The query image of the hits.
     shown: Option<PathBuf>,
-    hits: Vec<Found>,
-    /// `None` while it is made, `Some(None)` if it cannot be.
+    hits: Vec<Hit>,
+    /// `None` while a thumbnail is made, `Some(None)` if it cannot be.
     thumbnails: HashMap<PathBuf, Option<Option<TextureHandle>>>,
     status: String,
     error: Option<String>,
@@ -118,7 +118,7 @@ impl Window {
         self.worker.search(query);
     }
 
-    /// Takes in what the worker has told.
+    /// Handles the messages of the worker.
     fn listen(&mut self, ctx: &egui::Context) {
         for told in self.worker.told() {
             match told {
@@ -161,7 +161,7 @@ impl Window {
         }
     }
 
-    /// A dropped folder is indexed, a dropped file looked for.
+    /// Indexes a dropped folder and searches for a dropped file.
     fn take_dropped(&mut self, ctx: &egui::Context) {
         let dropped = ctx.input(|input| input.raw.dropped_files.clone());
         for file in dropped {
@@ -218,7 +218,7 @@ impl Window {
         ui.add_space(6.0);
     }
 
-    /// The query and what is like it; a click on a picture looks for its like.
+    /// Shows the query and its hits; a click on a hit searches for it.
     fn results(&mut self, ui: &mut Ui) {
         let Some(query) = self.shown.clone() else {
             ui.centered_and_justified(|ui| {
@@ -255,7 +255,7 @@ impl Window {
         }
     }
 
-    /// One picture with its caption and, for a hit, a bar that is long when it is near.
+    /// Shows one picture with its caption and, for a hit, a bar that is longer the nearer it is.
     fn tile(&mut self, ui: &mut Ui, path: &Path, caption: &str, near: Option<f32>) -> bool {
         let sense = if near.is_some() { Sense::click() } else { Sense::hover() };
         let (rect, response) = ui.allocate_exact_size(vec2(TILE, TILE + CAPTION), sense);
@@ -311,7 +311,7 @@ impl Window {
         response.on_hover_text(path.display().to_string()).clicked()
     }
 
-    /// With `--screenshot`: saves the window once all that was asked for is in it.
+    /// With `--screenshot`: saves the window once everything is shown.
     fn save_screenshot(&mut self, ctx: &egui::Context) {
         let pending = self.thumbnails.values().any(Option::is_none);
         let busy = self.indexing.is_some() || self.searching || self.bits == 0;
@@ -363,7 +363,7 @@ impl eframe::App for Window {
     }
 }
 
-/// A text field with a name before it and a button behind it.
+/// A text field with a name and a button.
 struct Entry {
     name: &'static str,
     hint: &'static str,
@@ -371,7 +371,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// Whether the user has asked for the action.
+    /// Returns whether the user asked for the action.
     fn show(&self, ui: &mut Ui, text: &mut String, enabled: bool) -> bool {
         ui.horizontal(|ui| {
             ui.add_sized([52.0, 26.0], egui::Label::new(self.name));

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// What was said on the command line.
+/// The options of the command line.
 pub struct Options {
     pub index: PathBuf,
     pub folder: Option<PathBuf>,

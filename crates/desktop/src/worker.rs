@@ -1,5 +1,5 @@
-//! All that takes long, on threads of its own: the model, the index, and thumbnails. Knows
-//! nothing of windows; is asked through one channel and tells through another.
+//! The slow work, on threads of its own: the model, the index and thumbnails. It does not depend
+//! on the window; requests come through one channel, messages go through another.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -11,35 +11,35 @@ use std::thread;
 use ::image::RgbImage;
 use barbule::device::{Device, DeviceChoice};
 use barbule::image::{self, Limits};
-use barbule::index::{Found, Index, IndexError, Searcher, UpdateOptions, update};
+use barbule::index::{Collection, Hit, IndexError, UpdateOptions};
 use barbule::model::Model;
 use barbule::task::Task;
 
-/// Hits of a search.
+/// Number of hits of a search.
 const HITS: usize = 30;
-/// Width and height that thumbnails fit in.
+/// Maximum width and height of thumbnails, in pixels.
 pub const THUMBNAIL: u32 = 256;
 
 enum Ask {
-    /// With the flag that stops it.
+    /// A folder to index, and the flag that stops it.
     Index(PathBuf, Arc<AtomicBool>),
     Search(PathBuf),
 }
 
-/// What the window is told.
+/// A message to the window.
 pub enum Tell {
-    /// The model is open, and so many images are indexed.
+    /// The model and the index are open.
     Ready { images: usize, bits: usize, device: String },
-    /// Indexing has looked into `done` of `total` new images; or, with a total of 0, has found
-    /// so many images and goes on looking.
+    /// `done` of `total` new images are indexed; with a total of 0, `done` images were found so
+    /// far.
     Progress { done: usize, total: usize },
     /// Indexing has ended.
     Indexed { images: usize, added: usize, skipped: usize, stopped: bool },
-    /// The images most like this one.
-    Found { query: PathBuf, hits: Vec<Found> },
-    /// An image, small; or nothing, if it cannot be read.
+    /// The hits of a search.
+    Found { query: PathBuf, hits: Vec<Hit> },
+    /// A thumbnail; `None` if the image cannot be read.
     Thumbnail { path: PathBuf, picture: Option<RgbImage> },
-    /// What was asked for cannot be done: a sentence that says why.
+    /// A request failed; a sentence with the reason.
     Failed(String),
 }
 
@@ -48,12 +48,12 @@ pub struct Worker {
     asks: Sender<Ask>,
     thumbnails: Sender<PathBuf>,
     tells: Receiver<Tell>,
-    /// Flags of what was asked for.
+    /// Stop flags of the requests.
     stops: Vec<Arc<AtomicBool>>,
 }
 
 impl Worker {
-    /// Starts the threads; `wake` is called after each thing that is told.
+    /// Starts the threads; `wake` is called after each message.
     pub fn start(index: PathBuf, wake: impl Fn() + Send + Clone + 'static) -> Self {
         let (asks, asked) = mpsc::channel();
         let (thumbnails, wanted) = mpsc::channel::<PathBuf>();
@@ -92,39 +92,24 @@ impl Worker {
         let _ = self.asks.send(Ask::Index(folder.to_owned(), stop));
     }
 
-    /// Ends all indexing that was asked for; what is done by then is kept.
+    /// Stops all indexing; what is done by then is kept.
     pub fn cancel(&mut self) {
         self.stops.drain(..).for_each(|stop| stop.store(true, Ordering::Relaxed));
     }
 
-    /// Looks for images like this one.
+    /// Searches for images like this one.
     pub fn search(&self, query: &Path) {
         let _ = self.asks.send(Ask::Search(query.to_owned()));
     }
 
-    /// Makes a small picture of an image.
+    /// Makes a thumbnail of an image.
     pub fn thumbnail(&self, path: &Path) {
         let _ = self.thumbnails.send(path.to_owned());
     }
 
-    /// What has been told since the last call.
+    /// Returns the messages since the last call.
     pub fn told(&self) -> Vec<Tell> {
         self.tells.try_iter().collect()
-    }
-}
-
-/// What is searched: the index as it was when it was opened.
-struct View {
-    index: Index,
-    searcher: Searcher,
-}
-
-impl View {
-    fn open(file: &Path, model: &Model, device: &Device) -> Result<Self, IndexError> {
-        let index = Index::open(file)?;
-        index.same_model(model.bits(), model.fingerprint())?;
-        let searcher = Searcher::new(&index, device)?;
-        Ok(Self { index, searcher })
     }
 }
 
@@ -134,22 +119,13 @@ fn work(
     tell: &(impl Fn(Tell) + Send + Clone + 'static),
 ) -> Result<(), Box<dyn Error>> {
     let device = Device::open(DeviceChoice::Auto, None)?;
-    let model = Model::general(&device)?;
-    if !file.exists() {
-        Index::open_or_create(file, model.bits(), model.fingerprint())?;
-    }
-    let mut view = View::open(file, &model, &device)?;
-    let (bits, name) = (model.bits(), device.to_string());
-    tell(Tell::Ready { images: view.searcher.len(), bits, device: name });
+    let collection = Collection::open_or_create(file, Model::general(&device)?, &device)?;
+    let (images, bits) = (collection.len(), collection.bits());
+    tell(Tell::Ready { images, bits, device: device.to_string() });
     for ask in asked {
         let answer = match ask {
-            Ask::Index(folder, stop) => {
-                let answer = add(file, &model, folder, tell, &stop);
-                // Whatever came of it: what was done before a failure is in the index.
-                view = View::open(file, &model, &device)?;
-                answer
-            }
-            Ask::Search(query) => find(&view, &model, query),
+            Ask::Index(folder, stop) => add(&collection, folder, tell, &stop),
+            Ask::Search(query) => find(&collection, &query),
         };
         tell(answer.unwrap_or_else(|error| Tell::Failed(error.to_string())));
     }
@@ -157,15 +133,12 @@ fn work(
 }
 
 fn add(
-    file: &Path,
-    model: &Model,
+    collection: &Collection,
     folder: PathBuf,
     tell: &(impl Fn(Tell) + Send + Clone + 'static),
     stop: &AtomicBool,
 ) -> Result<Tell, Box<dyn Error>> {
-    // Nobody else can write until this is dropped.
-    let mut index = Index::open_or_create(file, model.bits(), model.fingerprint())?;
-    let before = index.len()?;
+    let before = collection.len();
     let tell = std::sync::Mutex::new(tell.clone());
     let progress = |done, total| {
         if let Ok(tell) = tell.lock() {
@@ -173,35 +146,19 @@ fn add(
         }
     };
     let task = Task::new(&progress, stop);
-    let updated = update(&mut index, model, &[folder], &UpdateOptions::default(), &task);
-    let (skipped, stopped) = match updated {
+    let (skipped, stopped) = match collection.update(&[folder], &UpdateOptions::default(), &task) {
         Ok(updated) => (updated.skipped.len(), false),
         Err(IndexError::Stopped(_)) => (0, true),
         Err(error) => return Err(error.into()),
     };
-    let images = index.len()?;
+    let images = collection.len();
     Ok(Tell::Indexed { images, added: images.saturating_sub(before), skipped, stopped })
 }
 
-fn find(
-    View { index, searcher }: &View,
-    model: &Model,
-    query: PathBuf,
-) -> Result<Tell, Box<dyn Error>> {
-    let bytes = image::read(&query)?;
+fn find(collection: &Collection, query: &Path) -> Result<Tell, Box<dyn Error>> {
+    let hits = collection.search_file(query, HITS)?;
     // As the index spells it.
-    let query = query.canonicalize()?;
-    // An indexed image needs not be encoded again, and comes first, marked.
-    let content = blake3::hash(&bytes);
-    let code = match index.with_content(&content)?.first() {
-        Some(id) => index.code(*id)?,
-        None => {
-            let decoded = image::decode(&bytes, &Limits::default());
-            model.encode(&decoded.map_err(|error| format!("{}: {error}", query.display()))?)?
-        }
-    };
-    let hits = searcher.search(index, &code, Some(&content), HITS)?;
-    Ok(Tell::Found { query, hits })
+    Ok(Tell::Found { query: query.canonicalize().unwrap_or(query.to_owned()), hits })
 }
 
 fn shrink(picture: &RgbImage) -> RgbImage {

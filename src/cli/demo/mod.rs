@@ -21,8 +21,7 @@ use super::aviary::{draw as draw_aviary, per_species, species_to_hold_out as spe
 use crate::dataset::{Dataset, Sample};
 use crate::device::{Device, DeviceChoice};
 use crate::eval::Metrics;
-use crate::image;
-use crate::index::{Found, Index, Labels, Searcher, UpdateOptions, update};
+use crate::index::{Collection, Hit, IndexWriter, Labels, UpdateOptions};
 use crate::method::{Method, Settings, adsh, exchnet, lsh};
 use crate::model::Model;
 use crate::task::Task;
@@ -88,7 +87,7 @@ struct Search {
     query: Sample,
     /// Whether its species was trained on.
     known: bool,
-    found: Vec<Found>,
+    found: Vec<Hit>,
 }
 
 impl Search {
@@ -279,22 +278,21 @@ impl Demo<'_> {
     fn search(&self, model: &Model, dataset: &Dataset) -> Result<Vec<Search>> {
         self.context.say("indexing and searching");
         let path = self.out.join("birds.db");
-        let mut index = Index::open_or_create(&path, model.bits(), model.fingerprint())?;
         let options = UpdateOptions {
             labels: Labels::Folder,
             limits: self.context.limits,
             ..UpdateOptions::default()
         };
         let images = dataset.root.join("images");
-        let work = |task: &Task<'_>| update(&mut index, model, &[images], &options, task);
+        let mut writer = IndexWriter::open(&path, model)?;
+        let work = |task: &Task<'_>| writer.update(model, &[images], &options, task);
         self.context.with_progress("indexing", work)?;
         let mut devices = vec![Device::open(DeviceChoice::Cpu, None)?];
         if !self.device.is_cpu() {
             devices.push(self.device.clone());
         }
-        let searchers: Result<Vec<Searcher>, _> =
-            devices.iter().map(|device| Searcher::new(&index, device)).collect();
-        let searchers = searchers?;
+        let collections = devices.iter().map(|device| Collection::open_lazily(&path, device));
+        let collections: Vec<Collection> = collections.collect::<Result<_, _>>()?;
         let mut searches = Vec::new();
         let is_known =
             |sample: &Sample| sample.labels.iter().all(|l| !dataset.held_out.contains(l));
@@ -304,19 +302,12 @@ impl Demo<'_> {
         let (known, unseen) = (of(true), of(false));
         let queries = spread(&known, QUERIES[0]).chain(spread(&unseen, QUERIES[1]));
         for query in queries {
-            let bytes = image::read(&query.path)?;
-            let content = blake3::hash(&bytes);
-            let ids = index.with_content(&content)?;
-            let code = match ids.first() {
-                Some(id) => index.code(*id)?,
-                None => bail!("{} is not in the index", query.path.display()),
-            };
             let mut answers = Vec::new();
-            for searcher in &searchers {
-                answers.push(searcher.search(&index, &code, Some(&content), SHOWN + 1)?);
-            }
-            if let Some(reason) = searchers.iter().find_map(Searcher::failure) {
-                bail!("{reason}; use --device cpu");
+            for collection in &collections {
+                answers.push(collection.search_file(&query.path, SHOWN + 1)?);
+                if let Some(reason) = collection.snapshot().failure() {
+                    bail!("{reason}; use --device cpu");
+                }
             }
             if answers.windows(2).any(|pair| pair[0] != pair[1]) {
                 bail!("{} does not find what the CPU finds; see `barbule doctor`", self.device);

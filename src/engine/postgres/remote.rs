@@ -18,9 +18,9 @@ use super::session::Session;
 use super::shards::{self, Layout};
 use super::sql::{self, Statement, Table, Value, Wanted};
 use super::{of_bit, to_bit};
-use crate::code::BinaryCodes;
+use crate::code::Code;
 use crate::engine::{Batch, EngineError, Head, Remedy, Source};
-use crate::index::{Found, Query};
+use crate::index::{Hit, QueryImage, Search, StoredCodes};
 
 /// Number of stored codes used as queries to measure recall.
 const SAMPLE: usize = 100;
@@ -186,11 +186,11 @@ impl Remote {
         for row in &rows {
             let code = row.try_get(0).map_err(|error| self.odd(&error))?;
             let code = of_bit(&code, self.head.bits)?;
-            let query = Query::nearest(&code, NEAREST);
+            let query = Search::nearest(&code, NEAREST);
             self.approximate = false;
-            let exact = self.rest(&query, query.k)?;
+            let exact = self.rest(&query, NEAREST)?;
             self.approximate = true;
-            let near = self.rest(&query, query.k)?;
+            let near = self.rest(&query, NEAREST)?;
             let last = exact.last().map_or(0, |hit| hit.distance);
             wanted += exact.len();
             found += near.iter().filter(|hit| hit.distance <= last).count();
@@ -200,35 +200,36 @@ impl Remote {
         Ok(Recall { share, nearest: NEAREST, codes: rows.len() })
     }
 
-    /// Runs a query. The result equals [`Searcher::find`](crate::index::Searcher::find), except
-    /// that reranking is not available: it needs features.
+    /// Runs a search. The result equals [`Collection::search`](crate::index::Collection::search),
+    /// except that reranking is not available: it needs features.
     ///
     /// # Errors
     /// If the server fails, or the code lengths differ.
-    pub fn find(&self, query: &Query<'_>) -> Result<Vec<Found>, EngineError> {
-        self.fits(query)?;
-        let own = if query.contents.is_empty() {
+    pub fn find(&self, search: &Search) -> Result<Vec<Hit>, EngineError> {
+        self.fits(search)?;
+        let k = search.k();
+        let own = if search.contents().is_empty() {
             Vec::new()
         } else {
-            self.ask(&self.statement(query, query.k, Some(query.contents)), query.k)?
+            self.ask(&self.statement(search, k, Some(search.contents())), k)?
         };
-        let rest = self.rest(query, query.k.saturating_add(own.len()))?;
+        let rest = self.rest(search, k.saturating_add(own.len()))?;
         let of_own: HashSet<i64> = own.iter().map(|hit| hit.id).collect();
-        let own = own.into_iter().map(|hit| Found { same: true, ..hit });
+        let own = own.into_iter().map(|hit| Hit { same: true, ..hit });
         let rest = rest.into_iter().filter(|hit| !of_own.contains(&hit.id));
-        let all = own.chain(rest).take(query.k);
-        Ok((1..).zip(all).map(|(rank, hit)| Found { rank, ..hit }).collect())
+        let all = own.chain(rest).take(k);
+        Ok((1..).zip(all).map(|(rank, hit)| Hit { rank, ..hit }).collect())
     }
 
     /// Returns a search's SQL and the server's plan, without running the search.
     ///
     /// # Errors
     /// If the server fails, or the code lengths differ.
-    pub fn explain(&self, query: &Query<'_>) -> Result<Explained, EngineError> {
-        self.fits(query)?;
-        let statement = self.statement(query, query.k, None);
+    pub fn explain(&self, search: &Search) -> Result<Explained, EngineError> {
+        self.fits(search)?;
+        let statement = self.statement(search, search.k(), None);
         let explain = sql::plan(&statement);
-        let (approximate, k) = (self.approximate, query.k);
+        let (approximate, k) = (self.approximate, search.k());
         let lines = self.session().run(|client| run(client, &explain, approximate.then_some(k)))?;
         let lines: Result<Vec<String>, Error> = lines.iter().map(|row| row.try_get(0)).collect();
         let lines = lines.map_err(|error| self.odd(&error))?;
@@ -239,7 +240,7 @@ impl Remote {
     ///
     /// # Errors
     /// If the server fails.
-    pub fn code_of(&self, content: &blake3::Hash) -> Result<Option<BinaryCodes>, EngineError> {
+    pub fn code_of(&self, content: &blake3::Hash) -> Result<Option<Code>, EngineError> {
         let content = content.as_bytes().as_slice();
         let found = self.first("content", &content, "code")?;
         let Some(row) = found else { return Ok(None) };
@@ -269,33 +270,28 @@ impl Remote {
         self.session().run(|client| client.query_opt(&sql, &[value]))
     }
 
-    fn fits(&self, query: &Query<'_>) -> Result<(), EngineError> {
-        if query.codes.bits() == self.head.bits {
+    fn fits(&self, search: &Search) -> Result<(), EngineError> {
+        if search.codes().bits() == self.head.bits {
             Ok(())
         } else {
-            Err(crate::code::CodeError::Mixed(query.codes.bits(), self.head.bits).into())
+            Err(crate::code::CodeError::Mixed(search.codes().bits(), self.head.bits).into())
         }
     }
 
     /// Returns the `k` nearest images, whatever their content.
-    fn rest(&self, query: &Query<'_>, k: usize) -> Result<Vec<Found>, EngineError> {
-        self.ask(&self.statement(query, k, None), k)
+    fn rest(&self, search: &Search, k: usize) -> Result<Vec<Hit>, EngineError> {
+        self.ask(&self.statement(search, k, None), k)
     }
 
-    fn statement(
-        &self,
-        query: &Query<'_>,
-        k: usize,
-        contents: Option<&[blake3::Hash]>,
-    ) -> Statement {
-        let several = query.codes.len();
+    fn statement(&self, search: &Search, k: usize, contents: Option<&[blake3::Hash]>) -> Statement {
+        let several = search.codes().len();
         let most = |radius: u32| u64::from(radius) * several.max(1) as u64;
         let wanted = Wanted {
-            codes: (0..several).map(|row| to_bit(query.codes, row)).collect::<Vec<Bit>>(),
+            codes: (0..several).map(|row| to_bit(search.codes(), row)).collect::<Vec<Bit>>(),
             k,
             // The radius does not apply to the query's own images.
-            radius: query.radius.map(most).filter(|_| contents.is_none()),
-            filter: query.filter,
+            radius: search.radius().map(most).filter(|_| contents.is_none()),
+            filter: search.filter(),
             contents,
             approximate: self.approximate && several == 1 && contents.is_none(),
         };
@@ -303,7 +299,7 @@ impl Remote {
     }
 
     /// Runs a search for `k` images.
-    fn ask(&self, statement: &Statement, k: usize) -> Result<Vec<Found>, EngineError> {
+    fn ask(&self, statement: &Statement, k: usize) -> Result<Vec<Hit>, EngineError> {
         let looks = self.approximate.then_some(k);
         let rows = self.session().run(|client| run(client, statement, looks))?;
         rows.iter().map(|row| found(row).map_err(|error| self.odd(&error))).collect()
@@ -316,6 +312,19 @@ impl Remote {
 
     fn session(&self) -> MutexGuard<'_, Session> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StoredCodes for Remote {
+    type Error = EngineError;
+
+    fn stored(&self, content: &blake3::Hash, _: bool) -> Result<Option<QueryImage>, EngineError> {
+        let query = |code| QueryImage { code, content: Some(*content), features: None };
+        Ok(self.code_of(content)?.map(query))
+    }
+
+    fn content_at(&self, path: &str) -> Result<Option<blake3::Hash>, EngineError> {
+        self.at_path(path)
     }
 }
 
@@ -346,9 +355,9 @@ fn run(
 }
 
 /// Converts a row to a hit; its rank is not known yet.
-fn found(row: &Row) -> Result<Found, Error> {
+fn found(row: &Row) -> Result<Hit, Error> {
     let distance: i32 = row.try_get(4)?;
-    Ok(Found {
+    Ok(Hit {
         rank: 0,
         path: row.try_get(1)?,
         distance: u32::try_from(distance).unwrap_or_default(),
@@ -464,7 +473,7 @@ impl Source for Rows {
             let content = <[u8; 32]>::try_from(content);
             batch.contents.push(content.map_err(|_| odd("a content is not a BLAKE3 hash"))?);
             let code = row.try_get(4).map_err(|error| odd(&error.to_string()))?;
-            batch.codes.extend(&of_bit(&code, self.head.bits)?)?;
+            batch.codes.push(&of_bit(&code, self.head.bits)?)?;
         }
         self.last = batch.ids.last().copied().unwrap_or(last);
         Ok(Some(batch))

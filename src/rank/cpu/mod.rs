@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 use super::lanes::{BLOCK, Lane, Lanes};
-use super::{Hit, Want};
+use super::{Neighbour, Want};
 use crate::code::BinaryCodes;
 use kernel::Tile;
 use nearest::Nearest;
@@ -189,7 +189,12 @@ impl fmt::Display for Path {
 }
 
 /// Returns the hits of each query. Queries and codes must have equal lengths.
-pub fn search(path: Path, codes: &Lanes, queries: &BinaryCodes, want: &Want<'_>) -> Vec<Vec<Hit>> {
+pub fn search(
+    path: Path,
+    codes: &Lanes,
+    queries: &BinaryCodes,
+    want: &Want<'_>,
+) -> Vec<Vec<Neighbour>> {
     let limit = want.radius + 1;
     let per_query = want.k.saturating_mul(16).saturating_add(limit as usize * 4 + 2048);
     let batch = (FOUND / per_query).clamp(4, 256);
@@ -206,7 +211,7 @@ fn search_batch(
     queries: &[u64],
     want: &Want<'_>,
     limit: u32,
-    hits: &mut Vec<Vec<Hit>>,
+    hits: &mut Vec<Vec<Neighbour>>,
 ) {
     let count = queries.len() / codes.words();
     // For each query, the smallest distance within which some core has found k codes.
@@ -234,7 +239,7 @@ fn merge<'a, I: ExactSizeIterator<Item = &'a Nearest>>(
     limit: u32,
     k: usize,
     places: &mut Vec<usize>,
-) -> Vec<Hit> {
+) -> Vec<Neighbour> {
     let kept = || cores().flat_map(Nearest::kept);
     places.clear();
     places.resize(limit as usize + 1, 0);
@@ -248,14 +253,14 @@ fn merge<'a, I: ExactSizeIterator<Item = &'a Nearest>>(
             break;
         }
     }
-    let mut hits = vec![Hit { distance: 0, id: 0 }; places[levels]];
+    let mut hits = vec![Neighbour { distance: 0, id: 0 }; places[levels]];
     for hit in kept().filter(|hit| (hit.distance as usize) < levels) {
         let place = &mut places[hit.distance as usize];
         hits[*place] = hit;
         *place += 1;
     }
     if cores().len() > 1 {
-        hits.chunk_by_mut(|a, b| a.distance == b.distance).for_each(<[Hit]>::sort_unstable);
+        hits.chunk_by_mut(|a, b| a.distance == b.distance).for_each(<[Neighbour]>::sort_unstable);
     }
     hits.truncate(k);
     hits

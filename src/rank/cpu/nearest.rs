@@ -7,7 +7,7 @@ counts give the largest distance that can still enter the top k. This limit only
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::super::Hit;
+use super::super::Neighbour;
 use super::super::lanes::BLOCK;
 
 /// The up to k nearest codes of a query. Codes must be offered in the order of their ids.
@@ -98,7 +98,9 @@ impl Nearest {
     }
 
     /// The kept codes in the order of ids, possibly including outdated ones.
-    pub fn kept(&self) -> impl Iterator<Item = Hit> + Clone + '_ {
-        self.kept.iter().map(|entry| Hit { distance: (entry >> 32) as u32, id: *entry as u32 })
+    pub fn kept(&self) -> impl Iterator<Item = Neighbour> + Clone + '_ {
+        self.kept
+            .iter()
+            .map(|entry| Neighbour { distance: (entry >> 32) as u32, id: *entry as u32 })
     }
 }

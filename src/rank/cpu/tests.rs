@@ -22,14 +22,15 @@ fn codes(bits: usize, count: usize, alike: bool, seed: u64) -> BinaryCodes {
     BinaryCodes::from_words(bits, (0..count * words).map(word).collect()).unwrap()
 }
 
-fn sorted(codes: &BinaryCodes, query: &[u64], want: &Want<'_>) -> Vec<Hit> {
+fn sorted(codes: &BinaryCodes, query: &[u64], want: &Want<'_>) -> Vec<Neighbour> {
     let allowed = |id: u32| match want.allowed {
         Some(bytes) => bytes[id as usize / 8] >> (id % 8) & 1 == 1,
         None => true,
     };
-    let hit = |id: u32| Hit { distance: BinaryCodes::distance(codes.row(id as usize), query), id };
-    let counts = |hit: &Hit| allowed(hit.id) && hit.distance <= want.radius;
-    let mut hits: Vec<Hit> = (0..codes.len() as u32).map(hit).filter(counts).collect();
+    let hit =
+        |id: u32| Neighbour { distance: BinaryCodes::distance(codes.row(id as usize), query), id };
+    let counts = |hit: &Neighbour| allowed(hit.id) && hit.distance <= want.radius;
+    let mut hits: Vec<Neighbour> = (0..codes.len() as u32).map(hit).filter(counts).collect();
     hits.sort_unstable();
     hits.truncate(want.k);
     hits

@@ -20,7 +20,7 @@ mod work;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Hit, RankError, Want};
+use super::{Neighbour, RankError, Want};
 use crate::code::BinaryCodes;
 use crate::device::Gpu;
 pub(super) use work::COMMON;
@@ -227,7 +227,7 @@ impl GpuRanker {
         &self,
         queries: &BinaryCodes,
         want: &Want<'_>,
-    ) -> Result<Option<Vec<Vec<Hit>>>, RankError> {
+    ) -> Result<Option<Vec<Vec<Neighbour>>>, RankError> {
         let levels = want.radius as usize + 1;
         let filter = want.allowed.map_or(0, |allowed| allowed.len() as u64);
         let mut guess = Guess::new(want.k, self.sample.apart)
@@ -300,7 +300,11 @@ impl GpuRanker {
 
     /// Returns the hits of a batch by the quick path. `None` if the guess failed for one of
     /// its queries.
-    fn quick(&self, batch: &Batch<'_>, guess: &Guess) -> Result<Option<Vec<Vec<Hit>>>, RankError> {
+    fn quick(
+        &self,
+        batch: &Batch<'_>,
+        guess: &Guess,
+    ) -> Result<Option<Vec<Vec<Neighbour>>>, RankError> {
         let &Batch { count, k, levels, .. } = batch;
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         let read = guarded(&self.gpu, || {
@@ -361,7 +365,7 @@ impl GpuRanker {
             return Ok(None);
         }
         let lists = cuts.chunks_exact(4).zip(hits.chunks_exact(k * 2)).map(|(cut, hits)| {
-            let mut list: Vec<Hit> = pairs(hits, cut[2] as usize);
+            let mut list: Vec<Neighbour> = pairs(hits, cut[2] as usize);
             list.sort_unstable();
             list
         });
@@ -369,7 +373,7 @@ impl GpuRanker {
     }
 
     /// Returns the hits of a batch by the sure path, which works for any codes.
-    fn sure(&self, batch: &Batch<'_>) -> Result<Vec<Vec<Hit>>, RankError> {
+    fn sure(&self, batch: &Batch<'_>) -> Result<Vec<Vec<Neighbour>>, RankError> {
         let &Batch { count, k, levels, .. } = batch;
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         let read = guarded(&self.gpu, || {
@@ -422,9 +426,9 @@ impl GpuRanker {
 }
 
 /// Reads the first `count` (distance, id) pairs.
-fn pairs(words: &[u32], count: usize) -> Vec<Hit> {
+fn pairs(words: &[u32], count: usize) -> Vec<Neighbour> {
     let pairs = words.chunks_exact(2).take(count);
-    pairs.map(|pair| Hit { distance: pair[0], id: pair[1] }).collect()
+    pairs.map(|pair| Neighbour { distance: pair[0], id: pair[1] }).collect()
 }
 
 /// Rearranges queries for `sift`: groups of sixteen, with the same word of all sixteen

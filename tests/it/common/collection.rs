@@ -2,7 +2,7 @@
 Collections of random codes, as a source.
 */
 
-use barbule::code::BinaryCodes;
+use barbule::code::Code;
 use barbule::engine::{BATCH, Batch, EngineError, Head, Source};
 
 /// A collection in memory.
@@ -94,13 +94,13 @@ impl Collection {
     }
 
     /// Returns query codes: stored codes with a few bits flipped.
-    pub fn queries(&self, count: usize) -> Vec<BinaryCodes> {
+    pub fn queries(&self, count: usize) -> Vec<Code> {
         let mut numbers = Numbers(99);
         let mut query = || {
             let row = (numbers.next() % self.all.len() as u64) as usize;
             let mut bytes = self.all.codes.row_bytes(row);
             bytes[0] ^= (numbers.next() & numbers.next()) as u8 & 15;
-            BinaryCodes::from_bytes(self.head.bits, &bytes).unwrap()
+            Code::from_bytes(self.head.bits, &bytes).unwrap()
         };
         (0..count).map(|_| query()).collect()
     }

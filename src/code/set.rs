@@ -1,43 +1,8 @@
 /*!
-Binary codes: the output of a model for an image, and the input of ranking.
-
-This module only handles bits and words. It does not depend on hashing, ranking or storage.
+Many binary codes of one length.
 */
 
-use std::fmt::Write as _;
-
-/// Maximum code length in bits.
-pub const MAX_BITS: usize = 1024;
-
-/// Why a set of codes could not be created.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CodeError {
-    /// The code length is outside 1..=1024.
-    #[error("a code has 1 to {MAX_BITS} bits, not {0}; choose a length in that range")]
-    Bits(usize),
-    /// The number of values, words or bytes does not match the code length.
-    #[error("a code of {bits} bits needs {expected} {unit}, but {found} were given")]
-    Length {
-        /// The code length in bits.
-        bits: usize,
-        /// The number of units that a code (or a set of codes) needs.
-        expected: usize,
-        /// The number of units given.
-        found: usize,
-        /// The unit: "values", "words", "bytes" or "hexadecimal digits".
-        unit: &'static str,
-    },
-    /// A padding bit is set, so the code was made for another length.
-    #[error("a bit beyond the code's {0} bits is set; the code was made for another length")]
-    Padding(usize),
-    /// A character that is not a hexadecimal digit.
-    #[error("'{0}' is not a hexadecimal digit; a code is written with 0-9 and a-f")]
-    Hex(char),
-    /// Two sets of codes have different lengths and cannot be joined or compared.
-    #[error("codes of {0} bits cannot be compared with codes of {1} bits")]
-    Mixed(usize, usize),
-}
+use super::{Code, CodeError, packing};
 
 /// A set of binary codes, all of one length, as packed rows of 64-bit words.
 ///
@@ -56,11 +21,8 @@ impl BinaryCodes {
     /// # Errors
     /// [`CodeError::Bits`] unless `1 <= bits <= 1024`.
     pub fn new(bits: usize) -> Result<Self, CodeError> {
-        if !(1..=MAX_BITS).contains(&bits) {
-            return Err(CodeError::Bits(bits));
-        }
-        let words = Vec::new();
-        Ok(Self { bits, words })
+        packing::check_bits(bits)?;
+        Ok(Self { bits, words: Vec::new() })
     }
 
     /// Creates codes from the signs of `values`, `rows × bits` numbers in row order.
@@ -77,11 +39,7 @@ impl BinaryCodes {
         }
         codes.words.reserve(values.len() / bits * codes.row_words());
         for row in values.chunks_exact(bits) {
-            for chunk in row.chunks(64) {
-                let word = chunk.iter().enumerate();
-                let word = word.fold(0u64, |w, (k, v)| w | u64::from(*v >= 0.0) << k);
-                codes.words.push(word);
-            }
+            codes.words.extend(packing::words_of_signs(row));
         }
         Ok(codes)
     }
@@ -97,7 +55,7 @@ impl BinaryCodes {
             let expected = words.len().div_ceil(row) * row;
             return Err(codes.length(expected, words.len(), "words"));
         }
-        let mask = codes.padding();
+        let mask = packing::padding(bits);
         if words.iter().skip(row - 1).step_by(row).any(|w| w & mask != 0) {
             return Err(CodeError::Padding(bits));
         }
@@ -123,24 +81,16 @@ impl BinaryCodes {
         Ok(codes)
     }
 
-    /// Reads one code in the format of [`BinaryCodes::hex`].
+    /// Appends one code.
     ///
     /// # Errors
-    /// If the text has the wrong length, contains anything but hexadecimal digits, or has a
-    /// padding bit set, or if `bits` is out of range.
-    pub fn from_hex(bits: usize, text: &str) -> Result<Self, CodeError> {
-        let mut codes = Self::new(bits)?;
-        let expected = bits.div_ceil(8) * 2;
-        let mut digits = Vec::with_capacity(expected);
-        for c in text.chars() {
-            digits.push(c.to_digit(16).ok_or(CodeError::Hex(c))? as u8);
+    /// [`CodeError::Mixed`] if it has another length.
+    pub fn push(&mut self, code: &Code) -> Result<(), CodeError> {
+        if self.bits != code.bits() {
+            return Err(CodeError::Mixed(self.bits, code.bits()));
         }
-        if digits.len() != expected {
-            return Err(codes.length(expected, digits.len(), "hexadecimal digits"));
-        }
-        let bytes: Vec<u8> = digits.chunks_exact(2).map(|d| d[0] << 4 | d[1]).collect();
-        codes.push_bytes(&bytes)?;
-        Ok(codes)
+        self.words.extend_from_slice(code.words());
+        Ok(())
     }
 
     /// Appends one code, given as `ceil(bits / 8)` bytes.
@@ -148,19 +98,7 @@ impl BinaryCodes {
     /// # Errors
     /// If the length is wrong or a padding bit is set. Nothing is appended then.
     pub fn push_bytes(&mut self, bytes: &[u8]) -> Result<(), CodeError> {
-        if bytes.len() != self.bits.div_ceil(8) {
-            return Err(self.length(self.bits.div_ceil(8), bytes.len(), "bytes"));
-        }
-        let spare = bytes.len() * 8 - self.bits;
-        let last = bytes.last().copied().unwrap_or(0);
-        if spare > 0 && last >> (8 - spare) != 0 {
-            return Err(CodeError::Padding(self.bits));
-        }
-        for chunk in bytes.chunks(8) {
-            let mut word = [0u8; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.words.push(u64::from_le_bytes(word));
-        }
+        self.words.extend(packing::words_of_bytes(self.bits, bytes)?);
         Ok(())
     }
 
@@ -183,6 +121,16 @@ impl BinaryCodes {
     pub fn select(&self, rows: &[usize]) -> Self {
         let words = rows.iter().flat_map(|row| self.row(*row)).copied().collect();
         Self { bits: self.bits, words }
+    }
+
+    /// Returns code `i`, or `None` if there is no such code.
+    pub fn get(&self, i: usize) -> Option<Code> {
+        (i < self.len()).then(|| Code::of_row(self.bits, self.row(i)))
+    }
+
+    /// Returns all codes, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Code> + '_ {
+        self.words.chunks_exact(self.row_words()).map(|row| Code::of_row(self.bits, row))
     }
 
     /// Bits per code.
@@ -221,46 +169,29 @@ impl BinaryCodes {
 
     /// Returns code `i` as `ceil(bits / 8)` bytes: bit `k` is bit `k % 8` of byte `k / 8`.
     pub fn row_bytes(&self, i: usize) -> Vec<u8> {
-        let mut bytes: Vec<u8> = self.row(i).iter().flat_map(|w| w.to_le_bytes()).collect();
-        bytes.truncate(self.bits.div_ceil(8));
-        bytes
+        packing::bytes(self.bits, self.row(i))
     }
 
     /// Returns the bytes of [`BinaryCodes::row_bytes`] in lower-case hexadecimal.
     pub fn hex(&self, i: usize) -> String {
-        let mut text = String::with_capacity(self.bits.div_ceil(8) * 2);
-        for byte in self.row_bytes(i) {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-        }
-        text
+        packing::hex(&self.row_bytes(i))
     }
 
     /// Returns code `i` as `bits` characters `0` and `1`, bit 0 first.
     pub fn bit_string(&self, i: usize) -> String {
-        let row = self.row(i);
-        let bit = |k: usize| if row[k / 64] >> (k % 64) & 1 == 1 { '1' } else { '0' };
-        (0..self.bits).map(bit).collect()
+        let bits = packing::each_bit(self.bits, self.row(i));
+        bits.map(|bit| if bit { '1' } else { '0' }).collect()
     }
 
     /// Returns code `i` as `bits` numbers +1 and −1.
     pub fn signs(&self, i: usize) -> Vec<f32> {
-        let row = self.row(i);
-        let sign = |k: usize| if row[k / 64] >> (k % 64) & 1 == 1 { 1.0 } else { -1.0 };
-        (0..self.bits).map(sign).collect()
+        let bits = packing::each_bit(self.bits, self.row(i));
+        bits.map(|bit| if bit { 1.0 } else { -1.0 }).collect()
     }
 
     /// Returns the Hamming distance of two packed rows of equal length.
     pub fn distance(a: &[u64], b: &[u64]) -> u32 {
-        a.iter().zip(b).map(|(x, y)| (x ^ y).count_ones()).sum()
-    }
-
-    /// The mask of the padding bits in a code's last word.
-    fn padding(&self) -> u64 {
-        match self.bits % 64 {
-            0 => 0,
-            used => u64::MAX << used,
-        }
+        packing::distance(a, b)
     }
 
     fn length(&self, expected: usize, found: usize, unit: &'static str) -> CodeError {
@@ -268,9 +199,17 @@ impl BinaryCodes {
     }
 }
 
+impl From<&Code> for BinaryCodes {
+    /// A set of this one code.
+    fn from(code: &Code) -> Self {
+        Self { bits: code.bits(), words: code.words().to_vec() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::code::MAX_BITS;
     use proptest::prelude::*;
 
     #[test]
@@ -278,6 +217,10 @@ mod tests {
         let codes = BinaryCodes::from_signs(4, &[0.0, -0.0, -1.0, f32::NAN]).unwrap();
         assert_eq!(codes.bit_string(0), "1100");
         assert_eq!(codes.signs(0), [1.0, 1.0, -1.0, -1.0]);
+    }
+
+    fn a_code(bits: usize) -> Result<Code, CodeError> {
+        Code::from_signs(&vec![1.0; bits])
     }
 
     #[test]
@@ -288,8 +231,10 @@ mod tests {
         assert!(BinaryCodes::from_words(65, vec![0; 3]).is_err());
         assert_eq!(BinaryCodes::from_words(3, vec![8]), Err(CodeError::Padding(3)));
         assert_eq!(BinaryCodes::from_bytes(12, &[0, 0x10]), Err(CodeError::Padding(12)));
-        assert!(BinaryCodes::from_hex(12, "00").is_err());
-        assert_eq!(BinaryCodes::from_hex(8, "0g"), Err(CodeError::Hex('g')));
+        assert_eq!(
+            a_code(8).map(|code| BinaryCodes::new(9).unwrap().push(&code)),
+            Ok(Err(CodeError::Mixed(9, 8)))
+        );
         let (mut a, b) = (BinaryCodes::new(8).unwrap(), BinaryCodes::new(9).unwrap());
         assert_eq!(a.extend(&b), Err(CodeError::Mixed(8, 9)));
     }
@@ -307,11 +252,15 @@ mod tests {
             let mut bytes = Vec::new();
             for i in 0..rows {
                 bytes.extend(codes.row_bytes(i));
-                let back = BinaryCodes::from_hex(bits, &codes.hex(i)).unwrap();
-                prop_assert_eq!(back.row(0), codes.row(i));
+                let code = codes.get(i).unwrap();
+                prop_assert_eq!((code.words(), code.hex()), (codes.row(i), codes.hex(i)));
+                prop_assert_eq!((code.bit_string(), code.signs()), (codes.bit_string(i), codes.signs(i)));
                 let back = BinaryCodes::from_signs(bits, &codes.signs(i)).unwrap();
                 prop_assert_eq!(back.row(0), codes.row(i));
             }
+            let mut pushed = BinaryCodes::new(bits).unwrap();
+            codes.iter().for_each(|code| pushed.push(&code).unwrap());
+            prop_assert_eq!(&pushed, &codes);
             prop_assert_eq!(&BinaryCodes::from_bytes(bits, &bytes).unwrap(), &codes);
             let words = codes.words().to_vec();
             prop_assert_eq!(&BinaryCodes::from_words(bits, words).unwrap(), &codes);

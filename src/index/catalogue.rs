@@ -1,23 +1,23 @@
 /*!
-What an index holds, by folder and by label: for the page's choices and its first sight.
+The images of an index by folder and by label, in memory.
 
-A few bytes for each image; paths stay in the index.
+A few bytes per image; paths stay in the index.
 */
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use crate::index::{Index, IndexError};
+use super::{Filter, Index, IndexError};
 
-/// An image without a label.
+/// The label of an image without one.
 const NO_LABEL: u32 = u32::MAX;
 
-/// Which images there are.
+/// The images of an index by folder and by label.
 #[derive(Debug, Default)]
 pub struct Catalogue {
     /// Ascending.
     ids: Vec<i64>,
-    /// The folder and the label of each, by their places in the lists below.
+    /// Folder and label of each image, as positions in the lists below.
     folder_of: Vec<u32>,
     label_of: Vec<u32>,
     folders: Vec<String>,
@@ -26,7 +26,8 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    pub fn read(index: &Index) -> Result<Self, IndexError> {
+    /// Reads the paths and labels of all images.
+    pub(super) fn read(index: &Index) -> Result<Self, IndexError> {
         let roots = index.roots()?.into_iter().map(|root| root.path).collect();
         let mut all = Self { roots, ..Self::default() };
         let (mut folders, mut labels) = (HashMap::new(), HashMap::new());
@@ -49,15 +50,18 @@ impl Catalogue {
         self.label_of.push(label);
     }
 
+    /// The indexed folders, in the order in which they were added.
     pub fn roots(&self) -> &[String] {
         &self.roots
     }
 
+    /// Returns whether there is an image with this id.
     pub fn has(&self, id: i64) -> bool {
         self.ids.binary_search(&id).is_ok()
     }
 
-    /// Every folder with images in it or below, and how many; in the order of paths.
+    /// Returns every folder that contains images, itself or below, with their number, in the order
+    /// of paths.
     pub fn folders(&self) -> BTreeMap<&str, usize> {
         let mut direct = vec![0; self.folders.len()];
         self.folder_of.iter().for_each(|folder| direct[*folder as usize] += 1);
@@ -73,7 +77,7 @@ impl Catalogue {
         all
     }
 
-    /// Every label and how many images have it, in the order of their names.
+    /// Returns every label with the number of its images, in order.
     pub fn labels(&self) -> BTreeMap<&str, usize> {
         let mut all = BTreeMap::new();
         for label in &self.label_of {
@@ -84,46 +88,26 @@ impl Catalogue {
         all
     }
 
-    /// Images from everywhere, evenly over the order of ids, by a number that should be
-    /// random: each stretch of the ids gives one.
-    pub fn mixed(
-        &self,
-        k: usize,
-        under: Option<&str>,
-        label: Option<&str>,
-        random: u64,
-    ) -> Vec<i64> {
-        let some = self.some(under, label);
-        let k = k.min(some.len());
-        let from = |i: usize| i * some.len() / k;
-        let mut number = random;
-        let mut next = || {
-            // Weyl's sequence, mixed: any sequence will do.
-            number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mixed = (number ^ (number >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            (mixed ^ (mixed >> 29)) as usize
+    /// Returns the ids of the images that `filter` lets through, ascending. A folder of the filter
+    /// that is itself the path of an image lets nothing through: only folders are known here.
+    pub fn ids(&self, filter: &Filter) -> Vec<i64> {
+        let under = |folder: &String| {
+            filter.under.is_empty() || filter.under.iter().any(|u| Path::new(folder).starts_with(u))
         };
-        (0..k).map(|i| some[from(i) + next() % (from(i + 1) - from(i))]).collect()
-    }
-
-    /// The images that were indexed last, the newest first.
-    pub fn recent(&self, k: usize, under: Option<&str>, label: Option<&str>) -> Vec<i64> {
-        self.some(under, label).into_iter().rev().take(k).collect()
-    }
-
-    /// The ids in a folder and with a label, ascending.
-    fn some(&self, under: Option<&str>, label: Option<&str>) -> Vec<i64> {
-        let inside = |folder: &String| under.is_none_or(|u| Path::new(folder).starts_with(u));
-        let folders: Vec<bool> = self.folders.iter().map(inside).collect();
-        let label = label.map(|label| self.labels.iter().position(|known| known == label));
-        let labelled = |of: u32| label.is_none_or(|l| l.is_some_and(|l| l as u32 == of));
+        let folders: Vec<bool> = self.folders.iter().map(under).collect();
+        let passes = |label: Option<&str>| filter.lets_label_through(label);
+        let labels: Vec<bool> = self.labels.iter().map(|label| passes(Some(label))).collect();
+        let unlabelled = passes(None);
         let rows = self.ids.iter().zip(&self.folder_of).zip(&self.label_of);
-        let rows = rows.filter(|((_, folder), of)| folders[**folder as usize] && labelled(**of));
-        rows.map(|((id, _), _)| *id).collect()
+        let passing = rows.filter(|((_, folder), label)| {
+            folders[**folder as usize]
+                && labels.get(**label as usize).copied().unwrap_or(unlabelled)
+        });
+        passing.map(|((id, _), _)| *id).collect()
     }
 }
 
-/// The place of a name in a list, at its end if it is new.
+/// Returns the position of a name in a list, which it is appended to if it is new.
 fn place(list: &mut Vec<String>, known: &mut HashMap<String, u32>, name: &str) -> u32 {
     if let Some(place) = known.get(name) {
         return *place;
@@ -175,15 +159,18 @@ mod tests {
     #[test]
     fn images_are_chosen_by_folder_and_label() {
         let all = catalogue();
-        assert_eq!(all.recent(2, None, None), [9, 6]);
-        assert_eq!(all.recent(9, Some("/p/a"), None), [2, 1]);
-        assert_eq!(all.recent(9, Some("/p/b"), Some("wren")), [5]);
-        assert!(all.recent(9, None, Some("owl")).is_empty());
-        for random in 0..20 {
-            assert_eq!(all.mixed(9, None, None, random), [1, 2, 5, 6, 9]);
-            let two = all.mixed(2, None, None, random);
-            assert!([1, 2].contains(&two[0]) && [5, 6, 9].contains(&two[1]), "{two:?}");
-            assert!(all.mixed(3, Some("/none"), None, random).is_empty());
-        }
+        let list = |texts: &[&str]| texts.iter().map(|t| t.to_string()).collect::<Vec<_>>();
+        let ids = |under: &[&str], labels: &[&str], not: &[&str], labelled| {
+            let (under, labels, not) = (list(under), list(labels), list(not));
+            all.ids(&Filter { under, labels, not, labelled })
+        };
+        assert_eq!(ids(&[], &[], &[], false), [1, 2, 5, 6, 9]);
+        assert_eq!(ids(&["/p/a"], &[], &[], false), [1, 2]);
+        assert_eq!(ids(&["/p/b/", "/p/ab"], &[], &[], false), [5, 6, 9]);
+        assert_eq!(ids(&["/p/b"], &["wren"], &[], false), [5]);
+        assert_eq!(ids(&[], &["wren", "tit"], &["tit"], false), [1, 5]);
+        assert_eq!(ids(&[], &[], &["wren"], false), [2, 6, 9]);
+        assert_eq!(ids(&[], &[], &[], true), [1, 5, 6]);
+        assert!(ids(&[], &["owl"], &[], false).is_empty());
     }
 }

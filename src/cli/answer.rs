@@ -1,0 +1,165 @@
+/*!
+The answers of a search, and how they are printed.
+*/
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use clap::ValueHint;
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+
+use super::Context;
+use super::context::plain_name;
+use crate::image;
+use crate::index::Hit;
+
+/// The output options of a search.
+#[derive(Debug, clap::Args)]
+pub struct OutputArgs {
+    /// Print only paths, each followed by a zero byte, for `xargs -0`
+    #[arg(long, conflicts_with = "json")]
+    pub paths0: bool,
+    /// Write a self-contained HTML page with pictures of the hits
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub html: Option<PathBuf>,
+    /// Show the hits in the terminal (kitty, iTerm2 and sixel pictures, else coloured blocks)
+    #[arg(long, conflicts_with_all = ["json", "paths0"])]
+    pub preview: bool,
+    /// Report how long opening, encoding and ranking took
+    #[arg(long)]
+    pub timings: bool,
+}
+
+/// The published fields of `search --json`.
+#[derive(Debug, Serialize)]
+pub struct Answer {
+    pub query: String,
+    pub index: String,
+    pub bits: usize,
+    pub results: Vec<Hit>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<Seconds>,
+}
+
+/// Time of the steps of a search.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Seconds {
+    /// Reading the index and bringing its codes to the device; connecting to a server.
+    pub opening: f64,
+    /// Making codes of the images, opening the model included.
+    pub encoding: f64,
+    /// Searching, and looking up what was found.
+    pub ranking: f64,
+}
+
+/// Prints answers: as JSON, as paths, as pictures or as tables.
+pub fn print(context: &Context, args: &OutputArgs, answers: &[Answer]) -> Result<()> {
+    if context.json {
+        return match answers {
+            [answer] => context.print_json(answer),
+            answers => context.print_json(&answers),
+        };
+    }
+    if args.paths0 {
+        let mut out = std::io::stdout().lock();
+        for hit in answers.iter().flat_map(|answer| &answer.results) {
+            out.write_all(hit.path.as_bytes())?;
+            out.write_all(&[0])?;
+        }
+        return Ok(out.flush()?);
+    }
+    for answer in answers {
+        if answers.len() > 1 {
+            context.print(plain_name(&answer.query))?;
+        }
+        if args.preview {
+            preview(context, answer)?;
+        } else {
+            context.print(table(answer))?;
+        }
+    }
+    Ok(())
+}
+
+/// Environment variables of terminals that support kitty's pictures, and sixel.
+///
+/// Terminals are not queried: one that does not answer would block the program.
+const KITTY: [(&str, &str); 5] = [
+    ("KITTY_WINDOW_ID", ""),
+    ("TERM", "kitty"),
+    ("TERM", "ghostty"),
+    ("TERM_PROGRAM", "WezTerm"),
+    ("KONSOLE_VERSION", ""),
+];
+const SIXEL: [(&str, &str); 8] = [
+    ("TERM", "foot"),
+    ("TERM", "mlterm"),
+    ("TERM", "contour"),
+    ("TERM", "sixel"),
+    ("TERM_PROGRAM", "mintty"),
+    ("TERM_PROGRAM", "vscode"),
+    ("XTERM_VERSION", ""),
+    ("WT_SESSION", ""),
+];
+
+/// Returns whether one of these variables is set and contains the text.
+fn is_terminal_of(marks: &[(&str, &str)]) -> bool {
+    marks.iter().any(|(name, part)| std::env::var(name).is_ok_and(|value| value.contains(part)))
+}
+
+/// Shows each hit as a picture in the terminal.
+fn preview(context: &Context, answer: &Answer) -> Result<()> {
+    // What is written to a file is read by no terminal.
+    let terminal = std::io::stdout().is_terminal();
+    let config = viuer::Config {
+        absolute_offset: false,
+        width: Some(40),
+        use_kitty: terminal && is_terminal_of(&KITTY),
+        use_iterm: terminal,
+        use_sixel: terminal && is_terminal_of(&SIXEL),
+        ..viuer::Config::default()
+    };
+    for hit in &answer.results {
+        let path = plain_name(&hit.path);
+        context.print(format_args!("{}. {path}, {} bits", hit.rank, hit.distance))?;
+        match image::open(Path::new(&hit.path), &context.limits) {
+            Ok(picture) => {
+                let picture = ::image::DynamicImage::ImageRgb8(picture).thumbnail(640, 640);
+                match viuer::print(&picture, &config) {
+                    // As it is: a pipe that was closed is no failure.
+                    Err(viuer::ViuError::Io(error)) => return Err(error.into()),
+                    shown => drop(shown.context("cannot show a picture here")?),
+                }
+            }
+            Err(error) => context.warn(error),
+        }
+    }
+    Ok(())
+}
+
+fn table(answer: &Answer) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    let compared = answer.results.iter().any(|hit| hit.similarity.is_some());
+    let mut header = vec!["rank", "distance", "label", "path"];
+    if compared {
+        header.insert(2, "cosine");
+    }
+    table.set_header(header);
+    for hit in &answer.results {
+        let path = plain_name(&hit.path);
+        let path = if hit.same { format!("{path} (the same image)") } else { path };
+        let label = plain_name(hit.label.as_deref().unwrap_or_default());
+        let mut row = vec![hit.rank.to_string(), hit.distance.to_string(), label, path];
+        if compared {
+            row.insert(2, hit.similarity.map_or(String::new(), |cosine| format!("{cosine:.3}")));
+        }
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut().take(if compared { 3 } else { 2 }) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}

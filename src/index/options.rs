@@ -1,0 +1,44 @@
+/*!
+The options of an update.
+*/
+
+use super::{Labels, ScanOptions};
+use crate::image::Limits;
+
+/// Options of an update.
+#[derive(Debug, Clone, Default)]
+pub struct UpdateOptions {
+    /// Source of the labels.
+    pub labels: Labels,
+    /// Larger images are skipped.
+    pub limits: Limits,
+    /// Which files of the folders are indexed.
+    pub scan: Scan,
+    /// From now on keep the features of every image, in half precision, for
+    /// [`Search::rerank`](super::Search::rerank): 2,560 bytes per image with EfficientNet-Lite0.
+    pub keep_features: bool,
+}
+
+/// Which files of a folder are indexed. The options of each folder are stored with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Scan {
+    /// The stored options of each folder; the default ones for a new folder.
+    #[default]
+    AsBefore,
+    /// These options replace the stored ones.
+    Replace(ScanOptions),
+    /// These options are added to the stored ones.
+    Add(ScanOptions),
+}
+
+impl Scan {
+    /// Returns the options of a folder whose stored options are `before`, and whether they are
+    /// to be stored.
+    pub(super) fn of(&self, before: ScanOptions) -> (ScanOptions, bool) {
+        match self {
+            Self::AsBefore => (before, false),
+            Self::Replace(options) => (options.clone(), true),
+            Self::Add(options) => (before.and(options), true),
+        }
+    }
+}

@@ -1,0 +1,238 @@
+/*!
+The plan of an update: which files have to be read, and which images are gone.
+*/
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use super::paths::{innermost, is_under, stored_path};
+use super::prepare::Work;
+use super::report::{Skipped, Update};
+use super::scan::{Candidate, Listing, Stamp, scan};
+use super::store::{Failure, KnownImage};
+use super::writer::IndexWriter;
+use super::{IndexError, Scan, ScanOptions, UpdateOptions};
+use crate::task::Task;
+
+/// What an update has to do.
+pub(super) struct Plan {
+    pub work: Vec<Work>,
+    pub gone: Gone,
+    /// New labels of images that are otherwise as they were.
+    pub relabelled: Vec<(i64, Option<String>)>,
+    /// Why files could not be used when that was tried last.
+    pub failed: HashMap<String, String>,
+    /// What is known of the outcome already.
+    pub report: Update,
+}
+
+/// What is removed at the end, unless it turns up elsewhere.
+#[derive(Default)]
+pub(super) struct Gone {
+    pub images: Vec<i64>,
+    pub failures: Vec<String>,
+}
+
+/// A folder to look at.
+struct Folder {
+    path: PathBuf,
+    /// Which of its files are indexed.
+    options: ScanOptions,
+    /// Whether the options are to be stored.
+    said: bool,
+    /// Whether it was asked for by its name.
+    named: bool,
+}
+
+/// Makes a [`Plan`].
+pub(super) struct Planner<'a> {
+    pub writer: &'a mut IndexWriter,
+    pub options: &'a UpdateOptions,
+    /// Whether features are kept.
+    pub features: bool,
+    known: &'a [KnownImage],
+    by_path: HashMap<&'a str, &'a KnownImage>,
+    /// Files that could not be used, as they were then.
+    failures: HashMap<String, Stamp>,
+    /// Why they could not be used.
+    failed: HashMap<String, String>,
+    work: Vec<Work>,
+    relabelled: Vec<(i64, Option<String>)>,
+    report: Update,
+    /// Paths of all files that were found.
+    seen: HashSet<String>,
+    looked_at: Vec<String>,
+    /// Folders below those that could not be read.
+    unreadable: Vec<String>,
+}
+
+impl<'a> Planner<'a> {
+    pub fn new(
+        writer: &'a mut IndexWriter,
+        options: &'a UpdateOptions,
+        features: bool,
+        known: &'a [KnownImage],
+    ) -> Result<Self, IndexError> {
+        let (mut failures, mut failed) = (HashMap::new(), HashMap::new());
+        for Failure { path, reason, stamp } in writer.index().failures()? {
+            failed.insert(path.clone(), reason);
+            failures.insert(path, stamp);
+        }
+        Ok(Self {
+            writer,
+            options,
+            features,
+            known,
+            by_path: known.iter().map(|image| (image.path.as_str(), image)).collect(),
+            failures,
+            failed,
+            work: Vec::new(),
+            relabelled: Vec::new(),
+            report: Update::default(),
+            seen: HashSet::new(),
+            looked_at: Vec::new(),
+            unreadable: Vec::new(),
+        })
+    }
+
+    /// Lists the files under `folders`, or under all indexed folders if there are none.
+    pub fn plan(mut self, folders: &[PathBuf], task: &Task<'_>) -> Result<Plan, IndexError> {
+        for folder in self.folders(folders)? {
+            self.visit(folder, task)?;
+        }
+        let gone = self.gone()?;
+        let Self { work, relabelled, failed, report, .. } = self;
+        Ok(Plan { work, gone, relabelled, failed, report })
+    }
+
+    /// Returns the folders to list, inner ones before those around them: the named ones and the
+    /// indexed ones within, or all indexed ones. Missing folders that were not named are reported
+    /// as absent.
+    fn folders(&mut self, named: &[PathBuf]) -> Result<Vec<Folder>, IndexError> {
+        let mut folders: Vec<Folder> = Vec::new();
+        let roots = self.writer.index().roots()?;
+        let of = |stored: &str| roots.iter().find(|root| root.path == stored);
+        for folder in named {
+            let failed =
+                |source: std::io::Error| IndexError::Folder { path: folder.clone(), source };
+            // One spelling per folder, so that its images are recognised next time.
+            let path = folder.canonicalize().map_err(failed)?;
+            let before = of(&stored_path(&path)).map(|root| root.options.clone());
+            let (options, said) = self.options.scan.of(before.unwrap_or_default());
+            folders.push(Folder { path, options, said, named: true });
+        }
+        let within = |root: &str| {
+            let mut around = folders.iter().map(|folder| stored_path(&folder.path));
+            named.is_empty() || around.any(|folder| root != folder && is_under(root, &folder))
+        };
+        let inner: Vec<_> = roots.iter().filter(|root| within(&root.path)).collect();
+        for root in inner {
+            let path = PathBuf::from(&root.path);
+            if folders.iter().any(|folder| folder.path == path) {
+                continue;
+            }
+            // Options that are given with folders are about those folders alone.
+            let scan = if named.is_empty() { &self.options.scan } else { &Scan::AsBefore };
+            let (options, said) = scan.of(root.options.clone());
+            if path.is_dir() {
+                folders.push(Folder { path, options, said, named: false });
+            } else {
+                self.report.absent.push(path);
+            }
+        }
+        folders.sort_by_key(|folder| std::cmp::Reverse(folder.path.as_os_str().len()));
+        Ok(folders)
+    }
+
+    /// Lists one folder.
+    fn visit(&mut self, folder: Folder, task: &Task<'_>) -> Result<(), IndexError> {
+        let Folder { path: folder, options, said, named } = folder;
+        let stored = stored_path(&folder);
+        let before = self.report.found;
+        let step = |found| Ok(task.count(before + found)?);
+        let Listing { found, unreadable } = match scan(&folder, &options, &step) {
+            Ok(listing) => listing,
+            // One folder that may not be read is no reason to leave the others as they are.
+            Err(error @ IndexError::Folder { .. }) if !named => {
+                let reason = error.to_string();
+                self.report.skipped.push(Skipped { path: folder, reason });
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let root = self.writer.root(&stored, said.then_some(&options))?;
+        let had_some = || self.known.iter().any(|image| is_under(&image.path, &stored));
+        if found.is_empty() && had_some() && is_bare(&folder, &step)? {
+            self.report.absent.push(folder);
+            return Ok(());
+        }
+        self.looked_at.push(stored);
+        self.unreadable.extend(unreadable.iter().map(|skipped| stored_path(&skipped.path)));
+        self.report.skipped.extend(unreadable);
+        found.into_iter().for_each(|candidate| self.judge(root, candidate));
+        Ok(())
+    }
+
+    /// Decides whether a file has to be read.
+    fn judge(&mut self, root: i64, Candidate { path, stamp }: Candidate) {
+        let Some(stored) = path.to_str().map(str::to_owned) else {
+            let reason = format!("{}: its name is not valid Unicode; rename it", path.display());
+            self.report.skipped.push(Skipped { path, reason });
+            return;
+        };
+        if !self.seen.insert(stored.clone()) {
+            return; // folders that overlap
+        }
+        self.report.found += 1;
+        let before = self.by_path.get(stored.as_str());
+        if let Some(image) = before.filter(|image| image.stamp == stamp) {
+            let label = self.options.labels.said(&path);
+            if let Some(label) = label.filter(|label| *label != image.label) {
+                self.relabelled.push((image.id, label));
+            }
+            if image.features || !self.features {
+                self.report.unchanged += 1;
+                return;
+            }
+        } else if self.failures.get(&stored) == Some(&stamp) {
+            self.report.skipped_before += 1;
+            return;
+        }
+        let before = before.map(|image| (image.id, image.content));
+        self.work.push(Work { root, path, stored, stamp, before });
+    }
+
+    /// Returns what was indexed in the listed folders and was not found.
+    fn gone(&self) -> Result<Gone, IndexError> {
+        // A folder that is indexed for itself is not judged by one around it, which may leave it
+        // out, or be there while the other is not.
+        let roots = self.writer.index().roots()?;
+        let roots: Vec<String> = roots.into_iter().map(|root| root.path).collect();
+        let covered = |path: &str| {
+            !self.seen.contains(path)
+                && innermost(path, &roots)
+                    .is_some_and(|root| self.looked_at.iter().any(|at| at == root))
+                && !self.unreadable.iter().any(|folder| is_under(path, folder))
+        };
+        let images = self.known.iter().filter(|image| covered(&image.path));
+        let failures = self.failures.keys().filter(|path| covered(path));
+        Ok(Gone {
+            images: images.map(|image| image.id).collect(),
+            failures: failures.cloned().collect(),
+        })
+    }
+}
+
+/// Returns whether a folder has no image at all, not even an excluded one.
+fn is_bare(
+    folder: &Path,
+    step: &dyn Fn(usize) -> Result<(), IndexError>,
+) -> Result<bool, IndexError> {
+    let everything = ScanOptions { hidden: true, ..ScanOptions::default() };
+    match scan(folder, &everything, step) {
+        Ok(listing) => Ok(listing.found.is_empty()),
+        Err(stopped @ IndexError::Stopped(_)) => Err(stopped),
+        // It disappeared meanwhile.
+        Err(_) => Ok(true),
+    }
+}

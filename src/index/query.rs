@@ -1,0 +1,170 @@
+/*!
+The code of an image to search for: the stored one if its content is indexed, else computed.
+*/
+
+use std::path::Path;
+
+use super::features::unit;
+use super::paths::indexed_path;
+use super::search::Search;
+use super::snapshot::Snapshot;
+use super::{Index, IndexError};
+use crate::code::Code;
+use crate::image::{self, ImageError, Limits};
+use crate::model::{Model, ModelError};
+
+/// An image to search for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueryImage {
+    /// Its code.
+    pub code: Code,
+    /// BLAKE3 of its file, if that content is stored: see
+    /// [`Search::marking`](super::Search::marking).
+    pub content: Option<blake3::Hash>,
+    /// Features of unit length, if they were asked for and are known.
+    pub features: Option<Vec<f32>>,
+}
+
+/// What is done with an image to search for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct QueryOptions {
+    /// Larger images are refused.
+    pub limits: Limits,
+    /// Whether features are wanted.
+    pub features: bool,
+}
+
+/// Where codes of images are stored: an index, or a server.
+pub trait StoredCodes {
+    /// Why a stored code could not be read.
+    type Error;
+
+    /// Returns the stored image with this content, with its features if they are wanted and kept.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn stored(
+        &self,
+        content: &blake3::Hash,
+        features: bool,
+    ) -> Result<Option<QueryImage>, Self::Error>;
+
+    /// Returns the content of the image at a path, as [`indexed_path`] spells it.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn content_at(&self, path: &str) -> Result<Option<blake3::Hash>, Self::Error>;
+}
+
+impl QueryImage {
+    /// The search for the `k` images nearest to this one, which marks its own content.
+    pub fn nearest(&self, k: usize) -> Search {
+        let search = Search::nearest(&self.code, k);
+        match self.content {
+            Some(content) => search.marking(content),
+            None => search,
+        }
+    }
+
+    /// The query that a file is. If its content is stored, its code is the stored one and nothing
+    /// is decoded; if the file is gone, the image that was stored under its path is the query.
+    /// Otherwise `model` has to give the model.
+    ///
+    /// # Errors
+    /// If the file cannot be read or decoded, `model` fails, or the device fails.
+    pub fn of_file<'m, S: StoredCodes + ?Sized, E>(
+        path: &Path,
+        stored: &S,
+        options: &QueryOptions,
+        model: impl FnOnce() -> Result<&'m Model, E>,
+    ) -> Result<Self, E>
+    where
+        E: From<IndexError> + From<S::Error>,
+    {
+        let bytes = match image::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                // An indexed image can be searched for although its file is gone.
+                let known = indexed_path(path).ok().filter(|_| !path.exists());
+                let content = known.map(|path| stored.content_at(&path)).transpose()?.flatten();
+                let gone = content.map(|content| stored.stored(&content, options.features));
+                return match gone.transpose()?.flatten() {
+                    Some(query) => Ok(query),
+                    None => Err(IndexError::from(error).into()),
+                };
+            }
+        };
+        if let Some(query) = stored.stored(&blake3::hash(&bytes), options.features)? {
+            return Ok(query);
+        }
+        let decoded = image::decode(&bytes, &options.limits).map_err(|error| {
+            IndexError::from(ImageError::Decode { path: path.to_owned(), source: error })
+        })?;
+        Ok(Self::encoded(model()?, &decoded, options.features).map_err(IndexError::from)?)
+    }
+
+    /// The query that the bytes of an image file are, as [`QueryImage::of_file`].
+    ///
+    /// # Errors
+    /// If the image cannot be decoded, `model` fails, or the device fails.
+    pub fn of_bytes<'m, S: StoredCodes + ?Sized, E>(
+        bytes: &[u8],
+        stored: &S,
+        options: &QueryOptions,
+        model: impl FnOnce() -> Result<&'m Model, E>,
+    ) -> Result<Self, E>
+    where
+        E: From<IndexError> + From<S::Error>,
+    {
+        if let Some(query) = stored.stored(&blake3::hash(bytes), options.features)? {
+            return Ok(query);
+        }
+        let decoded = image::decode(bytes, &options.limits).map_err(IndexError::from)?;
+        Ok(Self::encoded(model()?, &decoded, options.features).map_err(IndexError::from)?)
+    }
+
+    fn encoded(
+        model: &Model,
+        picture: &::image::RgbImage,
+        wanted: bool,
+    ) -> Result<Self, ModelError> {
+        let features = model.features(picture)?;
+        let code = model.code(&features)?;
+        let features = wanted.then(|| unit(&features).collect());
+        Ok(Self { code, content: None, features })
+    }
+}
+
+impl StoredCodes for Index {
+    type Error = IndexError;
+
+    fn stored(
+        &self,
+        content: &blake3::Hash,
+        features: bool,
+    ) -> Result<Option<QueryImage>, IndexError> {
+        let Some(id) = self.with_content(content)?.first().copied() else { return Ok(None) };
+        let features = if features { self.features(id)? } else { None };
+        Ok(Some(QueryImage { code: self.code(id)?, content: Some(*content), features }))
+    }
+
+    fn content_at(&self, path: &str) -> Result<Option<blake3::Hash>, IndexError> {
+        Ok(self.at_path(path)?.map(|row| row.content))
+    }
+}
+
+impl StoredCodes for Snapshot {
+    type Error = IndexError;
+
+    fn stored(
+        &self,
+        content: &blake3::Hash,
+        features: bool,
+    ) -> Result<Option<QueryImage>, IndexError> {
+        self.index().stored(content, features)
+    }
+
+    fn content_at(&self, path: &str) -> Result<Option<blake3::Hash>, IndexError> {
+        self.index().content_at(path)
+    }
+}

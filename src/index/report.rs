@@ -1,0 +1,40 @@
+/*!
+The result of an update.
+*/
+
+use std::path::PathBuf;
+
+/// A file that did not get into the index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// The file.
+    pub path: PathBuf,
+    /// The reason, a sentence that names the file.
+    pub reason: String,
+}
+
+/// Numbers of images of an update.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Update {
+    /// Image files found.
+    pub found: usize,
+    /// Indexed for the first time.
+    pub added: usize,
+    /// Encoded again because their content changed.
+    pub changed: usize,
+    /// Found at another path than before, recognised by their content.
+    pub moved: usize,
+    /// Unchanged.
+    pub unchanged: usize,
+    /// Of those added, the ones that were not encoded because their content was indexed already.
+    pub copied: usize,
+    /// Removed because their files are gone or excluded now.
+    pub removed: usize,
+    /// Unusable files, without those that were unusable before.
+    pub skipped: Vec<Skipped>,
+    /// Unusable before and unchanged since.
+    pub skipped_before: usize,
+    /// Folders that are missing, or empty and were not before, like an unplugged drive. Their
+    /// images stay in the index.
+    pub absent: Vec<PathBuf>,
+}

@@ -1,0 +1,281 @@
+/*!
+One state of an index in memory: exact search, among all images or some.
+*/
+
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use super::catalogue::Catalogue;
+use super::features::cosine;
+use super::search::{Hit, Search};
+use super::{Filter, ImageRow, Index, IndexError};
+use crate::code::Code;
+use crate::device::Device;
+use crate::rank::{IdSet, Neighbour, Ranker};
+use crate::task::Task;
+
+/// One state of an index, ready to be searched: the codes in memory (or on the GPU), and the
+/// read transaction that they came from. It does not change; it is `Send` and `Sync`.
+///
+/// Paths stay in the file, because those of a large collection take more memory than its codes.
+/// They are read for hits only, through the one connection behind a mutex; ranking, which takes
+/// the time, happens without it. Folders and labels are read into memory by the first search
+/// that filters.
+#[derive(Debug)]
+pub struct Snapshot {
+    index: Mutex<Index>,
+    ranker: Ranker,
+    /// Image id of each code, ascending.
+    ids: Vec<i64>,
+    bits: usize,
+    catalogue: OnceLock<Catalogue>,
+}
+
+/// An image on its way to a hit.
+struct Ranked {
+    id: i64,
+    distance: u32,
+    similarity: Option<f32>,
+    same: bool,
+}
+
+impl Snapshot {
+    /// Reads all codes of an index and puts them on the device; the steps of `task` are images.
+    ///
+    /// # Errors
+    /// If the index is damaged or the work is stopped.
+    pub fn load(index: Index, device: &Device, task: &Task<'_>) -> Result<Self, IndexError> {
+        let (ids, codes) = index.codes(task)?;
+        let bits = index.bits();
+        let ranker = Ranker::new(device, Arc::new(codes))?;
+        Ok(Self { index: Mutex::new(index), ranker, ids, bits, catalogue: OnceLock::new() })
+    }
+
+    /// The index, for one thread at a time: do not keep the guard for long.
+    pub fn index(&self) -> MutexGuard<'_, Index> {
+        // A read-only connection is never left half changed.
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Folders and labels of all images, read when they are first needed.
+    ///
+    /// # Errors
+    /// If the index is damaged.
+    pub fn catalogue(&self) -> Result<&Catalogue, IndexError> {
+        if let Some(catalogue) = self.catalogue.get() {
+            return Ok(catalogue);
+        }
+        let read = Catalogue::read(&self.index())?;
+        Ok(self.catalogue.get_or_init(|| read))
+    }
+
+    /// Returns whether the index file is still as it was read.
+    pub fn is_current(&self) -> bool {
+        self.index().is_current()
+    }
+
+    /// Prepares for many searches: reads folders and labels, and see [`Ranker::expect_many`].
+    ///
+    /// # Errors
+    /// If the index is damaged.
+    pub fn expect_many(&self) -> Result<(), IndexError> {
+        self.catalogue()?;
+        self.ranker.expect_many();
+        Ok(())
+    }
+
+    /// Why searches run on the CPU although a GPU was asked for, if they do.
+    pub fn failure(&self) -> Option<&str> {
+        self.ranker.failure()
+    }
+
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Returns whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Bits per code.
+    pub fn bits(&self) -> usize {
+        self.bits
+    }
+
+    /// Ids of all images, ascending.
+    pub fn ids(&self) -> &[i64] {
+        &self.ids
+    }
+
+    /// Returns what is known of an image.
+    ///
+    /// # Errors
+    /// [`IndexError::NoSuchImage`], or if the index is damaged.
+    pub fn image(&self, id: i64) -> Result<ImageRow, IndexError> {
+        self.index().image(id)
+    }
+
+    /// Returns the code of an image.
+    ///
+    /// # Errors
+    /// [`IndexError::NoSuchImage`], or if the index is damaged.
+    pub fn code(&self, id: i64) -> Result<Code, IndexError> {
+        self.index().code(id)
+    }
+
+    /// Returns the hits of a search: images of its own contents first and marked, then the others
+    /// in the order of (distance, id), or as [`Search::rerank`] says.
+    ///
+    /// # Errors
+    /// If the code lengths differ, the index is damaged, or features are needed and not kept.
+    pub fn search(&self, search: &Search) -> Result<Vec<Hit>, IndexError> {
+        let mut own = Vec::new();
+        for content in search.contents() {
+            own.extend(self.index().with_content(content)?);
+        }
+        self.search_among(search, own, self.allowed(search.filter())?.as_ref())
+    }
+
+    /// Returns the `k` images nearest to an image of the index. It comes first and is marked;
+    /// copies of it are hits like others.
+    ///
+    /// # Errors
+    /// [`IndexError::NoSuchImage`], or if the index is damaged.
+    pub fn search_id(&self, id: i64, k: usize) -> Result<Vec<Hit>, IndexError> {
+        self.search_among(&Search::nearest(&self.code(id)?, k), vec![id], None)
+    }
+
+    /// As [`Snapshot::search`], among images whose positions are known; `own` are the ids of the
+    /// query's own images.
+    pub(super) fn search_among(
+        &self,
+        search: &Search,
+        mut own: Vec<i64>,
+        allowed: Option<&IdSet>,
+    ) -> Result<Vec<Hit>, IndexError> {
+        own.sort_unstable();
+        own.dedup();
+        if let Some(allowed) = allowed {
+            own.retain(|id| self.position(*id).is_some_and(|at| allowed.contains(at)));
+        }
+        let wanted = search.k();
+        let k = search.reranking().map_or(wanted, |rerank| rerank.candidates.max(wanted));
+        // The query's own images are found too, and come first anyway.
+        let found = self.rank(search, k.saturating_add(own.len()), allowed)?;
+        let mut ranked = Vec::new();
+        // Others at the same distance may have smaller ids, and of several queries one may be far
+        // from the others.
+        for id in own.iter().take(wanted) {
+            let distance = search.distance_to(&self.code(*id)?)?;
+            ranked.push(Ranked { id: *id, distance, similarity: None, same: true });
+        }
+        let others = found.into_iter().filter_map(|Neighbour { distance, id }| {
+            let id = *self.ids.get(id as usize)?;
+            Some(Ranked { id, distance, similarity: None, same: false })
+        });
+        let mut others: Vec<Ranked> =
+            others.filter(|one| own.binary_search(&one.id).is_err()).take(k).collect();
+        self.rerank(search, &mut others)?;
+        ranked.extend(others);
+        ranked.truncate(wanted);
+        (1..).zip(ranked).map(|(rank, one)| self.hit(rank, one)).collect()
+    }
+
+    /// Orders images by the cosine of their features and the query's, if the search asks for it.
+    fn rerank(&self, search: &Search, images: &mut [Ranked]) -> Result<(), IndexError> {
+        let Some(rerank) = search.reranking() else { return Ok(()) };
+        let index = self.index();
+        for image in images.iter_mut() {
+            let features = index.features(image.id)?;
+            let own = features.ok_or_else(|| IndexError::NoFeatures(index.path().to_owned()))?;
+            image.similarity = Some(cosine(&own, &rerank.features));
+        }
+        // The sort is stable: (distance, id) decides between equals.
+        let similarity = |image: &Ranked| image.similarity.unwrap_or(0.0);
+        images.sort_by(|a, b| similarity(b).total_cmp(&similarity(a)));
+        Ok(())
+    }
+
+    fn hit(&self, rank: usize, ranked: Ranked) -> Result<Hit, IndexError> {
+        let Ranked { id, distance, similarity, same } = ranked;
+        let ImageRow { path, label, .. } = self.listed(id)?;
+        Ok(Hit { rank, path, distance, id, label, same, similarity })
+    }
+
+    /// Returns what is known of an image that has a code, and so has to exist.
+    pub(super) fn listed(&self, id: i64) -> Result<ImageRow, IndexError> {
+        let index = self.index();
+        index.image(id).map_err(|error| match error {
+            IndexError::NoSuchImage(id) => {
+                index.damaged(&format!("image {id} has a code and is not listed"))
+            }
+            error => error,
+        })
+    }
+
+    /// Returns the nearest codes; of several queries, by the sum of their distances.
+    fn rank(
+        &self,
+        search: &Search,
+        k: usize,
+        allowed: Option<&IdSet>,
+    ) -> Result<Vec<Neighbour>, IndexError> {
+        let several = search.codes().len();
+        if several <= 1 {
+            let wanted = crate::rank::Search { k: Some(k), radius: search.radius(), allowed };
+            let found = self.ranker.search(search.codes(), &wanted)?;
+            return Ok(found.into_iter().next().unwrap_or_default());
+        }
+        let all = crate::rank::Search { k: Some(self.len()), radius: None, allowed };
+        let mut sums = vec![0u32; self.len()];
+        let mut ranked = Vec::new();
+        for code in search.codes().iter() {
+            ranked = self.ranker.search_one(&code, &all)?;
+            for neighbour in &ranked {
+                sums[neighbour.id as usize] += neighbour.distance;
+            }
+        }
+        // Each query finds the same images, all that are allowed.
+        let most = search.radius().map(|radius| u64::from(radius) * several as u64);
+        let mut summed: Vec<Neighbour> = ranked
+            .into_iter()
+            .map(|one| Neighbour { distance: sums[one.id as usize], id: one.id })
+            .filter(|one| most.is_none_or(|most| u64::from(one.distance) <= most))
+            .collect();
+        summed.sort_unstable();
+        summed.truncate(k);
+        Ok(summed)
+    }
+
+    pub(super) fn ranker(&self) -> &Ranker {
+        &self.ranker
+    }
+
+    /// Returns the positions of the images that `filter` lets through; `None` for all.
+    pub(super) fn allowed(&self, filter: &Filter) -> Result<Option<IdSet>, IndexError> {
+        if filter.is_empty() {
+            return Ok(None);
+        }
+        let ids = self.catalogue()?.ids(filter);
+        let mut allowed = IdSet::of(self.len(), ids.iter().filter_map(|id| self.position(*id)));
+        // The catalogue knows folders only; a filter may name the path of an image, too.
+        for path in &filter.under {
+            let plain: PathBuf =
+                Path::new(path).components().collect::<Vec<Component<'_>>>().iter().collect();
+            let Some(image) = self.index().at_path(&plain.to_string_lossy())? else { continue };
+            if filter.lets_through(&image.path, image.label.as_deref())
+                && let Some(position) = self.position(image.id)
+            {
+                allowed.set(position, true);
+            }
+        }
+        Ok(Some(allowed))
+    }
+
+    /// Returns the position of an image among the codes.
+    fn position(&self, id: i64) -> Option<u32> {
+        self.ids.binary_search(&id).ok().and_then(|at| u32::try_from(at).ok())
+    }
+}
