@@ -1,6 +1,6 @@
 //! What an app does: open a model, index a folder, search it by an image.
 //!
-//! `cargo run --release --no-default-features --features model --example embed -- FOLDER IMAGE [MODEL]`
+//! `cargo run --release --example embed -- FOLDER IMAGE [MODEL]`
 //!
 //! The index is kept in `embed.db`: a second run looks at new and changed files only. MODEL
 //! is a file that `barbule train` wrote; without it the built-in one for photos of any kind
@@ -11,10 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
-use barbule::device::{Device, DeviceChoice};
-use barbule::index::{Collection, UpdateOptions};
-use barbule::model::Model;
-use barbule::task::Task;
+use barbule::{Collection, Device, DeviceChoice, Model, Task, UpdateOptions};
 
 fn main() -> ExitCode {
     match run() {

@@ -1,22 +1,20 @@
 /*!
 Fine-grained image retrieval: learned binary codes, ranked by Hamming distance.
 
-A *model* turns an image into a code of 1 to 1024 bits such that images of the same
-fine-grained kind (a bird species, an apple variety) differ in few of them. An *index*
-keeps the codes of folders of images in one file. A *search* finds the codes nearest to
-another, exactly, in the order of (distance, id), the same on every device.
+A [`Model`] turns an image into a [`Code`] of 1 to 1024 bits. Codes of images of the same
+fine-grained kind (a bird species, an apple variety) differ in few bits. A [`Collection`] keeps the
+codes of folders of images in one file and finds the images nearest to another one. The search is
+exact, in the order of (distance, id), and gives the same hits on every device.
 
 # In an app
 
-Index a folder of photos and find those most like another one. Nothing has to be trained
-or downloaded: [`Model::general`](model::Model::general) ships inside the library.
+Index a folder of photos and find the images most like another one. The general model ships inside
+the library, so there is nothing to train or to download.
 
 ```
 # #[cfg(feature = "model")]
 # fn main() -> Result<(), Box<dyn std::error::Error>> {
-use barbule::device::{Device, DeviceChoice};
-use barbule::index::{Collection, UpdateOptions};
-use barbule::{model::Model, task::Task};
+use barbule::{Collection, Device, DeviceChoice, Model, Task, UpdateOptions};
 # let folder = tempfile::tempdir()?;
 # let (photos, database) = (folder.path().join("photos"), folder.path().join("photos.db"));
 # std::fs::create_dir(&photos)?;
@@ -26,7 +24,7 @@ use barbule::{model::Model, task::Task};
 # }
 # let cat = photos.join("red.png");
 
-// `Auto` is the best real GPU, else all cores of the CPU.
+// `Auto` is the best real GPU, or all cores of the CPU if there is none.
 let device = Device::open(DeviceChoice::Cpu, None)?;
 let model = Model::general(&device)?;
 let collection = Collection::open_or_create(&database, model, &device)?;
@@ -42,19 +40,16 @@ for hit in collection.search_file(&cat, 10)? {
 # fn main() {}
 ```
 
-An update looks at new and changed files only, and what a batch found is kept if the next
-one is cut short. A [`Collection`](index::Collection) holds the codes in memory (or on the
-graphics adapter): keep it for many searches.
+An update reads only new and changed files, and commits them in batches. A collection holds the
+codes in memory, or on the graphics adapter: keep it for many searches.
 
-# Just the ranking
+# Only the ranking
 
-[`rank`] and [`code`] need no features at all; bring codes of your own.
+[`Ranker`], [`Code`] and [`BinaryCodes`] need no features; bring codes of your own.
 
 ```
 use std::sync::Arc;
-use barbule::code::{BinaryCodes, Code};
-use barbule::device::{Device, DeviceChoice};
-use barbule::rank::Ranker;
+use barbule::{BinaryCodes, Code, Device, DeviceChoice, Ranker};
 
 let query = Code::from_hex(16, "00ff")?;
 let mut codes = BinaryCodes::from(&query);
@@ -69,69 +64,105 @@ assert_eq!(nearest[1].distance, 1);
 
 # Training
 
-With the feature `train`, [`train`] fits models to a [`dataset`]
-by a [`method`], and [`eval`] measures them;
-`examples/quickstart.rs` goes the whole way in a hundred lines. [`method::METHODS`] lists all
-methods: [`train::fit_shallow`] fits one in seconds, [`train::learn`] trains a network.
+With the feature `train`, [`train`] fits models to a [`dataset`] by a [`method`], and [`eval`]
+measures them. `examples/quickstart.rs` goes the whole way in a hundred lines.
 
-# Finding one's way
+# Errors, progress, output
 
-From the bottom up: [`code`] holds packed binary codes and [`rank`] finds the nearest of
-them on what [`device`] opens. [`image`] decodes and prepares pictures, [`trunk`] and
-[`encoder`] turn them into features, and a [`model`] into codes; [`explain`] draws where
-it looks. [`index`] keeps codes on disk. What takes long accepts a [`task::Task`], which
-reports progress and stops on request. The library prints nothing; what can go wrong is
-an error that says what to do.
+Long operations accept a [`Task`], which reports progress and stops on request. The library prints
+nothing. Each error is one sentence that states the fact, and gives its cause as `source()`.
 
 | feature | adds | default |
 |---|---|---|
-| (none) | [`code`], [`rank`], [`device`] | |
-| `model` | models, images, indexes: what an app ships | with `train` |
-| `train` | training and evaluation | yes |
-| `cli` | the `barbule` program | yes |
-| `engine` | formats of other programs | yes |
-| `serve` | a local page for an index, and its JSON interface | yes |
-| `capi` | the C interface, for a shared library | |
-| `desktop` | the window of `examples/desktop` | |
+| (none) | codes and their ranking | |
+| `model` | models, images, indexes: what an app ships | yes |
+| `train` | training and evaluation | |
+| `engine` | formats of other programs, PostgreSQL | |
+| `serve` | a local page for an index, and its JSON interface | |
+| `cli` | the commands of the `barbule` program; implies the features above | |
+| `heic` | HEIC and AVIF, by the system's libheif | |
 | `tuned` | kernel tuning and fusion, for real GPUs | |
+
+# Stability
+
+The items at the root, and those of [`train`], [`dataset`], [`method`], [`eval`], [`engine`] and
+[`serve`] that this documentation shows, follow semantic versioning. Hidden modules do not.
 */
+
 #[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod cli;
+#[doc(hidden)]
 pub mod code;
 #[cfg(feature = "train")]
 pub mod dataset;
+#[doc(hidden)]
 pub mod device;
 #[cfg(feature = "model")]
+#[doc(hidden)]
 pub mod encoder;
 #[cfg(feature = "engine")]
 pub mod engine;
 #[cfg(feature = "train")]
 pub mod eval;
 #[cfg(feature = "model")]
+#[doc(hidden)]
 pub mod explain;
 #[cfg(feature = "model")]
 mod file;
 #[cfg(feature = "model")]
+#[doc(hidden)]
 pub mod hash;
 #[cfg(feature = "model")]
+#[doc(hidden)]
 pub mod image;
 #[cfg(feature = "model")]
+#[doc(hidden)]
 pub mod index;
 #[cfg(feature = "train")]
 pub mod method;
 #[cfg(feature = "model")]
+#[doc(hidden)]
 pub mod model;
 #[cfg(feature = "model")]
+#[doc(hidden)]
 pub mod network;
+#[doc(hidden)]
 pub mod rank;
 #[cfg(feature = "serve")]
 pub mod serve;
 #[cfg(feature = "model")]
+#[doc(hidden)]
 pub mod task;
 #[cfg(feature = "train")]
 pub mod train;
 #[cfg(feature = "model")]
+#[doc(hidden)]
 pub mod trunk;
+
+pub use code::{BinaryCodes, Code, CodeError};
+pub use device::{AdapterInfo, Device, DeviceChoice, DeviceError};
+#[cfg(feature = "model")]
+pub use explain::Attention;
+#[cfg(feature = "model")]
+pub use image::{ImageError, Limits};
+#[cfg(feature = "model")]
+pub use index::{
+    Collection, Filter, Group, Hit, IndexError, IndexWriter, Labels, Scan, ScanOptions, Search,
+    Update, UpdateOptions, Vote,
+};
+#[cfg(feature = "model")]
+pub use model::{Model, ModelError};
+pub use rank::{IdSet, Neighbour, RankError, Ranker};
+#[cfg(feature = "model")]
+pub use task::{Stopped, Task};
+
+/// The crates whose types stand in signatures of this library, in the versions that it uses.
+pub mod foreign {
+    #[cfg(feature = "model")]
+    pub use ::{blake3, burn, image, rusqlite};
+    pub use ::wgpu;
+}
 
 // Compiles the README's example.
 #[cfg(doctest)]
