@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 
 options=("$@")
 [ ${#options[@]} -gt 0 ] || options=(--release)
-cargo build -p barbule-capi "${options[@]}"
+cargo build --package barbule-capi "${options[@]}"
 profile=debug
 [[ " ${options[*]} " == *" --release "* ]] && profile=release
 library="${CARGO_TARGET_DIR:-target}/$profile"

@@ -1,8 +1,8 @@
 /*!
-What to type when something failed.
+Advice for failed commands: options and commands that help.
 
-The library's errors state facts, because other programs show them too. Here the commands and
-options that help are added: one function per error type, and one place to print from.
+The library's errors state facts, because other programs show them too. This module adds options and
+commands: one function per error type, and one function that assembles the message.
 */
 
 use std::error::Error;
@@ -19,7 +19,7 @@ use crate::trunk::WeightsError;
 /// Returns the sentence to print for a failed command.
 ///
 /// The contexts that a command added come first. A library error contains its causes, so the
-/// sentence ends with the first one, and with what to type.
+/// sentence ends with the first library error and its advice.
 pub fn sentence(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
@@ -34,7 +34,7 @@ pub fn sentence(error: &anyhow::Error) -> String {
     text
 }
 
-/// Returns an error of the library with what to type.
+/// Returns a library error with its advice.
 pub fn told(error: &(dyn Error + 'static)) -> String {
     format!("{error}{}", of(error).unwrap_or_default())
 }
@@ -231,7 +231,7 @@ mod tests {
             ImageError::Read { path: "a.png".into(), source: source() }.into();
         assert_eq!(sentence(&error).matches("no such luck").count(), 1);
         assert_eq!(error.chain().count(), 2, "the cause is a source, too");
-        // Errors of the system follow what the command was doing.
+        // A system error follows the description of the failed operation.
         let error = Err::<(), _>(source()).context("cannot write b.png").unwrap_err();
         assert_eq!(sentence(&error), "cannot write b.png: no such luck");
         let error = error.context("c");

@@ -27,7 +27,7 @@ pub struct OutputArgs {
     /// Show the hits in the terminal (kitty, iTerm2 and sixel pictures, else coloured blocks)
     #[arg(long, conflicts_with_all = ["json", "paths0"])]
     pub preview: bool,
-    /// Report how long opening, encoding and ranking took
+    /// Print the time of opening, encoding and ranking
     #[arg(long)]
     pub timings: bool,
 }
@@ -46,11 +46,11 @@ pub struct Answer {
 /// Time of the steps of a search.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Seconds {
-    /// Reading the index and bringing its codes to the device; connecting to a server.
+    /// Reading the index and loading its codes onto the device, or connecting to a server.
     pub opening: f64,
-    /// Making codes of the images, opening the model included.
+    /// Encoding the queries, including opening the model.
     pub encoding: f64,
-    /// Searching, and looking up what was found.
+    /// Searching, and reading the rows of the hits.
     pub ranking: f64,
 }
 
@@ -83,7 +83,7 @@ pub fn print(context: &Context, args: &OutputArgs, answers: &[Answer]) -> Result
     Ok(())
 }
 
-/// Environment variables of terminals that support kitty's pictures, and sixel.
+/// Environment variables set by terminals that support kitty's image protocol, and sixel.
 ///
 /// Terminals are not queried: one that does not answer would block the program.
 const KITTY: [(&str, &str); 5] = [
@@ -104,14 +104,14 @@ const SIXEL: [(&str, &str); 8] = [
     ("WT_SESSION", ""),
 ];
 
-/// Returns whether one of these variables is set and contains the text.
+/// Returns whether one of these variables is set and contains its text.
 fn is_terminal_of(marks: &[(&str, &str)]) -> bool {
     marks.iter().any(|(name, part)| std::env::var(name).is_ok_and(|value| value.contains(part)))
 }
 
 /// Shows each hit as a picture in the terminal.
 fn preview(context: &Context, answer: &Answer) -> Result<()> {
-    // What is written to a file is read by no terminal.
+    // A file or pipe must not get escape sequences.
     let terminal = std::io::stdout().is_terminal();
     let config = viuer::Config {
         absolute_offset: false,
@@ -128,9 +128,9 @@ fn preview(context: &Context, answer: &Answer) -> Result<()> {
             Ok(picture) => {
                 let picture = ::image::DynamicImage::ImageRgb8(picture).thumbnail(640, 640);
                 match viuer::print(&picture, &config) {
-                    // As it is: a pipe that was closed is no failure.
+                    // Unchanged, so that the caller recognises a closed pipe.
                     Err(viuer::ViuError::Io(error)) => return Err(error.into()),
-                    shown => drop(shown.context("cannot show a picture here")?),
+                    shown => drop(shown.context("cannot show a picture in this terminal")?),
                 }
             }
             Err(error) => context.warn(error),

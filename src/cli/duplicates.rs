@@ -18,13 +18,13 @@ use crate::task::Task;
 /// Two images are in one group if a chain of images leads from one to the other in steps of at
 /// most R bits. Copies of a file are marked. Nothing is deleted.
 ///
-/// The default radius is for the built-in model. A model that was trained on classes gives images
-/// of one class equal codes, so that whole classes become groups.
+/// The default radius is for the built-in model. A model trained on classes gives all images of a
+/// class similar codes, so that whole classes become groups.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule duplicates\n         \
                         barbule duplicates --radius 4 --under ~/Pictures/2024 --json")]
 pub struct Args {
-    /// The largest distance of near duplicates, in bits [default: a sixth of the bits]
+    /// Maximum distance of near duplicates, in bits [default: a sixth of the bits]
     #[arg(long, value_name = "R")]
     radius: Option<u32>,
     #[command(flatten)]

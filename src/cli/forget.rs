@@ -17,7 +17,7 @@ use crate::index::{Forgotten, IndexWriter};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule forget ~/Pictures/old")]
 pub struct Args {
-    /// The folders, whether they are still there or not
+    /// The folders; they need not exist any more
     #[arg(required = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     folders: Vec<PathBuf>,
     /// The index file [default: barbule.db in the platform's data folder]
@@ -33,14 +33,14 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let Forgotten { images: removed, was_root, left_out } = writer.forget(&under)?;
     if removed == 0 && !was_root {
         bail!(
-            "nothing of {} is in {}; `barbule status` lists the folders",
+            "no image in {} is indexed in {}; `barbule status` lists the folders",
             under.join(" and "),
             path.display()
         );
     }
     for (folder, root) in left_out {
         context.say(format_args!(
-            "{folder} is left out of {root} from now on; `barbule index {folder}` takes it in again"
+            "{folder} is now excluded from {root}; `barbule index {folder}` adds it again"
         ));
     }
     let images = writer.index().len()?;
@@ -49,7 +49,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             "index": path.display().to_string(), "removed": removed, "images": images,
         }))?;
     } else {
-        context.print(format_args!("{images} images; {removed} taken out"))?;
+        context.print(format_args!("{images} images; {removed} removed"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

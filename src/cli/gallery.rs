@@ -16,7 +16,8 @@ use super::answer::Answer;
 use crate::image::{self, Limits};
 use crate::index::Hit;
 
-/// The longer side of a picture in the page, in pixels: twice what is shown, for fine screens.
+/// The longer side of a picture in the page, in pixels: twice the displayed size, for high-density
+/// screens.
 const SIDE: u32 = 400;
 /// JPEG quality.
 const QUALITY: u8 = 80;
@@ -43,10 +44,10 @@ li a { display: block; } li img, .none { width: 100%; aspect-ratio: 1; object-fi
 .far b { color: var(--accent); }
 ";
 
-/// The page as text.
+/// Renders the page.
 ///
 /// # Errors
-/// When a picture cannot be written as JPEG.
+/// If a picture cannot be encoded as JPEG.
 pub fn render(answers: &[Answer], limits: &Limits) -> Result<String> {
     let sections: Vec<Markup> =
         answers.iter().map(|answer| section(answer, limits)).collect::<Result<_>>()?;
@@ -83,10 +84,10 @@ fn section(answer: &Answer, limits: &Limits) -> Result<Markup> {
     let names: Vec<String> = answer.query.split(" + ").map(name).collect();
     Ok(html! {
         header {
-            @if let Some(query) = query { img src=(query) alt="The image that was looked for"; }
+            @if let Some(query) = query { img src=(query) alt="The query image"; }
             div {
                 h1 title=(answer.query) { "Like " (names.join(" + ")) }
-                p { (count) " of " (answer.index) ", by codes of " (answer.bits) " bits" }
+                p { (count) " hits in " (answer.index) ", " (answer.bits) "-bit codes" }
             }
         }
         ol { @for (hit, picture) in answer.results.iter().zip(&pictures) { (card(hit, picture.as_deref())) } }

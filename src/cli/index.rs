@@ -22,16 +22,16 @@ use crate::index::{Index, IndexWriter, Labels, Scan, ScanOptions, Update, Update
 use crate::model::Model;
 use crate::task::{Stopped, Task};
 
-/// How long a watched folder has to be quiet before it is scanned.
+/// Quiet period after the last change in a watched folder, before it is scanned.
 const QUIET: Duration = Duration::from_secs(2);
 /// Interval of the checks for Ctrl-C.
 const GLANCE: Duration = Duration::from_millis(200);
 
-/// Add the images of folders to an index, or bring it up to date
+/// Index folders of images, or update an index
 ///
 /// Only new and changed files are read, and only new pictures are encoded: moved, renamed and
-/// copied ones are recognised by their content. Images whose files are gone are removed. Each
-/// batch is written at once: stopping loses at most one, and the next run continues.
+/// copied ones are recognised by their content. Images whose files are gone are removed. Images are
+/// written in batches: an interrupted run loses at most one batch, and the next run continues.
 ///
 /// Without a folder, all indexed folders are scanned again. The options --exclude, --hidden and
 /// --follow-links are stored for each folder.
@@ -41,14 +41,13 @@ const GLANCE: Duration = Duration::from_millis(200);
                   barbule index ~/Pictures --exclude 'raw' --exclude '*.png' --watch\n         \
                   barbule index ~/birds --model birds.safetensors --index birds.db")]
 pub struct Args {
-    /// The folders; sub-folders are included, hidden ones are not
+    /// The folders to index, with their sub-folders
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     folders: Vec<PathBuf>,
     /// The index file [default: barbule.db in the platform's data folder]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     index: Option<PathBuf>,
-    /// The model file [default: the one that made the index; for a new one the built-in
-    /// general model]
+    /// The model file [default: the index's own model; for a new index, the built-in general model]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     model: Option<PathBuf>,
     /// Labels: `folder` for the name of each image's folder, or a file of PATH,LABEL lines
@@ -62,10 +61,10 @@ pub struct Args {
     /// Include hidden files and folders
     #[arg(long)]
     hidden: bool,
-    /// Follow links to folders
+    /// Follow symbolic links to folders
     #[arg(long)]
     follow_links: bool,
-    /// Keep the features of each image (2.5 KB) for `search --rerank`
+    /// Also store the features of each image (2.5 KB) for `search --rerank`
     #[arg(long)]
     keep_features: bool,
     /// Keep the index current: scan the folders whenever they change, until Ctrl-C
@@ -87,7 +86,7 @@ impl Args {
                     && !table.keys().any(|path| Path::new(path).exists())
                 {
                     context.warn(format_args!(
-                        "none of the {} images that {file} names is there, so it labels nothing; its paths are relative to its folder",
+                        "none of the {} images in {file} exists, so no labels are set; paths are relative to the folder of {file}",
                         table.len()
                     ));
                 }
@@ -112,13 +111,10 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let path = index_path(args.index.as_deref())?;
     let options = args.options(context)?;
     if let Some(wrong) = args.folders.iter().find(|folder| !folder.is_dir()) {
-        bail!("{} is not a folder; name the folders that hold your images", wrong.display());
+        bail!("{} is not a folder; pass the folders of your images", wrong.display());
     }
     if args.folders.is_empty() && !path.exists() {
-        bail!(
-            "there is no index at {} yet; name the folders that hold your images",
-            path.display()
-        );
+        bail!("there is no index at {} yet; pass the folders of your images", path.display());
     }
     let model = model(context, args, &path)?;
     if let Some(folder) = path.parent().filter(|_| args.index.is_none()) {
@@ -138,13 +134,13 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The model that is named, or the one that made the index.
+/// Opens the model of `--model`, or the one that made the index.
 fn model(context: &Context, args: &Args, path: &Path) -> Result<Model> {
     let device = context.device()?;
     if args.model.is_some() || !path.exists() {
         return context.model(args.model.as_deref(), &device);
     }
-    // A file that is no index is told so when it is opened for writing.
+    // A file that is not an index fails later, when it is opened for writing.
     let made_with = Index::open(path).ok().and_then(|index| {
         let built_in = index.model() == Model::general_fingerprint();
         index.model_file().ok().flatten().filter(|file| !built_in && file.exists())
@@ -169,7 +165,7 @@ fn once(
     }
     for folder in &report.absent {
         context.warn(format_args!(
-            "nothing is in {} any more, so what is indexed of it stays; `barbule forget {}` takes it out",
+            "{} is missing or empty, so its images stay in the index; `barbule forget {}` removes them",
             folder.display(),
             folder.display()
         ));
@@ -179,7 +175,7 @@ fn once(
     if context.json {
         let document = document(&report, index, images, seconds);
         if args.watch {
-            // One line each, since there will be more.
+            // One line per document, because more follow.
             context.print(document)?;
         } else {
             context.print_json(&document)?;
@@ -192,7 +188,7 @@ fn once(
         ))?;
     }
     if report.found == 0 && report.absent.is_empty() {
-        context.warn("no image was found: JPEG, PNG, WebP, GIF, BMP and TIFF files are looked for");
+        context.warn("no images found; supported formats: JPEG, PNG, WebP, GIF, BMP and TIFF");
     }
     Ok(report.skipped.len() + report.skipped_before)
 }
@@ -254,7 +250,7 @@ impl Watcher for Changes {
     }
 }
 
-/// Updates whenever something changes, until Ctrl-C.
+/// Updates the index whenever a folder changes, until Ctrl-C.
 fn watch(
     context: &Context,
     args: &Args,
@@ -276,7 +272,7 @@ fn watch(
         let watched = debouncer.watcher().watch(folder, RecursiveMode::Recursive);
         watched.with_context(|| format!("cannot watch {}", folder.display()))?;
     }
-    context.say("watching for changes; Ctrl-C ends it");
+    context.say("watching for changes; press Ctrl-C to stop");
     let own = writer.index().path();
     let own = own.canonicalize().unwrap_or_else(|_| own.to_owned());
     while !context.stopped() {
@@ -287,7 +283,9 @@ fn watch(
                 continue;
             }
             Err(RecvTimeoutError::Timeout) => continue,
-            Err(RecvTimeoutError::Disconnected) => bail!("watching ended; start it again"),
+            Err(RecvTimeoutError::Disconnected) => {
+                bail!("the file watcher stopped; run the command again")
+            }
         };
         // An index inside a watched folder changes with every update.
         let beside = |path: &Path| path.to_string_lossy().starts_with(&*own.to_string_lossy());
@@ -299,7 +297,7 @@ fn watch(
             Err(error) if error.downcast_ref::<crate::index::IndexError>().is_some_and(stopped) => {
                 break;
             }
-            // A folder that is gone for a moment is no reason to stop.
+            // A folder may be missing for a moment, so keep watching.
             Err(error) => context.warn(advice::sentence(&error)),
         }
     }

@@ -21,13 +21,13 @@ use super::query::{IndexArgs, LocalQueries, Queries, collection};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule label bird.jpg --index birds.db")]
 pub struct Args {
-    /// The images
+    /// The images to label
     #[arg(required = true, value_name = "IMAGE", value_hint = ValueHint::FilePath)]
     images: Vec<PathBuf>,
     /// Number of neighbours that vote
     #[arg(short, default_value_t = 10, value_name = "K")]
     k: usize,
-    /// The greatest distance of a neighbour that votes, in bits [default: measured]
+    /// Maximum distance of a voting neighbour, in bits [default: measured]
     #[arg(long, value_name = "R")]
     radius: Option<u32>,
     #[command(flatten)]
@@ -35,7 +35,7 @@ pub struct Args {
 }
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
-    ensure!(args.k > 0, "-k 0 lets nobody vote; ask for at least one");
+    ensure!(args.k > 0, "-k must be at least 1");
     let collection = collection(context, args.index.index.as_deref())?;
     if collection.snapshot().catalogue()?.labels().is_empty() {
         bail!(
@@ -49,11 +49,11 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         Some(radius) => radius,
         None => match collection.reach(args.k)? {
             None => bail!(
-                "no two images that are alike share a label, so nothing tells what is near; name a --radius"
+                "no image has the label of its nearest neighbour, so no radius can be measured; pass --radius"
             ),
             Some(reach) => {
                 context.say(format_args!(
-                    "within {} of {} bits; of {} labelled images here the others name {:.0} % rightly, {:.0} % wrongly",
+                    "radius: {} of {} bits; on {} labelled images of this index the vote is right for {:.0} %, wrong for {:.0} %",
                     reach.radius, collection.bits(), reach.tried, 100.0 * reach.right, 100.0 * reach.wrong
                 ));
                 reach.radius

@@ -15,9 +15,9 @@ use crate::index::{Index, IndexWriter, Prunable};
 
 /// Remove images whose files are gone from an index
 ///
-/// `barbule index` does this for the folders that it scans; this command needs no model and checks
-/// all images. Images of a folder that is missing, or has no image left (an unplugged drive), stay
-/// unless --all is given. The index file shrinks.
+/// `barbule index` does this for the folders that it scans; this command checks all images and
+/// needs no model. Images of a folder that is missing, or has no image left (an unplugged drive),
+/// stay unless --all is given. The index file shrinks.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule prune\n         barbule prune --dry-run")]
 pub struct Args {
@@ -56,10 +56,10 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         }
     }
     let would = if args.dry_run { "would be " } else { "" };
-    context.print(format_args!("{images} images; {} {would}taken out", gone.len()))?;
+    context.print(format_args!("{images} images; {} {would}removed", gone.len()))?;
     for root in missing.iter().filter(|_| !args.all) {
         context.warn(format_args!(
-            "nothing is in {root} any more, so what is indexed of it stays (--all takes it out)"
+            "{root} is missing or empty, so its images stay in the index (--all removes them)"
         ));
     }
     Ok(ExitCode::SUCCESS)

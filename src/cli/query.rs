@@ -24,8 +24,8 @@ pub struct IndexArgs {
     /// The index file [default: barbule.db in the platform's data folder]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub index: Option<PathBuf>,
-    /// The model that the index was made with; needed only for images that are not indexed,
-    /// and only if its file was moved since [default: the one that made the index]
+    /// The model file of the index; only needed for images that are not indexed, if the file was
+    /// moved [default: the model that made the index]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub model: Option<PathBuf>,
 }
@@ -59,7 +59,7 @@ impl FilterArgs {
 
 /// A path as an index stores it.
 pub fn absolute(path: &Path) -> Result<String> {
-    indexed_path(path).with_context(|| format!("{} is no path", path.display()))
+    indexed_path(path).with_context(|| format!("{} is not a valid path", path.display()))
 }
 
 /// An image to search for, and its name.
@@ -68,21 +68,21 @@ pub struct FileQuery {
     pub image: QueryImage,
 }
 
-/// Opens an index; its model is opened when it is needed.
+/// Opens an index; its model is opened on first need.
 pub fn collection(context: &Context, named: Option<&Path>) -> Result<Collection> {
-    // Before the device: a missing index is told at once.
+    // Before the device, so that a missing index fails at once.
     let index = Index::open(&index_path(named)?)?;
     let device = context.device()?;
     let collection = Collection::load(index, &device, &Task::unwatched())?;
     Ok(collection.limited(context.limits))
 }
 
-/// Makes queries of files.
+/// Turns files into queries.
 pub trait Queries {
     /// Bits of the codes.
     fn bits(&self) -> usize;
-    /// The query that a file is. The model is opened when it is first needed: an indexed image
-    /// needs none.
+    /// Returns the query for an image file. Opens the model on first need; an indexed image needs
+    /// none.
     fn of_file(&self, path: &Path) -> Result<QueryImage>;
 }
 
@@ -90,14 +90,14 @@ pub trait Queries {
 pub struct LocalQueries<'a> {
     context: &'a Context,
     collection: Collection,
-    /// Whether features are wanted.
+    /// Whether queries include features.
     features: bool,
-    /// Whether the model was mentioned.
+    /// Whether the user knows which model is used.
     said: Cell<bool>,
 }
 
 impl<'a> LocalQueries<'a> {
-    /// Opens a model that is named at once, so that a wrong one is noticed.
+    /// Opens the model `named` at once, so that a wrong one fails early.
     pub fn new(
         context: &'a Context,
         collection: Collection,
@@ -142,7 +142,7 @@ pub struct RemoteQueries<'a> {
 }
 
 impl<'a> RemoteQueries<'a> {
-    /// Opens a model that is named at once, so that a wrong one is noticed.
+    /// Opens the model `named` at once, so that a wrong one fails early.
     pub fn new(
         context: &'a Context,
         device: &'a Device,
@@ -181,13 +181,13 @@ impl Queries for RemoteQueries<'_> {
     }
 }
 
-/// Refuses a model that did not make a collection.
+/// Fails unless `model` made the collection.
 fn check_model(remote: &Remote, model: &Model) -> Result<()> {
     let head = remote.head();
     let short = |fingerprint: &str| fingerprint.chars().take(8).collect::<String>();
     ensure!(
         (head.bits, head.model.as_str()) == (model.bits(), model.fingerprint()),
-        "{} was made with another model ({} bits, {}, not {} bits, {}); name that model with --model (leave it out for the built-in one), or another --table",
+        "{} was made with another model ({} bits, {}, not {} bits, {}); pass that model with --model (omit it for the built-in one), or choose another --table",
         remote.place(),
         head.bits,
         short(&head.model),
@@ -199,7 +199,7 @@ fn check_model(remote: &Remote, model: &Model) -> Result<()> {
 
 fn not_indexed(path: &Path) -> String {
     format!(
-        "{} is not indexed, so its code has to be computed: name the model of this index with --model",
+        "{} is not indexed, so its code must be computed: pass the model of this index with --model",
         path.display()
     )
 }

@@ -22,8 +22,8 @@ use crate::index::{Hit, QueryImage, Search};
 
 /// Find the indexed images most similar to an image
 ///
-/// Hits are sorted by Hamming distance, then by the order in which they were indexed. If the
-/// image is itself indexed, it comes first.
+/// Hits are sorted by Hamming distance, then by the order in which they were indexed. If the image
+/// itself is indexed, it comes first.
 ///
 /// The exit status is 0 even if nothing was found.
 #[derive(Debug, clap::Args)]
@@ -41,13 +41,13 @@ pub struct Args {
     /// A query code, as `barbule encode` prints it; may be given several times
     #[arg(long, value_name = "HEX", conflicts_with = "images")]
     code: Vec<String>,
-    /// Search for images near all query images: ranked by the sum of the distances
+    /// Search for images near all queries, ranked by the sum of their distances
     #[arg(long)]
     together: bool,
     /// Maximum number of hits
     #[arg(short, default_value_t = 10, value_name = "K")]
     k: usize,
-    /// Only hits up to this distance, in bits; with --together, of the mean distance
+    /// Maximum distance of the hits, in bits; with --together, of the mean distance
     #[arg(long, value_name = "R")]
     radius: Option<u32>,
     #[command(flatten)]
@@ -65,7 +65,7 @@ pub struct Args {
 }
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
-    ensure!(args.rerank != Some(0), "--rerank 0 compares nothing; leave it out");
+    ensure!(args.rerank != Some(0), "--rerank must be at least 1");
     match &args.elsewhere.engine {
         Some(address) => search_server(context, args, address),
         None => search_index(context, args),
@@ -77,7 +77,7 @@ fn search_index(context: &Context, args: &Args) -> Result<ExitCode> {
     let collection = collection(context, args.index.index.as_deref())?;
     let name = collection.path().display().to_string();
     if args.rerank.is_some() && !collection.snapshot().index().keeps_features()? {
-        bail!("{name} keeps no features to compare; run `barbule index --keep-features` once");
+        bail!("{name} has no stored features; run `barbule index --keep-features` first");
     }
     let opened = begun.elapsed();
     let named = args.index.model.as_deref();
@@ -140,7 +140,7 @@ fn search_server(context: &Context, args: &Args, address: &str) -> Result<ExitCo
 }
 
 impl Args {
-    /// The queries: the images that are named, or the codes that are given.
+    /// Returns the queries: the images, or the codes of `--code`.
     fn asked(&self, queries: &dyn Queries) -> Result<Vec<FileQuery>> {
         if self.code.is_empty() {
             let query = |file: &PathBuf| {
@@ -150,7 +150,7 @@ impl Args {
             return files(&self.images)?.iter().map(query).collect();
         }
         if self.rerank.is_some() {
-            bail!("--rerank compares features, which a code has none of; search by an image");
+            bail!("--rerank needs the features of an image and cannot be used with --code");
         }
         let query = |text: &String| {
             let code = Code::from_hex(queries.bits(), text);
@@ -161,7 +161,7 @@ impl Args {
         self.code.iter().map(query).collect()
     }
 
-    /// What `find` finds for each image, or for all together.
+    /// Runs `find` for each query, or once for all of them with `--together`.
     fn answers(
         &self,
         asked: &[FileQuery],
@@ -184,7 +184,7 @@ impl Args {
         Ok(answers)
     }
 
-    /// The search for one image, or for several together; there is at least one.
+    /// Builds the search for one query, or for several together; `group` is not empty.
     fn search(&self, group: &[FileQuery]) -> Result<Search> {
         let (mut codes, mut features) = (None::<BinaryCodes>, Vec::<f32>::new());
         for FileQuery { image, .. } in group {
@@ -194,7 +194,7 @@ impl Args {
                 features.iter_mut().zip(own).for_each(|(sum, x)| *sum += x);
             }
         }
-        let codes = codes.context("no image was named")?;
+        let codes = codes.context("no query image")?;
         let mut search = Search::nearest_to_all(codes, self.k).filtered(self.filter.filter()?);
         for content in group.iter().filter_map(|query| query.image.content) {
             search = search.marking(content);
@@ -208,7 +208,7 @@ impl Args {
         Ok(search)
     }
 
-    /// Prints what was found, and, if that is asked for, how long it took.
+    /// Prints the answers, and the timings with `--timings`.
     fn report(&self, context: &Context, answers: &mut [Answer], seconds: Seconds) -> Result<()> {
         if self.output.timings {
             answers.iter_mut().for_each(|answer| answer.seconds = Some(seconds));
@@ -224,7 +224,7 @@ impl Args {
             let page = gallery::render(answers, &context.limits)?;
             crate::file::write_whole(file, |out| out.write_all(page.as_bytes()))
                 .with_context(|| format!("cannot write {}", file.display()))?;
-            context.say(format_args!("the page is {}", file.display()));
+            context.say(format_args!("page written to {}", file.display()));
         }
         answer::print(context, &self.output, answers)
     }
@@ -240,12 +240,12 @@ fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
         }
         for line in std::io::stdin().lock().lines() {
             let line = line.context("cannot read the paths on stdin")?;
-            // A file manager's clipboard has them as addresses and in quotes.
+            // File managers copy paths as URLs and in quotes.
             let line = line.trim().trim_matches(['"', '\'']);
             let line = line.strip_prefix("file://").unwrap_or(line);
             files.extend((!line.is_empty()).then(|| PathBuf::from(line)));
         }
     }
-    ensure!(!files.is_empty(), "no path came on stdin; write one a line");
+    ensure!(!files.is_empty(), "no paths on stdin; write one per line");
     Ok(files)
 }

@@ -19,9 +19,9 @@ use crate::serve::{Options, Server};
 
 /// Serve a page on this machine to search your photos
 ///
-/// Prints the URL with the secret that opens the page, and runs until Ctrl-C. Only this machine
-/// can reach it, unless --address allows others. The index is only read; images that
-/// `barbule index` adds meanwhile appear by themselves.
+/// Prints the URL with the secret that opens the page, and runs until Ctrl-C. Only this machine can
+/// reach it, unless --address allows others. The index is only read; images that `barbule index`
+/// adds meanwhile appear automatically.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule serve --open\n         \
                         barbule serve --model birds.safetensors --index birds.db --port 8080")]
@@ -29,10 +29,10 @@ pub struct Args {
     /// The index file [default: barbule.db in the platform's data folder]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     index: Option<PathBuf>,
-    /// The model that the index was made with [default: the one that made it]
+    /// The model file of the index [default: the model that made it]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     model: Option<PathBuf>,
-    /// The address to listen on; any other than a loopback address lets other machines in
+    /// The address to listen on; any but a loopback address admits other machines
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     address: IpAddr,
     /// The port to listen on; 0 for any free one
@@ -54,7 +54,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let server = Server::bind(Options { index, address, limits: context.limits }, device, model)?;
     if !args.address.is_loopback() {
         context.warn(
-            "whoever can reach this machine and learns the address below can see the indexed photos, and what is sent is not encrypted",
+            "anyone who can reach this machine and learns the URL below can see the indexed photos; the connection is not encrypted",
         );
     }
     let url = server.url();
@@ -66,7 +66,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     } else {
         context.print(&url)?;
         context.say(format_args!(
-            "{} images of {}; Ctrl-C ends it",
+            "{} images in {}; press Ctrl-C to stop",
             server.images(),
             server.index().display()
         ));
@@ -74,14 +74,13 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     if args.open
         && let Err(error) = open::that_detached(server.url_once()?)
     {
-        context
-            .warn(format_args!("no browser could be opened ({error}); open the address yourself"));
+        context.warn(format_args!("cannot open a browser ({error}); open the URL yourself"));
     }
     server.run(context.stop())?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The model that is named, or the one that made the index.
+/// Opens the model of `--model`, or the one that made the index.
 fn model(context: &Context, args: &Args, index: &Index, device: &Device) -> Result<Model> {
     if args.model.is_some() || index.model() == Model::general_fingerprint() {
         let model = context.model(args.model.as_deref(), device)?;
@@ -89,5 +88,5 @@ fn model(context: &Context, args: &Args, index: &Index, device: &Device) -> Resu
         return Ok(model);
     }
     open_model(index.model(), index.model_file()?.as_deref(), device)?
-        .context("the model that made this index is not where it was; name it with --model")
+        .context("the file of the model that made this index is missing; pass it with --model")
 }

@@ -11,7 +11,7 @@ use clap::ValueHint;
 use super::Context;
 use crate::engine::postgres::{Connecting, Remote, Table};
 
-/// How to reach a server.
+/// The connection to a server.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ServerArgs {
     /// Name of the collection on the server, the prefix of its tables
@@ -42,9 +42,9 @@ pub struct SearchArgs {
     pub engine: Option<String>,
     #[command(flatten)]
     pub server: ServerArgs,
-    /// Search by the server's HNSW index, which is faster and misses some images; built if
-    /// missing. Its recall is measured and reported
-    // That it needs --engine is not looked at where --index rules that out.
+    /// Use the server's HNSW index (built if missing): faster, but misses some images. Its recall
+    /// is measured and printed
+    // clap does not check `requires` if --index excludes --engine, hence the conflict with it.
     #[arg(long, requires = "engine", conflicts_with_all = ["together", "index"], help_heading = "Server")]
     pub approximate: bool,
     /// Show the SQL and the server's plan instead of hits

@@ -14,7 +14,7 @@ use super::query::index_path;
 use crate::index::{Filter, Index};
 use crate::model::Model;
 
-/// Number of failures that are listed without --failures.
+/// Maximum number of failures printed without --failures.
 const NAMED: usize = 10;
 
 /// Show the folders, images and model of an index, and the files that could not be used
@@ -63,7 +63,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         (false, Some(file)) => file.display().to_string(),
         (false, None) => format!("a model with the fingerprint {:.8}", index.model()),
     };
-    let features = if index.keeps_features()? { ", features kept" } else { "" };
+    let features = if index.keeps_features()? { ", with features" } else { "" };
     context.print(format_args!(
         "{}: {images} images, codes of {} bits by {model}{features}, {:.1} MB",
         path.display(),
@@ -71,10 +71,10 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         bytes as f64 / 1e6
     ))?;
     for (images, there, root) in roots {
-        let gone = if there { "" } else { " (not there now)" };
+        let gone = if there { "" } else { " (missing)" };
         let without = match root.options.exclude.as_slice() {
             [] => String::new(),
-            patterns => format!(", without {}", patterns.join(" ")),
+            patterns => format!(", excluding {}", patterns.join(" ")),
         };
         context.print(format_args!("  {}: {images} images{without}{gone}", root.path))?;
     }

@@ -1,10 +1,10 @@
 /*!
-Why a code could not be created.
+Errors of creating codes.
 */
 
 use super::MAX_BITS;
 
-/// Why a set of codes could not be created.
+/// An error of creating a set of codes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodeError {

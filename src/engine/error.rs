@@ -1,5 +1,5 @@
 /*!
-What can go wrong between Barbule and other programs.
+Errors of exchanging collections with other programs.
 */
 
 use std::io;
@@ -10,80 +10,80 @@ use crate::index::IndexError;
 use crate::model::ModelError;
 use crate::task::Stopped;
 
-/// Why a collection could not be taken out or in.
+/// An error of importing or exporting a collection.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
     /// A file could not be written.
-    #[error("cannot write {}: {source}; check the folder and the room on its disk", path.display())]
+    #[error("cannot write {}: {source}; check the folder and the free disk space", path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file could not be read, or is not what it should be.
+    /// A file could not be read or is invalid.
     #[error("cannot read {}: {reason}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and what to do.
+        /// The reason and a remedy.
         reason: String,
     },
-    /// Codes of different models were to be put together.
+    /// Codes of different models cannot be combined.
     #[error(
-        "{name} holds codes of {bits} bits of another model than the rest, which has {others}; take parts of one model"
+        "{name} holds codes of another model ({bits} bits) than the other parts ({others} bits); use parts of one model"
     )]
     Mixed {
-        /// Which collection.
+        /// The collection.
         name: String,
         /// Its bits.
         bits: usize,
-        /// Bits of the others.
+        /// Bits of the other parts.
         others: usize,
     },
-    /// Parts do not make a whole.
+    /// The parts do not form a complete collection.
     #[error("{0}")]
     Parts(String),
-    /// Ids do not ascend.
-    #[error("the image {0} comes twice or out of order; each part may be given once")]
+    /// The ids are not ascending.
+    #[error("image {0} is duplicated or out of order; give each part only once")]
     Order(i64),
-    /// Another number of images came than was said.
-    #[error("{said} images were announced and {found} came; the source is damaged")]
+    /// The source announced a different number of images than it contained.
+    #[error("the source announced {said} images and contained {found}; it is damaged")]
     Count {
-        /// What was said.
+        /// The announced number.
         said: u64,
-        /// What came.
+        /// The actual number.
         found: u64,
     },
-    /// The index that was to take images in has some.
+    /// The target index already contains images.
     #[error("{} exists already; import into another index, or move it away", .0.display())]
     NotEmpty(PathBuf),
-    /// A server could not be used; the remedy is one of a few.
+    /// A server could not be used; the remedy is known.
     #[error("{server}: {reason}; {remedy}")]
     Refused {
-        /// Which: host, port and database.
+        /// Host, port and database.
         server: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
-        /// What to do.
+        /// The remedy.
         remedy: Remedy,
     },
     /// A server could not be used.
     #[error("{server}: {reason}")]
     Server {
-        /// Which: host, port and database.
+        /// Host, port and database.
         server: String,
-        /// What is wrong, and what to do.
+        /// The reason and a remedy.
         reason: String,
     },
-    /// A NumPy file made trouble.
+    /// An error of a NumPy file.
     #[error(transparent)]
     Numpy(#[from] NumpyError),
-    /// The local index made trouble.
+    /// An error of the local index.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// The model made trouble.
+    /// An error of the model.
     #[error(transparent)]
     Model(#[from] ModelError),
     /// A code is damaged.
@@ -94,67 +94,67 @@ pub enum EngineError {
     Stopped(#[from] Stopped),
 }
 
-/// What helps when a server refuses.
+/// A remedy for an error of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Remedy {
-    /// Nobody vouches for the server's certificate.
-    #[error("name the server's certificate authority")]
+    /// The server's certificate is not trusted.
+    #[error("specify the server's certificate authority")]
     Authority,
-    /// The same, where the address could also do without encryption.
+    /// The same, and the address allows turning encryption off.
     #[error(
-        "name the server's certificate authority, or, on a trusted network, add ?sslmode=disable to the address"
+        "specify the server's certificate authority, or, on a trusted network, add ?sslmode=disable to the address"
     )]
     Encryption,
-    /// The server wants a password.
-    #[error("set PGPASSWORD, or name a file that holds the password")]
+    /// The server requires a password.
+    #[error("set PGPASSWORD, or specify a file with the password")]
     Password,
-    /// The server does not take this password.
+    /// The server rejected the password.
     #[error("check the user and the password")]
     Credentials,
     /// A shard is down.
     #[error("start the shard that does not answer: partial results are not returned")]
     Shards,
-    /// The foreign server of a shard is not as an export makes it.
-    #[error("export again and name every shard")]
+    /// The foreign server of a shard differs from the one that an export creates.
+    #[error("export again and list every shard")]
     NameShards,
     /// The user lacks a privilege.
     #[error("ask for the privilege, or have an administrator run the statements")]
     Privilege,
-    /// A statement took too long.
+    /// A statement timed out.
     #[error("allow more time, or request fewer results")]
     Time,
-    /// There is no collection, or not all of it.
+    /// The collection is missing or incomplete.
     #[error("export to this address first")]
     Export,
-    /// The collection cannot be updated by what is exported.
+    /// The collection cannot be updated by this export.
     #[error("choose another table, or replace this one")]
     Table,
-    /// The collection's own notes are damaged.
+    /// The collection's metadata are damaged.
     #[error("export again, and replace the collection")]
     Replace,
 }
 
 impl EngineError {
-    /// For `map_err`: that a file could not be written.
+    /// Returns a converter of write errors, for `map_err`.
     pub(super) fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Write { path, source }
     }
 
-    /// For `map_err`: that a file could not be read.
+    /// Returns a converter of read errors, for `map_err`.
     pub(super) fn read<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> Self {
         let path = path.to_owned();
         move |error| Self::Read { path, reason: error.to_string() }
     }
 
-    /// That a file is not what it should be.
+    /// Returns an error for an invalid file.
     pub(super) fn unfit(path: &Path, reason: impl Into<String>) -> Self {
         Self::Read { path: path.to_owned(), reason: reason.into() }
     }
 }
 
-/// What went wrong with a `.npy` file.
+/// An error of a `.npy` file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NumpyError {
@@ -163,33 +163,33 @@ pub enum NumpyError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// It could not be read.
-    #[error("cannot read {}: {source}; name a NumPy file", path.display())]
+    #[error("cannot read {}: {source}; specify a NumPy file", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// It does not hold codes.
-    #[error("{} holds {found}, not codes of {bits} bits: an array of uint8, {columns} to a row", path.display(), columns = bits.div_ceil(8))]
+    #[error("{} holds {found}, not codes of {bits} bits (a uint8 array with {columns} columns)", path.display(), columns = bits.div_ceil(8))]
     Shape {
         /// The file.
         path: PathBuf,
-        /// What it holds.
+        /// The actual content.
         found: String,
-        /// Bits of the codes that were asked for.
+        /// Bits of the requested codes.
         bits: usize,
     },
-    /// Its bytes are no codes.
+    /// Its bytes are not valid codes.
     #[error("{}: {source}", path.display())]
     Codes {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         source: CodeError,
     },
 }

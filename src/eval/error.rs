@@ -1,31 +1,29 @@
 /*!
-Why a ranking could not be measured.
+Errors of evaluating a ranking.
 */
 
 use crate::code::CodeError;
 use crate::hash::FeatureError;
 use crate::task::Stopped;
 
-/// Why a ranking could not be evaluated.
+/// An error of evaluating a ranking.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvalError {
     /// There are no queries, or the database is empty.
     #[error("there is nothing to evaluate: no {0} images were given")]
     Empty(&'static str),
-    /// Some images lack their labels, or the other way round.
-    #[error(
-        "{images} {side} images came with the labels of {labels} images; each image needs its own list"
-    )]
+    /// The numbers of images and label lists differ.
+    #[error("{images} {side} images have {labels} lists of labels; each image needs its own list")]
     Labels {
         /// "query" or "database".
         side: &'static str,
-        /// How many images there are.
+        /// The number of images.
         images: usize,
-        /// For how many images labels were given.
+        /// The number of label lists.
         labels: usize,
     },
-    /// No query shares a label with any database image, so no mean exists.
+    /// No query shares a label with a database image, so the mean is undefined.
     #[error(
         "none of the {0} queries shares a label with a database image; check that both use the same classes"
     )]

@@ -4,75 +4,75 @@ Errors of features and hashes.
 
 use crate::code::CodeError;
 
-/// Why a block of features cannot be used.
+/// An error of a block of features.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FeatureError {
-    /// The values do not make whole rows.
-    #[error("{values} values do not make whole rows of {dim} features")]
+    /// The number of values is not a multiple of the dimension.
+    #[error("{values} values are not a whole number of rows of {dim} features")]
     Rows {
         /// Features of each image.
         dim: usize,
         /// Values given.
         values: usize,
     },
-    /// The features come from another trunk than what they are used with.
+    /// The features come from a different trunk.
     #[error(
         "features of {found} dimensions were given where {expected} are needed; use one trunk throughout"
     )]
     Dim {
-        /// How many dimensions are needed.
+        /// The expected number of dimensions.
         expected: usize,
-        /// How many the features have.
+        /// The actual number of dimensions.
         found: usize,
     },
-    /// A feature is infinite or not a number.
+    /// A feature is infinite or NaN.
     #[error("image number {0} (counted from 0) has a feature that is infinite or not a number")]
     NotFinite(usize),
 }
 
-/// Why a hash could not be made or used.
+/// An error of creating or using a hash.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HashError {
     /// The projection is not a whole number of directions.
-    #[error("{weights} weights are no projection of {dim} features; the model's file is damaged")]
+    #[error(
+        "{weights} weights do not form a projection of {dim} features; the model file is damaged"
+    )]
     Shape {
         /// Features per image.
         dim: usize,
         /// Weights given.
         weights: usize,
     },
-    /// The anchors of a kernel are not as many rows as its hash takes values.
-    #[error("{numbers} numbers are not {count} anchors; the model's file is damaged")]
+    /// The number of anchors differs from the number of values that the hash takes.
+    #[error("{numbers} values do not form {count} anchors; the model file is damaged")]
     Anchors {
-        /// How many there should be.
+        /// The expected number of anchors.
         count: usize,
-        /// Numbers given.
+        /// Values given.
         numbers: usize,
     },
-    /// The kernel is no kernel.
-    #[error(
-        "the rate of the kernel must be a number above 0, not {0}; the model's file is damaged"
-    )]
+    /// The rate of the kernel is not a number above 0.
+    #[error("the rate of the kernel must be a number above 0, not {0}; the model file is damaged")]
     Rate(String),
-    /// The words of codebooks are too many or too few.
+    /// The number of values does not match the codebooks.
     #[error(
-        "{numbers} numbers are no codebooks of 16 words for codes of {dim} bits; the model's file is damaged"
+        "{numbers} values do not form codebooks of 16 words for codes of {dim} bits; the model file is damaged"
     )]
     Codebooks {
         /// Bits of a code.
         dim: usize,
-        /// Numbers given.
+        /// Values given.
         numbers: usize,
     },
-    /// A weight is infinite or not a number.
+    /// A weight is infinite or NaN.
     #[error("the hash has a weight that is infinite or not a number")]
     NotFinite,
-    /// No code can have that many bits.
+    /// The number of bits is not supported.
     #[error(transparent)]
     Code(#[from] CodeError),
-    /// The features to be hashed are not usable.
+    /// The features cannot be used.
     #[error(transparent)]
     Features(#[from] FeatureError),
 }

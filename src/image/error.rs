@@ -1,5 +1,5 @@
 /*!
-Why an image could not be opened, decoded or prepared.
+Errors of opening, decoding and preprocessing images.
 */
 
 use std::io;
@@ -8,20 +8,20 @@ use std::path::PathBuf;
 use super::MAX_FILE_BYTES;
 use super::preprocess::MAX_SIZE;
 
-/// Why an image file could not be opened. Every message names the file.
+/// An error of opening an image file. Every message names the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageError {
-    /// The file is missing or may not be read.
-    #[error("cannot read {}: {source}; check that the file is there and that you may read it", path.display())]
+    /// The file is missing or unreadable.
+    #[error("cannot read {}: {source}; check that the file exists and its permissions allow reading", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The path leads to a folder, a pipe or a device.
-    #[error("{} is not a file; name an image file", path.display())]
+    /// The path is a folder, a pipe or a device.
+    #[error("{} is not a file; specify an image file", path.display())]
     NotAFile {
         /// The path.
         path: PathBuf,
@@ -34,27 +34,27 @@ pub enum ImageError {
         /// Its size in bytes.
         bytes: u64,
     },
-    /// The file's content is no image that can be decoded.
+    /// The content of the file cannot be decoded.
     #[error("{}: {source}", path.display())]
     Decode {
         /// The file.
         path: PathBuf,
-        /// What is wrong with the content.
+        /// The reason.
         source: DecodeError,
     },
 }
 
-/// Why bytes could not be decoded into an image.
+/// An error of decoding an image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// There are no bytes at all.
+    /// The file is empty.
     #[error("the file is empty; copy or download it again")]
     Empty,
-    /// The content is of no format that is read.
+    /// The format is not supported.
     #[error("not a JPEG, PNG, WebP, GIF, BMP or TIFF image{}; convert it to one of these or leave it out", found.map(|f| format!(" but {f}")).unwrap_or_default())]
     Format {
-        /// The format that it seems to be instead, if it is a known one.
+        /// The detected format, if it is a known one.
         found: Option<&'static str>,
     },
     /// The file ends before the image does.
@@ -80,25 +80,25 @@ pub enum DecodeError {
         /// The limit, [`Limits::max_pixels`].
         limit: u64,
     },
-    /// A variant of the format that the decoder does not know (such as arithmetic coding).
+    /// A variant of the format that the decoder does not support (such as arithmetic coding).
     #[error("this kind of {format} cannot be read ({reason}); save it again as a plain {format}")]
     Unsupported {
         /// The format.
         format: &'static str,
-        /// What the decoder said.
+        /// The decoder's message.
         reason: String,
     },
-    /// The content contradicts itself.
+    /// The content is inconsistent.
     #[error("the {format} image is damaged ({reason}); restore it from a copy")]
     Damaged {
         /// The format.
         format: &'static str,
-        /// What the decoder said.
+        /// The decoder's message.
         reason: String,
     },
 }
 
-/// Why preprocessing settings were refused.
+/// An error of preprocessing settings.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PreprocessError {

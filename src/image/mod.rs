@@ -114,7 +114,7 @@ mod tests {
         let missing = folder.path().join("missing.jpg");
         assert!(said(&missing).contains("missing.jpg: "), "{}", said(&missing));
         assert!(said(&missing).contains("check that"), "{}", said(&missing));
-        assert!(said(folder.path()).ends_with("is not a file; name an image file"));
+        assert!(said(folder.path()).ends_with("is not a file; specify an image file"));
 
         let text = folder.path().join("letter.jpg");
         fs::write(&text, "Dear Sir or Madam,").unwrap();

@@ -1,5 +1,5 @@
 /*!
-Images as columns, for other programs and from them.
+Images as columns, for exchange with other programs.
 */
 
 use crate::code::{BinaryCodes, CodeError};

@@ -60,8 +60,7 @@ impl Catalogue {
         self.ids.binary_search(&id).is_ok()
     }
 
-    /// Returns every folder that contains images, itself or below, with their number, in the order
-    /// of paths.
+    /// Returns every folder with images in it or below, with their number, in the order of paths.
     pub fn folders(&self) -> BTreeMap<&str, usize> {
         let mut direct = vec![0; self.folders.len()];
         self.folder_of.iter().for_each(|folder| direct[*folder as usize] += 1);
@@ -88,8 +87,8 @@ impl Catalogue {
         all
     }
 
-    /// Returns the ids of the images that `filter` lets through, ascending. A folder of the filter
-    /// that is itself the path of an image lets nothing through: only folders are known here.
+    /// Returns the ids of the images that `filter` lets through, ascending. Only folders are known
+    /// here, so a filter folder that is the path of an image matches nothing.
     pub fn ids(&self, filter: &Filter) -> Vec<i64> {
         let under = |folder: &String| {
             filter.under.is_empty() || filter.under.iter().any(|u| Path::new(folder).starts_with(u))
@@ -107,7 +106,7 @@ impl Catalogue {
     }
 }
 
-/// Returns the position of a name in a list, which it is appended to if it is new.
+/// Returns the position of a name in a list; appends a new name.
 fn place(list: &mut Vec<String>, known: &mut HashMap<String, u32>, name: &str) -> u32 {
     if let Some(place) = known.get(name) {
         return *place;

@@ -1,5 +1,5 @@
 /*!
-The front door: an index, the model that made it and the codes in memory.
+The entry point: an index, the model that made it and the codes in memory.
 */
 
 use std::path::{Path, PathBuf};
@@ -71,7 +71,7 @@ pub struct Collection {
     limits: Limits,
     bits: usize,
     fingerprint: String,
-    /// Opened when it is first needed.
+    /// Opened on first need.
     model: OnceLock<Arc<Model>>,
     opening: Mutex<()>,
     snapshot: RwLock<Arc<Snapshot>>,
@@ -85,7 +85,7 @@ impl Collection {
     /// that is stored in the index.
     ///
     /// # Errors
-    /// As [`Index::open`]; [`IndexError::NoModel`] if the model is not where it was.
+    /// As [`Index::open`]; [`IndexError::NoModel`] if the model's file is missing.
     pub fn open(path: &Path, device: &Device) -> Result<Self, IndexError> {
         let collection = Self::open_lazily(path, device)?;
         collection.model()?;
@@ -116,7 +116,7 @@ impl Collection {
         Self::load(index, device, &Task::unwatched())?.using(model)
     }
 
-    /// Opens an index with this model, and creates an empty one if there is none.
+    /// Opens an index with this model, and creates an empty one if it is missing.
     ///
     /// # Errors
     /// As [`IndexWriter::open`].
@@ -184,7 +184,7 @@ impl Collection {
         self.snapshot().expect_many()
     }
 
-    /// Where the index is.
+    /// Path of the index.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -207,7 +207,7 @@ impl Collection {
     /// The model that made the index, opened now if it was not needed before.
     ///
     /// # Errors
-    /// [`IndexError::NoModel`] if it is not where it was.
+    /// [`IndexError::NoModel`] if its file is missing.
     pub fn model(&self) -> Result<&Model, IndexError> {
         if let Some(model) = self.model.get() {
             return Ok(model);
@@ -227,8 +227,8 @@ impl Collection {
         self.model.get().is_some()
     }
 
-    /// The state that searches are answered from. Keep it for several questions that have to fit
-    /// together.
+    /// The state that searches are answered from. Keep it for several queries that must see the
+    /// same state.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -285,12 +285,12 @@ impl Collection {
         self.snapshot().len()
     }
 
-    /// Returns whether there is no image.
+    /// Returns whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Returns what is known of an image.
+    /// Returns the row of an image.
     ///
     /// # Errors
     /// [`IndexError::NoSuchImage`], or if the index is damaged.
@@ -362,7 +362,7 @@ impl Collection {
         self.search(&Search::nearest(code, k))
     }
 
-    /// Returns the query that an image file is, with its features if they are wanted.
+    /// Turns an image file into a query, with its features if `features` is set.
     ///
     /// # Errors
     /// If the file cannot be read or decoded, the model is needed and missing, or the index is
@@ -372,7 +372,7 @@ impl Collection {
         QueryImage::of_file(path, &*snapshot, &options, || self.model())
     }
 
-    /// Returns the query that the bytes of an image file are, without features.
+    /// Turns the bytes of an image file into a query, without features.
     ///
     /// # Errors
     /// See [`Collection::query_file`].
@@ -385,7 +385,7 @@ impl Collection {
         QueryOptions { limits: self.limits, features }
     }
 
-    /// Lets the `k` nearest labelled images within `radius` vote on what an image shows.
+    /// Lets the `k` nearest labelled images within `radius` vote on the label of an image.
     ///
     /// # Errors
     /// See [`Snapshot::vote`].
@@ -393,7 +393,7 @@ impl Collection {
         self.snapshot().vote(&query.code, query.content.as_ref(), k, radius)
     }
 
-    /// Measures how near is near enough for [`Collection::label`]; see [`Snapshot::reach`].
+    /// Measures a radius for [`Collection::label`]; see [`Snapshot::reach`].
     ///
     /// # Errors
     /// See [`Snapshot::reach`].

@@ -1,5 +1,5 @@
 /*!
-Why an index could not be opened, changed or searched.
+Errors of opening, changing and searching an index.
 */
 
 use std::path::PathBuf;
@@ -11,14 +11,14 @@ use crate::model::ModelError;
 use crate::rank::RankError;
 use crate::task::Stopped;
 
-/// Why an index could not be opened, changed or searched.
+/// An error of opening, changing or searching an index.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IndexError {
-    /// There is no such index.
+    /// The index does not exist.
     #[error("there is no index at {}", .0.display())]
     Missing(PathBuf),
-    /// The file is empty, or a database without tables: an index that was begun.
+    /// The file is empty or a database without tables: creating the index was interrupted.
     #[error("{} is not a Barbule index: it is empty", .0.display())]
     Empty(PathBuf),
     /// The file is not an index.
@@ -26,15 +26,15 @@ pub enum IndexError {
     Unfit {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// The file is of a later version.
-    #[error("{} is an index of format {found}, this version reads up to {FORMAT}; install a newer Barbule", path.display())]
+    /// The file has a newer format.
+    #[error("{} is an index of format {found}, and this version reads only up to {FORMAT}; install a newer Barbule", path.display())]
     Newer {
         /// The file.
         path: PathBuf,
-        /// Its version.
+        /// Its format.
         found: u32,
     },
     /// The index was made with another model.
@@ -47,63 +47,63 @@ pub enum IndexError {
         path: PathBuf,
         /// Bits of the index's codes.
         index_bits: usize,
-        /// Beginning of the fingerprint of the index's model.
+        /// Start of the fingerprint of the index's model.
         index_model: String,
         /// Bits of the given model.
         model_bits: usize,
-        /// Beginning of the given model's fingerprint.
+        /// Start of the given model's fingerprint.
         model: String,
     },
     /// The database failed: disk full, file locked, no permission.
     #[error(
-        "cannot use the index {}: {source}; check its folder, the room on its disk and who else writes to it (what was finished before is kept)",
+        "cannot use the index {}: {source}; check its folder, the free disk space, and whether another program writes to it (finished work is kept)",
         path.display()
     )]
     Database {
         /// The file.
         path: PathBuf,
-        /// What SQLite said.
+        /// SQLite's error.
         source: rusqlite::Error,
     },
     /// Another process is writing to the index.
     #[error(
-        "another program{} is writing to {}; wait until it is done, or stop it",
+        "another program{} is writing to {}; wait until it ends, or stop it",
         process.map(|number| format!(" (process {number})")).unwrap_or_default(),
         path.display()
     )]
     Busy {
         /// The index.
         path: PathBuf,
-        /// The other process, if it says.
+        /// The id of the other process, if known.
         process: Option<u32>,
     },
-    /// The file that keeps a second writer out could not be made.
+    /// The lock file could not be created.
     #[error("cannot write {}: {source}; check the folder", path.display())]
     Lock {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A pattern of what is left out is none.
+    /// An exclusion pattern is invalid.
     #[error(
-        "{pattern} is no pattern: {reason}; write it as in a shell, such as '*.png' or 'raw/**'"
+        "{pattern} is not a valid pattern: {reason}; use shell syntax, such as '*.png' or 'raw/**'"
     )]
     Pattern {
         /// The pattern.
         pattern: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// Features are asked for, but none are kept.
-    #[error("{} keeps no features; update it once with features kept", .0.display())]
+    /// The index contains no features.
+    #[error("{} contains no features; update it with the option to keep features", .0.display())]
     NoFeatures(PathBuf),
     /// A folder to index could not be read.
     #[error("cannot read the folder {}: {source}", path.display())]
     Folder {
         /// The folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The file with labels could not be used.
@@ -111,14 +111,14 @@ pub enum IndexError {
     Labels {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// There is no image with this id: it was never there, or was removed.
+    /// No image has this id; it may have been removed.
     #[error("there is no image {0} in the index")]
     NoSuchImage(i64),
-    /// The model that made the index is not where it was, and is needed.
-    #[error("the model that made {} is not where it was; name it", .0.display())]
+    /// The model of the index is required, but no longer at its path.
+    #[error("the model that made {} is no longer at its path; specify it", .0.display())]
     NoModel(PathBuf),
     /// An image to search for could not be read.
     #[error(transparent)]

@@ -52,7 +52,7 @@ impl Labels {
             };
             let image = image.trim();
             let image = folder.join(image);
-            // As a scan spells it: its folder's links followed, its own not.
+            // The spelling of a scan: links in the folder are followed, a link at the end is not.
             let parent = image.parent().and_then(|parent| parent.canonicalize().ok());
             let image = match (parent, image.file_name()) {
                 (Some(parent), Some(name)) => parent.join(name),

@@ -7,8 +7,8 @@ use std::path::Path;
 use crate::device::Device;
 use crate::model::{Model, ModelError};
 
-/// Opens the model with this fingerprint: the built-in general one, or the one in `file`, where
-/// it was when the collection was made. `None` if it is not there, or another is there now.
+/// Opens the model with this fingerprint: the built-in general one, or the one in `file`, its path
+/// when the collection was made. `None` if the file is missing or contains another model.
 ///
 /// # Errors
 /// If the built-in model cannot be opened.

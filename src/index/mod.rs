@@ -1,8 +1,8 @@
 /*!
 Indexes of images on disk, and searches in them.
 
-[`Collection`] is the front door: it opens an index and its model and searches. [`Index`] reads
-the rows of an index, [`IndexWriter`] changes it.
+[`Collection`] is the entry point: it opens an index and its model and searches. [`Index`] reads the
+rows of an index, [`IndexWriter`] changes it.
 
 An index is one SQLite file in WAL mode. Codes lie packed in blocks of up to 4096, so that
 opening a large index reads few long blobs instead of many rows; everything that a batch of
@@ -63,6 +63,6 @@ pub use store::{Failure, ImageRow, Index, Root};
 pub use vote::{Reach, Vote};
 pub use writer::IndexWriter;
 
-/// Version of the index format that this program writes, and the newest it reads. It reads all
-/// earlier ones, and brings an index up to this when it writes into it.
+/// Version of the index format that this program writes, and the newest it reads. Earlier formats
+/// are read, too, and converted on the first write.
 pub const FORMAT: u32 = 2;

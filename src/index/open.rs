@@ -14,7 +14,7 @@ use crate::code::BinaryCodes;
 
 /// Identifies the file as an index in SQLite's own header ("Barb").
 const APPLICATION: i32 = 0x4261_7262;
-/// How long a connection waits for a lock of another one.
+/// Time limit of waiting for the lock of another connection.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const SCHEMA: &str = "
@@ -201,7 +201,7 @@ fn check(connection: Connection, path: &Path) -> Result<Opened, IndexError> {
     Ok(Opened { connection, bits, model, version })
 }
 
-/// Distinguishes a damaged file from a failure that is not the file's.
+/// Distinguishes a damaged file from other failures.
 pub(super) fn failed(path: &Path, error: rusqlite::Error) -> IndexError {
     use rusqlite::ErrorCode as Code;
     let path = path.to_owned();

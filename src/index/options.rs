@@ -12,14 +12,14 @@ pub struct UpdateOptions {
     pub labels: Labels,
     /// Larger images are skipped.
     pub limits: Limits,
-    /// Which files of the folders are indexed.
+    /// The selection of files.
     pub scan: Scan,
-    /// From now on keep the features of every image, in half precision, for
+    /// Store the features of every image from now on, in half precision, for
     /// [`Search::rerank`](super::Search::rerank): 2,560 bytes per image with EfficientNet-Lite0.
     pub keep_features: bool,
 }
 
-/// Which files of a folder are indexed. The options of each folder are stored with it.
+/// The scan options of an update. The options of each folder are stored with it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Scan {
     /// The stored options of each folder; the default ones for a new folder.

@@ -12,8 +12,8 @@ pub(super) fn stored_path(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// Returns the path under which a file or folder is indexed: absolute, with its links followed.
-/// A path that does not exist (any more) is only made absolute.
+/// Returns the path under which a file or folder is indexed: absolute, with its links followed. A
+/// path that does not exist is only made absolute.
 ///
 /// # Errors
 /// If `path` is empty, or the current folder is needed and unknown.

@@ -14,33 +14,33 @@ use super::writer::IndexWriter;
 use super::{IndexError, Scan, ScanOptions, UpdateOptions};
 use crate::task::Task;
 
-/// What an update has to do.
+/// The work of an update.
 pub(super) struct Plan {
     pub work: Vec<Work>,
     pub gone: Gone,
     /// New labels of images that are otherwise as they were.
     pub relabelled: Vec<(i64, Option<String>)>,
-    /// Why files could not be used when that was tried last.
+    /// Stored reasons of the files that could not be used.
     pub failed: HashMap<String, String>,
-    /// What is known of the outcome already.
+    /// The part of the result that is known already.
     pub report: Update,
 }
 
-/// What is removed at the end, unless it turns up elsewhere.
+/// Rows to remove at the end, unless their files turn up elsewhere.
 #[derive(Default)]
 pub(super) struct Gone {
     pub images: Vec<i64>,
     pub failures: Vec<String>,
 }
 
-/// A folder to look at.
+/// A folder to scan.
 struct Folder {
     path: PathBuf,
-    /// Which of its files are indexed.
+    /// The selection of its files.
     options: ScanOptions,
     /// Whether the options are to be stored.
     said: bool,
-    /// Whether it was asked for by its name.
+    /// Whether the caller named it.
     named: bool,
 }
 
@@ -52,9 +52,9 @@ pub(super) struct Planner<'a> {
     pub features: bool,
     known: &'a [KnownImage],
     by_path: HashMap<&'a str, &'a KnownImage>,
-    /// Files that could not be used, as they were then.
+    /// Stamps of the files that could not be used.
     failures: HashMap<String, Stamp>,
-    /// Why they could not be used.
+    /// Reasons of these failures.
     failed: HashMap<String, String>,
     work: Vec<Work>,
     relabelled: Vec<(i64, Option<String>)>,
@@ -131,7 +131,7 @@ impl<'a> Planner<'a> {
             if folders.iter().any(|folder| folder.path == path) {
                 continue;
             }
-            // Options that are given with folders are about those folders alone.
+            // Options given with folders apply to these folders only.
             let scan = if named.is_empty() { &self.options.scan } else { &Scan::AsBefore };
             let (options, said) = scan.of(root.options.clone());
             if path.is_dir() {
@@ -152,7 +152,7 @@ impl<'a> Planner<'a> {
         let step = |found| Ok(task.count(before + found)?);
         let Listing { found, unreadable } = match scan(&folder, &options, &step) {
             Ok(listing) => listing,
-            // One folder that may not be read is no reason to leave the others as they are.
+            // An unreadable folder must not prevent the update of the others.
             Err(error @ IndexError::Folder { .. }) if !named => {
                 let reason = error.to_string();
                 self.report.skipped.push(Skipped { path: folder, reason });
@@ -202,10 +202,10 @@ impl<'a> Planner<'a> {
         self.work.push(Work { root, path, stored, stamp, before });
     }
 
-    /// Returns what was indexed in the listed folders and was not found.
+    /// Returns the rows of the listed folders whose files were not found.
     fn gone(&self) -> Result<Gone, IndexError> {
-        // A folder that is indexed for itself is not judged by one around it, which may leave it
-        // out, or be there while the other is not.
+        // Files of an inner root are judged by its own scan only: an outer root may exclude it, or
+        // exist while the inner one is missing.
         let roots = self.writer.index().roots()?;
         let roots: Vec<String> = roots.into_iter().map(|root| root.path).collect();
         let covered = |path: &str| {
@@ -232,7 +232,7 @@ fn is_bare(
     match scan(folder, &everything, step) {
         Ok(listing) => Ok(listing.found.is_empty()),
         Err(stopped @ IndexError::Stopped(_)) => Err(stopped),
-        // It disappeared meanwhile.
+        // The folder has disappeared.
         Err(_) => Ok(true),
     }
 }

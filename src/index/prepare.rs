@@ -37,7 +37,8 @@ pub(super) struct Unusable {
     pub reason: String,
     /// Whether it could not be read, so that its content may be unchanged.
     pub unread: bool,
-    /// Whether this can change while the file does not: permissions, a network, another limit.
+    /// Whether the failure may pass without a change of the file: permissions, a network, another
+    /// limit.
     pub may_pass: bool,
 }
 
@@ -54,7 +55,7 @@ impl From<ImageError> for Unusable {
 pub(super) struct Preparer<'a> {
     pub preprocess: &'a Preprocess,
     pub limits: Limits,
-    /// Contents in the index, and whether all that is needed of them is stored.
+    /// Contents in the index, and whether their stored data is complete.
     pub known: HashMap<blake3::Hash, bool>,
     /// Contents that were prepared already.
     pub seen: Mutex<HashSet<blake3::Hash>>,

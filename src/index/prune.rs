@@ -12,25 +12,25 @@ use super::writer::IndexWriter;
 use super::{Filter, Index, IndexError, Root, ScanOptions};
 use crate::task::Task;
 
-/// What [`IndexWriter::forget`] did.
+/// The result of [`IndexWriter::forget`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Forgotten {
     /// Number of removed images.
     pub images: usize,
-    /// Whether one of the folders was indexed for itself.
+    /// Whether one of the folders was an indexed folder.
     pub was_root: bool,
-    /// The folders that a folder around them leaves out from now on, with that one.
+    /// Pairs of a folder and the indexed folder around it that excludes it from now on.
     pub left_out: Vec<(String, String)>,
 }
 
-/// Images whose files are gone: what [`IndexWriter::prune`] removes.
+/// Images whose files are gone, which [`IndexWriter::prune`] removes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Prunable {
     /// Ids and paths of the images.
     pub images: Vec<(i64, String)>,
-    /// Indexed folders that are missing, or have no image left: a drive that is not there.
+    /// Indexed folders that are missing, or have no image left (an unplugged drive).
     pub missing: Vec<String>,
-    /// Failures and indexed folders that go too.
+    /// Failures and indexed folders that are removed, too.
     forgotten: Vec<String>,
 }
 
@@ -44,7 +44,7 @@ impl Index {
         let roots = self.roots()?;
         let paths: Vec<String> = roots.iter().map(|root| root.path.clone()).collect();
         let mut lost = Vec::new();
-        // Of each folder, whether an image of it is still there.
+        // Whether each folder still has an image.
         let mut alive: HashMap<&str, bool> = HashMap::new();
         self.each_image(|id, path, _| {
             let gone = is_gone(Path::new(path));
@@ -88,8 +88,8 @@ impl IndexWriter {
     }
 
     /// Removes all images under some folders (absolute paths, see
-    /// [`indexed_path`](super::indexed_path)). The folders around them leave them out from now
-    /// on. Changes nothing if no image is under them and none is indexed for itself.
+    /// [`indexed_path`](super::indexed_path)). Indexed folders around them exclude them from now
+    /// on. Changes nothing if no image is under them and none of them is an indexed folder.
     ///
     /// # Errors
     /// If the file is damaged or cannot be written.

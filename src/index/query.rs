@@ -21,25 +21,26 @@ pub struct QueryImage {
     /// BLAKE3 of its file, if that content is stored: see
     /// [`Search::marking`](super::Search::marking).
     pub content: Option<blake3::Hash>,
-    /// Features of unit length, if they were asked for and are known.
+    /// Features of unit length, if they were requested and are known.
     pub features: Option<Vec<f32>>,
 }
 
-/// What is done with an image to search for.
+/// Options of a query.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct QueryOptions {
     /// Larger images are refused.
     pub limits: Limits,
-    /// Whether features are wanted.
+    /// Whether the query gets features.
     pub features: bool,
 }
 
-/// Where codes of images are stored: an index, or a server.
+/// A store of codes: an index or a server.
 pub trait StoredCodes {
-    /// Why a stored code could not be read.
+    /// The error of reading a stored code.
     type Error;
 
-    /// Returns the stored image with this content, with its features if they are wanted and kept.
+    /// Returns the stored image with this content, with its features if they are requested and
+    /// stored.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -57,7 +58,7 @@ pub trait StoredCodes {
 }
 
 impl QueryImage {
-    /// The search for the `k` images nearest to this one, which marks its own content.
+    /// Returns a search for the `k` images nearest to this one, with its own content marked.
     pub fn nearest(&self, k: usize) -> Search {
         let search = Search::nearest(&self.code, k);
         match self.content {
@@ -66,9 +67,9 @@ impl QueryImage {
         }
     }
 
-    /// The query that a file is. If its content is stored, its code is the stored one and nothing
-    /// is decoded; if the file is gone, the image that was stored under its path is the query.
-    /// Otherwise `model` has to give the model.
+    /// Turns a file into a query. If its content is stored, the stored code is used and nothing is
+    /// decoded; if the file is gone, the image stored under its path is the query. Otherwise
+    /// `model` provides the model.
     ///
     /// # Errors
     /// If the file cannot be read or decoded, `model` fails, or the device fails.
@@ -103,7 +104,7 @@ impl QueryImage {
         Ok(Self::encoded(model()?, &decoded, options.features).map_err(IndexError::from)?)
     }
 
-    /// The query that the bytes of an image file are, as [`QueryImage::of_file`].
+    /// Turns the bytes of an image file into a query, as [`QueryImage::of_file`].
     ///
     /// # Errors
     /// If the image cannot be decoded, `model` fails, or the device fails.

@@ -4,7 +4,7 @@ The result of an update.
 
 use std::path::PathBuf;
 
-/// A file that did not get into the index.
+/// A file that could not be indexed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
     /// The file.

@@ -14,8 +14,7 @@ use super::report::Skipped;
 use crate::image::is_image_path;
 use crate::task::Task;
 
-/// Which files of a folder are indexed. Stored with the folder, so that the next update does the
-/// same.
+/// The selection of files in a folder, stored with the folder for later updates.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct ScanOptions {

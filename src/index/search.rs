@@ -8,7 +8,7 @@ use super::Filter;
 use super::paths::stored_path;
 use crate::code::{BinaryCodes, Code, CodeError};
 
-/// A search: a code, or several, and what the hits have to be.
+/// A search: one or several codes, and the conditions on the hits.
 ///
 /// ```
 /// use barbule::code::Code;
@@ -32,7 +32,7 @@ pub struct Search {
 /// A finer order of the nearest images: by the cosine of their features.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rerank {
-    /// Number of nearest images that are compared so.
+    /// Number of nearest images to compare.
     pub candidates: usize,
     /// The query's features; for several images, the sum of features of unit length.
     pub features: Vec<f32>,
@@ -56,13 +56,13 @@ impl Search {
         Self { radius: Some(radius), ..self }
     }
 
-    /// Only images in this folder (an absolute path), or in another one that is given so.
+    /// Only images in this folder (an absolute path), or in that of another call.
     pub fn under(mut self, folder: impl AsRef<Path>) -> Self {
         self.filter.under.push(stored_path(folder.as_ref()));
         self
     }
 
-    /// Only images with this label, or with another one that is given so.
+    /// Only images with this label, or with that of another call.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.filter.labels.push(label.into());
         self
@@ -86,8 +86,8 @@ impl Search {
         self
     }
 
-    /// Orders the `candidates` nearest images by the cosine of their features and these: the
-    /// query's; for several images, the sum of features of unit length. The index has to keep
+    /// Orders the `candidates` nearest images by the cosine of their features and `features`: the
+    /// query's; for several images, the sum of features of unit length. The index must store
     /// features.
     pub fn rerank(self, candidates: usize, features: Vec<f32>) -> Self {
         Self { rerank: Some(Rerank { candidates, features }), ..self }
@@ -113,7 +113,7 @@ impl Search {
         self.radius
     }
 
-    /// Which images may be found.
+    /// The filter of the hits.
     pub fn filter(&self) -> &Filter {
         &self.filter
     }

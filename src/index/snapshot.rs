@@ -31,7 +31,7 @@ pub struct Snapshot {
     catalogue: OnceLock<Catalogue>,
 }
 
-/// An image on its way to a hit.
+/// A candidate for a hit.
 struct Ranked {
     id: i64,
     distance: u32,
@@ -84,7 +84,7 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Why searches run on the CPU although a GPU was asked for, if they do.
+    /// The reason if searches run on the CPU although a GPU was requested.
     pub fn failure(&self) -> Option<&str> {
         self.ranker.failure()
     }
@@ -94,7 +94,7 @@ impl Snapshot {
         self.ids.len()
     }
 
-    /// Returns whether there is no image.
+    /// Returns whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
@@ -109,7 +109,7 @@ impl Snapshot {
         &self.ids
     }
 
-    /// Returns what is known of an image.
+    /// Returns the row of an image.
     ///
     /// # Errors
     /// [`IndexError::NoSuchImage`], or if the index is damaged.
@@ -147,7 +147,7 @@ impl Snapshot {
         self.search_among(&Search::nearest(&self.code(id)?, k), vec![id], None)
     }
 
-    /// As [`Snapshot::search`], among images whose positions are known; `own` are the ids of the
+    /// As [`Snapshot::search`], among the images at the given positions; `own` are the ids of the
     /// query's own images.
     pub(super) fn search_among(
         &self,
@@ -204,7 +204,7 @@ impl Snapshot {
         Ok(Hit { rank, path, distance, id, label, same, similarity })
     }
 
-    /// Returns what is known of an image that has a code, and so has to exist.
+    /// Returns the row of an image that has a code, and so must exist.
     pub(super) fn listed(&self, id: i64) -> Result<ImageRow, IndexError> {
         let index = self.index();
         index.image(id).map_err(|error| match error {

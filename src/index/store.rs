@@ -24,7 +24,7 @@ use crate::task::Task;
 pub struct Index {
     path: PathBuf,
     opened: Opened,
-    /// From before the file was opened, so that no change goes unnoticed.
+    /// Taken before the file was opened, so that no change is missed.
     stamp: FileStamp,
 }
 
@@ -57,7 +57,7 @@ pub(super) struct KnownImage {
 pub struct Root {
     /// Its absolute path.
     pub path: String,
-    /// Which of its files are indexed.
+    /// The selection of its files.
     pub options: ScanOptions,
 }
 
@@ -72,12 +72,12 @@ pub struct Failure {
 }
 
 impl Index {
-    /// Opens an index for reading; nothing is ever written. Whatever others write meanwhile, it
-    /// stays as it was when it was opened. (One exception: if this user cannot create a file
+    /// Opens an index for reading; nothing is ever written. It shows the state at the time of
+    /// opening, whatever others write meanwhile. (One exception: if this user cannot create a file
     /// beside the index, it is assumed that nobody changes it.)
     ///
     /// # Errors
-    /// If there is none, it is not one of ours, or it has a later version.
+    /// If the file is missing, is not an index, or has a later version.
     pub fn open(path: &Path) -> Result<Self, IndexError> {
         let stamp = FileStamp::of(path);
         Ok(Self { path: path.to_owned(), opened: open::to_read(path)?, stamp })
@@ -138,7 +138,7 @@ impl Index {
         self.mine(count).map(|count| usize::try_from(count).unwrap_or_default())
     }
 
-    /// Returns whether there is no image.
+    /// Returns whether there are no images.
     ///
     /// # Errors
     /// If the file is damaged.
@@ -349,7 +349,7 @@ impl Index {
         Ok(self.mine(numbers)?.map(|bytes| features::from_bytes(&bytes)))
     }
 
-    /// Returns the block of codes behind the image `last`, with its images.
+    /// Returns the block of codes after the image `last`, with its images.
     #[cfg(feature = "engine")]
     pub(crate) fn block_after(&self, last: i64) -> Result<Option<Batch>, IndexError> {
         let sql = "SELECT ids, codes FROM blocks WHERE first > ?1 ORDER BY first LIMIT 1";

@@ -27,8 +27,8 @@ use crate::task::Task;
 const WAITING: usize = 1;
 
 impl IndexWriter {
-    /// Brings the index up to date with all image files under `folders`, or, if there are none,
-    /// under all folders that it was made from.
+    /// Updates the index from all image files under `folders`, or under all indexed folders if
+    /// `folders` is empty.
     ///
     /// While folders are listed, `task` receives the number of images found so far, with a total
     /// of 0; then how many of the new and changed ones are done.
@@ -83,7 +83,7 @@ impl IndexWriter {
     }
 }
 
-/// How far an update is.
+/// Progress of an update.
 struct Progress<'a> {
     done: usize,
     total: usize,
@@ -99,13 +99,13 @@ struct Updater<'a> {
     report: Update,
     /// Images whose files are gone, by content: the same content elsewhere is the same image.
     absent: HashMap<blake3::Hash, Vec<i64>>,
-    /// Labels of contents whose places other files have taken.
+    /// Labels of contents whose paths other files have taken.
     left: HashMap<blake3::Hash, Vec<String>>,
-    /// Why files could not be used when that was tried last.
+    /// Stored reasons of the files that could not be used.
     failed: HashMap<String, String>,
 }
 
-/// What the index has of a content.
+/// The stored data of a content.
 struct Known {
     code: Vec<u8>,
     features: Option<Vec<u8>>,
@@ -211,14 +211,13 @@ impl Updater<'_> {
         Ok(Encoded { rows, codes, features, keep: self.features })
     }
 
-    /// Whether a file is an image of the index: the one that was at its path, or one whose file
-    /// is gone.
+    /// Returns whether a file is an indexed image: the one at its path, or one whose file is gone.
     fn is_known(&self, work: &Work, content: &blake3::Hash) -> bool {
         work.before.is_some_and(|(_, before)| before == *content)
             || self.absent.get(content).is_some_and(|ids| !ids.is_empty())
     }
 
-    /// Keeps the image that a file is, which was touched or moved.
+    /// Keeps the image of a file that was touched or moved.
     fn keep<'w>(
         &mut self,
         work: &'w Work,
@@ -295,7 +294,7 @@ impl Updater<'_> {
             // The image that was there is gone.
             changes.gone.extend(work.before.map(|(id, _)| id));
         }
-        // No file has this time, so it is tried again although it does not change.
+        // No file has this time, so the file is tried again even if it does not change.
         let stamp = if *may_pass { Stamp { modified: -1, ..work.stamp } } else { work.stamp };
         changes.failed.push((&work.stored, stamp, reason.clone()));
         if self.failed.get(&work.stored) == Some(reason) {
@@ -322,7 +321,7 @@ impl Updater<'_> {
         Ok(Some(label))
     }
 
-    /// Returns what the index has of a content, if all that is needed is stored.
+    /// Returns the stored data of a content, if it is complete.
     fn stored(&self, content: &blake3::Hash) -> Result<Option<Known>, IndexError> {
         let index = self.writer.index();
         for id in index.with_content(content)? {
@@ -335,7 +334,7 @@ impl Updater<'_> {
         Ok(None)
     }
 
-    /// Removes what is gone and did not turn up elsewhere.
+    /// Removes the images that are gone and did not turn up elsewhere.
     fn clear(&mut self, gone: Gone) -> Result<(), IndexError> {
         let left: HashSet<i64> = self.absent.values().flatten().copied().collect();
         let images: Vec<i64> = gone.images.into_iter().filter(|id| left.contains(id)).collect();

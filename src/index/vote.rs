@@ -69,7 +69,7 @@ const LABELLED: Filter =
     Filter { under: Vec::new(), labels: Vec::new(), not: Vec::new(), labelled: true };
 
 impl Snapshot {
-    /// Lets the `k` nearest labelled images within `radius` vote on what a code shows. Images
+    /// Lets the `k` nearest labelled images within `radius` vote on the label of a code. Images
     /// with the content `own`, the query itself, do not vote.
     ///
     /// # Errors
@@ -106,9 +106,9 @@ impl Snapshot {
         Ok(Vote::new(hits, radius))
     }
 
-    /// Measures on the index's own labelled images how near is near enough: the distance within
-    /// which 95 of 100 nearest neighbours with the right label lie, and the result of a vote of
-    /// `k` images within it. `None` if no image has a nearest neighbour with its label.
+    /// Measures a radius on the index's own labelled images: the distance within which 95 of 100
+    /// nearest neighbours with the right label lie, and the result of a vote of `k` images within
+    /// it. `None` if no image has a nearest neighbour with its label.
     ///
     /// # Errors
     /// As [`Snapshot::vote`].

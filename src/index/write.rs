@@ -96,7 +96,7 @@ impl IndexWriter {
         self.mine(done)
     }
 
-    /// Moves the write-ahead log into the index file, as far as nobody reads the state before.
+    /// Moves the write-ahead log into the index file, as far as no reader needs the state before.
     pub(super) fn settle(&self) {
         // Best effort: what stays in the log is as safe.
         let sql = "PRAGMA wal_checkpoint(PASSIVE)";
@@ -146,18 +146,18 @@ impl IndexWriter {
         self.mine(done)
     }
 
-    /// For an index that nobody sees before it is whole: what is written is certain to be on disk
-    /// only when the file is synchronised after closing.
+    /// For an index that nobody opens before it is complete: its data is only durable once the file
+    /// is synchronised after closing.
     #[cfg(feature = "engine")]
     pub(crate) fn hurry(&mut self) -> Result<(), IndexError> {
-        // Keys are random: with the usual 2 MB every page is read and written many times.
+        // Keys are random: with the default 2 MB cache every page is read and written many times.
         let sql = "PRAGMA synchronous = OFF; PRAGMA cache_size = -131072;";
         let done = self.connection().execute_batch(sql);
         self.mine(done)
     }
 
-    /// Adds images that come with ids of their own, all larger than those in the index. They look
-    /// changed to the next update, which finds that their content is the same.
+    /// Adds images with given ids, all larger than those in the index. The next update takes them
+    /// for changed, and finds that their content is the same.
     #[cfg(feature = "engine")]
     pub(crate) fn take_in(&mut self, batch: &Batch, roots: &[String]) -> Result<(), IndexError> {
         let done = (|| {

@@ -12,8 +12,8 @@ use super::paths::stored_path;
 use super::{Index, IndexError};
 use crate::model::Model;
 
-/// An index that is open for writing. Nobody else can write to it until this is dropped, so keep
-/// it no longer than the change takes; [`Collection`](super::Collection) is for searching.
+/// An index that is open for writing. Nobody else can write to it until this is dropped, so drop it
+/// right after the change; [`Collection`](super::Collection) is for searching.
 ///
 /// ```
 /// # #[cfg(feature = "model")]
@@ -50,7 +50,7 @@ pub struct IndexWriter {
 }
 
 impl IndexWriter {
-    /// Opens an index for writing, and creates it for `model` if there is none.
+    /// Opens an index for writing, and creates it for `model` if it is missing.
     ///
     /// # Errors
     /// As [`Index::open`]; [`IndexError::Busy`] while somebody else writes; if it belongs to
@@ -95,7 +95,7 @@ impl IndexWriter {
         &self.index
     }
 
-    /// Stores where the file of the index's model is, so that nobody has to name it again.
+    /// Stores the path of the index's model file, so that it need not be given again.
     ///
     /// # Errors
     /// If the file is damaged or cannot be written.

@@ -1,5 +1,5 @@
 /*!
-ADSH: the asymmetric skeleton alone, with a pull of each sampled image to its learned code.
+ADSH: the asymmetric skeleton, plus a term that pulls each sampled image to its learned code.
 
 After Jiang and Li, "Asymmetric Deep Supervised Hashing" (AAAI 2018); see
 [`super::asymmetric`].
@@ -10,22 +10,22 @@ use super::definition::{LearnedMethod, Method, Start};
 use super::learned_codes::LearnedCodes;
 use super::learner::Learner;
 
-/// Weight of the pull to the learned codes, as published.
+/// Weight γ of the pull to the learned codes, as published.
 const GAMMA: f32 = 200.0;
 
-/// ADSH.
+/// The method `adsh`.
 pub static METHOD: Method = Method {
     // Chosen on the validation split of the Grocery Store data set.
     pretrained_rate: 0.5,
     ..Method::learned(
         "adsh",
-        &["a network trained against learned codes of all images"],
+        &["a network, trained against discrete codes of all training images"],
         "Jiang and Li, \"Asymmetric Deep Supervised Hashing\", AAAI 2018",
         |_, _| Ok(Box::new(Adsh)),
     )
 };
 
-/// ADSH has no options.
+/// The options of ADSH: none.
 #[derive(Debug, Clone, Copy)]
 struct Adsh;
 

@@ -1,15 +1,14 @@
 /*!
-The asymmetric skeleton that ADSH and its successors share: a network learns codes for
-a sample of the images, the codes of all images follow in closed form.
+The asymmetric skeleton that ADSH and its successors share: a network learns codes for a sample of
+the images, and the codes of all images follow in closed form.
 
 After Jiang and Li, "Asymmetric Deep Supervised Hashing" (AAAI 2018). With N training
 images, c bits, learned codes `B ∈ {−1,+1}^{N×c}` and a sample Ω with real-valued codes
 `U`, similarities are soft: `S_in = 1` for images that share a label, else
 `−r = −n₊/n₋`, the ratio of similar to dissimilar pairs in Ω×N.
 
-No N×|Ω| matrix is ever made: S has two values, so every sum over it follows from sums
-per label set. Images are grouped by their label sets; two groups are similar when they
-share a label.
+No N×|Ω| matrix is computed. S has two values, so every sum over it follows from sums per label set.
+Images are grouped by their label sets; two groups are similar if they share a label.
 */
 
 use std::sync::Arc;
@@ -21,23 +20,23 @@ use super::groups::Groups;
 use super::learned_codes::{LearnedCodes, Summary};
 use super::learner::{Learner, Seen};
 
-/// The loss of one mini-batch of images, to be computed from its real-valued codes.
+/// The inputs of the loss of a mini-batch, besides its real-valued codes.
 #[derive(Debug, Clone)]
 pub struct BatchLoss {
     /// `BᵀB`, c×c.
     gram: Tensor<2>,
-    /// The row of [`Summary::targets`] of each image, `[batch, c]`.
+    /// The row of [`Summary::targets`] for each image, `[batch, c]`.
     targets: Tensor<2>,
-    /// The mean of [`Summary::constants`] of the images.
+    /// The mean of [`Summary::constants`] over the images.
     constant: f32,
-    /// The images' learned codes and γ, where that is not 0.
+    /// The images' learned codes and γ, unless γ is 0.
     pull: Option<(Tensor<2>, f32)>,
     /// N.
     images: f32,
 }
 
 impl BatchLoss {
-    /// Collects what the loss of `batch`, numbers of training images, depends on.
+    /// Collects the inputs of the loss for `batch`, indices of training images.
     pub fn new(
         codes: &LearnedCodes,
         summary: &Summary,
@@ -65,8 +64,8 @@ impl BatchLoss {
         }
     }
 
-    /// `(12/c)·Σ_i Σ_n (f_i·b_n − c·S_in)² / (|batch|·N)`, and with γ the pull to the
-    /// learned codes `γ·(12/c)·‖F − B‖² / (|batch|·N)`; `f` is `[batch, c]`.
+    /// Computes `(12/c)·Σ_i Σ_n (f_i·b_n − c·S_in)² / (|batch|·N)`, plus, if γ is not 0, the pull
+    /// to the learned codes `γ·(12/c)·‖F − B‖² / (|batch|·N)`; `f` is `[batch, c]`.
     pub fn of(&self, f: Tensor<2>) -> Tensor<1> {
         let [count, c] = f.dims();
         let count = count as f32;
@@ -81,22 +80,22 @@ impl BatchLoss {
     }
 }
 
-/// The asymmetric skeleton while it learns: ADSH with γ = 200, ExchNet with γ = 0.
+/// The training state of the asymmetric skeleton: ADSH with γ = 200, ExchNet with γ = 0.
 #[derive(Debug)]
 pub struct Asymmetric {
     groups: Arc<Groups>,
     codes: LearnedCodes,
     gamma: f32,
-    /// Real-valued codes of the present sample, `[m, c]`.
+    /// Real-valued codes of the current sample, `[m, c]`.
     u: Vec<f32>,
-    /// `n₊/n₋` of the present sample.
+    /// `n₊/n₋` of the current sample.
     ratio: f32,
     summary: Summary,
 }
 
 impl Asymmetric {
-    /// For training images in groups whose learned codes begin as `codes`; `gamma` weighs
-    /// the pull of a sampled image's code to its learned one.
+    /// Creates the state for grouped training images with initial learned codes `codes`. `gamma`
+    /// weighs the pull of a sampled image's code to its learned code.
     pub fn new(groups: Arc<Groups>, codes: LearnedCodes, gamma: f32) -> Self {
         let summary = codes.summary(&groups, 0.0);
         Self { groups, codes, gamma, u: Vec::new(), ratio: 0.0, summary }

@@ -1,6 +1,5 @@
 /*!
-Class centres: codes that are fixed before training, far from each other, to which the
-images of a class are drawn.
+Class centres: fixed codes, far apart from each other, one for each class.
 */
 
 use rand::{RngExt, SeedableRng};
@@ -8,19 +7,19 @@ use rand_chacha::ChaCha8Rng;
 
 use super::groups::Groups;
 
-/// Draws of random centres, of which the best is taken.
+/// Number of random draws; the best one is used.
 const DRAWS: u64 = 100;
 
-/// A centre of ±1 for each of `classes`, `[classes, c]`: see [`hadamard`], or else
+/// Returns a centre of ±1 for each class, `[classes, c]`: from [`hadamard`] if possible, else from
 /// [`random`].
 pub fn centres(classes: usize, bits: usize, seed: u64) -> Vec<f32> {
     hadamard(classes, bits).unwrap_or_else(|| random(classes, bits, seed))
 }
 
-/// Rows of the Hadamard matrix of order c and their negatives: any two are c/2 or c apart.
-/// `None` unless c is a power of two and there are no more than 2c classes.
+/// Returns rows of the Hadamard matrix of order c and their negatives; any two differ in c/2 or c
+/// bits. `None` unless c is a power of two and `classes` is at most 2c.
 ///
-/// The matrix is Sylvester's: entry (i, j) is −1 to the number of common bits of i and j.
+/// The matrix is Sylvester's: entry (i, j) is (−1)ⁿ with n the number of common 1 bits of i and j.
 fn hadamard(classes: usize, bits: usize) -> Option<Vec<f32>> {
     if !bits.is_power_of_two() || classes > 2 * bits {
         return None;
@@ -32,8 +31,8 @@ fn hadamard(classes: usize, bits: usize) -> Option<Vec<f32>> {
     Some((0..classes).flat_map(|row| (0..bits).map(move |j| entry(row, j))).collect())
 }
 
-/// Random centres: of 100 draws the one whose least distance between two is greatest, and
-/// of equal ones the first.
+/// Returns the draw with the greatest minimum distance between two centres, out of 100 random
+/// draws; the first one wins a tie.
 fn random(classes: usize, bits: usize, seed: u64) -> Vec<f32> {
     let draw = |number: u64| -> Vec<f32> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -58,9 +57,9 @@ fn random(classes: usize, bits: usize, seed: u64) -> Vec<f32> {
     best.0
 }
 
-/// The targets of all groups of images, `[groups, c]`, from the centres of the labels that occur,
-/// ascending. An image of several labels is drawn to the majority of their centres bit by bit; its
-/// first label decides a tie.
+/// Returns the targets of all groups, `[groups, c]`. `centres` belong to the labels that occur,
+/// ascending. The target of an image with several labels is the bitwise majority of their centres;
+/// its first label breaks ties.
 pub fn of_groups(groups: &Groups, centres: &[f32], bits: usize) -> Vec<f32> {
     let classes = groups.classes();
     let mut targets = Vec::with_capacity(groups.len() * bits);

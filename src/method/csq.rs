@@ -1,5 +1,5 @@
 /*!
-CSQ: every class has a centre among the codes, to which its images are drawn bit by bit.
+CSQ: the images of a class are drawn to a fixed code, the class centre, by a loss per bit.
 
 After Yuan, Wang, Zhang, Tay, Jie, Liu and Feng, "Central Similarity Quantization for
 Efficient Image and Video Retrieval" (CVPR 2020).
@@ -15,10 +15,10 @@ use super::groups::Groups;
 use super::learner::{Learner, Seen};
 use super::pairs::quantization;
 
-/// CSQ.
+/// The method `csq`.
 pub static METHOD: Method = Method::learned(
     "csq",
-    &["a network that draws every class to a centre of its own"],
+    &["a network, trained to map each class to a fixed code of its own"],
     "Yuan, Wang, Zhang, Tay, Jie, Liu and Feng, \"Central Similarity Quantization for Efficient Image and Video Retrieval\", CVPR 2020",
     |_, _| Ok(Box::new(Options::default())),
 );
@@ -26,7 +26,7 @@ pub static METHOD: Method = Method::learned(
 /// The constants of CSQ.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
-    /// Weight of the quantization.
+    /// Weight of the quantization loss.
     pub quantization: f32,
 }
 
@@ -42,18 +42,18 @@ impl LearnedMethod for Options {
     }
 }
 
-/// CSQ while it learns.
+/// The training state of CSQ.
 #[derive(Debug)]
 pub struct Csq {
     groups: Arc<Groups>,
     options: Options,
     bits: usize,
-    /// ±1, `[groups, c]`.
+    /// Target codes, ±1, `[groups, c]`.
     targets: Vec<f32>,
 }
 
 impl Csq {
-    /// For training images in groups; centres that are drawn depend on the seed.
+    /// Creates the learner for grouped training images. Random centres depend on the seed.
     pub fn new(groups: Arc<Groups>, bits: usize, seed: u64, options: Options) -> Self {
         let centres = centres::centres(groups.classes().len(), bits, seed);
         let targets = centres::of_groups(&groups, &centres, bits);
@@ -62,8 +62,8 @@ impl Csq {
 }
 
 impl Learner for Csq {
-    /// Binary cross entropy of (u + 1)/2 to the centre, the mean over images and bits, plus
-    /// the weighted mean of (|u| − 1)².
+    /// The mean binary cross entropy of (u + 1)/2 to the centre over images and bits, plus the
+    /// weighted mean of (|u| − 1)².
     fn loss(&self, seen: Seen<'_>) -> Tensor<1> {
         let u = seen.codes;
         let rows = seen.images.iter().flat_map(|image| {
@@ -72,7 +72,7 @@ impl Learner for Csq {
         });
         let data = TensorData::new(rows.collect::<Vec<f32>>(), [seen.images.len(), self.bits]);
         let target = Tensor::<2>::from_data(data, &u.device());
-        // The probability of the centre's bit; a logarithm of 0 has no gradient.
+        // The probability of the centre's bit. The clamp avoids log 0, which has no gradient.
         let probability = ((u.clone() * target + 1.0) * 0.5).clamp_min(1e-6);
         probability.log().mean().neg() + quantization(u).mean() * self.options.quantization
     }

@@ -1,8 +1,8 @@
 /*!
-The definition of a hashing method: its name and help, its options, and how it is made.
+The definition of a hashing method: name, help, options, and its constructor.
 
-Every method's own file holds its [`Method`]; [`METHODS`](super::METHODS) lists them. Plans, the
-training loop and the command line know methods by these values alone.
+Each method's file holds its [`Method`]; [`METHODS`](super::METHODS) lists them. Plans, the training
+loop and the command line see methods only through these values.
 */
 
 use std::fmt;
@@ -21,7 +21,7 @@ use crate::task::Task;
 pub struct Method {
     /// The name, on the command line and in model cards.
     pub name: &'static str,
-    /// Lines of help.
+    /// Help text, line by line.
     pub help: &'static [&'static str],
     /// The publication.
     pub source: &'static str,
@@ -32,23 +32,22 @@ pub struct Method {
     /// Whether the loss compares the images of a pass with each other, so that it depends on
     /// the division of an update into passes.
     pub compares_images: bool,
-    /// The bits of a code are a multiple of this.
+    /// The number of bits must be a multiple of this.
     pub bits_multiple: usize,
-    /// The learning rate of pretrained layers in the quick recipe, as a share of that of new
-    /// ones.
+    /// Learning rate of pretrained layers in the quick recipe, relative to that of new layers.
     pub pretrained_rate: f64,
-    /// Variants without one thing at a time, for ablation studies.
+    /// Variants for ablation studies, each with one part removed.
     pub ablations: &'static [Ablation],
-    /// The way in which the method is made.
+    /// The constructor.
     pub making: Making,
 }
 
-/// The making of a method from its options.
+/// Constructs a method from its options.
 #[derive(Debug, Clone, Copy)]
 pub enum Making {
-    /// Fitted in closed form to features of a frozen trunk.
+    /// The method is fitted in closed form to features of a frozen trunk.
     Fitted(fn(&Settings) -> Result<Box<dyn FittedMethod>, MethodError>),
-    /// Learned together with a network, of which a part is trained.
+    /// The method trains a network, or a part of it.
     Learned(fn(&Settings, Trained) -> Result<Box<dyn LearnedMethod>, MethodError>),
 }
 
@@ -85,12 +84,12 @@ pub trait FittedMethod: fmt::Debug + Send + Sync {
     /// good hash.
     ///
     /// # Errors
-    /// If the input is too small, not finite, of unequal lengths, without variance, or, where
-    /// labels are needed, has fewer than two classes; if `bits` is out of range, or the work is
-    /// stopped.
+    /// If there are too few images, the features are not finite, differ in length or do not vary;
+    /// if the method needs labels and there are fewer than two classes; if `bits` is out of range;
+    /// or if the work is stopped.
     fn fit(&self, input: FitInput<'_>, task: &Task<'_>) -> Result<Hash, MethodError>;
 
-    /// Options that are kept in the model card.
+    /// Returns the options that the model card records.
     fn figures(&self) -> Vec<(&'static str, f64)> {
         Vec::new()
     }
@@ -99,19 +98,18 @@ pub trait FittedMethod: fmt::Debug + Send + Sync {
 /// The layers that a method adds to the pretrained network.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Additions {
-    /// Parts of an image that have features of their own.
+    /// Number of image parts that have their own features.
     pub parts: usize,
-    /// The initial scale of the last norm of the attention that finds parts.
+    /// Initial scale of the last norm of the attention.
     pub attention_gain: f32,
     /// The target of the network's saliency.
     pub saliency: Option<Level>,
-    /// Whether the hash sees the features of the pretrained layers beside those of the trained
-    /// ones.
+    /// Whether the hash also takes the features of the pretrained layers.
     pub original: bool,
 }
 
 impl Additions {
-    /// Returns whether the network before the hash is that of the trunk while it learns.
+    /// Returns whether the network is a plain trunk and a hash during training.
     pub fn is_plain(&self) -> bool {
         self.parts == 0 && self.saliency.is_none()
     }
@@ -204,7 +202,7 @@ impl Method {
         Ok(settings)
     }
 
-    /// Adds a recipe's values to `settings` where they have none.
+    /// Sets options without a value to the recipe's values.
     pub fn with_recipe(&self, mut settings: Settings, recipe: Recipe) -> Settings {
         if recipe == Recipe::Paper {
             for option in self.options {
@@ -216,7 +214,7 @@ impl Method {
         settings
     }
 
-    /// Makes a fitted method.
+    /// Constructs a fitted method.
     ///
     /// # Errors
     /// If a setting is out of range, or the method trains a network.
@@ -227,7 +225,7 @@ impl Method {
         }
     }
 
-    /// Makes a method that trains a network, of which `trained` is trained.
+    /// Constructs a method that trains the part `trained` of a network.
     ///
     /// # Errors
     /// If a setting is out of range or does not suit `trained`, or the method trains no network.

@@ -1,5 +1,5 @@
 /*!
-DPSH: the likelihood of pairs.
+DPSH: a likelihood loss over pairs of images.
 
 After Li, Wang and Kang, "Feature Learning based Deep Supervised Hashing with Pairwise
 Labels" (IJCAI 2016).
@@ -14,12 +14,12 @@ use super::groups::Groups;
 use super::learner::{Batches, Learner, Moment, Seen};
 use super::pairs::{Pairs, quantization, softplus};
 
-/// DPSH.
+/// The method `dpsh`.
 pub static METHOD: Method = Method {
     compares_images: true,
     ..Method::learned(
         "dpsh",
-        &["a network trained on the likelihood of pairs"],
+        &["a network, trained with a pairwise likelihood loss"],
         "Li, Wang and Kang, \"Feature Learning based Deep Supervised Hashing with Pairwise Labels\", IJCAI 2016",
         |_, _| Ok(Box::new(Options::default())),
     )
@@ -28,7 +28,7 @@ pub static METHOD: Method = Method {
 /// The constants of DPSH.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
-    /// Weight of the quantization, η.
+    /// Weight η of the quantization loss.
     pub quantization: f32,
 }
 
@@ -44,7 +44,7 @@ impl LearnedMethod for Options {
     }
 }
 
-/// DPSH while it learns.
+/// The training state of DPSH.
 #[derive(Debug)]
 pub struct Dpsh {
     groups: Arc<Groups>,
@@ -52,7 +52,7 @@ pub struct Dpsh {
 }
 
 impl Dpsh {
-    /// For training images in groups.
+    /// Creates the learner for grouped training images.
     pub fn new(groups: Arc<Groups>, options: Options) -> Self {
         Self { groups, options }
     }
@@ -63,7 +63,7 @@ impl Learner for Dpsh {
         Batches::Grouped(4)
     }
 
-    /// The identity: the likelihood needs inner products of any size.
+    /// The identity: the likelihood needs inner products of any magnitude.
     fn activate(&self, values: Tensor<2>, _: Moment) -> Tensor<2> {
         values
     }

@@ -1,6 +1,6 @@
 /*!
-Random draws. Each has its own generator, keyed by its purpose, so that a draw does not depend on
-earlier draws, on threads, or on where a run was resumed.
+Random draws. Each draw has its own generator, keyed by its purpose. It therefore does not depend on
+earlier draws, on threads, or on the point at which a run was resumed.
 */
 
 use burn::module::{Module, ModuleMapper, Param};
@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 /// The purpose of a draw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// First learned codes.
+    /// The initial learned codes.
     Codes = 1,
     /// The sample of an outer iteration.
     Sample = 2,
@@ -21,13 +21,13 @@ pub enum Purpose {
     View = 4,
     /// The crop of a view.
     Crop = 5,
-    /// The parts that are exchanged.
+    /// The parts to exchange.
     Exchange = 6,
-    /// First weights of new layers.
+    /// Initial weights of new layers.
     Weights = 7,
 }
 
-/// The generator for one purpose at (`epoch`, `image`) of a run with this seed.
+/// Creates the generator for `purpose` at (`epoch`, `image`) of a run with this seed.
 pub fn generator(seed: u64, purpose: Purpose, epoch: usize, image: usize) -> ChaCha8Rng {
     let mut hasher = blake3::Hasher::new();
     for part in [seed, purpose as u64, epoch as u64, image as u64] {
@@ -37,10 +37,10 @@ pub fn generator(seed: u64, purpose: Purpose, epoch: usize, image: usize) -> Cha
 }
 
 /// Draws the weights of new layers: uniform in ±√(3/fan-in) for convolutions
-/// `[output, input, k, k]` (He et al., without the gain of a rectifier), ±1/√fan-in for
-/// linear layers `[input, output]`. Norms stay as they are.
+/// `[output, input, k, k]` (He et al., without the gain of a rectifier), ±1/√fan-in for linear
+/// layers `[input, output]`. Norms keep their values.
 ///
-/// Burn would draw them from one generator for the whole process.
+/// Burn would draw them from one generator per process.
 pub fn new_weights<M: Module>(module: M, seed: u64) -> M {
     module.map(&mut Drawer { seed, layers: 0 })
 }

@@ -1,10 +1,10 @@
 /*!
-DSaH: attention learns to make pairs of images easier to tell apart than whole images.
+DSaH: attention learns to make pairs of images easier to separate than whole images.
 
-Jin, Yao, Sun, Zhou, Zhang and Hua, "Deep Saliency Hashing for Fine-Grained Retrieval"
-(IEEE TIP 2020), is known to us by its abstract alone: an attention and a hashing network
-in two steps, and a semantic, a saliency and a quantization loss. **The formulas here are
-Barbule's reconstruction**, not the paper's own.
+Jin, Yao, Sun, Zhou, Zhang and Hua, "Deep Saliency Hashing for Fine-Grained Retrieval" (IEEE TIP
+2020). Only the abstract was available: an attention and a hashing network in two steps, and a
+semantic, a saliency and a quantization loss. **The formulas here are Barbule's reconstruction**,
+not the paper's.
 */
 
 use std::sync::Arc;
@@ -26,15 +26,15 @@ use crate::encoder::EncodeError;
 use crate::network::{Level, salient};
 use crate::trunk::{Stem, pool};
 
-/// DSaH.
+/// The method `dsah`.
 pub static METHOD: Method = Method {
     options: &OPTIONS,
     compares_images: true,
     ..Method::learned(
         "dsah",
         &[
-            "a network of which attention shows only what matters; a reconstruction of",
-            "the published method, of which only the abstract could be read",
+            "a network with attention to salient positions; a reconstruction,",
+            "because only the abstract of the publication was available",
         ],
         "Jin, Yao, Sun, Zhou, Zhang and Hua, \"Deep Saliency Hashing for Fine-Grained Retrieval\", IEEE TIP 2020",
         |settings, trained| Ok(Box::new(Options::new(settings, trained)?)),
@@ -45,26 +45,26 @@ static OPTIONS: [MethodOption; 2] = [
     MethodOption::choice(
         "saliency",
         "SALIENCY",
-        "feature; image with --train full",
+        "feature; image if the whole network is trained",
         &[("image", "The image; the stem runs a second time"), ("feature", "The stem's map")],
-        "The target of saliency",
+        "Input to which saliency is applied",
     ),
-    MethodOption::number("density", "SHARE", "0.3", "The wanted mean of a saliency map"),
+    MethodOption::number("density", "SHARE", "0.3", "Target mean of a saliency map"),
 ];
 
 /// The options and constants of DSaH.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
-    /// The target of saliency.
+    /// Input to which saliency is applied.
     pub level: Level,
-    /// The wanted mean of a saliency map, ρ.
+    /// Target mean ρ of a saliency map.
     pub density: f32,
-    /// Weight of its square distance from that, μ.
+    /// Weight μ of the squared difference from ρ.
     pub density_weight: f32,
-    /// The margins by which saliency has to bring similar pairs together and others apart,
-    /// m₁, m₂.
+    /// Margins m₁ and m₂ by which saliency has to bring similar pairs together and move others
+    /// apart.
     pub margins: [f32; 2],
-    /// Weight of the quantization, η.
+    /// Weight η of the quantization loss.
     pub quantization: f32,
 }
 
@@ -72,8 +72,8 @@ impl Options {
     /// Checks `settings`.
     ///
     /// # Errors
-    /// [`MethodError::FrozenStem`] if saliency of the image is wanted, but not all of the network
-    /// is trained: the pixels of images are only there if the stem is.
+    /// [`MethodError::FrozenStem`] if saliency applies to the image, but not the whole network is
+    /// trained. Pixels are available only if the stem is trained.
     fn new(settings: &Settings, trained: Trained) -> Result<Self, MethodError> {
         let usual = Self::default();
         let level = match settings.word("saliency").map(str::parse) {
@@ -113,7 +113,7 @@ impl Default for Options {
 /// The network that an epoch trains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// The hashing network on whole images: the first tenth of the epochs.
+    /// The hashing network on whole images, in the first tenth of the epochs.
     Whole,
     /// The attention network alone.
     Attention,
@@ -122,7 +122,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// Returns the step of the epoch at this moment. The last one is a hashing step.
+    /// Returns the step of the current epoch. The last epoch is a hashing step.
     pub fn at(at: Moment) -> Self {
         match at.epoch {
             epoch if epoch < at.epochs.div_ceil(10) => Self::Whole,
@@ -132,7 +132,7 @@ impl Step {
     }
 }
 
-/// DSaH while it learns.
+/// The training state of DSaH.
 #[derive(Debug)]
 pub struct Dsah {
     groups: Arc<Groups>,
@@ -140,13 +140,13 @@ pub struct Dsah {
 }
 
 impl Dsah {
-    /// For training images in groups.
+    /// Creates the learner for grouped training images.
     pub fn new(groups: Arc<Groups>, options: Options) -> Self {
         Self { groups, options }
     }
 
-    /// `L_sal`: similar pairs nearer, others farther apart than whole images are, and maps of
-    /// the wanted density.
+    /// `L_sal`: similar pairs closer and others farther apart than for whole images, and maps of
+    /// the target density.
     fn saliency(&self, salient: Tensor<2>, twice: Twice, pairs: &Pairs) -> Tensor<1> {
         let [closer, farther] = self.options.margins;
         // Positive where saliency moves a pair apart.
@@ -158,7 +158,7 @@ impl Dsah {
     }
 }
 
-/// `‖u_i − u_j‖² / (4c)` of all pairs, `[b, b]`: the share of bits that differ, for codes.
+/// `‖u_i − u_j‖² / (4c)` of all pairs, `[b, b]`: for codes, the share of bits that differ.
 fn distances(u: Tensor<2>) -> Tensor<2> {
     let [_, bits] = u.dims();
     let square = (u.clone() * u.clone()).sum_dim(1);
@@ -166,7 +166,7 @@ fn distances(u: Tensor<2>) -> Tensor<2> {
     (square.clone() + square.transpose() - products * 2.0) / (4.0 * bits as f32)
 }
 
-/// `L_sem`: the likelihood of similar and of dissimilar pairs, `θ = ½ u_i·u_j`.
+/// `L_sem`: the likelihood of similar and dissimilar pairs, `θ = ½ u_i·u_j`.
 fn semantic(u: Tensor<2>, pairs: &Pairs) -> Tensor<1> {
     let theta = u.clone().matmul(u.transpose()) * 0.5;
     let apart = softplus(theta.clone());
@@ -178,8 +178,9 @@ impl Learner for Dsah {
         Batches::Grouped(4)
     }
 
-    /// Two looks at the images, a salient one and one at the whole, except in the first epochs.
-    /// The network that a step does not train stands still, its running statistics too.
+    /// Computes two views of the images, a salient and a whole one; in the first epochs only the
+    /// whole one. The network that a step does not train stays unchanged, including its running
+    /// statistics.
     fn look(&self, net: &Net, shown: Shown<'_>, laps: &mut Laps) -> Result<Output, EncodeError> {
         let e = net.maps(shown.values.clone(), laps)?;
         let (Some(saliency), step) = (&net.saliency, Step::at(shown.at)) else {
@@ -202,7 +203,7 @@ impl Learner for Dsah {
         };
         laps.end(Lap::Stem)?;
         let [batch, _, height, width] = alpha.dims();
-        // Both looks in one pass, so that norms see them as one.
+        // Both views go through in one pass, so that norms see them together.
         let both = Tensor::cat(vec![attended, e], 0);
         let (refine, linear) = if hashing {
             (net.refine.clone(), net.linear.clone())
@@ -239,10 +240,10 @@ impl Learner for Dsah {
     }
 }
 
-/// A module as it is, for a step that does not train it.
+/// Returns a module unchanged, for a step that does not train it.
 ///
-/// A norm in use reads its running statistics without what the last step left for the next; the
-/// validation copy takes that up first, as a checkpoint does.
+/// A norm in use reads its running statistics without the pending update of the last step. The
+/// validation copy applies that update first, as a checkpoint does.
 fn standing_still<M: Module>(module: &M) -> M {
     drop(module.valid());
     module.clone().freeze()
@@ -271,7 +272,7 @@ mod tests {
         let options = Options { margins: [0.1, 0.2], density_weight: 3.0, ..Options::default() };
         let learner = Dsah::new(groups, options);
         let batch = [0, 1, 2, 4, 8];
-        // Of ten epochs the last but one is an attention step.
+        // Of ten epochs, the last but one is an attention step.
         let at = |epoch| Moment { progress: 0.5, epoch, epochs: 10 };
         assert_eq!([8, 9].map(|epoch| Step::at(at(epoch))), [Step::Attention, Step::Hashing]);
         let semantic = |u: &Vec<Vec<f64>>, labels: &[Vec<u32>]| {
@@ -298,7 +299,7 @@ mod tests {
                     if kind { (moved + 0.1).max(0.0) } else { (0.2 - moved).max(0.0) }
                 }))
             };
-            // Maps of 0.5 throughout, where 0.3 is wanted.
+            // Maps of 0.5 everywhere, with a target of 0.3.
             of(true) + of(false) + 3.0 * 0.2f64.powi(2)
         });
     }

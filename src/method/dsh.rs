@@ -1,5 +1,5 @@
 /*!
-DSH: similar pairs of images close together, dissimilar ones at least a margin apart.
+DSH: a contrastive loss. Similar pairs of images move together, dissimilar ones a margin apart.
 
 After Liu, Wang, Shan and Chen, "Deep Supervised Hashing for Fast Image Retrieval" (CVPR 2016).
 */
@@ -14,12 +14,12 @@ use super::groups::Groups;
 use super::learner::{Batches, Learner, Moment, Seen};
 use super::pairs::Pairs;
 
-/// DSH.
+/// The method `dsh`.
 pub static METHOD: Method = Method {
     compares_images: true,
     ..Method::learned(
         "dsh",
-        &["a network that draws similar pairs together and the others a margin apart"],
+        &["a network, trained with a contrastive loss over pairs"],
         "Liu, Wang, Shan and Chen, \"Deep Supervised Hashing for Fast Image Retrieval\", CVPR 2016",
         |_, _| Ok(Box::new(Options::default())),
     )
@@ -28,8 +28,7 @@ pub static METHOD: Method = Method {
 /// The constants of the loss.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
-    /// The margin per bit, m/c: dissimilar pairs at a squared distance of m or more are far
-    /// enough apart.
+    /// Margin per bit, m/c. Dissimilar pairs with a squared distance of at least m add no loss.
     pub margin: f32,
     /// Weight of the regulariser, α in the paper.
     pub regulariser: f32,
@@ -48,7 +47,7 @@ impl LearnedMethod for Options {
     }
 }
 
-/// DSH while it learns.
+/// The training state of DSH.
 #[derive(Debug)]
 pub struct Dsh {
     groups: Arc<Groups>,
@@ -56,7 +55,7 @@ pub struct Dsh {
 }
 
 impl Dsh {
-    /// Creates the learner for training images in groups.
+    /// Creates the learner for grouped training images.
     pub fn new(groups: Arc<Groups>, options: Options) -> Self {
         Self { groups, options }
     }
@@ -67,7 +66,7 @@ impl Learner for Dsh {
         Batches::Grouped(4)
     }
 
-    /// The identity: the regulariser, not a tanh, keeps values near ±1.
+    /// The identity: the regulariser keeps values near ±1 instead of a tanh.
     fn activate(&self, values: Tensor<2>, _: Moment) -> Tensor<2> {
         values
     }
@@ -84,7 +83,8 @@ impl Learner for Dsh {
         let missing = relu(distances.clone().neg() + self.options.margin * bits as f32);
         let all = (pairs.n_similar + pairs.n_dissimilar).max(1) as f32;
         let contrast = (distances * pairs.similar + missing * pairs.dissimilar).sum() * (0.5 / all);
-        // Every image is in equally many pairs, so the mean over pairs is twice that over images.
+        // Every image is in equally many pairs, so the mean over pairs is twice the mean over
+        // images.
         let off = (u.abs() - 1.0).abs().sum_dim(1).mean();
         contrast + off * (2.0 * self.options.regulariser)
     }

@@ -1,18 +1,16 @@
 /*!
-DTQ: triplets, in which an image is nearer to one of its class than to one of another, and codes
-of words that add up to the image's values.
+DTQ: a triplet loss (an image is nearer to one of its class than to one of another class), and codes
+of words whose sum approximates the image's values.
 
-After Liu, Cao, Long, Wang and Wang, "Deep Triplet Quantization" (ACM Multimedia 2018). Its
-"group hard" triplets are drawn within groups of images, from those that are not yet as
-far apart as the margin wants. Here a group is a mini-batch, so that distances are those of
-the present network, and of those negatives the nearest is taken instead of a random one
-(which in expectation gives 0.573 where this gives 0.596, Grocery, validation split, 48 bits,
-frozen trunk, margin 0.25).
-The weak orthogonality of codebooks is left out: here all words are solved for together,
-which makes up for what they have in common.
+After Liu, Cao, Long, Wang and Wang, "Deep Triplet Quantization" (ACM Multimedia 2018). The paper
+draws its "group hard" triplets within groups of images, from negatives that violate the margin.
+Here a group is a mini-batch, so that distances are those of the current network, and the nearest
+such negative is taken instead of a random one (in expectation a random one gives 0.573, the nearest
+0.596; Grocery, validation split, 48 bits, frozen trunk, margin 0.25). The weak orthogonality of
+codebooks is left out: all words are solved for jointly, which accounts for what they share.
 
-The values are taken as they are, without a tanh: words may lie anywhere, so there is
-nothing to gain from a cube, and distances that count stay linear in the features.
+Values pass through no tanh. Words may lie anywhere, so a cube has no advantage, and without a tanh
+the distances stay linear in the features.
 */
 
 use std::sync::Arc;
@@ -29,14 +27,14 @@ use super::word_solver;
 use crate::hash::codebooks::WORD_BITS;
 use crate::hash::{Codebooks, Hash, HashError, LinearHash, Quantizer};
 
-/// Turns of choosing and solving when codebooks are learned for the first time.
+/// Rounds of choosing and solving for the first codebooks.
 const FIRST_TURNS: usize = 8;
-/// Turns after each later sample: the network has moved little.
+/// Rounds after each later sample; fewer, because the network has changed little.
 const TURNS: usize = 2;
-/// Farther than any image.
+/// Greater than any distance.
 const FAR: f32 = 1e9;
 
-/// DTQ.
+/// The method `dtq`.
 pub static METHOD: Method = Method {
     options: &OPTIONS,
     compares_images: true,
@@ -44,8 +42,8 @@ pub static METHOD: Method = Method {
     ..Method::learned(
         "dtq",
         &[
-            "a network trained on triplets, and words that add up to what it gives: its",
-            "codes are measured by `eval` and `compare`, no index can hold them",
+            "a network, trained with triplets and codebooks; `eval` and `compare`",
+            "measure its codes, but no index can store them",
         ],
         "Liu, Cao, Long, Wang and Wang, \"Deep Triplet Quantization\", ACM Multimedia 2018",
         |settings, _| Ok(Box::new(Options::new(settings))),
@@ -57,22 +55,22 @@ static OPTIONS: [MethodOption; 2] = [
         "margin",
         "M",
         "0.1",
-        "How much farther an image of another class has to be than one of its own: squared \
-         distance per bit",
+        "Margin between the distances to an image of another class and to one of the same \
+         class: squared distance per bit",
     ),
     MethodOption::number(
         "word-weight",
         "W",
         "0.03",
-        "Weight of an image's distance to the sum of its words",
+        "Weight of the squared distance between an image and the sum of its words",
     ),
 ];
 
 /// The options of DTQ.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
-    /// The margin by which an image of another class has to be farther than one of the same:
-    /// squared distance per number of a code.
+    /// Margin between the distances to an image of another class and to one of the same class:
+    /// squared distance per component.
     pub margin: f32,
     /// Weight of the squared distance to the sum of an image's words.
     pub quantization: f32,
@@ -89,11 +87,11 @@ impl Options {
 }
 
 impl Default for Options {
-    /// Chosen on Grocery's validation split with a frozen trunk, mean mAP of four seeds that
-    /// differ by 0.01 to 0.02, at 12 and 48 bits: margin 0.03 gives 0.498 and 0.593, 0.06
-    /// 0.515 and 0.602, 0.1 0.521 and 0.603, 0.15 0.516 and 0.603; and with 0.1 the weight
-    /// 0 0.511 and 0.606, 0.1 0.511 and 0.597, 0.3 0.490 and 0.581. So the quantization hardly
-    /// matters with so few images, as long as it does not hold values back.
+    /// Chosen on Grocery's validation split with a frozen trunk, mean mAP of four seeds, which
+    /// differ by 0.01 to 0.02, at 12 and 48 bits. Margin 0.03 gives 0.498 and 0.593, 0.06 0.515 and
+    /// 0.602, 0.1 0.521 and 0.603, 0.15 0.516 and 0.603. With margin 0.1, weight 0 gives 0.511 and
+    /// 0.606, 0.1 0.511 and 0.597, 0.3 0.490 and 0.581. With so few images, quantization hardly
+    /// matters unless it restrains the values.
     fn default() -> Self {
         Self { margin: 0.1, quantization: 0.03 }
     }
@@ -105,33 +103,32 @@ impl LearnedMethod for Options {
     }
 }
 
-/// DTQ while it learns.
+/// The training state of DTQ.
 #[derive(Debug)]
 pub struct Dtq {
     groups: Arc<Groups>,
     options: Options,
     bits: usize,
     seed: u64,
-    /// Values of the present sample, `[m, c]`.
+    /// Values of the current sample, `[m, c]`.
     u: Vec<f32>,
-    /// None before the end of the first sample.
+    /// `None` until the end of the first sample.
     codebooks: Option<Codebooks>,
 }
 
 impl Dtq {
-    /// For training images in groups; first codebooks depend on the seed.
+    /// Creates the learner for grouped training images. The first codebooks depend on the seed.
     pub fn new(groups: Arc<Groups>, bits: usize, seed: u64, options: Options) -> Self {
         Self { groups, options, bits, seed, u: Vec::new(), codebooks: None }
     }
 
-    /// The codebooks, after the first sample.
+    /// Returns the codebooks; `None` before the end of the first sample.
     pub fn codebooks(&self) -> Option<&Codebooks> {
         self.codebooks.as_ref()
     }
 
-    /// The mean over all pairs of an image and one of its class of
-    /// `[margin + D(anchor, positive) − D(anchor, nearest negative)]₊`, D being the squared
-    /// distance over c.
+    /// Computes the mean of `[margin + D(anchor, positive) − D(anchor, nearest negative)]₊` over
+    /// all pairs of an anchor and a positive. D is the squared distance over c.
     fn triplets(&self, u: &Tensor<2>, images: &[usize]) -> Tensor<1> {
         let b = images.len();
         let (mut positive, mut away) = (vec![0.0f32; b * b], vec![FAR; b * b]);
@@ -163,10 +160,10 @@ impl Dtq {
         (wanting * mask(positive)).sum() / pairs.max(1) as f32
     }
 
-    /// The sums of the words that the present values choose.
+    /// Returns the sums of the words that the current values choose.
     fn sums(&self, u: &Tensor<2>) -> Option<Tensor<2>> {
         let codebooks = self.codebooks.as_ref()?;
-        // A device that fails here fails when the loss is read, and is reported there.
+        // If the device fails here, reading the loss fails too and reports the error.
         let values = u.clone().inner().try_into_data().ok()?.try_into_vec::<f32>().ok()?;
         let rows = values.chunks_exact(self.bits);
         let sums = rows.flat_map(|row| codebooks.sum(&codebooks.choose(row)));
@@ -191,7 +188,7 @@ impl Learner for Dtq {
         values
     }
 
-    /// The triplets' loss, plus the weighted mean of (u − Σ C b)² where there are codebooks.
+    /// The triplet loss, plus the weighted mean of (u − Σ C b)² once there are codebooks.
     fn loss(&self, seen: Seen<'_>) -> Tensor<1> {
         let u = seen.codes;
         let loss = self.triplets(&u, seen.images);
@@ -214,13 +211,13 @@ impl Learner for Dtq {
             Some(codebooks) => (Some(codebooks), TURNS),
             None => (word_solver::first(&self.u, self.bits, self.seed).ok(), FIRST_TURNS),
         };
-        // Values that no words can be found for are a loss that is no number in the next
-        // step; codebooks stay as they were until then.
+        // If no words fit the values, the loss becomes NaN or infinite in the next step; until then
+        // the codebooks stay unchanged.
         self.codebooks =
             begun.map(|begun| word_solver::learn(begun.clone(), &self.u, turns).unwrap_or(begun));
     }
 
-    /// The quantizer with the codebooks; an error if no words could be found for the values.
+    /// Returns the quantizer with the codebooks, or an error if no words fit the values.
     fn hash(&self, linear: LinearHash) -> Result<Hash, HashError> {
         let codebooks = self.codebooks.clone().ok_or(HashError::NotFinite)?;
         Ok(Quantizer::new(linear, codebooks)?.into())
@@ -257,7 +254,7 @@ mod tests {
         a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>() / a.len() as f64
     }
 
-    /// The loss of the triplets by its definition.
+    /// The triplet loss by its definition.
     fn triplets(u: &Rows, labels: &[Vec<u32>], margin: f64) -> f64 {
         let mut terms = Vec::new();
         for i in 0..u.len() {
@@ -279,13 +276,13 @@ mod tests {
         let options = Options { margin: 0.3, quantization: 0.7 };
         let mut learner = Dtq::new(groups.clone(), 8, 1, options);
         let whole = [0, 1, 2, 3, 4, 5, 6, 7, 8];
-        // Before there are codebooks, and of a batch in which some image has no negative.
+        // Without codebooks, and with a batch in which some image has no negative.
         for batch in [&whole[..], &[0, 3, 8], &[0, 2, 5]] {
             check(&learner, (&labels, batch), 8, at, false, |u, _, labels| {
                 triplets(u, labels, 0.3)
             });
         }
-        // One codebook, so that the nearest word is certain.
+        // A single codebook, so that the nearest word is unambiguous.
         learner = Dtq::new(groups, 4, 1, options);
         learner.codebooks = Some(codebooks(4, 2));
         let words = learner.codebooks.as_ref().unwrap().words().to_vec();

@@ -1,17 +1,17 @@
 /*!
-Why a method could not be fitted.
+Errors of fitting a method.
 */
 
 use crate::code::CodeError;
 use crate::hash::{FeatureError, HashError};
 use crate::task::Stopped;
 
-/// Why a method could not be fitted.
+/// An error of fitting a method.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MethodError {
     /// No method has this name.
-    #[error("'{name}' is no method; choose one of {names}")]
+    #[error("no method is called '{name}'; choose one of {names}")]
     Unknown {
         /// The name.
         name: String,
@@ -36,13 +36,13 @@ pub enum MethodError {
         /// The value.
         value: String,
     },
-    /// A method that trains a network was to be fitted in closed form.
+    /// A method that trains a network cannot be fitted in closed form.
     #[error("{0} trains a network and cannot be fitted in closed form")]
     NotFitted(&'static str),
-    /// A method without a network was to train one.
+    /// A method without a network cannot train one.
     #[error("{0} is fitted in closed form and trains no network")]
     NotLearned(&'static str),
-    /// The method has no codes of this many bits.
+    /// The method does not support this number of bits.
     #[error("the bits of a {method} code must be a multiple of {multiple}, not {bits}")]
     Bits {
         /// The method.
@@ -52,52 +52,52 @@ pub enum MethodError {
         /// The bits.
         bits: usize,
     },
-    /// Saliency of the image, while the stem is frozen.
-    #[error("saliency of the image runs the whole network again, so all of it must be trained")]
+    /// Saliency is applied to the image, but the stem is frozen.
+    #[error("saliency of the image needs the whole network to be trained, including the stem")]
     FrozenStem,
     /// Fewer images than the method can learn from.
     #[error("{found} training images were given, but at least {least} are needed")]
     Images {
-        /// How many are needed.
+        /// The minimum number of images.
         least: usize,
-        /// How many there are.
+        /// The number of images given.
         found: usize,
     },
-    /// The images and their labels do not match in number.
+    /// The numbers of images and label lists differ.
     #[error(
-        "{images} training images came with the labels of {labels} images; each image needs its own list"
+        "{images} training images have {labels} lists of labels; each image needs its own list"
     )]
     Labels {
-        /// How many images there are.
+        /// The number of images.
         images: usize,
-        /// For how many images labels were given.
+        /// The number of label lists.
         labels: usize,
     },
     /// A method that separates classes got fewer than two.
     #[error(
-        "the training images have {0} different label(s), but two or more are needed to learn what tells classes apart; use lsh or itq, which need no labels"
+        "the training images have {0} different label(s), but this method needs at least two classes; lsh and itq need no labels"
     )]
     Classes(usize),
     /// The regulariser of LDA is not in 0..=1, or is 0.
     #[error("the shrinkage must be above 0 and at most 1, not {0}")]
     Shrinkage(String),
-    /// An option of SDH is out of its range.
+    /// An option of SDH is out of range.
     #[error("{name} must be a number above 0, not {value}")]
     Option {
         /// The option.
         name: &'static str,
-        /// What it is.
+        /// The value.
         value: String,
     },
     /// All training images have the same features.
-    #[error("all training images have the same features, so nothing tells them apart")]
+    #[error("all training images have the same features, so nothing can be learned from them")]
     NoVariance,
     /// A matrix factorisation did not converge.
     #[error(
         "a matrix factorisation did not converge; the features may be too large or too small in magnitude"
     )]
     NoConvergence,
-    /// No code can have that many bits.
+    /// The number of bits is not supported.
     #[error(transparent)]
     Code(#[from] CodeError),
     /// The features are not usable.
@@ -111,7 +111,7 @@ pub enum MethodError {
     Stopped(#[from] Stopped),
 }
 
-/// There are no dissimilar pairs, so no method that contrasts them can learn.
+/// All training images are similar, so a method that contrasts pairs cannot learn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("all training images are of one kind; give images of two or more classes")]
+#[error("all training images share a class; give images of two or more classes")]
 pub struct OneKind;

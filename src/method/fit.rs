@@ -8,8 +8,7 @@ use super::MethodError;
 use crate::code::BinaryCodes;
 use crate::hash::{Features, LinearHash};
 
-/// Checks the input that every fit needs: usable features, a valid number of bits, and at least
-/// `least` images.
+/// Checks that features are usable, `bits` is valid, and there are at least `least` images.
 pub(super) fn check_fit(
     features: Features<'_>,
     bits: usize,
@@ -23,9 +22,9 @@ pub(super) fn check_fit(
     }
 }
 
-/// Refuses images that all have the same features.
+/// Returns an error if all images have the same features.
 ///
-/// Their computed variance need not be zero, since their mean is rounded.
+/// Their computed variance may differ from zero, because their mean is rounded.
 pub(super) fn check_variance<'a>(
     mut rows: impl Iterator<Item = &'a [f32]>,
 ) -> Result<(), MethodError> {
@@ -36,7 +35,7 @@ pub(super) fn check_variance<'a>(
     Ok(())
 }
 
-/// The hash of `mean` (d numbers) and `projection` (d×c), in single precision.
+/// Converts `mean` (d numbers) and `projection` (d×c) to a hash in single precision.
 pub(super) fn hash(mean: &[f64], projection: MatRef<'_, f64>) -> Result<LinearHash, MethodError> {
     let mean = mean.iter().map(|v| *v as f32).collect();
     let rows = projection.row_iter();

@@ -1,19 +1,19 @@
 /*!
-Groups of training images: images with the same label set, and which groups share a label.
+Groups of training images with the same label set, and the similarity of groups by shared labels.
 */
 
 use std::collections::HashMap;
 
 use super::OneKind;
 
-/// Training images grouped by their label sets, and which groups are similar.
+/// Training images grouped by their label sets, and the pairs of similar groups.
 #[derive(Debug, Clone)]
 pub struct Groups {
     /// The group of each image.
     of_image: Vec<usize>,
-    /// Images in each group.
+    /// Number of images in each group.
     sizes: Vec<usize>,
-    /// For each group, the groups that share a label with it, itself included.
+    /// For each group, the groups that share a label with it, including itself.
     similar: Vec<Vec<usize>>,
     /// The labels of each group.
     sets: Vec<Vec<u32>>,
@@ -42,12 +42,12 @@ impl Groups {
         Self { of_image, sizes, similar, sets }
     }
 
-    /// Number of images, N.
+    /// Returns the number of images, N.
     pub fn images(&self) -> usize {
         self.of_image.len()
     }
 
-    /// The number of groups; with one label per image, the number of classes that occur.
+    /// Returns the number of groups; with one label per image, the number of classes that occur.
     pub fn len(&self) -> usize {
         self.sizes.len()
     }
@@ -57,22 +57,22 @@ impl Groups {
         self.of_image.is_empty()
     }
 
-    /// The group of an image.
+    /// Returns the group of an image.
     pub fn of(&self, image: usize) -> usize {
         self.of_image[image]
     }
 
-    /// The labels of each group.
+    /// Iterates over the labels of each group.
     pub fn label_sets(&self) -> impl Iterator<Item = &[u32]> {
         self.sets.iter().map(Vec::as_slice)
     }
 
-    /// The labels of an image.
+    /// Returns the labels of an image.
     pub fn labels_of(&self, image: usize) -> &[u32] {
         &self.sets[self.of(image)]
     }
 
-    /// The labels that occur, ascending.
+    /// Returns the labels that occur, ascending.
     pub fn classes(&self) -> Vec<u32> {
         let mut classes: Vec<u32> = self.label_sets().flatten().copied().collect();
         classes.sort_unstable();
@@ -80,20 +80,20 @@ impl Groups {
         classes
     }
 
-    /// Whether two images share a label.
+    /// Returns whether two images share a label.
     pub fn are_similar(&self, a: usize, b: usize) -> bool {
         self.similar[self.of(a)].binary_search(&self.of(b)).is_ok()
     }
 
-    /// The number of images that are similar to those of a group.
+    /// Returns the number of images that are similar to those of a group.
     pub(super) fn similar_images(&self, group: usize) -> usize {
         self.similar[group].iter().map(|g| self.sizes[*g]).sum()
     }
 
-    /// `r = n₊/n₋` over all pairs of a sampled and a training image.
+    /// Returns `r = n₊/n₋` over all pairs of a sampled and a training image.
     ///
     /// # Errors
-    /// [`OneKind`] when no pair is dissimilar.
+    /// [`OneKind`] if no pair is dissimilar.
     pub fn ratio(&self, sample: &[usize]) -> Result<f32, OneKind> {
         let positive: usize = sample.iter().map(|i| self.similar_images(self.of(*i))).sum();
         match sample.len() * self.images() - positive {
@@ -102,7 +102,7 @@ impl Groups {
         }
     }
 
-    /// For each group, `Σ S·row` over rows of `width` values that belong to `images`:
+    /// Computes for each group `Σ S·row` over rows of `width` values that belong to `images`:
     /// `(1+r)·Σ_{similar} − r·Σ_{all}`, `[groups, width]`.
     pub(super) fn weighted(
         &self,

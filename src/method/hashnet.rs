@@ -1,5 +1,5 @@
 /*!
-HashNet: pairs of both kinds weighted equally, and tanh that grows steeper.
+HashNet: similar and dissimilar pairs with equal total weight, and a tanh that becomes steeper.
 
 After Cao, Long, Wang and Yu, "HashNet: Deep Learning to Hash by Continuation" (ICCV
 2017).
@@ -14,12 +14,12 @@ use super::groups::Groups;
 use super::learner::{Batches, Learner, Moment, Seen};
 use super::pairs::{Pairs, softplus};
 
-/// HashNet.
+/// The method `hashnet`.
 pub static METHOD: Method = Method {
     compares_images: true,
     ..Method::learned(
         "hashnet",
-        &["the same with balanced pairs and a tanh that grows steeper"],
+        &["like dpsh, with balanced pairs and a tanh that becomes steeper"],
         "Cao, Long, Wang and Yu, \"HashNet: Deep Learning to Hash by Continuation\", ICCV 2017",
         |_, _| Ok(Box::new(Options::default())),
     )
@@ -28,9 +28,9 @@ pub static METHOD: Method = Method {
 /// The constants of HashNet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
-    /// α·c: the scale of inner products times the number of bits.
+    /// α·c: the scale of inner products, times the number of bits.
     pub scale: f32,
-    /// Stages of the continuation: β is 1, 2, … in them.
+    /// Number of stages of the continuation; β is 1, 2, … in them.
     pub stages: usize,
 }
 
@@ -46,7 +46,7 @@ impl LearnedMethod for Options {
     }
 }
 
-/// HashNet while it learns.
+/// The training state of HashNet.
 #[derive(Debug)]
 pub struct HashNet {
     groups: Arc<Groups>,
@@ -54,12 +54,12 @@ pub struct HashNet {
 }
 
 impl HashNet {
-    /// For training images in groups.
+    /// Creates the learner for grouped training images.
     pub fn new(groups: Arc<Groups>, options: Options) -> Self {
         Self { groups, options }
     }
 
-    /// β: 1 in the first of as many equal stages as there are, 2 in the second, and so on.
+    /// Returns β: the number of the current stage, from 1. All stages are equally long.
     fn steepness(&self, progress: f32) -> f32 {
         let stages = self.options.stages.max(1);
         ((progress * stages as f32) as usize).min(stages - 1) as f32 + 1.0
@@ -76,9 +76,9 @@ impl Learner for HashNet {
         (values * self.steepness(at.progress)).tanh()
     }
 
-    /// The mean over similar pairs plus the mean over dissimilar ones of
-    /// `log(1 + e^{αθ}) − α s θ`, `θ = u_i·u_j`: what the published weights |S|/|S₁| and
-    /// |S|/|S₀| come to, divided by the number of pairs.
+    /// The mean over similar pairs plus the mean over dissimilar pairs of
+    /// `log(1 + e^{αθ}) − α s θ`, `θ = u_i·u_j`. This equals the published weights |S|/|S₁| and
+    /// |S|/|S₀|, divided by the number of pairs.
     fn loss(&self, seen: Seen<'_>) -> Tensor<1> {
         let u = seen.codes;
         let [_, bits] = u.dims();

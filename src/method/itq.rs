@@ -1,12 +1,10 @@
 /*!
-ITQ, iterative quantization: the principal directions, rotated towards the corners
-of the cube.
+ITQ, iterative quantization: PCA, then a rotation towards the corners of the cube.
 
-Gong and Lazebnik, "Iterative quantization: a Procrustean approach to learning
-binary codes", CVPR 2011. Projecting on principal directions keeps most variance, but
-the first few hold most of it; a rotation R spreads it over all bits such that
-little is lost by taking signs: minimise ‖B − V·R‖² over B ∈ {−1,+1}^{N×c} and
-orthogonal R, V being the projected images (N×c).
+Gong and Lazebnik, "Iterative quantization: a Procrustean approach to learning binary codes", CVPR
+2011. A projection on principal directions keeps most of the variance, but the first few hold most
+of it. A rotation R spreads it over all bits, so that taking signs loses little. It minimises ‖B −
+V·R‖² over B ∈ {−1,+1}^{N×c} and orthogonal R, where V are the projected images (N×c).
 */
 
 use faer::{Mat, MatRef};
@@ -20,18 +18,18 @@ use super::{MethodError, linalg};
 use crate::hash::{Features, Hash, LinearHash};
 use crate::task::{Stopped, Task};
 
-/// ITQ.
+/// The method `itq`.
 pub static METHOD: Method = Method {
     needs_labels: false,
     ..Method::fitted(
         "itq",
-        &["principal directions and a learned rotation, without labels"],
+        &["PCA and a learned rotation, without labels"],
         "Gong and Lazebnik, \"Iterative quantization\", CVPR 2011",
         |_| Ok(Box::new(Itq)),
     )
 };
 
-/// ITQ has no options.
+/// The options of ITQ: none.
 #[derive(Debug, Clone, Copy)]
 struct Itq;
 
@@ -42,19 +40,19 @@ impl FittedMethod for Itq {
     }
 }
 
-/// Alternations of B and R, as in the paper.
+/// Number of alternations between B and R, as in the paper.
 pub const ITERATIONS: usize = 50;
 
-/// PCA to `bits` directions, then the rotation that loses least by taking signs.
+/// Fits PCA with `bits` directions, then the rotation that loses least by taking signs.
 ///
-/// N images of d features have at most min(d, N − 1) principal directions. For more
-/// bits than that, several rotations are stacked, each started from its own random one:
-/// as many of all directions as fit, and one of the leading directions for what remains.
-/// The paper does not treat that case. `features` is N×d.
+/// N images of d features have at most min(d, N − 1) principal directions. For more bits, several
+/// rotations are stacked, each with a random start of its own: full rotations of all directions,
+/// then one of the leading directions for the remaining bits. The paper does not treat this case.
+/// `features` is N×d.
 ///
 /// # Errors
-/// When there are fewer than two images, all are equal, a feature is not finite, or
-/// `bits` is out of range; when the work is stopped. The steps of `task` are alternations.
+/// If there are fewer than two images, all are equal, a feature is not finite, `bits` is out of
+/// range, or the work is stopped. The steps of `task` are alternations.
 pub fn fit(
     features: Features<'_>,
     bits: usize,
@@ -69,15 +67,15 @@ pub fn fit(
     rotated(features, &mean, directions.as_ref(), bits, seed, task)
 }
 
-/// The variance along a direction up to which it counts as none.
+/// Variance at or below which a direction counts as having none.
 ///
-/// What rounding leaves of a variance of zero is some 1e-16 of the total.
+/// Rounding turns a variance of zero into about 1e-16 of the total.
 pub(super) fn least_variance(covariance: MatRef<'_, f64>) -> f64 {
     1e-12 * linalg::trace(covariance)
 }
 
-/// The up to `limit` leading principal directions of `covariance`, as columns of unit
-/// length, largest variance first; only those with more than `least` variance.
+/// Returns up to `limit` leading principal directions of `covariance` as columns of unit length,
+/// largest variance first. Directions with a variance of `least` or less are left out.
 ///
 /// # Errors
 /// [`MethodError::NoConvergence`].
@@ -91,14 +89,14 @@ pub(super) fn principal(
     Ok(vectors.as_ref().subcols(0, count).to_owned())
 }
 
-/// The hash on `directions` (d×p, most important first), rotated by ITQ to `bits`.
+/// Returns the hash on `directions` (d×p, most important first), rotated by ITQ to `bits`.
 ///
-/// With p = `bits` this is the paper's method. One rotation cannot give more bits than
-/// directions, so for p < `bits` several are stacked: see [`fit`].
+/// With p = `bits` this is the paper's method. One rotation cannot give more bits than directions,
+/// so several are stacked if p < `bits`: see [`fit`].
 ///
 /// # Errors
-/// [`MethodError::NoVariance`] when there are no directions,
-/// [`MethodError::NoConvergence`], or [`MethodError::Stopped`].
+/// [`MethodError::NoVariance`] if there are no directions, [`MethodError::NoConvergence`], or
+/// [`MethodError::Stopped`].
 pub(super) fn rotated(
     features: Features<'_>,
     mean: &[f64],
@@ -127,9 +125,8 @@ pub(super) fn rotated(
 
 /// Alternates `B = sign(V·R)` and `R = argmin ‖B − V·R‖²` from `initial`; `v` is N×c.
 ///
-/// Gives R (c×c) and the error ‖B − V·R‖² of each alternation, measured with the R
-/// that it began with: no step can raise it, since each is the best choice of one
-/// factor for the other.
+/// Returns R (c×c) and the error ‖B − V·R‖² of each alternation, measured with the R at its start.
+/// No step can raise the error: each is optimal for one factor given the other.
 fn rotation(
     v: MatRef<'_, f64>,
     initial: Mat<f64>,
@@ -147,7 +144,7 @@ fn rotation(
     Ok((r, errors))
 }
 
-/// VᵀB and ‖B − V·R‖² for `B = sign(V·R)`, sign(0) = +1.
+/// Returns VᵀB and ‖B − V·R‖² for `B = sign(V·R)`, sign(0) = +1.
 fn quantized(v: MatRef<'_, f64>, r: MatRef<'_, f64>) -> (Mat<f64>, f64) {
     let parts: Vec<(Mat<f64>, f64)> = linalg::blocks(v.nrows())
         .into_par_iter()

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::device::Device;
 use crate::encoder::EncodeError;
 
-/// Timed parts of a step.
+/// The timed parts of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lap {
     /// Waiting for a mini-batch, and moving it to the device.
@@ -31,7 +31,7 @@ pub enum Lap {
 pub struct Laps {
     /// The device that computes.
     pub device: Device,
-    /// Whether it runs: it has to wait for the device after each part.
+    /// Whether it is running. If so, it waits for the device after each part.
     running: bool,
     last: Instant,
     /// The time of each [`Lap`].
@@ -39,7 +39,7 @@ pub struct Laps {
 }
 
 impl Laps {
-    /// Creates a stopwatch that stands still and costs nothing.
+    /// Creates a stopwatch that is off and costs nothing.
     pub fn off(device: &Device) -> Self {
         Self {
             device: device.clone(),

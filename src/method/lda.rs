@@ -1,11 +1,11 @@
 /*!
-LDA+ITQ: the directions that tell the classes apart, rotated by ITQ.
+LDA+ITQ: discriminant directions, rotated by ITQ.
 
-Linear discriminant analysis finds directions a that maximise the variance between
-the class means over the variance within the classes, `(aᵀ·S_b·a)/(aᵀ·S_w·a)` (Fisher 1936;
-Rao 1948 for several classes). With fewer images than features S_w has no inverse, so
-it is shrunk towards a multiple of the identity (Friedman, "Regularized discriminant
-analysis", JASA 1989). The rotation that follows is that of [`super::itq`].
+Linear discriminant analysis finds directions a that maximise the variance between the class means
+over the variance within the classes, `(aᵀ·S_b·a)/(aᵀ·S_w·a)` (Fisher 1936; Rao 1948 for several
+classes). With fewer images than features, S_w has no inverse, so it is shrunk towards a multiple of
+the identity (Friedman, "Regularized discriminant analysis", JASA 1989). The rotation is that of
+[`super::itq`].
 */
 
 use std::collections::BTreeMap;
@@ -19,15 +19,15 @@ use super::{MethodError, itq, linalg};
 use crate::hash::{Features, Hash, LinearHash};
 use crate::task::Task;
 
-/// LDA+ITQ.
+/// The method `lda-itq`.
 pub static METHOD: Method = Method::fitted(
     "lda-itq",
-    &["directions that separate the classes, then a learned rotation"],
+    &["linear discriminant analysis, then the rotation of itq"],
     "Fisher 1936 and Rao 1948; Friedman, \"Regularized discriminant analysis\", JASA 1989; ITQ",
     |_| Ok(Box::new(LdaItq)),
 );
 
-/// LDA+ITQ has no options.
+/// The options of LDA+ITQ: none.
 #[derive(Debug, Clone, Copy)]
 struct LdaItq;
 
@@ -38,43 +38,42 @@ impl FittedMethod for LdaItq {
     }
 }
 
-/// The default shrinkage γ.
+/// Default shrinkage γ.
 ///
-/// Chosen on the validation split of the Grocery Store data set (296 queries against
-/// 2,640 training images of 81 classes; pooled features of a frozen EfficientNet-Lite0,
-/// 224²). mAP there at 48 bits, mean of four seeds that differ by about ±0.01, for γ =
-/// 0.03, 0.05, 0.1, 0.15, 0.2, 0.3: 0.685, 0.693, 0.707, 0.687, 0.685, 0.675. At 12 bits
-/// less is slightly better: 0.320 for 0.03 against 0.288.
+/// Chosen on the validation split of the Grocery Store data set (296 queries against 2,640 training
+/// images of 81 classes; pooled features of a frozen EfficientNet-Lite0, 224²). mAP there at 48
+/// bits, mean of four seeds that differ by about ±0.01, for γ = 0.03, 0.05, 0.1, 0.15, 0.2, 0.3:
+/// 0.685, 0.693, 0.707, 0.687, 0.685, 0.675. At 12 bits, smaller values are slightly better: 0.320
+/// for 0.03 against 0.288.
 pub const SHRINKAGE: f64 = 0.1;
 
-/// Standard deviation along each of the principal directions that fill up the
-/// discriminant ones, along which it is about 1 or more.
+/// Standard deviation along each principal direction that follows the discriminant ones. Along the
+/// discriminant ones it is about 1 or more.
 ///
-/// They must stay in the background. With 128 bits for 81 classes, a NumPy prototype of
-/// these formulas had a validation mAP of 0.76 for anything from 0.01 to 0.3, but 0.59
-/// for 1 (that one with γ = 0.15 and all directions of unit variance). Stacking rotations
-/// of the discriminant directions instead gave 0.78, within what seeds and so few queries
-/// leave uncertain, but would give two classes one and the same bit over and over.
+/// It must be small. With 128 bits for 81 classes, a NumPy prototype of these formulas had a
+/// validation mAP of 0.76 for any value from 0.01 to 0.3, but 0.59 for 1 (that one with γ = 0.15
+/// and all directions of unit variance). Stacking rotations of the discriminant directions instead
+/// gave 0.78. That is within the uncertainty from seeds and few queries, and stacked rotations
+/// would give two classes the same bit repeatedly.
 const FILL: f64 = 0.1;
 
-/// Standard deviation between class means, in units of that within classes, up to which
-/// a direction counts as not discriminant: what rounding leaves.
+/// Standard deviation between class means, in units of that within classes, at or below which a
+/// direction counts as not discriminant, to allow for rounding.
 const LEAST_RATIO: f64 = 1e-6;
 
-/// Discriminant directions for `bits`, then the rotation of ITQ.
+/// Fits discriminant directions for `bits`, then the rotation of ITQ.
 ///
-/// With S_w and S_b the covariances of the images around their class means and of the
-/// class means, and `W = (1 − γ)·S_w + γ·τ·I`, τ the mean variance of a feature, the
-/// directions solve `S_b·a = λ·W·a`. K classes have up to min(d, K − 1) of them. When `bits`
-/// are more, principal directions of what those leave are added, and when even these run
-/// out, several rotations are stacked as in [`itq::fit`]. An image with several labels counts
-/// in each of its classes, one without labels in none. `features` is N×d, `shrinkage` is γ,
-/// for which [`SHRINKAGE`] is a good choice.
+/// S_w is the covariance of the images around their class means, S_b that of the class means, τ the
+/// mean variance of a feature, and `W = (1 − γ)·S_w + γ·τ·I`. The directions solve `S_b·a = λ·W·a`.
+/// K classes have up to min(d, K − 1) of them. For more `bits`, principal directions of the
+/// orthogonal complement are added. If these do not suffice either, several rotations are stacked
+/// as in [`itq::fit`]. An image with several labels counts in each of its classes, an image without
+/// labels in none. `features` is N×d; `shrinkage` is γ, for which [`SHRINKAGE`] is a good choice.
 ///
 /// # Errors
-/// When images and labels do not match in number, there are fewer than two classes,
-/// all images are equal, a feature is not finite, or `bits` or `shrinkage` is out of
-/// range; when the work is stopped. The steps of `task` are those of [`itq::fit`].
+/// If images and labels differ in number, there are fewer than two classes, all images are equal, a
+/// feature is not finite, `bits` or `shrinkage` is out of range, or the work is stopped. The steps
+/// of `task` are those of [`itq::fit`].
 pub fn fit(
     features: Features<'_>,
     labels: &[Vec<u32>],
@@ -100,13 +99,13 @@ pub fn fit(
     itq::rotated(features, &linalg::mean(features), directions.as_ref(), bits, seed, task)
 }
 
-/// The images of each class, in the order of the labels.
+/// Returns the images of each class, in the order of the labels.
 fn classes(labels: &[Vec<u32>]) -> Vec<Vec<usize>> {
     let mut members: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     for (image, labels) in labels.iter().enumerate() {
         for label in labels {
             let class = members.entry(*label).or_default();
-            // A label named twice still counts once.
+            // A label that is listed twice counts once.
             if class.last() != Some(&image) {
                 class.push(image);
             }
@@ -115,8 +114,8 @@ fn classes(labels: &[Vec<u32>]) -> Vec<Vec<usize>> {
     members.into_values().collect()
 }
 
-/// How images spread within and between classes; each pair of an image and one of its
-/// labels is one of n samples.
+/// The scatter within and between classes. Each pair of an image and one of its labels is one of n
+/// samples.
 struct Scatter {
     /// The covariance of all samples, d×d: S_w + S_b.
     total: Mat<f64>,
@@ -143,11 +142,11 @@ impl Scatter {
         &self.total - linalg::product(self.between.as_ref(), self.between.transpose())
     }
 
-    /// Up to `limit` discriminant directions as columns, the most discriminating first,
-    /// followed by principal directions of what they leave: d×p.
+    /// Returns up to `limit` discriminant directions as columns, most discriminating first,
+    /// followed by principal directions of the complement: d×p.
     ///
-    /// The principal directions are those of all samples projected on the orthogonal
-    /// complement of the discriminant ones, scaled to [`FILL`] standard deviations.
+    /// The principal directions are those of all samples, projected on the orthogonal complement of
+    /// the discriminant ones and scaled to [`FILL`] standard deviations.
     fn directions(&self, limit: usize, shrinkage: f64) -> Result<Mat<f64>, MethodError> {
         let found = self.discriminant(limit, shrinkage)?;
         if found.ncols() == limit {
@@ -163,21 +162,21 @@ impl Scatter {
         }))
     }
 
-    /// The up to `limit` discriminant directions: d×p.
+    /// Returns up to `limit` discriminant directions: d×p.
     ///
-    /// With `W = (1 − γ)·S_w + γ·τ·I`, τ the mean variance of a feature, they solve `S_b·a = λ·W·a`, and are scaled to
-    /// `aᵀ·W·a = 1/√(1 + λ)`. That is half-way, as ratios go, between unit variance
-    /// within classes (1), where the few best directions outweigh all others and few bits
-    /// suffer, and unit variance over all images (1/(1 + λ)), where noisy directions count
-    /// as much as good ones and many bits suffer. mAP of a NumPy prototype on the
-    /// validation split described at [`SHRINKAGE`], γ = 0.1, for variances 1, 1/√(1 + λ) and
+    /// With `W = (1 − γ)·S_w + γ·τ·I`, τ the mean variance of a feature, they solve
+    /// `S_b·a = λ·W·a`. They are scaled to `aᵀ·W·a = 1/√(1 + λ)`. That is the geometric mean of two
+    /// alternatives: unit variance within classes (1), where the few best directions outweigh all
+    /// others, which hurts short codes, and unit variance over all images (1/(1 + λ)), where noisy
+    /// directions count as much as good ones, which hurts long codes. mAP of a NumPy prototype on
+    /// the validation split described at [`SHRINKAGE`], γ = 0.1, for variances 1, 1/√(1 + λ) and
     /// 1/(1 + λ): 0.27, 0.30, 0.31 at 12 bits, 0.67, 0.70, 0.70 at 48, 0.76, 0.76, 0.71 at 80.
     fn discriminant(&self, limit: usize, shrinkage: f64) -> Result<Mat<f64>, MethodError> {
         let ridge = shrinkage * linalg::trace(self.total.as_ref()) / self.dim() as f64;
         let mut shrunk = faer::Scale(1.0 - shrinkage) * self.within();
         shrunk.diagonal_mut().column_vector_mut().iter_mut().for_each(|value| *value += ridge);
-        // With S_b = B·Bᵀ, B being d×K, the solutions are a = W⁻¹·B·v for the eigenvectors v of
-        // Bᵀ·W⁻¹·B, which is only K×K and has the same λ; aᵀ·W·a is λ then.
+        // With S_b = B·Bᵀ, where B is d×K, the solutions are a = W⁻¹·B·v for the eigenvectors v of
+        // Bᵀ·W⁻¹·B. That matrix is only K×K and has the same λ; aᵀ·W·a is then λ.
         let solved = Cholesky::new(shrunk.as_ref())?.solve(self.between.clone());
         let inner = linalg::product(self.between.transpose(), solved.as_ref());
         let (values, vectors) = linalg::symmetric_eigen(inner.as_ref())?;
@@ -188,14 +187,14 @@ impl Scatter {
         Ok(linalg::product(solved.as_ref(), v.as_ref()))
     }
 
-    /// Features per image.
+    /// Returns the number of features per image.
     fn dim(&self) -> usize {
         self.total.nrows()
     }
 }
 
-/// The up to `limit` principal directions of `covariance` (d×d) in the orthogonal
-/// complement of `directions` (d×p), as columns of unit length.
+/// Returns up to `limit` principal directions of `covariance` (d×d) in the orthogonal complement of
+/// `directions` (d×p), as columns of unit length.
 fn principal_beside(
     directions: MatRef<'_, f64>,
     covariance: MatRef<'_, f64>,
@@ -209,8 +208,8 @@ fn principal_beside(
     itq::principal(left.as_ref(), limit, itq::least_variance(covariance))
 }
 
-/// The columns of `directions` (d×p) at such lengths that the standard deviation along
-/// each is `deviation` under `covariance` (d×d).
+/// Scales the columns of `directions` (d×p) to the standard deviation `deviation` under
+/// `covariance` (d×d).
 fn scaled(directions: MatRef<'_, f64>, covariance: MatRef<'_, f64>, deviation: f64) -> Mat<f64> {
     let product = linalg::product(covariance, directions);
     let variance =
@@ -220,7 +219,7 @@ fn scaled(directions: MatRef<'_, f64>, covariance: MatRef<'_, f64>, deviation: f
     Mat::from_fn(directions.nrows(), directions.ncols(), |i, j| directions[(i, j)] * factors[j])
 }
 
-/// The mean of each class, minus `mean`: d×K.
+/// Returns the mean of each class, minus `mean`: d×K.
 fn class_means(features: Features<'_>, mean: &[f64], classes: &[Vec<usize>]) -> Mat<f64> {
     let mut means = Mat::zeros(features.dim, classes.len());
     for (k, images) in classes.iter().enumerate() {
@@ -286,10 +285,10 @@ mod tests {
             let lambda = aba[(j, j)] / awa[(j, j)];
             assert!((awa[(j, j)] - (1.0 + lambda).powf(-0.5)).abs() < 1e-9);
             assert!(j == 0 || lambda <= aba[(j - 1, j - 1)] / awa[(j - 1, j - 1)]);
-            // Uncorrelated under both scatters, which is what makes them eigenvectors.
+            // Uncorrelated under both scatters, as eigenvectors are.
             assert!((0..4).all(|k| k == j || aba[(j, k)].abs() + awa[(j, k)].abs() < 1e-9));
         }
-        // Five classes give four; the rest are short and orthogonal to those.
+        // Five classes give four directions; the others are short and orthogonal to them.
         let gram = linalg::product(a.transpose(), a.as_ref());
         for j in 4..8 {
             assert!((form(total)[(j, j)] - FILL * FILL).abs() < 1e-9);
@@ -301,8 +300,8 @@ mod tests {
     fn an_image_counts_in_each_of_its_classes() {
         let labels = [vec![3, 8], vec![3], vec![], vec![8, 8], vec![3]];
         assert_eq!(classes(&labels), [vec![0, 1, 4], vec![0, 3]]);
-        // Writing the image of two classes twice, with one label each, changes nothing,
-        // nor does an image without labels.
+        // Listing the image of two classes twice, with one label each, changes nothing, and neither
+        // does an image without labels.
         let twice = Set {
             dim: 1,
             values: vec![1.0, 1.0, 4.0, 7.0, 2.0],
@@ -317,18 +316,18 @@ mod tests {
     #[test]
     fn small_and_odd_training_sets() {
         let few = planted(6, 1, 40, 1.0, 2);
-        // One image each: no variance within classes at all, N below both c and d.
+        // One image per class: no variance within classes, and N is less than both c and d.
         let hash = fit(few.features(), &few.labels, 48, SHRINKAGE, 0, &Task::unwatched()).unwrap();
         assert_eq!(hash.bits(), 48);
-        // One class with a single image beside large ones, and images without labels.
+        // One class with a single image, larger classes, and images without labels.
         let mut odd = planted(3, 20, 10, 1.0, 2);
         odd.labels[0] = vec![99];
         odd.labels[1] = vec![];
         assert!(fit(odd.features(), &odd.labels, 4, SHRINKAGE, 0, &Task::unwatched()).is_ok());
-        // A feature that never varies.
+        // A feature that is constant.
         odd.values.iter_mut().step_by(10).for_each(|v| *v = 0.3);
         assert!(fit(odd.features(), &odd.labels, 16, SHRINKAGE, 0, &Task::unwatched()).is_ok());
-        // Classes that do not differ at all leave principal directions only.
+        // If all class means are equal, only principal directions remain.
         let same = Features { dim: 1, values: &[1.0, 2.0, 1.0, 2.0] };
         let labels = [vec![0], vec![0], vec![1], vec![1]];
         assert!(fit(same, &labels, 2, SHRINKAGE, 0, &Task::unwatched()).is_ok());
@@ -352,7 +351,7 @@ mod tests {
             super::fit(equal, &set.labels, 4, 0.1, 0, &Task::unwatched()),
             Err(MethodError::NoVariance)
         );
-        // The labelled ones equal, the others not.
+        // The images with labels are equal, the others differ.
         let partly = Features { dim: 1, values: &[0.1, 0.1, 0.7, 0.2] };
         let labels = [vec![1], vec![2], vec![], vec![]];
         assert_eq!(

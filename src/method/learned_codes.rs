@@ -1,6 +1,6 @@
 /*!
-Learned codes of all training images, which follow in closed form from the network's codes of a
-sample: the discrete half of asymmetric hashing ([`super::asymmetric`]).
+Learned codes of all training images, computed in closed form from the network's codes of a sample:
+the discrete half of asymmetric hashing ([`super::asymmetric`]).
 */
 
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ use super::draw::{Purpose, generator};
 use super::groups::Groups;
 use super::setup::Init;
 
-/// The learned codes of all training images, N rows of c values +1 or −1.
+/// The learned codes of all training images: N rows of c values, each +1 or −1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LearnedCodes {
     bits: usize,
@@ -20,7 +20,7 @@ pub struct LearnedCodes {
 }
 
 impl LearnedCodes {
-    /// The first codes of images in `groups`: random signs, drawn once per image or once per
+    /// Returns initial codes for the images in `groups`: random signs, drawn per image or per
     /// group.
     pub fn first(init: Init, groups: &Groups, bits: usize, seed: u64) -> Self {
         let code = |key: usize| {
@@ -35,28 +35,28 @@ impl LearnedCodes {
         Self::new(bits, values)
     }
 
-    /// Takes the signs of N×c values; 0 becomes +1.
+    /// Returns the signs of N×c values; the sign of 0 is +1.
     pub fn new(bits: usize, values: Vec<f32>) -> Self {
         let signs = values.into_iter().map(sign).collect();
         Self { bits, signs }
     }
 
-    /// Bits per code, c.
+    /// Returns the bits per code, c.
     pub fn bits(&self) -> usize {
         self.bits
     }
 
-    /// All values in row order.
+    /// Returns all values in row order.
     pub fn signs(&self) -> &[f32] {
         &self.signs
     }
 
-    /// The code of one image.
+    /// Returns the code of an image.
     pub fn row(&self, image: usize) -> &[f32] {
         &self.signs[image * self.bits..(image + 1) * self.bits]
     }
 
-    /// The sums over all codes that the loss of a batch depends on.
+    /// Returns the sums over all codes that the loss of a batch needs.
     pub fn summary(&self, groups: &Groups, r: f32) -> Summary {
         let images = self.signs.chunks_exact(self.bits).enumerate();
         let targets = groups.weighted(images, self.bits, r);
@@ -69,11 +69,11 @@ impl LearnedCodes {
         Summary { gram: gram(&self.signs, self.bits), targets, constants: constants.collect() }
     }
 
-    /// One closed-form sweep over all bits (discrete cyclic coordinate descent).
+    /// Runs one closed-form sweep over all bits (discrete cyclic coordinate descent).
     ///
-    /// With `Q = c·SᵀU + γ·Ū` (Ū: U at the sampled images, 0 elsewhere), for k = 1…c:
-    /// `b_k = sign(Q_k − B₋ₖ(U₋ₖᵀu_k))`. `sample` are the images whose codes are the
-    /// rows of `u`. Cost N·c².
+    /// With `Q = c·SᵀU + γ·Ū` (Ū is U at the sampled images, 0 elsewhere), for k = 1…c:
+    /// `b_k = sign(Q_k − B₋ₖ(U₋ₖᵀu_k))`. The rows of `u` are the codes of the images `sample`. The
+    /// cost is N·c².
     pub fn sweep(&mut self, groups: &Groups, sample: &[usize], u: &[f32], r: f32, gamma: f32) {
         let c = self.bits;
         let rows = sample.iter().copied().zip(u.chunks_exact(c));
@@ -98,8 +98,7 @@ impl LearnedCodes {
     }
 }
 
-/// Sums over the learned codes that the loss of a batch depends on. Their size does not grow
-/// with N.
+/// Sums over the learned codes that the loss of a batch needs. Their size does not depend on N.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
     /// `BᵀB`, c×c.

@@ -1,8 +1,7 @@
 /*!
-The part of a method that takes part in training: mini-batches, forward pass, loss, and the state
-that it keeps between them.
+A method during training: mini-batches, forward pass, loss, and state between batches.
 
-The training loop in [`crate::train`] knows methods by this trait alone.
+The training loop in [`crate::train`] uses methods only through this trait.
 */
 
 use burn::prelude::*;
@@ -15,20 +14,20 @@ use super::net::{Net, Output, Twice};
 use crate::encoder::EncodeError;
 use crate::hash::{Features, Hash, HashError, LinearHash};
 
-/// The division of a sample into mini-batches. Every epoch shows each image once.
+/// Drawing mini-batches from a sample. Every epoch shows each image once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Batches {
     /// In random order.
     Shuffled,
-    /// This many images of a class at a time, for losses of pairs and triplets: with 4, a batch of
-    /// 32 has about eight classes.
+    /// This many images of a class together, for pair and triplet losses. With 4, a batch of 32
+    /// contains about eight classes.
     Grouped(usize),
 }
 
 /// The progress of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Moment {
-    /// Images shown over those of the whole run, 0 to 1.
+    /// Images shown as a fraction of the whole run, 0 to 1.
     pub progress: f32,
     /// The epoch, from 0, counted over the whole run.
     pub epoch: usize,
@@ -36,83 +35,81 @@ pub struct Moment {
     pub epochs: usize,
 }
 
-/// Images on their way into the network.
+/// The input of a forward pass.
 #[derive(Debug)]
 pub struct Shown<'a> {
-    /// Numbers of the images.
+    /// Indices of the images.
     pub images: &'a [usize],
     /// Pixels `[batch, 3, S, S]` if the stem is trained, otherwise the stem's maps
     /// `[batch, C, ⌈S/16⌉, ⌈S/16⌉]`.
     pub values: Tensor<4>,
-    /// How far the run has come.
+    /// The progress of the run.
     pub at: Moment,
 }
 
-/// A computation over all training images before an outer iteration.
+/// A computation over all training images that precedes an outer iteration.
 pub trait Survey {
-    /// Computes a row of numbers per image, `[batch, n]`, with the network in evaluation mode.
-    /// `values` are as in [`Shown::values`].
+    /// Computes `n` numbers per image, `[batch, n]`, with the network in evaluation mode. `values`
+    /// are as in [`Shown::values`].
     fn rows(&self, values: Tensor<4>) -> Tensor<2>;
 
-    /// Adds the rows of some images.
+    /// Adds the rows of `images`.
     fn add(&mut self, images: &[usize], rows: &[f32]);
 
     /// Returns the result.
     fn end(self: Box<Self>) -> Vec<f32>;
 }
 
-/// The output of the network for a pass of images, as the loss sees it.
+/// The output of a forward pass, as input of the loss.
 #[derive(Debug, Clone)]
 pub struct Seen<'a> {
-    /// Numbers of the images.
+    /// Indices of the images.
     pub images: &'a [usize],
-    /// Their codes before the signs, activated, `[batch, c]`.
+    /// Activated values of the hash, whose signs are the codes, `[batch, c]`.
     pub codes: Tensor<2>,
-    /// The features that the hash sees, `[batch, F]`.
+    /// Features that the hash takes, `[batch, F]`.
     pub features: Tensor<2>,
-    /// The second look, if there is one.
+    /// The second view, if the method uses one.
     pub twice: Option<Twice>,
-    /// How far the run has come.
+    /// The progress of the run.
     pub at: Moment,
 }
 
-/// A method while it learns. Several devices ask for losses at the same time.
+/// The training state of a method. Several devices compute losses concurrently.
 pub trait Learner: Send + Sync {
-    /// The division into mini-batches.
+    /// Returns how mini-batches are drawn.
     fn batches(&self) -> Batches {
         Batches::Shuffled
     }
 
-    /// Begins the epochs over a sample of images; not `fresh` if a stopped run is resumed within
-    /// them.
+    /// Begins the epochs over a sample. `fresh` is false if a stopped run resumes within them.
     ///
     /// # Errors
-    /// [`OneKind`] if no images are dissimilar.
+    /// [`OneKind`] if no two images are dissimilar.
     fn begin(&mut self, sample: &[usize], fresh: bool) -> Result<(), OneKind> {
         let _ = (sample, fresh);
         Ok(())
     }
 
-    /// Returns the survey of all training images that the method needs before outer iteration
-    /// `outer`, from 0, of `of`.
+    /// Returns the survey that the method needs before outer iteration `outer` (from 0) of `of`.
     fn survey(&self, net: &Net, outer: usize, of: usize) -> Option<Box<dyn Survey>> {
         let _ = (net, outer, of);
         None
     }
 
-    /// Takes the result of the survey before an outer iteration, if there was one.
+    /// Stores the result of the survey before an outer iteration; `None` without a survey.
     fn surveyed(&mut self, found: Option<Vec<f32>>) {
         let _ = found;
     }
 
-    /// Returns whether parts of images are exchanged in the present outer iteration.
+    /// Returns whether the current outer iteration exchanges parts of images.
     fn exchanges(&self) -> bool {
         false
     }
 
-    /// Passes images through the network.
+    /// Computes the network's output.
     ///
-    /// Not called if the frozen part of the network gives finished features.
+    /// Not called if the frozen part of the network already yields the features.
     ///
     /// # Errors
     /// If the device fails.
@@ -121,18 +118,18 @@ pub trait Learner: Send + Sync {
         net.whole(e, laps)
     }
 
-    /// Applies the activation to the hash's values `[batch, c]` before the loss: tanh by default.
-    /// It keeps their signs, which are the codes.
+    /// Applies the activation to the hash's values `[batch, c]` before the loss; tanh by default.
+    /// It must keep their signs, which are the codes.
     fn activate(&self, values: Tensor<2>, at: Moment) -> Tensor<2> {
         let _ = at;
         values.tanh()
     }
 
-    /// Computes the mean loss of a pass.
+    /// Computes the mean loss of a forward pass.
     fn loss(&self, seen: Seen<'_>) -> Tensor<1>;
 
-    /// Takes the codes of an update, [`Seen::codes`], with the rows of the sample that they belong
-    /// to.
+    /// Stores the codes of an update, [`Seen::codes`]; `rows` are the sample's rows that they
+    /// belong to.
     fn saw(&mut self, rows: &[usize], codes: &[f32]) {
         let _ = (rows, codes);
     }
@@ -142,7 +139,7 @@ pub trait Learner: Send + Sync {
         let _ = sample;
     }
 
-    /// Returns whether the hash is fitted again when the network is finished: [`Learner::refit`].
+    /// Returns whether [`Learner::refit`] replaces the hash after training.
     fn refits(&self) -> bool {
         false
     }
@@ -161,25 +158,25 @@ pub trait Learner: Send + Sync {
         Ok(None)
     }
 
-    /// The learned codes of all training images, for methods that have them.
+    /// Returns the learned codes of all training images, for methods that have them.
     fn learned(&self) -> Option<&LearnedCodes> {
         None
     }
 
-    /// Makes the hash of the finished network from its linear layer.
+    /// Creates the hash of the finished network from its linear layer.
     ///
     /// # Errors
-    /// If what the method adds to it is unusable.
+    /// If the method's additions to the hash are unusable.
     fn hash(&self, linear: LinearHash) -> Result<Hash, HashError> {
         Ok(linear.into())
     }
 
-    /// Returns the state that a checkpoint has to keep.
+    /// Returns the state for a checkpoint.
     fn state(&self) -> Vec<Vec<f32>> {
         Vec::new()
     }
 
-    /// Restores a [`Learner::state`]; returns `false` if it does not fit.
+    /// Restores a [`Learner::state`]; returns `false` if it does not match.
     fn restore(&mut self, state: Vec<Vec<f32>>) -> bool {
         state.is_empty()
     }

@@ -1,9 +1,9 @@
 /*!
 Linear algebra of the closed-form methods: thin wrappers around faer.
 
-Everything is in double precision. Sums over images run in blocks whose size does
-not depend on the number of threads, and each block and each factorisation is
-computed on one thread, so a fit gives the same numbers on any number of cores.
+Everything is in double precision. Sums over images run in blocks whose size does not depend on the
+number of threads, and each block and each factorisation is computed on one thread. A fit therefore
+gives the same numbers on any number of cores.
 */
 
 use std::ops::Range;
@@ -19,32 +19,32 @@ use rayon::prelude::*;
 use super::MethodError;
 use crate::hash::Features;
 
-/// Rows 0..n in at most 16 blocks, each of at least 512 rows but the last.
+/// Divides rows 0..n into at most 16 blocks, each of at least 512 rows except the last.
 ///
-/// The parts of a sum over images exist all at once, so their number is limited.
+/// The partial sums of all blocks are in memory together, so their number is limited.
 pub fn blocks(n: usize) -> Vec<Range<usize>> {
     let size = n.div_ceil(16).max(512);
     (0..n).step_by(size).map(|start| start..n.min(start + size)).collect()
 }
 
-/// The product `a·b`, on one thread.
+/// Returns the product `a·b`, computed on one thread.
 pub fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
     let mut out = Mat::zeros(a.nrows(), b.ncols());
     matmul::matmul(&mut out, Accum::Replace, a, b, 1.0, Par::Seq);
     out
 }
 
-/// The sum of the diagonal of a square matrix.
+/// Returns the trace of a square matrix.
 pub fn trace(a: MatRef<'_, f64>) -> f64 {
     a.diagonal().column_vector().iter().sum()
 }
 
-/// The mean of the rows of `features`, d numbers.
+/// Returns the mean of the rows of `features`, d numbers.
 pub fn mean(features: Features<'_>) -> Vec<f64> {
     weighted_mean(features, &vec![1.0; features.len()])
 }
 
-/// The mean of the rows of `features` with a weight for each: d numbers.
+/// Returns the weighted mean of the rows of `features`, d numbers.
 ///
 /// The weights must not sum to 0.
 pub fn weighted_mean(features: Features<'_>, weights: &[f64]) -> Vec<f64> {
@@ -57,14 +57,14 @@ pub fn weighted_mean(features: Features<'_>, weights: &[f64]) -> Vec<f64> {
     mean
 }
 
-/// The centred images of `range` as columns: d×len.
+/// Returns the centred images of `range` as columns: d×len.
 fn centred(features: Features<'_>, mean: &[f64], range: Range<usize>) -> Mat<f64> {
     let (dim, start) = (features.dim, range.start);
     let value = |j: usize, i: usize| f64::from(features.values[(start + i) * dim + j]) - mean[j];
     Mat::from_fn(dim, range.len(), value)
 }
 
-/// The weighted covariance `Σ w_i·(x_i − mean)(x_i − mean)ᵀ / Σ w_i`, d×d.
+/// Returns the weighted covariance `Σ w_i·(x_i − mean)(x_i − mean)ᵀ / Σ w_i`, d×d.
 ///
 /// The weights, one for each image, must not sum to 0.
 pub fn covariance(features: Features<'_>, mean: &[f64], weights: &[f64]) -> Mat<f64> {
@@ -80,7 +80,7 @@ pub fn covariance(features: Features<'_>, mean: &[f64], weights: &[f64]) -> Mat<
     parts.into_iter().fold(zero, |sum, part| sum + part)
 }
 
-/// The centred images in other coordinates: `(x − mean)·directions`, N×p.
+/// Returns the projected centred images: `(x − mean)·directions`, N×p.
 pub fn coordinates(features: Features<'_>, mean: &[f64], directions: MatRef<'_, f64>) -> Mat<f64> {
     let part =
         |range: Range<usize>| product(centred(features, mean, range).transpose(), directions);
@@ -93,8 +93,8 @@ pub fn coordinates(features: Features<'_>, mean: &[f64], directions: MatRef<'_, 
     all
 }
 
-/// `Σ (x_i − mean)·b_i / N`, the covariance of the images with the rows of `b` (N×c), if
-/// these or those have mean 0: d×c.
+/// Returns `Σ (x_i − mean)·b_i / N`: the covariance of the images and the rows of `b` (N×c),
+/// provided that one of them has mean 0: d×c.
 pub fn cross_covariance(features: Features<'_>, mean: &[f64], b: MatRef<'_, f64>) -> Mat<f64> {
     let part = |range: Range<usize>| {
         let b = b.subrows(range.start, range.len());
@@ -106,14 +106,14 @@ pub fn cross_covariance(features: Features<'_>, mean: &[f64], b: MatRef<'_, f64>
     faer::Scale(1.0 / features.len() as f64) * sum
 }
 
-/// A positive definite matrix as `L·Lᵀ`, to solve equations with.
+/// The Cholesky factorisation `L·Lᵀ` of a positive definite matrix, for solving equations.
 pub struct Cholesky(Mat<f64>);
 
 impl Cholesky {
-    /// Factors `a`, of which only the lower half is looked at.
+    /// Factorises `a`; only its lower half is read.
     ///
     /// # Errors
-    /// [`MethodError::NoConvergence`] when it is not positive definite.
+    /// [`MethodError::NoConvergence`] if the matrix is not positive definite.
     pub fn new(a: MatRef<'_, f64>) -> Result<Self, MethodError> {
         let (mut factor, spec) = (a.to_owned(), Spec::default());
         let need = llt::factor::cholesky_in_place_scratch::<f64>(a.nrows(), Par::Seq, spec);
@@ -125,7 +125,7 @@ impl Cholesky {
         Ok(Self(factor))
     }
 
-    /// The solution X of `a·X = rhs`.
+    /// Returns the solution X of `a·X = rhs`.
     pub fn solve(&self, mut rhs: Mat<f64>) -> Mat<f64> {
         let (rows, cols) = rhs.shape();
         let need = llt::solve::solve_in_place_scratch::<f64>(rows, cols, Par::Seq);
@@ -136,13 +136,13 @@ impl Cholesky {
     }
 }
 
-/// Eigenvalues, largest first, and eigenvectors, as columns, of a symmetric matrix.
+/// Returns the eigenvalues, largest first, and the eigenvectors, as columns, of a symmetric matrix.
 ///
 /// # Errors
 /// [`MethodError::NoConvergence`].
 pub fn symmetric_eigen(a: MatRef<'_, f64>) -> Result<(Vec<f64>, Mat<f64>), MethodError> {
-    // The library divides and conquers, which can fail on a matrix of nearly all zeros:
-    // few images, most features zero. Its plain QR iteration, slower otherwise, does not.
+    // The divide-and-conquer algorithm can fail on a matrix of nearly all zeros (few images, most
+    // features zero). Plain QR iteration is slower and does not fail there.
     let mut plain = <evd::SelfAdjointEvdParams as Auto<f64>>::auto();
     plain.recursion_threshold = a.nrows() + 1;
     eigen(a, Spec::default()).or_else(|_| eigen(a, Spec::new(plain)))
@@ -161,7 +161,7 @@ fn eigen(
     let (into, out) = (values.as_mut(), Some(vectors.as_mut()));
     evd::self_adjoint_evd(a, into, out, Par::Seq, stack, spec)
         .map_err(|_| MethodError::NoConvergence)?;
-    // The library gives them in rising order.
+    // The library returns them in ascending order.
     let values = values.column_vector().iter().rev().copied().collect();
     Ok((values, vectors.as_ref().reverse_cols().to_owned()))
 }
@@ -177,12 +177,12 @@ pub struct ThinSvd {
     pub v: Mat<f64>,
 }
 
-/// The thin singular value decomposition of `a`, m×n.
+/// Computes the thin singular value decomposition of `a`, m×n.
 ///
 /// # Errors
 /// [`MethodError::NoConvergence`].
 pub fn thin_svd(a: MatRef<'_, f64>) -> Result<ThinSvd, MethodError> {
-    // As for eigenvectors: the plain iteration where dividing and conquering fails.
+    // As for eigenvectors: plain iteration if divide and conquer fails.
     let mut plain = <svd::SvdParams as Auto<f64>>::auto();
     plain.recursion_threshold = a.nrows().max(a.ncols()) + 1;
     thin_svd_with(a, Spec::default()).or_else(|_| thin_svd_with(a, Spec::new(plain)))
@@ -209,7 +209,7 @@ fn thin_svd_with(
     })
 }
 
-/// The orthogonal matrix R that brings `V·R` nearest to B, from `vtb = VᵀB`.
+/// Returns the orthogonal matrix R that brings `V·R` nearest to B, from `vtb = VᵀB`.
 ///
 /// With `VᵀB = U·Σ·Wᵀ` it is `R = U·Wᵀ` (Schönemann, "A generalized solution of the
 /// orthogonal Procrustes problem", Psychometrika 1966).
@@ -221,13 +221,12 @@ pub fn procrustes(vtb: MatRef<'_, f64>) -> Result<Mat<f64>, MethodError> {
     Ok(product(svd.u.as_ref(), svd.v.transpose()))
 }
 
-/// The first `cols` columns of a random orthogonal `rows×rows` matrix, uniformly
-/// distributed; `cols` must not exceed `rows`.
+/// Returns the first `cols` columns of a uniformly distributed random orthogonal `rows×rows`
+/// matrix; `cols` must not exceed `rows`.
 ///
-/// They are the Q of a QR decomposition of a Gaussian matrix, with signs chosen such
-/// that the diagonal of R is positive; without that they would not be uniform
-/// (Mezzadri, "How to generate random matrices from the classical compact groups",
-/// Notices of the AMS 2007).
+/// They are the Q of a QR decomposition of a Gaussian matrix, with signs such that the diagonal of
+/// R is positive; otherwise they would not be uniform (Mezzadri, "How to generate random matrices
+/// from the classical compact groups", Notices of the AMS 2007).
 pub fn random_orthogonal(rows: usize, cols: usize, rng: &mut ChaCha8Rng) -> Mat<f64> {
     let mut a: Mat<f64> = Mat::from_fn(rows, cols, |_, _| gaussian(rng));
     let size = qr::no_pivoting::factor::recommended_block_size::<f64>(rows, cols);
@@ -248,7 +247,7 @@ pub fn random_orthogonal(rows: usize, cols: usize, rng: &mut ChaCha8Rng) -> Mat<
         Spec::default(),
     );
     let mut q = Mat::from_fn(rows, cols, |i, j| match i == j {
-        // Scaling the identity's columns scales those of Q.
+        // Scaling the columns of the identity scales the columns of Q.
         true if a[(j, j)] < 0.0 => -1.0,
         true => 1.0,
         false => 0.0,
@@ -268,7 +267,7 @@ pub fn random_orthogonal(rows: usize, cols: usize, rng: &mut ChaCha8Rng) -> Mat<
     q
 }
 
-/// One draw from the standard normal distribution (Box and Muller, 1958).
+/// Draws from the standard normal distribution (Box and Muller, 1958).
 fn gaussian(rng: &mut ChaCha8Rng) -> f64 {
     // 1 − u lies in (0, 1], where the logarithm is finite.
     let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
@@ -297,7 +296,7 @@ mod tests {
             let q = random_orthogonal(rows, cols, &mut rng);
             assert_close(&product(q.transpose(), q.as_ref()), &Mat::identity(cols, cols));
         }
-        // A uniform rotation has no preferred sign anywhere, the diagonal included.
+        // A uniform rotation prefers no sign anywhere, including the diagonal.
         let draws = (0..400).map(|_| random_orthogonal(3, 3, &mut rng)[(0, 0)]);
         let positive = draws.filter(|v| *v > 0.0).count();
         assert!((150..250).contains(&positive), "{positive}");
@@ -319,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_matrix_of_nearly_all_zeros_is_factored() {
-        // Ten images of which 26 features of 640 are not zero.
+        // Ten images with 26 nonzero features of 640.
         let x = random(640, 10, 3);
         let x = Mat::from_fn(640, 10, |j, i| if j % 25 == 0 { x[(j, i)] } else { 0.0 });
         let c = product(x.as_ref(), x.transpose());

@@ -1,11 +1,11 @@
 /*!
-Finding methods by their names.
+Looking up methods by name.
 */
 
 use super::definition::Method;
 use super::{METHODS, MethodError};
 
-/// Finds a method by its name.
+/// Returns the method with the given name.
 ///
 /// # Errors
 /// [`MethodError::Unknown`].
@@ -16,7 +16,7 @@ pub fn method(name: &str) -> Result<&'static Method, MethodError> {
         .ok_or_else(|| MethodError::Unknown { name: name.to_owned(), names: names(|_| true) })
 }
 
-/// The names of some methods, separated by commas.
+/// Returns the names of the methods that satisfy `wanted`, separated by commas.
 pub fn names(wanted: impl Fn(&Method) -> bool) -> String {
     let names = METHODS.iter().filter(|method| wanted(method)).map(|method| method.name);
     names.collect::<Vec<_>>().join(", ")
@@ -55,8 +55,8 @@ mod tests {
         made.fit(input(set.features(), &set.labels, bits, seed), &Task::unwatched())
     }
 
-    /// mAP of queries from one sample against a database of another, which is what
-    /// the method was fitted to.
+    /// mAP of queries from one sample against a database from another, to which the method was
+    /// fitted.
     fn map(method: &Method, bits: usize, seed: u64) -> f64 {
         let (database, queries) = (planted(10, 40, 32, 3.0, 1), planted(10, 8, 32, 3.0, 2));
         let hash = fit(method, &database, bits, seed).unwrap();
@@ -120,7 +120,7 @@ mod tests {
             assert!(!known.help.is_empty() && !known.source.is_empty(), "{known}");
         }
         let error = method("ITQ").unwrap_err().to_string();
-        assert!(error.contains("'ITQ' is no method; choose one of lsh, whitened-lsh, itq"));
+        assert!(error.contains("no method is called 'ITQ'; choose one of lsh, whitened-lsh, itq"));
         assert!(METHODS.is_sorted_by_key(|method| method.trains_network()));
     }
 
@@ -218,7 +218,7 @@ mod tests {
             for bits in [3, 6, 17] {
                 let hash = fit(method, &set, bits, 1).unwrap();
                 assert_eq!(hash.encode(&set.features()).unwrap().bits(), bits);
-                // No bit stays without a direction; only labels can ask for a constant one.
+                // Every bit has a direction. Only SDH, which fits labels, can have a constant one.
                 if *method == sdh::METHOD {
                     continue;
                 }

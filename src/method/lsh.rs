@@ -1,11 +1,10 @@
 /*!
-LSH: random directions, no training.
+LSH: random directions, without training.
 
-The sign of a projection on a random direction agrees for two vectors with
-probability 1 − angle/π (Charikar, "Similarity estimation techniques from rounding
-algorithms", STOC 2002). The directions here are orthogonal, which keeps that
-probability for each bit and makes the bits of one code less redundant (Ji and
-others, "Super-bit locality-sensitive hashing", NIPS 2012).
+Two vectors agree in the sign of their projection on a random direction with probability 1 − angle/π
+(Charikar, "Similarity estimation techniques from rounding algorithms", STOC 2002). The directions
+here are orthogonal. That keeps the probability for each bit and makes the bits of a code less
+redundant (Ji and others, "Super-bit locality-sensitive hashing", NIPS 2012).
 */
 
 use faer::Mat;
@@ -18,18 +17,18 @@ use super::{MethodError, linalg};
 use crate::hash::{Features, Hash, LinearHash};
 use crate::task::Task;
 
-/// LSH.
+/// The method `lsh`.
 pub static METHOD: Method = Method {
     needs_labels: false,
     ..Method::fitted(
         "lsh",
-        &["random directions: no training, the floor of every comparison"],
+        &["random directions, without training: the baseline"],
         "Charikar, \"Similarity estimation techniques from rounding algorithms\", STOC 2002",
         |_| Ok(Box::new(Lsh)),
     )
 };
 
-/// LSH has no options.
+/// The options of LSH: none.
 #[derive(Debug, Clone, Copy)]
 struct Lsh;
 
@@ -40,14 +39,13 @@ impl FittedMethod for Lsh {
     }
 }
 
-/// The hash whose bits are the signs of randomly rotated, centred features.
+/// Returns a hash whose bits are the signs of randomly rotated, centred features.
 ///
-/// For `bits` up to the dimension d the directions are the first columns of one
-/// random rotation; beyond that, further independent rotations follow. Only the mean
-/// of `features` (N×d) is learned.
+/// Up to the dimension d, the directions are the first columns of one random rotation. For more
+/// bits, further independent rotations follow. Only the mean of `features` (N×d) is learned.
 ///
 /// # Errors
-/// When there is no image, a feature is not finite, or `bits` is out of range.
+/// If there is no image, a feature is not finite, or `bits` is out of range.
 pub fn fit(features: Features<'_>, bits: usize, seed: u64) -> Result<LinearHash, MethodError> {
     check_fit(features, bits, 1)?;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -55,7 +53,7 @@ pub fn fit(features: Features<'_>, bits: usize, seed: u64) -> Result<LinearHash,
     fit::hash(&linalg::mean(features), directions.as_ref())
 }
 
-/// `bits` unit directions in `dim` dimensions: d×c, orthogonal in runs of `dim`.
+/// Draws `bits` unit directions in `dim` dimensions: d×c, orthogonal in runs of `dim`.
 pub(super) fn random_directions(dim: usize, bits: usize, rng: &mut ChaCha8Rng) -> Mat<f64> {
     let mut directions = Mat::zeros(dim, bits);
     for start in (0..bits).step_by(dim) {
@@ -79,7 +77,7 @@ mod tests {
             let gram = linalg::product(run.transpose(), run);
             assert!((gram - Mat::<f64>::identity(cols, cols)).norm_max() < 1e-12);
         }
-        // Independent runs: no direction comes twice.
+        // The runs are independent, so all directions differ.
         let first = directions.as_ref().subcols(0, 6);
         let cross = linalg::product(first.transpose(), directions.as_ref().subcols(6, 6));
         assert!(cross.norm_max() < 0.999);

@@ -1,8 +1,9 @@
 /*!
-Hashing methods: how codes are learned from images and their labels.
+Hashing methods: learning codes from images and their labels.
 
-One file is one method: its [`Method`] with help and options, and all that it computes.
-[`METHODS`] lists them. Methods know nothing of files, training loops or the command line.
+A method is one file: its [`Method`] with help and options, its loss and its updates. ExchNet has a
+folder. [`METHODS`] lists the methods. Methods do not depend on files, training loops or the command
+line.
 */
 
 pub mod adsh;
@@ -51,7 +52,7 @@ pub use lookup::method;
 pub use settings::{Kind, MethodOption, Settings, Value};
 pub use setup::{Init, Recipe, Trained};
 
-/// Every method: first those that are fitted in closed form, then those that train a network.
+/// All methods: first those that are fitted in closed form, then those that train a network.
 pub static METHODS: [&Method; 15] = [
     &lsh::METHOD,
     &whitened::METHOD,

@@ -1,15 +1,15 @@
 /*!
-Enums whose values have names, on the command line and in records.
+Enums whose values have names for the command line and for records.
 */
 
-/// Gives an enum `NAMES`, `name`, `Display` and `FromStr`, all from one list.
+/// Generates `NAMES`, `name`, `Display` and `FromStr` for an enum from one list.
 macro_rules! named {
     ($type:ident, $what:literal, $($variant:ident => $name:literal),+ $(,)?) => {
         impl $type {
             /// All names.
             pub const NAMES: &'static [&'static str] = &[$($name),+];
 
-            /// The name, on the command line and in records.
+            /// The name for the command line and for records.
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name),+

@@ -1,5 +1,5 @@
 /*!
-The network that is trained, and what it computes for a pass of images.
+The network during training, and its output for a batch.
 */
 
 use burn::module::{Module, ParamGroup};
@@ -11,40 +11,40 @@ use crate::encoder::EncodeError;
 use crate::network::{Parts, Saliency};
 use crate::trunk::{Refine, Stem, pool};
 
-/// The network that is trained, with the linear layer of the hash.
+/// The trained network, including the linear layer of the hash.
 #[derive(Module, Debug)]
 pub struct Net {
-    /// The stem if it is trained; otherwise the network begins at the stem's map.
+    /// The stem if it is trained; otherwise the input is the stem's map.
     pub stem: Option<Stem>,
     /// Global refinement.
     pub refine: Refine,
-    /// Attention to parts, and their refinement.
+    /// Attention to parts, and the refinement of parts.
     pub parts: Option<Parts>,
-    /// The saliency of positions.
+    /// The saliency of each position.
     pub saliency: Option<Saliency>,
     /// The hash.
     pub linear: Linear,
 }
 
-/// A second look of the network at the same images.
+/// The output of the network for a second view of the same images.
 #[derive(Debug, Clone)]
 pub struct Twice {
-    /// Codes of the whole images, `[batch, c]`; the other codes are of what is salient in them.
+    /// Values of the whole images, `[batch, c]`; the main values are those of the salient view.
     pub whole: Tensor<2>,
     /// The saliency of each position, 0 to 1, `[batch, H·W]`.
     pub saliency: Tensor<2>,
 }
 
-/// The output of the network for a pass of images.
+/// The output of a forward pass.
 #[derive(Debug)]
 pub struct Output {
     /// The values of the hash, whose signs are the codes, `[batch, c]`.
     pub values: Tensor<2>,
-    /// The features that the hash sees, `[batch, F]`.
+    /// Features that the hash takes, `[batch, F]`.
     pub features: Tensor<2>,
     /// A term of the loss that depends on the network's maps.
     pub extra: Option<Tensor<1>>,
-    /// The second look, if there is one. Its codes are not activated yet.
+    /// The second view, if the method uses one. Its values are not activated yet.
     pub twice: Option<Twice>,
 }
 
@@ -59,8 +59,8 @@ impl Net {
         }
     }
 
-    /// Computes the stem's maps `[batch, C, H, W]`, of pixels if the stem is trained; otherwise
-    /// `values` are these maps.
+    /// Computes the stem's maps `[batch, C, H, W]` from pixels if the stem is trained; otherwise
+    /// `values` are already these maps.
     ///
     /// # Errors
     /// If the device fails.
@@ -73,7 +73,7 @@ impl Net {
         Ok(e)
     }
 
-    /// Hashes the pooled features of the stem's maps.
+    /// Pools the stem's maps and hashes the features.
     ///
     /// # Errors
     /// If the device fails.

@@ -1,6 +1,6 @@
 /*!
-For tests of losses: a second computation in double precision, by plain loops, and its
-gradient by differences.
+Test support for losses: a reference in double precision with plain loops, and gradients by finite
+differences.
 */
 
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use super::groups::Groups;
 use super::learner::{Learner, Moment, Seen};
 use super::net::Twice;
 
-/// Rows of numbers.
+/// A matrix as rows of numbers.
 pub type Rows = Vec<Vec<f64>>;
 
-/// Labels of some images, one with two, and the groups of them.
+/// Returns labels of test images, one of them with two labels, and their groups.
 pub fn images() -> (Vec<Vec<u32>>, Arc<Groups>) {
     let labels = [0, 2, 0, 5, 2, 0, 5, 0].map(|label| vec![label]);
     let labels: Vec<Vec<u32>> = labels.into_iter().chain([vec![0, 5]]).collect();
@@ -24,7 +24,7 @@ pub fn images() -> (Vec<Vec<u32>>, Arc<Groups>) {
     (labels, groups)
 }
 
-/// Whether two images share a label.
+/// Returns whether two images share a label.
 pub fn similar(a: &[u32], b: &[u32]) -> bool {
     a.iter().any(|label| b.contains(label))
 }
@@ -33,7 +33,7 @@ pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// All ordered pairs of different rows of a batch: whether they are similar, and both rows.
+/// Returns all ordered pairs of different rows of a batch: whether they are similar, and both rows.
 pub fn pairs<'a>(
     u: &'a Rows,
     labels: &'a [Vec<u32>],
@@ -43,19 +43,19 @@ pub fn pairs<'a>(
         .map(move |(i, j)| (similar(&labels[i], &labels[j]), &u[i][..], &u[j][..]))
 }
 
-/// The mean of some numbers, 0 of none.
+/// Returns the mean; 0 for an empty input.
 pub fn mean(values: impl Iterator<Item = f64>) -> f64 {
     let (sum, count) = values.fold((0.0, 0usize), |(sum, n), v| (sum + v, n + 1));
     if count > 0 { sum / count as f64 } else { 0.0 }
 }
 
-/// `‖|u| − 1‖²` of a row.
+/// Returns `‖|u| − 1‖²` of a row.
 pub fn off(u: &[f64]) -> f64 {
     u.iter().map(|v| (v.abs() - 1.0).powi(2)).sum()
 }
 
-/// Holds a method's loss, and its gradient to the codes, to `plain`, which is given the
-/// activated codes (and those of the second look, if `twice`) and the images' labels.
+/// Compares a method's loss and its gradient with `plain`. `plain` gets the activated codes, those
+/// of the second view if `twice`, and the images' labels.
 pub fn check(
     learner: &dyn Learner,
     (labels, batch): (&[Vec<u32>], &[usize]),

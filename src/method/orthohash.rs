@@ -1,5 +1,5 @@
 /*!
-OrthoHash: one loss for everything, the cosine to a fixed code of each class.
+OrthoHash: a single loss, the cosine to a fixed code of each class.
 
 After Hoe, Ng, Zhang, Chan, Song and Xiang, "One Loss for All: Deep Hashing with a Single
 Cosine Similarity based Learning Objective" (NeurIPS 2021).
@@ -15,10 +15,10 @@ use super::definition::{LearnedMethod, Method, Start};
 use super::groups::Groups;
 use super::learner::{Learner, Moment, Seen};
 
-/// OrthoHash.
+/// The method `orthohash`.
 pub static METHOD: Method = Method::learned(
     "orthohash",
-    &["the same by the cosine, all that there is to its loss"],
+    &["like csq, with a single loss: the cosine to the class's code"],
     "Hoe, Ng, Zhang, Chan, Song and Xiang, \"One Loss for All: Deep Hashing with a Single Cosine Similarity based Learning Objective\", NeurIPS 2021",
     |_, _| Ok(Box::new(Options::default())),
 );
@@ -26,9 +26,9 @@ pub static METHOD: Method = Method::learned(
 /// The constants of OrthoHash.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
-    /// The scale of cosines.
+    /// Scale of the cosines.
     pub scale: f32,
-    /// The margin by which the cosine of an image's own class has to lead.
+    /// Margin that is subtracted from the cosine of an image's own class.
     pub margin: f32,
 }
 
@@ -44,20 +44,20 @@ impl LearnedMethod for Options {
     }
 }
 
-/// OrthoHash while it learns.
+/// The training state of OrthoHash.
 #[derive(Debug)]
 pub struct OrthoHash {
     groups: Arc<Groups>,
     options: Options,
     bits: usize,
-    /// Classes of the training images, without held-out classes.
+    /// Classes of the training images; held-out classes are not included.
     classes: Vec<u32>,
     /// ±1/√c, `[classes, c]`.
     targets: Vec<f32>,
 }
 
 impl OrthoHash {
-    /// For training images in groups; the classes' codes depend on the seed.
+    /// Creates the learner for grouped training images. The classes' codes depend on the seed.
     pub fn new(groups: Arc<Groups>, bits: usize, seed: u64, options: Options) -> Self {
         let classes = groups.classes();
         let targets = centres::centres(classes.len(), bits, seed);
@@ -66,7 +66,7 @@ impl OrthoHash {
         Self { groups, options, bits, classes, targets }
     }
 
-    /// The share of each class in an image's labels, `[batch, classes]`.
+    /// Returns the share of each class in an image's labels, `[batch, classes]`.
     fn shares(&self, images: &[usize], device: &Device) -> Tensor<2> {
         let mut shares = vec![0.0; images.len() * self.classes.len()];
         for (row, image) in shares.chunks_exact_mut(self.classes.len().max(1)).zip(images) {
@@ -80,8 +80,8 @@ impl OrthoHash {
         Tensor::from_data(TensorData::new(shares, [images.len(), self.classes.len()]), device)
     }
 
-    /// The cross entropy of `scale · (cos(u, target) − margin where it is the own class)`;
-    /// with several labels the mean over them.
+    /// Computes the cross entropy of `scale · (cos(u, target) − margin if it is the own class)`,
+    /// averaged over the labels of an image.
     pub(super) fn of(&self, u: Tensor<2>, images: &[usize]) -> Tensor<1> {
         let device = u.device();
         let data = TensorData::new(self.targets.clone(), [self.classes.len(), self.bits]);
@@ -96,7 +96,7 @@ impl OrthoHash {
 }
 
 impl Learner for OrthoHash {
-    /// The identity: the cosine ignores the length of values.
+    /// The identity: the cosine does not depend on the length of the values.
     fn activate(&self, values: Tensor<2>, _: Moment) -> Tensor<2> {
         values
     }

@@ -1,6 +1,5 @@
 /*!
-Pairs of images of a mini-batch: which of them show the same, and functions of pairs that
-several methods share.
+Pairs of images of a mini-batch, similar and dissimilar, and functions of pairs for several methods.
 */
 
 use burn::prelude::*;
@@ -22,7 +21,7 @@ pub struct Pairs {
 }
 
 impl Pairs {
-    /// The pairs of some training images.
+    /// Creates the pairs of the given training images.
     pub fn new(groups: &Groups, images: &[usize], device: &Device) -> Self {
         let b = images.len();
         let mut similar = vec![0.0f32; b * b];
@@ -40,12 +39,12 @@ impl Pairs {
         Self { similar: tensor(similar), dissimilar: tensor(dissimilar), n_similar, n_dissimilar }
     }
 
-    /// The mean of `values` `[b, b]` over similar pairs; 0 without any.
+    /// Returns the mean of `values` `[b, b]` over similar pairs; 0 if there are none.
     pub fn mean_similar(&self, values: Tensor<2>) -> Tensor<1> {
         (values * self.similar.clone()).sum() / self.n_similar.max(1) as f32
     }
 
-    /// The mean over dissimilar pairs; 0 without any.
+    /// Returns the mean over dissimilar pairs; 0 if there are none.
     pub fn mean_dissimilar(&self, values: Tensor<2>) -> Tensor<1> {
         (values * self.dissimilar.clone()).sum() / self.n_dissimilar.max(1) as f32
     }
@@ -57,9 +56,9 @@ pub fn softplus<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     positive + (x.abs().neg().exp() + 1.0).log()
 }
 
-/// `‖sign(u) − u‖²` of each value, `[b, c]`, with sign(0) = +1.
+/// Returns `‖sign(u) − u‖²` of each value, `[b, c]`, with sign(0) = +1.
 ///
-/// `(|u| − 1)²` is the same without a sign, whose gradient is nothing.
+/// Computed as `(|u| − 1)²`, which is equal and avoids sign, whose gradient is 0.
 pub fn quantization(u: Tensor<2>) -> Tensor<2> {
     let off = u.abs() - 1.0;
     off.clone() * off

@@ -1,5 +1,5 @@
 /*!
-For tests: labelled features around planted class centres.
+Test data: labelled features around planted class centres.
 */
 
 use rand::{RngExt, SeedableRng};
@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::hash::Features;
 
-/// Labelled features made up for a test.
+/// Generated features with labels.
 pub struct Set {
     pub dim: usize,
     pub values: Vec<f32>,
@@ -20,13 +20,12 @@ impl Set {
     }
 }
 
-/// `per_class` images around each of `classes` centres. The centres differ along the
-/// first half of the axes only, where images also vary most: along the first eighth
-/// `nuisance` times as much as along the others.
+/// Generates `per_class` images around each of `classes` centres. The centres differ only along the
+/// first half of the axes. The variance within classes is largest there too: along the first eighth
+/// of the axes it is scaled by `nuisance`.
 pub fn planted(classes: u32, per_class: usize, dim: usize, nuisance: f32, seed: u64) -> Set {
     let noise = |rng: &mut ChaCha8Rng| (0..12).map(|_| rng.random::<f32>()).sum::<f32>() - 6.0;
-    // The same centres for every seed, so that two seeds are two samples of one set
-    // of classes.
+    // All seeds share the centres, so two seeds give two samples of the same classes.
     let mut rng = ChaCha8Rng::seed_from_u64(1000);
     let spread = |j: usize| if j < dim / 2 { 2.0 } else { 0.0 };
     let mut centre = || (0..dim).map(|j| spread(j) * noise(&mut rng)).collect();

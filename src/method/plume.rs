@@ -1,19 +1,19 @@
 /*!
-Plume, Barbule's own method: class centres on features that stay alike, beside what the
-pretrained network saw, and a hash fitted to the finished features.
+Plume, Barbule's own method: class centres with a similarity-preserving loss, on features of the
+trained and the pretrained layers, and a hash fitted to the finished features.
 
-Class centres win on kinds that were trained on and lose on kinds that were not: their
-bits say which known class an image is like, and little else. Three things here keep what
-is known of other kinds, at the cost of class centres alone (chosen on classes and images
-that were kept out of training; `docs/RESULTS.md` says what each of them gives):
+Class centres do best on classes in the training data and poorly on others: their bits tell which
+known class an image resembles, and little else. Plume adds three things that keep information
+about other classes, and training costs as much as with class centres alone. They were chosen on
+classes and images that were held out of training; `docs/RESULTS.md` reports the effect of each.
 
-- codes have to be as alike as the features that they are made from (a term of the loss);
-- the image's code is made from two features, those of the trained and those of the
-  pretrained layers, each of length 1;
-- when the network is finished, the hash is fitted anew in closed form. With many bits:
-  discriminant directions of strongly shrunk covariances, rotated by ITQ, which keep the
-  distances between classes and so leave room between them. With few bits, which cannot
-  hold as many directions as classes need: the regression of class centres.
+- A loss term makes codes as similar as the features that they come from.
+- The hash takes two features of the image, each of length 1: those of the trained and those of
+  the pretrained layers.
+- After training, the hash is fitted again in closed form. Long codes use discriminant directions
+  of strongly shrunk covariances, rotated by ITQ; these keep the distances between classes and so
+  leave room between them. Short codes cannot hold as many directions as the classes need and use
+  a regression to the class centres.
 */
 
 use std::sync::Arc;
@@ -32,15 +32,15 @@ use super::{MethodError, centres, fit, lda};
 use crate::hash::{Features, LinearHash};
 use crate::task::Task;
 
-/// Plume.
+/// The method `plume`.
 pub static METHOD: Method = Method {
     options: &OPTIONS,
     compares_images: true,
     ..Method::learned(
         "plume",
         &[
-            "Barbule's own: class centres beside what the pretrained network sees, and a",
-            "hash fitted to both",
+            "Barbule's own: class centres on features of trained and pretrained",
+            "layers, then a hash fitted to the finished features",
         ],
         "Barbule",
         |settings, trained| Ok(Box::new(Chosen { options: Options::new(settings), trained })),
@@ -48,13 +48,18 @@ pub static METHOD: Method = Method {
 };
 
 static OPTIONS: [MethodOption; 2] = [
-    MethodOption::number("likeness", "W", "1", "Weight of the likeness of codes and features"),
+    MethodOption::number(
+        "likeness",
+        "W",
+        "1",
+        "Weight of the loss that makes codes as similar as their features",
+    ),
     MethodOption::number(
         "shrinkage",
         "SHARE",
-        "0.7; with --train head 0.3",
-        "How far covariances within classes are shrunk, above 0 and up to 1, when the hash is \
-         fitted: less for known kinds, more for others",
+        "0.7; 0.3 if only the hash is trained",
+        "Shrinkage of the covariances within classes when the hash is fitted, above 0 and up to 1: \
+         lower values suit known classes, higher values new ones",
     ),
 ];
 
@@ -63,12 +68,12 @@ static OPTIONS: [MethodOption; 2] = [
 pub struct Options {
     /// The scale and margin of the cosine to class centres.
     pub centres: orthohash::Options,
-    /// Weight of the likeness of codes and features.
+    /// Weight of the loss that makes codes as similar as their features.
     pub likeness: f32,
     /// Shrinkage of the covariances within classes towards equal variances, γ of [`lda::fit`];
     /// `None` for 0.7, or 0.3 if the network is not trained.
     pub shrinkage: Option<f64>,
-    /// The ridge of the regression of centres, in mean variances of a feature.
+    /// Ridge of the regression to class centres, in units of the mean variance of a feature.
     pub ridge: f64,
 }
 
@@ -83,7 +88,7 @@ impl Options {
     }
 }
 
-/// The options, and what is trained.
+/// The options, and the trained part of the network.
 #[derive(Debug, Clone, Copy)]
 struct Chosen {
     options: Options,
@@ -109,7 +114,7 @@ impl Default for Options {
     }
 }
 
-/// Plume while it learns.
+/// The training state of Plume.
 #[derive(Debug)]
 pub struct Plume {
     groups: Arc<Groups>,
@@ -121,7 +126,8 @@ pub struct Plume {
 }
 
 impl Plume {
-    /// For training images in groups, of which a network learns, or, `frozen`, only the hash.
+    /// Creates the learner for grouped training images. `frozen` means that only the hash is
+    /// trained.
     pub fn new(
         groups: Arc<Groups>,
         bits: usize,
@@ -134,9 +140,9 @@ impl Plume {
         Self { groups, bits, seed, options, shrinkage, centres }
     }
 
-    /// The ridge regression of class centres on the features:
-    /// `(XᵀX/N + ρτ·I)⁻¹·XᵀT/N`, X being centred, τ the mean variance of a feature, T the
-    /// centres of the images, less their mean.
+    /// Fits the ridge regression of class centres on the features: `(XᵀX/N + ρτ·I)⁻¹·XᵀT/N`. X are
+    /// the centred features, τ is the mean variance of a feature, and T are the centres of the
+    /// images, minus their mean.
     fn regression(&self, features: Features<'_>) -> Result<LinearHash, MethodError> {
         let mean = linalg::mean(features);
         let mut gram = linalg::covariance(features, &mean, &vec![1.0; features.len()]);
@@ -152,7 +158,7 @@ impl Plume {
     }
 }
 
-/// The cosines of all pairs of rows, less the mean row, `[b, b]`.
+/// Returns the cosines of all pairs of rows after subtracting the mean row, `[b, b]`.
 fn cosines(rows: Tensor<2>) -> Tensor<2> {
     let rows = rows.clone() - rows.mean_dim(0);
     let length = ((rows.clone() * rows.clone()).sum_dim(1) + 1e-12).sqrt();
@@ -165,9 +171,9 @@ impl Learner for Plume {
         values.tanh()
     }
 
-    /// That of OrthoHash, plus the mean square difference of the cosines of codes and of
-    /// features, both less their means, over all pairs; no gradient of it reaches the features
-    /// but through the codes.
+    /// The loss of OrthoHash, plus the mean squared difference between the cosines of codes and
+    /// those of features over all pairs, both centred. The gradient of the second term reaches the
+    /// network only through the codes.
     fn loss(&self, seen: Seen<'_>) -> Tensor<1> {
         let off = cosines(seen.codes.clone()) - cosines(seen.features).detach();
         let likeness = (off.clone() * off).mean() * self.options.likeness;
@@ -206,8 +212,8 @@ mod tests {
         let (labels, groups) = images();
         let batch = [0, 1, 3, 4, 8];
         let at = Moment { progress: 0.0, epoch: 0, epochs: 1 };
-        // Without a scale the class centres give log 3 for three classes, and no slope: what they
-        // give otherwise is held to plain loops in `orthohash.rs`.
+        // With scale 0, class centres give log 3 for three classes and no gradient. `orthohash.rs`
+        // tests other scales against plain loops.
         let centres = orthohash::Options { scale: 0.0, margin: 0.0 };
         let options = Options { likeness: 2.0, centres, ..Options::default() };
         let plume = Plume::new(groups, 6, 3, false, options);
@@ -215,7 +221,7 @@ mod tests {
             let mean = |k: usize| rows.iter().map(|row| row[k]).sum::<f64>() / rows.len() as f64;
             rows.iter().map(|row| (0..row.len()).map(|k| row[k] - mean(k)).collect()).collect()
         };
-        // The harness's features are 0, so that codes are to have no likeness at all.
+        // The features of this test are 0, so the target similarity of codes is 0.
         check(&plume, (&labels, &batch), 6, at, false, |u, _, _| {
             let rows = centred(u);
             let cosine = |a: &[f64], b: &[f64]| dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();

@@ -1,15 +1,15 @@
 /*!
-SDH, supervised discrete hashing: bits from which labels follow by a linear map, and
-which follow from the image through a kernel.
+SDH, supervised discrete hashing: codes from which a linear map predicts the labels, computed from
+an image through a kernel.
 
 Shen, Shen, Liu and Tao Shen, "Supervised discrete hashing", CVPR 2015. With the labels
 Y ∈ {0,1}^{N×K}, codes B ∈ {−1,+1}^{N×c} and kernel features φ(X) it minimises
 
 `‖Y − B·W‖² + λ‖W‖² + ν·(‖B − F‖² + N·ρ‖P‖²)` with `F = φ(X)·P + 1·tᵀ`
 
-in turns over W, over P and t, and over B one bit at a time: the signs are never relaxed.
-The paper fits P without the last term (ρ = 0) and gives no t; with a thousand anchors
-for few images that has no one solution, and the bits need not be balanced.
+by alternating over W, over P and t, and over B one bit at a time; the signs are never relaxed. The
+paper fits P without the last term (ρ = 0) and has no t. With a thousand anchors for few images,
+that problem has no unique solution, and the bits need not be balanced.
 */
 
 use std::collections::BTreeMap;
@@ -29,15 +29,15 @@ use crate::hash::kernel::{exponentiate, squared_distances};
 use crate::hash::{Features, Hash, KernelHash};
 use crate::task::Task;
 
-/// Sweeps over the bits of an image in one update; they settle long before.
+/// Maximum sweeps over the bits of an image in one update; they converge much earlier.
 const SWEEPS: usize = 100;
 
-/// SDH.
+/// The method `sdh`.
 pub static METHOD: Method = Method {
     options: &OPTIONS,
     ..Method::fitted(
         "sdh",
-        &["bits that labels follow from, through a kernel on some of the images"],
+        &["codes that predict the labels linearly, computed through a kernel"],
         "Shen, Shen, Liu and Tao Shen, \"Supervised discrete hashing\", CVPR 2015",
         |settings| Ok(Box::new(Options::new(settings)?)),
     )
@@ -49,13 +49,13 @@ static OPTIONS: [MethodOption; 6] = [
         "N",
         "1000",
         [0, usize::MAX],
-        "Training images that all others are compared with",
+        "Number of training images that serve as anchors of the kernel",
     ),
     MethodOption::number(
         "width",
         "SHARE",
         "0.35",
-        "Width of the kernel: its variance, as a share of the mean squared distance",
+        "Variance of the kernel, as a share of the mean squared distance between images",
     ),
     MethodOption::number(
         "lambda",
@@ -67,7 +67,7 @@ static OPTIONS: [MethodOption; 6] = [
         "nu",
         "W",
         "1e-5",
-        "Weight of the distance of codes to the values that images give",
+        "Weight of the squared difference between codes and the values computed from images",
     ),
     MethodOption::number(
         "ridge",
@@ -81,32 +81,32 @@ static OPTIONS: [MethodOption; 6] = [
 /// The options of SDH.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
-    /// Images drawn as anchors; all, if there are fewer. The paper has 1000.
+    /// Number of images drawn as anchors; all images if there are fewer. The paper has 1000.
     pub anchors: usize,
-    /// Width of the kernel: σ² as a share of the mean squared distance between images and
-    /// anchors. The paper does not say how it chooses σ. See [`Options::default`].
+    /// Width of the kernel: σ² as a share of the mean squared distance between images and anchors.
+    /// The paper does not specify σ. See [`Options::default`].
     pub width: f64,
-    /// λ, the weight of ‖W‖². The paper has 1.
+    /// Weight λ of ‖W‖². The paper has 1.
     pub lambda: f64,
-    /// ν, the weight of what codes differ from what the image gives. The paper has 1e-5.
+    /// Weight ν of the squared difference between the codes and F. The paper has 1e-5.
     pub nu: f64,
-    /// ρ, the weight of ‖P‖², as a share of the mean variance of a kernel feature. It must
-    /// be above 0.
+    /// Weight ρ of ‖P‖², as a share of the mean variance of a kernel feature. Must be above 0.
     pub ridge: f64,
-    /// Rounds of all three steps at most; fewer, if the codes settle. The paper has 5.
+    /// Maximum number of rounds of all three steps; it ends earlier if the codes converge. The
+    /// paper has 5.
     pub rounds: usize,
 }
 
 impl Default for Options {
-    /// Values that the paper gives are used. Width and ridge, and that the others do no harm,
-    /// are from the validation split of the Grocery Store data set (as for
+    /// Values are the paper's where it gives them. Width and ridge were chosen on the validation
+    /// split of the Grocery Store data set, and the others were checked there (as for
     /// [`SHRINKAGE`](super::lda::SHRINKAGE); mean mAP of three seeds, which differ by ±0.01 to
-    /// ±0.02). Width 0.15, 0.25, 0.35, 0.5, 1: 0.459, 0.463, 0.471, 0.447, 0.413 at 12 bits
-    /// and 0.643, 0.687, 0.686, 0.690, 0.671 at 48. Ridge 1e-5, 1e-4, 1e-3, 1e-2: 0.684, 0.686,
-    /// 0.677, 0.638 at 48. With ridge 1e-3 and 48 bits, λ from 0.01 to 100 gives 0.677 throughout, ν from
-    /// 1e-7 to 1e-3 0.677 to 0.682. Anchors help more than all that: 300, 500, 1000, 2000 and all 2,640
-    /// give 0.541, 0.586, 0.677, 0.736, 0.726. A linear P, without any kernel, gives 0.587 (a
-    /// NumPy prototype, best of four ridges). LDA+ITQ has 0.707.
+    /// ±0.02). Width 0.15, 0.25, 0.35, 0.5, 1: 0.459, 0.463, 0.471, 0.447, 0.413 at 12 bits and
+    /// 0.643, 0.687, 0.686, 0.690, 0.671 at 48. Ridge 1e-5, 1e-4, 1e-3, 1e-2: 0.684, 0.686, 0.677,
+    /// 0.638 at 48. With ridge 1e-3 and 48 bits, λ from 0.01 to 100 gives 0.677 throughout, ν from
+    /// 1e-7 to 1e-3 0.677 to 0.682. Anchors matter more: 300, 500, 1000, 2000 and all 2,640 give
+    /// 0.541, 0.586, 0.677, 0.736, 0.726. A linear P without a kernel gives 0.587 (a NumPy
+    /// prototype, best of four ridges). LDA+ITQ has 0.707.
     fn default() -> Self {
         Self { anchors: 1000, width: 0.35, lambda: 1.0, nu: 1e-5, ridge: 1e-4, rounds: 5 }
     }
@@ -127,7 +127,7 @@ impl Options {
         Ok(options)
     }
 
-    /// Makes sure that every option is in its range.
+    /// Checks that every option is in its range.
     ///
     /// # Errors
     /// [`MethodError::Option`].
@@ -161,15 +161,15 @@ impl FittedMethod for Options {
     }
 }
 
-/// Codes for the labels, then the kernel hash that gives them.
+/// Fits codes to the labels, then the kernel hash to these codes.
 ///
-/// An image with several labels counts in each of its classes; one without labels is left
-/// out. `features` is N×d.
+/// An image with several labels counts in each of its classes; images without labels are ignored.
+/// `features` is N×d.
 ///
 /// # Errors
-/// When images and labels do not match in number, there are fewer than two classes, all
-/// images are equal, a feature is not finite, or `bits` or an option is out of range; when
-/// the work is stopped. The steps of `task` are rounds.
+/// If images and labels differ in number, there are fewer than two classes, all images are equal, a
+/// feature is not finite, `bits` or an option is out of range, or the work is stopped. The steps of
+/// `task` are rounds.
 pub fn fit(
     features: Features<'_>,
     labels: &[Vec<u32>],
@@ -208,7 +208,7 @@ pub fn fit(
     Ok(KernelHash::new(anchors, rate, linear)?)
 }
 
-/// The images with labels, and these as columns of Y.
+/// Returns the images with labels, and their labels as columns of Y.
 fn labelled(features: Features<'_>, labels: &[Vec<u32>]) -> (Vec<f32>, Targets) {
     let mut columns: BTreeMap<u32, usize> = labels.iter().flatten().map(|l| (*l, 0)).collect();
     columns.values_mut().zip(0..).for_each(|(column, number)| *column = number);
@@ -217,7 +217,7 @@ fn labelled(features: Features<'_>, labels: &[Vec<u32>]) -> (Vec<f32>, Targets) 
     let mut of = Vec::with_capacity(labels.len());
     for (row, labels) in rows.filter(|(_, labels)| !labels.is_empty()) {
         let mut own: Vec<usize> = labels.iter().filter_map(|l| columns.get(l).copied()).collect();
-        // A label named twice still counts once.
+        // A label that is listed twice counts once.
         own.sort_unstable();
         own.dedup();
         values.extend_from_slice(row);
@@ -226,7 +226,7 @@ fn labelled(features: Features<'_>, labels: &[Vec<u32>]) -> (Vec<f32>, Targets) 
     (values, Targets { classes: columns.len(), of })
 }
 
-/// The features of up to `count` images drawn without replacement, in the order of the
+/// Returns the features of up to `count` images, drawn without replacement, in the order of the
 /// images.
 fn draw_anchors(features: Features<'_>, count: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
     let mut drawn = index::sample(rng, features.len(), count.min(features.len())).into_vec();
@@ -239,7 +239,7 @@ fn draw_anchors(features: Features<'_>, count: usize, rng: &mut ChaCha8Rng) -> V
 struct Targets {
     /// K.
     classes: usize,
-    /// The columns of Y that are 1, of each image.
+    /// The columns of Y that are 1, for each image.
     of: Vec<Vec<usize>>,
 }
 
@@ -257,7 +257,7 @@ impl Codes {
         MatRef::from_row_major_slice(&self.signs, self.signs.len() / self.bits, self.bits)
     }
 
-    /// The mean of each bit.
+    /// Returns the mean of each bit.
     fn mean(&self) -> Vec<f64> {
         let mut mean = vec![0.0; self.bits];
         for row in self.signs.chunks_exact(self.bits) {
@@ -269,7 +269,7 @@ impl Codes {
     }
 }
 
-/// P and t.
+/// The regression from kernel features to codes: P and t.
 struct Regression {
     /// P for centred kernel features, A×c.
     projection: Mat<f64>,
@@ -277,7 +277,7 @@ struct Regression {
     offset: Vec<f64>,
 }
 
-/// All that does not change from round to round.
+/// The constants of all rounds.
 struct Problem<'a> {
     /// φ(X), N×A.
     phi: Features<'a>,
@@ -312,7 +312,7 @@ impl<'a> Problem<'a> {
         })
     }
 
-    /// Takes the steps in turn from `codes` until they settle.
+    /// Alternates the steps from `codes` until the codes converge.
     fn solve(
         &self,
         mut codes: Codes,
@@ -330,10 +330,10 @@ impl<'a> Problem<'a> {
         Ok(codes)
     }
 
-    /// The best W for B, `(BᵀB + λI)⁻¹·BᵀY`: c×K.
+    /// Returns the optimal W for B, `(BᵀB + λI)⁻¹·BᵀY`: c×K.
     fn classifier(&self, codes: &Codes) -> Result<Mat<f64>, MethodError> {
         let (b, bits) = (codes.matrix(), codes.bits);
-        // Whole numbers, so that the order of the sum does not matter.
+        // The sum is over whole numbers, so its order does not matter.
         let parts = linalg::blocks(b.nrows()).into_par_iter().map(|range| {
             let b = b.subrows(range.start, range.len());
             linalg::product(b.transpose(), b)
@@ -350,13 +350,13 @@ impl<'a> Problem<'a> {
         Ok(Cholesky::new(gram.as_ref())?.solve(right))
     }
 
-    /// The best P and t for B. Since the features are centred, t is the mean of B.
+    /// Returns the optimal P and t for B. Since the features are centred, t is the mean of B.
     fn regression(&self, codes: &Codes) -> Regression {
         let right = linalg::cross_covariance(self.phi, &self.mean, codes.matrix());
         Regression { projection: self.gram.solve(right), offset: codes.mean() }
     }
 
-    /// F: N×c.
+    /// Computes F: N×c.
     fn outputs(&self, regression: &Regression) -> Mat<f64> {
         let Regression { projection, offset } = regression;
         let mut out = linalg::coordinates(self.phi, &self.mean, projection.as_ref());
@@ -366,12 +366,12 @@ impl<'a> Problem<'a> {
         out
     }
 
-    /// Sets each bit to the best for all others, in turns until none changes; says whether
-    /// any did.
+    /// Sets each bit to its optimum given all others, repeatedly until none changes. Returns
+    /// whether any bit changed.
     ///
-    /// Up to a constant the objective is `tr(B·G·Bᵀ) − 2·tr(Bᵀ·Q)` with `G = W·Wᵀ` and `Q =
-    /// Y·Wᵀ + ν·F`, a sum over images. So the best bit l of an image with the code b is the
-    /// sign of `q_l − Σ_{j≠l} b_j·G_jl`; where that is 0 the bit stays.
+    /// Up to a constant, the objective is `tr(B·G·Bᵀ) − 2·tr(Bᵀ·Q)` with `G = W·Wᵀ` and
+    /// `Q = Y·Wᵀ + ν·F`, a sum over images. So the optimal bit l of an image with the code b is the
+    /// sign of `q_l − Σ_{j≠l} b_j·G_jl`; if that is 0, the bit is unchanged.
     fn update(&self, codes: &mut Codes, w: MatRef<'_, f64>, f: MatRef<'_, f64>) -> bool {
         let bits = codes.bits;
         let gram = linalg::product(w, w.transpose());
@@ -386,7 +386,7 @@ impl<'a> Problem<'a> {
         changed.reduce(|| false, |a, b| a || b)
     }
 
-    /// The objective.
+    /// Computes the objective.
     #[cfg(test)]
     fn objective(&self, codes: &Codes, w: &Mat<f64>, regression: &Regression) -> f64 {
         let b = codes.matrix();
@@ -402,7 +402,7 @@ impl<'a> Problem<'a> {
     }
 }
 
-/// One image's part of [`Problem::update`]: `wanted` is its row of Q, `gram` G by column.
+/// Updates one image for [`Problem::update`]: `wanted` is its row of Q, `gram` is G by column.
 fn settle(code: &mut [f64], wanted: &[f64], gram: &[Vec<f64>]) -> bool {
     let dot = |column: &Vec<f64>| column.iter().zip(&*code).map(|(g, b)| g * b).sum::<f64>();
     let mut sums: Vec<f64> = gram.iter().map(dot).collect();
@@ -411,7 +411,7 @@ fn settle(code: &mut [f64], wanted: &[f64], gram: &[Vec<f64>]) -> bool {
         let mut changed = false;
         for (bit, column) in gram.iter().enumerate() {
             let others = sums[bit] - code[bit] * column[bit];
-            // Against the bit: it is flipped.
+            // The optimum differs from the bit, so flip it.
             if (wanted[bit] - others) * code[bit] < 0.0 {
                 code[bit] = -code[bit];
                 let twice = 2.0 * code[bit];
@@ -478,7 +478,7 @@ mod tests {
                 let outputs = problem.outputs(&regression);
                 problem.update(&mut codes, w.as_ref(), outputs.as_ref());
                 falls("B", problem.objective(&codes, &w, &regression));
-                // Settled: the same step again changes nothing.
+                // Converged: repeating the step changes nothing.
                 assert!(!problem.update(&mut codes, w.as_ref(), outputs.as_ref()));
             }
             assert!(before < 0.8 * first, "{bits} bits: {first} to {before}");
@@ -512,8 +512,8 @@ mod tests {
         }
     }
 
-    /// The update by its definition: each bit of each image both ways, the whole objective
-    /// each time.
+    /// The update by its definition: each bit of each image is tried both ways, with the whole
+    /// objective.
     fn naive(problem: &Problem<'_>, codes: &mut Codes, w: &Mat<f64>, regression: &Regression) {
         loop {
             let mut changed = false;
@@ -564,9 +564,9 @@ mod tests {
         let hash = fit(set.features(), &set.labels, 16, &Options::default(), 5, &Task::unwatched())
             .unwrap();
         assert_eq!((hash.dim(), hash.bits(), hash.linear().dim()), (12, 16, 100));
-        // All images are anchors, so that φ of an anchor with itself is 1.
+        // All images are anchors, so φ of an anchor with itself is 1.
         assert_eq!(hash.anchors(), &set.values[..]);
-        // Images of one class have codes alike.
+        // Images of one class have similar codes.
         let codes = hash.encode(&set.features()).unwrap();
         let mean = |same: bool| {
             let pairs = (0..100).flat_map(|i| (0..i).map(move |j| (i, j)));
@@ -592,7 +592,7 @@ mod tests {
         let mut more = Set { dim: 6, values: set.values.clone(), labels: set.labels.clone() };
         more.values.extend([1e3; 12]);
         more.labels.extend([vec![], vec![]]);
-        // A label named twice counts once.
+        // A label that is listed twice counts once.
         more.labels[0].extend(set.labels[0].clone());
         let fit = |set: &Set| {
             fit(set.features(), &set.labels, 8, &Options::default(), 1, &Task::unwatched()).unwrap()
@@ -617,7 +617,8 @@ mod tests {
             let error = fit_with(&bad).unwrap_err();
             assert!(matches!(error, MethodError::Option { name: n, .. } if n == name), "{error}");
         }
-        // Nothing but the image itself is near, or everything is: an answer, or an error.
+        // The kernel is near 0 for all other images, or near 1 for all: the fit must succeed or
+        // return an error.
         for width in [1e-300, 1e-9, 1e9, 1e300] {
             let found = fit_with(&Options { width, ..options });
             assert!(matches!(found, Ok(_) | Err(MethodError::NoConvergence)), "{width}");

@@ -1,8 +1,7 @@
 /*!
 Options of methods, as values keyed by their names.
 
-The command line and plans pass [`Settings`] on without knowing any method; each method turns
-them into its own typed options.
+The command line and plans pass [`Settings`] through; each method converts them to typed options.
 */
 
 use std::collections::BTreeMap;
@@ -14,16 +13,16 @@ use super::MethodError;
 pub enum Kind {
     /// On or off.
     Flag,
-    /// A whole number in a range, both ends included.
+    /// A whole number in an inclusive range.
     Count {
-        /// The least value.
+        /// The minimum.
         least: usize,
-        /// The greatest value.
+        /// The maximum.
         most: usize,
     },
     /// A real number.
     Number,
-    /// One of some words, each with a line of help.
+    /// One of several words, each with a line of help.
     Choice(&'static [(&'static str, &'static str)]),
 }
 
@@ -36,22 +35,22 @@ pub enum Value {
     Count(usize),
     /// A real number.
     Number(f64),
-    /// A word of a choice.
+    /// A word of [`Kind::Choice`].
     Word(&'static str),
 }
 
 /// The declaration of an option.
 #[derive(Debug, Clone, Copy)]
 pub struct MethodOption {
-    /// Its name, on the command line behind `--`.
+    /// The name; on the command line it follows `--`.
     pub name: &'static str,
-    /// The placeholder of its value in help; empty for a flag.
+    /// Placeholder of the value in the help; empty for a flag.
     pub value_name: &'static str,
-    /// The default, as help prints it; empty if there is nothing to print.
+    /// The default as the help prints it; empty if it prints none.
     pub default: &'static str,
-    /// The value that replaces the default in the recipe of the published runs.
+    /// The default in the recipe of the published runs.
     pub paper: Option<&'static str>,
-    /// A sentence of help.
+    /// The help: one sentence.
     pub help: &'static str,
     /// The kind of its value.
     pub kind: Kind,
@@ -68,7 +67,7 @@ impl MethodOption {
         Self { name, value_name, default, paper: None, help, kind }
     }
 
-    /// Declares an option that is on or off.
+    /// Declares a flag.
     pub const fn flag(name: &'static str, help: &'static str) -> Self {
         Self::new(name, "", "", help, Kind::Flag)
     }
@@ -83,7 +82,7 @@ impl MethodOption {
         Self::new(name, value_name, default, help, Kind::Number)
     }
 
-    /// Declares a whole number from `range[0]` to `range[1]`.
+    /// Declares a whole number from `range[0]` to `range[1]`, inclusive.
     pub const fn count(
         name: &'static str,
         value_name: &'static str,
@@ -95,7 +94,7 @@ impl MethodOption {
         Self::new(name, value_name, default, help, Kind::Count { least, most })
     }
 
-    /// Declares a choice of some words, each with a line of help.
+    /// Declares a choice between words, each with a line of help.
     pub const fn choice(
         name: &'static str,
         value_name: &'static str,
@@ -106,7 +105,7 @@ impl MethodOption {
         Self::new(name, value_name, default, help, Kind::Choice(words))
     }
 
-    /// Sets the value that the recipe of the published runs has.
+    /// Sets the default in the recipe of the published runs.
     pub const fn with_paper(mut self, value: &'static str) -> Self {
         self.paper = Some(value);
         self
@@ -115,7 +114,7 @@ impl MethodOption {
     /// Parses a value.
     ///
     /// # Errors
-    /// [`MethodError::Value`] if the text is no value of this option.
+    /// [`MethodError::Value`] if `text` is not a value of this option.
     pub fn parse(&self, text: &str) -> Result<Value, MethodError> {
         let value = match self.kind {
             Kind::Flag => (text == "true").then_some(Value::Set),
@@ -136,7 +135,7 @@ impl MethodOption {
         })
     }
 
-    /// The values that are allowed, in words.
+    /// Describes the allowed values.
     fn expected(&self) -> String {
         match self.kind {
             Kind::Flag => "true".to_owned(),
@@ -151,7 +150,7 @@ impl MethodOption {
     }
 }
 
-/// Values of options by their names. Options without a value have their defaults.
+/// Values of options by name. Options without a value take their defaults.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Settings(BTreeMap<&'static str, Value>);
 
@@ -161,7 +160,7 @@ impl Settings {
         self.0.insert(name, value);
     }
 
-    /// Sets an option unless it has a value.
+    /// Sets an option that has no value yet.
     pub fn set_default(&mut self, name: &'static str, value: Value) {
         self.0.entry(name).or_insert(value);
     }

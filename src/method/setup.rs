@@ -1,5 +1,5 @@
 /*!
-Choices of a training run that methods depend on.
+Settings of a training run that methods depend on.
 */
 
 use super::names::named;
@@ -18,22 +18,22 @@ named!(Init, "a choice of first codes", Class => "class", Random => "random");
 /// The part of the network that is trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trained {
-    /// All of it. Every image is decoded again each time it is shown.
+    /// The whole network. Every image is decoded again each time it is shown.
     Full,
-    /// The refine part, and what a method adds.
+    /// The refine part and the layers that the method adds.
     Refine,
-    /// Only what a method adds: the hash, and attention or saliency if the method has them.
+    /// Only the layers that the method adds: the hash, and attention or saliency if it has them.
     Head,
 }
 
 named!(Trained, "a part of the network", Full => "full", Refine => "refine", Head => "head");
 
-/// A set of defaults that belong together.
+/// A named set of defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recipe {
-    /// Barbule's own, for small budgets: about 16 times each image.
+    /// Barbule's recipe for small budgets: shows each image about 16 times.
     Quick,
-    /// That of the published runs of asymmetric methods: 2.4 million images.
+    /// The recipe of the published runs of asymmetric methods: 2.4 million images.
     Paper,
 }
 

@@ -1,15 +1,14 @@
 /*!
-LSH after gentle whitening: random directions in a space where no direction dominates.
+LSH on partly whitened features: random directions in a space where no direction dominates.
 
-The leading principal directions of a trunk's features are those in which kinds of
-pictures differ as a whole (groceries on shelves, birds, streets). On pictures of another
-kind than the hash was fitted to, all features are shifted along them, so bits that follow
-them are nearly constant and say nothing. Dividing by a power of the standard deviation
-takes some of that weight from them (after Jégou and Chum, "Negative evidences and
-co-occurences in image retrieval: the benefit of PCA and whitening", ECCV 2012, who divide
-by all of it before comparing vectors); random directions then use the whole space, where
-ITQ keeps to the principal directions of its own training images. For pictures like
-those ITQ is much better, for strange ones this is.
+The leading principal directions of a trunk's features separate whole domains of pictures (groceries
+on shelves, birds, streets). For pictures from a domain other than the training images', all
+features are shifted along these directions, so bits that follow them are nearly constant and carry
+no information. Dividing by a power of the standard deviation reduces their weight (after Jégou and
+Chum, "Negative evidences and co-occurences in image retrieval: the benefit of PCA and whitening",
+ECCV 2012, who divide by the full deviation before they compare vectors). Random directions then use
+the whole space, whereas ITQ keeps to the principal directions of its training images. ITQ is much
+better on pictures from the domain of the training images, this method on others.
 */
 
 use rand::SeedableRng;
@@ -22,18 +21,18 @@ use super::{MethodError, linalg};
 use crate::hash::{Features, Hash, LinearHash};
 use crate::task::Task;
 
-/// LSH on whitened features.
+/// The method `whitened-lsh`.
 pub static METHOD: Method = Method {
     needs_labels: false,
     ..Method::fitted(
         "whitened-lsh",
-        &["the same where no direction dominates; the built-in model is one"],
+        &["lsh on partly whitened features; used by the built-in model"],
         "after Jégou and Chum, \"Negative evidences and co-occurences in image retrieval\", ECCV 2012",
         |_| Ok(Box::new(Whitened)),
     )
 };
 
-/// LSH on whitened features has no options.
+/// The options of LSH on whitened features: none.
 #[derive(Debug, Clone, Copy)]
 struct Whitened;
 
@@ -44,29 +43,29 @@ impl FittedMethod for Whitened {
     }
 }
 
-/// The power of the standard deviation that each direction is divided by.
+/// Exponent p of the standard deviation by which each direction is divided.
 ///
 /// Chosen on training images of the Grocery Store data set alone, 256 bits, mean mAP of three
-/// seeds that differ by 0.006. Fitted to its packages and searched among its fruit and
-/// vegetables, and the reverse: 0 gives 0.462 and 0.289 (LSH), 1/4 0.479 and 0.298, 1/2 0.484
-/// and 0.306, 1 0.488 and 0.310; ITQ has 0.413 and 0.262. Fitted to one half of all those
-/// images and searched among the other: 0 gives 0.456, 1/4 0.421, 1/2 0.326, 1 0.191; ITQ has
-/// 0.537. So more of it helps a little on strange images and costs much on familiar ones.
+/// seeds, which differ by 0.006. Fitted to its packages and searched among its fruit and
+/// vegetables, and the reverse: 0 gives 0.462 and 0.289 (LSH), 1/4 0.479 and 0.298, 1/2 0.484 and
+/// 0.306, 1 0.488 and 0.310; ITQ has 0.413 and 0.262. Fitted to one half of all those images and
+/// searched among the other: 0 gives 0.456, 1/4 0.421, 1/2 0.326, 1 0.191; ITQ has 0.537. A larger
+/// exponent thus helps a little on images from a new domain and costs much on familiar ones.
 pub const EXPONENT: f64 = 0.25;
 
-/// The regulariser of the variance along each direction, in units of the mean variance of a
-/// feature, so that directions without variance are not blown up.
+/// Regulariser of the variance along each direction, in units of the mean variance of a feature. It
+/// keeps directions without variance from being scaled up.
 pub const REGULARISER: f64 = 0.1;
 
-/// The hash whose bits are the signs of randomly rotated, whitened features.
+/// Returns a hash whose bits are the signs of randomly rotated, whitened features.
 ///
-/// With the covariance Σ = V·Λ·Vᵀ of `features` (N×d) and τ the mean of Λ, the directions
-/// are `V·(Λ + ρ·τ·I)^(−p/2)·R`, ρ being [`REGULARISER`], p [`EXPONENT`] and R random and orthogonal:
-/// its first columns for `bits` up to d, further independent rotations beyond that.
+/// With the covariance Σ = V·Λ·Vᵀ of `features` (N×d) and τ the mean of Λ, the directions are
+/// `V·(Λ + ρ·τ·I)^(−p/2)·R`, where ρ is [`REGULARISER`] and p is [`EXPONENT`]. R is random and
+/// orthogonal: for `bits` up to d its first columns, for more bits further independent rotations.
 ///
 /// # Errors
-/// When there are fewer than two images, all are equal, a feature is not finite, or
-/// `bits` is out of range.
+/// If there are fewer than two images, all are equal, a feature is not finite, or `bits` is out of
+/// range.
 pub fn fit(features: Features<'_>, bits: usize, seed: u64) -> Result<LinearHash, MethodError> {
     check_fit(features, bits, 2)?;
     check_variance(features.values.chunks_exact(features.dim))?;
@@ -92,7 +91,7 @@ mod tests {
 
     #[test]
     fn directions_weigh_less_where_images_vary_more() {
-        // Along the first of 16 axes images vary 30 times as much as along the others.
+        // Images vary 30 times as much along the first of the 16 axes as along the others.
         let set = planted(1, 400, 16, 30.0, 3);
         let hash = fit(set.features(), 8, 1).unwrap();
         let weight = |feature: usize| {
@@ -109,8 +108,8 @@ mod tests {
 
     #[test]
     fn another_kind_of_images_keeps_more_of_its_bits_than_with_itq() {
-        // The same images again, shifted along the axes in which the training images vary
-        // most: bits that follow those axes become constant.
+        // The same images, shifted along the axes of largest training variance: bits that follow
+        // these axes become constant.
         let set = planted(12, 40, 32, 6.0, 5);
         let mut shifted = planted(12, 20, 32, 6.0, 6);
         for row in shifted.values.chunks_exact_mut(32) {

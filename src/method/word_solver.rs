@@ -1,9 +1,9 @@
 /*!
 Learning codebooks from vectors.
 
-At first by k-means, each codebook on what those before it leave. After that words are
-chosen for every vector, and the words of all codebooks together follow from those choices
-in closed form, in turns. No turn raises the error.
+The first codebooks come from k-means, each on the residuals of the previous ones. Then two steps
+alternate: choosing words for every vector, and computing the words of all codebooks jointly in
+closed form from these choices. No step raises the error.
 */
 
 use faer::Mat;
@@ -16,18 +16,18 @@ use crate::hash::HashError;
 use crate::hash::codebooks::{Codebooks, WORD_BITS, WORDS};
 use crate::hash::kernel::squared_distance;
 
-/// Rounds of k-means in each codebook.
+/// Iterations of k-means per codebook.
 const LLOYD: usize = 10;
-/// How much a word is drawn to where it was, in vectors: only a word that no vector has
-/// chosen, and what the choices leave open (one vector more in all words of a codebook and
-/// less in all of another changes no sum), are settled by it.
+/// Weight, in vectors, that pulls a word to its previous value. It only decides what the choices
+/// leave undetermined: words that no vector chose, and offsets between codebooks (adding a vector
+/// to all words of one codebook and subtracting it from all of another changes no sum).
 const RIDGE: f64 = 0.01;
 
-/// First codebooks: words of the first are means of vectors that lie together, those of the
-/// next ones of what is left of them.
+/// Returns initial codebooks. The words of the first are means of clusters of vectors, those of
+/// each later one are means of clusters of residuals.
 ///
 /// # Errors
-/// When there is no vector, or `dim` cannot be the bits of such a code.
+/// If there are no vectors, or `dim` is not a valid number of bits for such a code.
 pub fn first(vectors: &[f32], dim: usize, seed: u64) -> Result<Codebooks, HashError> {
     if vectors.is_empty() || dim == 0 || !vectors.len().is_multiple_of(dim) {
         return Err(HashError::Shape { dim, weights: vectors.len() });
@@ -46,7 +46,7 @@ pub fn first(vectors: &[f32], dim: usize, seed: u64) -> Result<Codebooks, HashEr
     Codebooks::new(dim, words)
 }
 
-/// 16 means by k-means, beginning at vectors drawn by their distance to those drawn before
+/// Computes 16 means by k-means, with initial vectors drawn by their distance to earlier ones
 /// (Arthur and Vassilvitskii, "k-means++", SODA 2007).
 fn means(vectors: &[f32], dim: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
     let row = |at: usize| &vectors[at * dim..(at + 1) * dim];
@@ -64,7 +64,7 @@ fn means(vectors: &[f32], dim: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
             place -= far;
             place < 0.0
         };
-        // Where all lie on words already, the last one serves as well as any.
+        // If every vector coincides with a word, any vector will do; this takes the last one.
         let next = far.iter().position(passed).unwrap_or(count - 1);
         means.extend_from_slice(row(next));
     }
@@ -85,17 +85,17 @@ fn means(vectors: &[f32], dim: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
     means
 }
 
-/// The nearest of some means.
+/// Returns the index of the nearest mean.
 fn nearest(means: &[f32], vector: &[f32]) -> usize {
     let distances = means.chunks_exact(vector.len()).map(|mean| squared_distance(vector, mean));
     let best = distances.enumerate().min_by(|a, b| a.1.total_cmp(&b.1));
     best.map_or(0, |(word, _)| word)
 }
 
-/// Better codebooks for `vectors`, after `rounds` turns.
+/// Improves codebooks for `vectors` in `rounds` rounds.
 ///
 /// # Errors
-/// When the vectors are too large to compute with.
+/// If the values of the vectors are too large.
 pub fn learn(
     mut books: Codebooks,
     vectors: &[f32],
@@ -111,7 +111,7 @@ pub fn learn(
     Ok(books)
 }
 
-/// Chooses each vector's words anew, and keeps those it had where they are better.
+/// Chooses words for each vector again and keeps the previous choice where it is better.
 fn improve(books: &Codebooks, vectors: &[f32], chosen: &mut [u8]) {
     let rows = vectors.par_chunks_exact(books.dim());
     rows.zip(chosen.par_chunks_exact_mut(books.count())).for_each(|(vector, chosen)| {
@@ -124,9 +124,9 @@ fn improve(books: &Codebooks, vectors: &[f32], chosen: &mut [u8]) {
     });
 }
 
-/// The words whose sums are nearest to the vectors by the words that these have chosen:
-/// the least of `Σ ‖u − Σ_m C_m[b_m]‖² + ρ·‖C − C'‖²`, C' being the words of before, is
-/// `(BᵀB + ρI)⁻¹(BᵀU + ρC')`, where B says by ones and zeros which words a vector has chosen.
+/// Returns the words whose sums are nearest to the vectors, given the choices: the minimum of
+/// `Σ ‖u − Σ_m C_m[b_m]‖² + ρ·‖C − C'‖²` is `(BᵀB + ρI)⁻¹(BᵀU + ρC')`. C' are the previous words;
+/// row i of B has a 1 for each word that vector i chose and 0 elsewhere.
 fn solve(books: &Codebooks, vectors: &[f32], chosen: &[u8]) -> Result<Codebooks, MethodError> {
     let (dim, count) = (books.dim(), books.count());
     let size = count * WORDS;
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
     use crate::hash::codebooks::tests::{codebooks, error, values};
 
-    /// The mean squared distance of vectors to the sums of words chosen anew.
+    /// Returns the mean squared distance of vectors to the sums of newly chosen words.
     fn off(books: &Codebooks, vectors: &[f32]) -> f64 {
         let rows = vectors.chunks(books.dim());
         let count = rows.len() as f64;
@@ -165,7 +165,7 @@ mod tests {
         let (books, vectors) = (codebooks(dim, 1), values(dim * n, 2));
         let chosen = books.choose_all(&vectors);
         let found = solve(&books, &vectors, &chosen).unwrap();
-        // Gradient 0 for every number of every word.
+        // The gradient is 0 in every component of every word.
         for m in 0..2 {
             for word in 0..16usize {
                 for k in 0..dim {
@@ -184,7 +184,7 @@ mod tests {
                 }
             }
         }
-        // A word that nobody chose stays where it was.
+        // A word that no vector chose keeps its value.
         let unused = (0..16).find(|word| chosen.chunks(2).all(|own| own[0] != *word));
         let chosen: Vec<u8> = chosen.iter().map(|word| word % 4).collect();
         let found = solve(&books, &vectors, &chosen).unwrap();

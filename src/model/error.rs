@@ -1,5 +1,5 @@
 /*!
-Why a model could not be read or written.
+Errors of reading and writing models.
 */
 
 use std::io;
@@ -9,16 +9,16 @@ use super::NEWEST;
 use crate::encoder::EncodeError;
 use crate::hash::HashError;
 
-/// Why a model could not be read or written.
+/// An error of reading or writing a model.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
     /// The file could not be read.
-    #[error("cannot read the model {}: {source}; name a model file", path.display())]
+    #[error("cannot read the model {}: {source}; specify a model file", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The file is not a model.
@@ -26,19 +26,19 @@ pub enum ModelError {
     Unfit {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// The model does not attend to parts.
-    #[error("a model of {0} attends to no parts; only models of ExchNet and DSaH do")]
+    /// The model has no attention.
+    #[error("{0} models have no attention to parts; only ExchNet and DSaH models do")]
     NoParts(String),
-    /// The model's codes are no bits.
+    /// The model's codes cannot be compared by Hamming distance.
     #[error(
-        "codes of {0} are numbers of words, which have no Hamming distance; use this model for an evaluation, and one of another method for an index"
+        "codes of {0} are word indices, which have no Hamming distance; use this model for evaluation only, and another method for an index"
     )]
     NotHamming(String),
-    /// The file is of a later version.
-    #[error("{} is a model of format {found}, this version reads up to {NEWEST}; install a newer Barbule", path.display())]
+    /// The file has a newer format.
+    #[error("{} is a model of format {found}, and this version reads only up to {NEWEST}; install a newer Barbule", path.display())]
     Newer {
         /// The file.
         path: PathBuf,
@@ -50,7 +50,7 @@ pub enum ModelError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What went wrong.
+        /// The reason.
         source: io::Error,
     },
     /// The hash and the trunk do not fit together.

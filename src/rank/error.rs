@@ -1,8 +1,8 @@
 /*!
-Why a ranking could not be made.
+Errors of ranking.
 */
 
-/// Why a ranking could not be made.
+/// Errors of ranking.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RankError {
@@ -14,15 +14,15 @@ pub enum RankError {
         /// Bits of the database.
         database: usize,
     },
-    /// Ids are 32-bit numbers.
-    #[error("{0} codes are too many for one ranking; split them into parts of 4 thousand million")]
+    /// More codes than 32-bit ids can number.
+    #[error("{0} codes are too many for one ranking; split them into parts of 4 billion")]
     TooMany(usize),
-    /// The ids that a search may find are of another database.
+    /// The set of allowed ids was made for another database.
     #[error(
-        "{allowed} ids were allowed or not, but there are {codes} codes; make the set for this database"
+        "the id set covers {allowed} ids, but the database has {codes} codes; create the set for this database"
     )]
     Allowed {
-        /// Ids that the set chooses from.
+        /// Size of the id set's universe.
         allowed: usize,
         /// Codes of the database.
         codes: usize,
@@ -32,7 +32,7 @@ pub enum RankError {
     Gpu {
         /// The adapter's name.
         adapter: String,
-        /// What it said.
+        /// Its message.
         reason: String,
     },
 }

@@ -24,11 +24,11 @@ use crate::image::{self, Limits};
 use crate::index::{Collection, Filter, Hit, IndexError, Search, Snapshot};
 use crate::model::Model;
 
-/// The description of all addresses, OpenAPI 3.1.
+/// The OpenAPI 3.1 description of all routes.
 pub const OPENAPI: &str = include_str!("openapi.json");
 /// Maximum size of an uploaded file, in bytes.
 const MAX_UPLOAD: u64 = 64 << 20;
-/// Uploads that are decoded and encoded at the same time.
+/// Maximum number of uploads that are decoded and encoded at the same time.
 const UPLOADS: usize = 2;
 /// Minimum time between two checks whether the index has changed.
 const LOOK: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ const LOOK: Duration = Duration::from_secs(1);
 struct Call<'a, 'b> {
     request: &'a Request,
     connection: &'a mut Connection<'b>,
-    /// The `{id}` of the address.
+    /// The `{id}` of the path.
     id: i64,
 }
 
@@ -117,7 +117,7 @@ fn page((kind, text): (&'static str, &'static str)) -> Answer {
     Ok(Response::fixed(kind, text))
 }
 
-/// What answers: the collection, and pictures.
+/// The state of the application: the collection and its pictures.
 #[derive(Debug)]
 pub struct App {
     collection: Collection,
@@ -128,7 +128,7 @@ pub struct App {
     explaining: Mutex<()>,
     /// The earliest moment at which to check again whether the index has changed.
     next_look: Mutex<Instant>,
-    /// Why the index cannot be read as it is now, if so.
+    /// The error of the last reload, if it failed.
     trouble: Mutex<Option<String>>,
     pictures: Pictures,
     uploads: Semaphore,
@@ -141,7 +141,7 @@ impl App {
         model: Model,
         limits: Limits,
     ) -> Result<Self, IndexError> {
-        // Absolute, so that the page can say where it is.
+        // Absolute, so that the page can show it.
         let path = std::path::absolute(&path).unwrap_or(path);
         let card = model.card();
         let parts = if card.parts > 0 { card.parts } else { usize::from(card.attends()) };
@@ -172,8 +172,8 @@ impl App {
         self.collection.len()
     }
 
-    /// Reads the index again if its files have changed; answers go on with the old state
-    /// until then. Looks at most once a second, and less often the longer reading takes.
+    /// Reads the index again if its files have changed; answers go on with the old state until
+    /// then. Checks at most once a second, less often if reading takes long.
     pub fn reload_if_changed(&self) {
         let mut next_look = lock(&self.next_look);
         let begun = Instant::now();
@@ -181,7 +181,7 @@ impl App {
             return;
         }
         let changed = !self.collection.is_current();
-        // After a failure it is tried again the next time: the file may be half copied.
+        // A failed reload is tried again the next time: the file may be half copied.
         let reloaded = if changed { self.collection.reload() } else { Ok(()) };
         *lock(&self.trouble) = reloaded.err().map(|error| error.to_string());
         let pause = if changed { LOOK.max(4 * begun.elapsed()) } else { LOOK };
@@ -198,15 +198,15 @@ impl App {
                 other_method = true;
                 continue;
             }
-            // The query of the page itself is for its script.
+            // The query of the page itself is read by its script.
             let query = request.query.as_deref().filter(|_| route.path != "/");
             let ask = Ask::read(query, route.known)?;
             return (route.answer)(self, &mut Call { request, connection, id }, &ask);
         }
         if other_method {
-            return Err(Problem::new(405, format!("{} cannot be asked for here", request.method)));
+            return Err(Problem::new(405, format!("{} is not allowed here", request.method)));
         }
-        Err(Problem::new(404, "there is nothing here; see /api/openapi.json"))
+        Err(Problem::new(404, "no such route; see /api/openapi.json"))
     }
 
     fn status(&self, _: &mut Call<'_, '_>, _: &Ask) -> Answer {
@@ -243,7 +243,7 @@ impl App {
         let ids = if ask.recent {
             ids.into_iter().rev().take(ask.k).collect()
         } else {
-            // The choice is no secret, so a failure to get randomness does not matter.
+            // The choice is no secret, so a failure of the random source does not matter.
             spread(&ids, ask.k, getrandom::u64().unwrap_or_default())
         };
         let mut images = Vec::new();
@@ -254,7 +254,7 @@ impl App {
         Ok(Response::json(200, &json!({ "images": images })))
     }
 
-    /// Finds the images nearest to the sent one.
+    /// Searches for the images nearest to the uploaded one.
     fn search(&self, call: &mut Call<'_, '_>, ask: &Ask) -> Answer {
         let snapshot = self.collection.snapshot();
         check_folder(&snapshot, ask)?;
@@ -295,7 +295,8 @@ impl App {
 
     /// Returns how much each part contributes to the distance of two indexed images.
     fn agreement(&self, call: &mut Call<'_, '_>, ask: &Ask) -> Answer {
-        let other = ask.with.ok_or_else(|| Problem::new(400, "with must name the other image"))?;
+        let other =
+            ask.with.ok_or_else(|| Problem::new(400, "with must be the id of the other image"))?;
         let snapshot = self.collection.snapshot();
         let deadline = call.request.deadline;
         let first = self.pictures.open(&snapshot, call.id, deadline)?;
@@ -323,12 +324,12 @@ impl App {
     }
 }
 
-/// No data is ever left half changed in a mutex of [`App`].
+/// Ignores poisoning: a panic leaves no data of [`App`] half changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The images that a request is about.
+/// Returns the filter of a request.
 fn filter(ask: &Ask) -> Filter {
     Filter {
         under: ask.under.iter().cloned().collect(),
@@ -337,7 +338,7 @@ fn filter(ask: &Ask) -> Filter {
     }
 }
 
-/// A search of the images that a request is about, within its radius.
+/// Adds the filter and the radius of a request to a search.
 fn narrowed(search: Search, ask: &Ask) -> Search {
     let search = search.filtered(filter(ask));
     match ask.radius {
@@ -346,7 +347,7 @@ fn narrowed(search: Search, ask: &Ask) -> Search {
     }
 }
 
-/// Checks that an image is indexed in the folder of the request, if it names one.
+/// Fails if the request has a folder in which no image is indexed.
 fn check_folder(snapshot: &Snapshot, ask: &Ask) -> Result<(), Problem> {
     let Some(under) = &ask.under else { return Ok(()) };
     let in_folder = Filter { under: vec![under.clone()], ..Filter::default() };
@@ -361,7 +362,7 @@ fn sent(call: &mut Call<'_, '_>) -> Result<Vec<u8>, Problem> {
     call.connection.body(call.request, MAX_UPLOAD)
 }
 
-/// A list of names with their numbers of images.
+/// Returns a list of names with their numbers of images.
 fn counted(list: &str, name: &str, counts: &BTreeMap<&str, usize>) -> Response {
     let items = counts.iter().map(|(key, images)| json!({ name: key, "images": images }));
     Response::json(200, &json!({ list: items.collect::<Vec<_>>() }))

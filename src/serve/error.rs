@@ -1,5 +1,5 @@
 /*!
-Why a page could not be served.
+The errors of a server.
 */
 
 use std::io;
@@ -7,24 +7,22 @@ use std::net::SocketAddr;
 
 use crate::index::IndexError;
 
-/// Why there is no server.
+/// The error of a server that cannot start or cannot go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
     /// The index cannot be used.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// The port cannot be had.
+    /// The port cannot be used.
     #[error("cannot listen at {address}: {source}; choose another port or address")]
     Listen {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// There is no randomness for the secret.
-    #[error(
-        "the system gives no random numbers ({0}), without which the page cannot be kept secret"
-    )]
+    /// The system has no random numbers for the secret.
+    #[error("cannot create the secret of the page: the system has no random numbers ({0})")]
     Random(#[source] getrandom::Error),
 }

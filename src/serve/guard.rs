@@ -1,11 +1,11 @@
 /*!
-Who gets an answer: whoever has the secret, asks this server by its own name, and is not
-another page.
+Access control: a request needs the secret and this server's own host name, and must not come from
+another site's page.
 
-The secret comes in the address once and is then a cookie that no script and no other
-site can use. A foreign page could still make the browser ask: by a name of its own that
-leads here (so the `Host` has to be ours), or by a form or a script (so the `Origin`, where
-there is one, has to be ours too).
+The secret is in the first URL and then in a cookie that no script and no other site can use.
+Another page could still make the browser send requests: through a host name of its own that
+resolves to this machine (DNS rebinding, so `Host` must be ours), or through a form or a script (so
+`Origin`, if present, must be ours too).
 */
 
 use std::fmt::Write as _;
@@ -17,7 +17,7 @@ use form_urlencoded::{Serializer, parse};
 use super::http::{Body, Request, Response};
 use super::problem::Problem;
 
-/// What every answer carries.
+/// Header fields of every response.
 pub const HEADERS: [(&str, &str); 7] = [
     (
         "Content-Security-Policy",
@@ -27,24 +27,24 @@ pub const HEADERS: [(&str, &str); 7] = [
     ("Referrer-Policy", "no-referrer"),
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
-    // What is seen here is private, and an id may mean another image tomorrow.
+    // The photos are private, and an id may refer to another image later.
     ("Cache-Control", "no-store"),
     ("X-Frame-Options", "DENY"),
 ];
 
-/// Bytes of the secret.
+/// Length of the secret, in bytes.
 const SECRET: usize = 32;
 
-/// Decides about requests.
+/// Accepts or refuses requests.
 #[derive(Debug)]
 pub struct Guard {
     address: SocketAddr,
     token: String,
-    /// A secret that opens the page a single time.
+    /// A secret that is valid once.
     once: Mutex<Option<String>>,
 }
 
-/// A new secret, in hexadecimal.
+/// Returns a new random secret, in hexadecimal.
 fn secret() -> Result<String, getrandom::Error> {
     let mut secret = [0; SECRET];
     getrandom::fill(&mut secret)?;
@@ -55,24 +55,24 @@ fn secret() -> Result<String, getrandom::Error> {
     }))
 }
 
-/// In a time that does not tell how much of it is right: hashes are compared so.
+/// Compares secrets by their hashes, which `blake3` compares in constant time.
 fn is_same(given: &str, secret: &str) -> bool {
     blake3::hash(given.as_bytes()) == blake3::hash(secret.as_bytes())
 }
 
 impl Guard {
-    /// With a new secret.
+    /// Creates a guard with a new secret.
     pub fn new(address: SocketAddr) -> Result<Self, getrandom::Error> {
         Ok(Self { address, token: secret()?, once: Mutex::new(None) })
     }
 
-    /// The page's address with the secret.
+    /// Returns the page's URL with the secret.
     pub fn url(&self) -> String {
         self.url_with(&self.token)
     }
 
-    /// The page's address with a secret that is worth nothing once it was used: for a program
-    /// whose arguments other users of the machine may see.
+    /// Returns the page's URL with a secret that is valid once: for a program whose arguments other
+    /// users of the machine may see.
     pub fn url_once(&self) -> Result<String, getrandom::Error> {
         let token = secret()?;
         let url = self.url_with(&token);
@@ -90,28 +90,28 @@ impl Guard {
         format!("http://{host}:{port}/?token={token}")
     }
 
-    /// Lets a request pass (`None`), or sends it on to its address without the secret.
+    /// Returns `None` for an accepted request, or a redirect to its URL without the secret.
     pub fn check(&self, request: &Request) -> Result<Option<Response>, Problem> {
         let hosts = [request.field("host"), request.authority.as_deref()];
         let ours = hosts.iter().flatten().all(|host| self.is_ours(host));
         if request.count("host") != 1 || !ours {
-            let sentence = "this is not the address of this page; open the one that was printed";
+            let sentence = "this is not the URL of this page; open the one that was printed";
             return Err(Problem::new(421, sentence));
         }
         let origin = request.field("origin").and_then(|origin| origin.strip_prefix("http://"));
         if request.count("origin") > 0 && !origin.is_some_and(|origin| self.is_ours(origin)) {
-            return Err(Problem::new(403, "another site's page may not ask this server"));
+            return Err(Problem::new(403, "requests from pages of other sites are refused"));
         }
         let unknown = || {
             Problem::new(
                 401,
-                "the secret is missing or wrong; open the address that was printed, to its last letter",
+                "the secret is missing or wrong; open the complete URL that was printed",
             )
         };
         let query = request.query.as_deref().unwrap_or_default();
         let given = || parse(query.as_bytes());
         if let Some((_, token)) = given().find(|(name, _)| name == "token") {
-            // HEAD does not use a secret up: some programs ask so before they open an address.
+            // HEAD does not use up a secret: some programs send it before they open a URL.
             let known = match request.method.as_str() {
                 "GET" => self.is_token(&token) || self.is_once(&token),
                 "HEAD" => self.is_token(&token),
@@ -130,20 +130,21 @@ impl Guard {
         let cookies = request.field("cookie").unwrap_or_default().split(';');
         let cookie = cookies.filter_map(|one| one.trim().split_once('='));
         let cookie = cookie.filter(|(name, _)| *name == self.cookie()).map(|(_, value)| value);
-        match bearer.into_iter().chain(cookie).any(|token| self.is_token(token)) {
-            true => Ok(None),
-            false => Err(unknown()),
+        if bearer.into_iter().chain(cookie).any(|token| self.is_token(token)) {
+            Ok(None)
+        } else {
+            Err(unknown())
         }
     }
 
-    /// Gives the cookie, and the same address without the secret.
+    /// Sets the cookie and redirects to the same URL without the secret.
     fn welcome<'a>(
         &self,
         path: &str,
         rest: impl Iterator<Item = (std::borrow::Cow<'a, str>, std::borrow::Cow<'a, str>)>,
     ) -> Response {
         let query = Serializer::new(String::new()).extend_pairs(rest).finish();
-        // One slash: two would be the name of another server.
+        // One slash: two would begin the name of another server.
         let path = format!("/{}", path.trim_start_matches(['/', '\\']));
         let there = if query.is_empty() { path } else { format!("{path}?{query}") };
         let cookie = format!("{}={}; Path=/; HttpOnly; SameSite=Strict", self.cookie(), self.token);
@@ -151,7 +152,7 @@ impl Guard {
         Response { status: 303, kind: "text/plain", body: Body::Fixed(""), fields }
     }
 
-    /// Cookies are shared by all ports of a host.
+    /// The name contains the port, because all ports of a host share their cookies.
     fn cookie(&self) -> String {
         format!("barbule-{}", self.address.port())
     }
@@ -160,7 +161,7 @@ impl Guard {
         is_same(given, &self.token)
     }
 
-    /// Whether it is the secret for one time, which is used up by that.
+    /// Returns whether `given` is the one-time secret, which is then used up.
     fn is_once(&self, given: &str) -> bool {
         let mut once = self.once.lock().unwrap_or_else(PoisonError::into_inner);
         let right = once.as_deref().is_some_and(|once| is_same(given, once));
@@ -170,7 +171,7 @@ impl Guard {
         right
     }
 
-    /// Whether `host` with its port means this server and can mean no other.
+    /// Returns whether `host` (with its port) can only mean this server.
     fn is_ours(&self, host: &str) -> bool {
         let own = self.address.ip();
         let (name, port) = match host.rsplit_once(':') {
@@ -188,7 +189,7 @@ impl Guard {
             Some(inner) => inner.parse().map(IpAddr::V6).ok(),
             None => name.parse().map(IpAddr::V4).ok(),
         };
-        // Listening everywhere, any number may be ours; only names can be made to lead here.
+        // If we listen on all interfaces, any IP address may be ours; DNS rebinding needs a name.
         ip.is_some_and(|ip| own.is_unspecified() || ip == own)
     }
 }

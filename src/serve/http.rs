@@ -1,8 +1,8 @@
 /*!
-HTTP/1.1 over one connection: a request, its answer, and it is closed.
+One HTTP/1.1 connection: it reads one request, sends one response and closes.
 
-Small on purpose: `httparse` reads the head, a body has a length or is refused, and no
-connection carries a second request, so nothing can hide between two. Every wait ends.
+Minimal on purpose: `httparse` parses the head, a body needs a Content-Length, and no connection
+carries a second request, which rules out request smuggling. Every wait has a timeout.
 */
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -12,40 +12,41 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use serde_json::json;
 
 use super::problem::Problem;
 
-/// How long a request may take in all, but for computing what has begun.
+/// Time limit of a request; a computation that has begun may exceed it.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long its head may take.
+/// Time limit of reading the head, and of a single write.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
-/// How long is waited for a client to take note of its answer.
+/// Time for which an unread body is drained after the response.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// How often a wait looks whether the server closes.
+/// Interval at which a waiting read checks whether the server is closing.
 const SLICE: Duration = Duration::from_millis(200);
-/// The longest head, in bytes.
+/// Maximum length of the head, in bytes.
 const MAX_HEAD: usize = 16 << 10;
-/// Most header fields.
+/// Maximum number of header fields.
 const MAX_FIELDS: usize = 64;
 
 /// The head of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     pub method: String,
-    /// As it was sent, without host and query; never decoded.
+    /// As sent, without host and query; not percent-decoded.
     pub path: String,
     pub query: Option<String>,
-    /// Host and port, if the first line names them.
+    /// Host and port, if the request line contains them.
     pub authority: Option<String>,
-    /// Names in lower case.
+    /// Header fields; names are in lower case.
     fields: Vec<(String, String)>,
-    /// Length of the body.
+    /// Length of the body, in bytes.
     pub length: u64,
-    /// When the patience ends.
+    /// The moment at which the request times out.
     pub deadline: Instant,
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug, Clone)]
 pub struct Response {
     pub status: u16,
@@ -54,7 +55,7 @@ pub struct Response {
     pub fields: Vec<(&'static str, String)>,
 }
 
-/// What an answer carries.
+/// The body of a response.
 #[derive(Debug, Clone)]
 pub enum Body {
     Fixed(&'static str),
@@ -80,27 +81,27 @@ impl Response {
     }
 
     pub fn json(status: u16, document: &impl Serialize) -> Self {
-        // Our documents have text keys and finite numbers, so that nothing can fail.
+        // Cannot fail: our documents have string keys and finite numbers.
         let text = serde_json::to_vec(document).unwrap_or_else(|_| b"{}".to_vec());
         Self { status, ..Self::made("application/json", text.into()) }
     }
 }
 
 impl Request {
-    /// The value of a header field; `None` if it is not there or there more than once.
+    /// Returns the value of a header field; `None` if it is missing or repeated.
     pub fn field(&self, name: &str) -> Option<&str> {
         let mut values = self.fields.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str());
         values.next().filter(|_| values.next().is_none())
     }
 
-    /// How often a header field is there.
+    /// Returns the number of header fields with this name.
     pub fn count(&self, name: &str) -> usize {
         self.fields.iter().filter(|(n, _)| n == name).count()
     }
 
-    /// Reads a head; `None` if it goes on.
+    /// Parses a head and returns it with its length in bytes; `None` if it is incomplete.
     fn parse(head: &[u8], begun: Instant) -> Result<Option<(Self, usize)>, Problem> {
-        let unclear = |what: &str| Problem::new(400, format!("this is no HTTP request: {what}"));
+        let unclear = |what: &str| Problem::new(400, format!("invalid HTTP request: {what}"));
         let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut parsed = httparse::Request::new(&mut fields);
         let length = match parsed.parse(head) {
@@ -120,7 +121,7 @@ impl Request {
             None => (None, target),
         };
         if !target.starts_with('/') {
-            return Err(unclear("its path does not begin with /"));
+            return Err(unclear("the path does not begin with /"));
         }
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query.to_owned())),
@@ -136,19 +137,19 @@ impl Request {
             path: path.to_owned(),
             query,
             authority,
-            fields: fields.ok_or_else(|| unclear("a header field is no text"))?,
+            fields: fields.ok_or_else(|| unclear("a header field is not UTF-8"))?,
             length: 0,
             deadline: begun + PATIENCE,
         };
         if request.count("transfer-encoding") > 0 {
-            return Err(Problem::new(411, "say how long the body is (Content-Length)"));
+            return Err(Problem::new(411, "the request needs a Content-Length"));
         }
         if request.count("content-length") > 0 {
             let digits = request
                 .field("content-length")
                 .filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
             let length = digits.and_then(|digits| digits.parse().ok());
-            request.length = length.ok_or_else(|| unclear("its Content-Length is no number"))?;
+            request.length = length.ok_or_else(|| unclear("Content-Length is not a number"))?;
         }
         Ok(Some((request, length)))
     }
@@ -159,21 +160,21 @@ impl Request {
 pub struct Connection<'a> {
     stream: TcpStream,
     closing: &'a AtomicBool,
-    /// What was read beyond the head.
+    /// Bytes read past the end of the head.
     early: Vec<u8>,
-    /// How much of the body has not been read.
+    /// Length of the body while it is unread, else 0.
     left: u64,
 }
 
 impl<'a> Connection<'a> {
     pub fn new(stream: TcpStream, closing: &'a AtomicBool) -> Self {
-        // Without these a slow answer is all that is lost.
+        // Errors are ignored: at worst, responses are slow.
         drop(stream.set_nodelay(true));
         drop(stream.set_nonblocking(false));
         Self { stream, closing, early: Vec::new(), left: 0 }
     }
 
-    /// Reads the head of the request; `None` if the client says nothing.
+    /// Reads the head of the request; `None` if the client sends nothing or disconnects.
     pub fn request(&mut self) -> Result<Option<Request>, Problem> {
         let begun = Instant::now();
         let mut head = Vec::new();
@@ -182,7 +183,7 @@ impl<'a> Connection<'a> {
             let read = match self.read(&mut some, begun + HEAD_PATIENCE) {
                 Ok(read) => read,
                 Err(error) if error.kind() == ErrorKind::TimedOut && !head.is_empty() => {
-                    return Err(Problem::new(408, "the request did not come to its end in time"));
+                    return Err(Problem::new(408, "the request did not arrive in time"));
                 }
                 Err(_) => return Ok(None),
             };
@@ -198,7 +199,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Reads the body of a request, if it is no longer than `limit` bytes.
+    /// Reads the body of a request; fails if it is longer than `limit` bytes.
     pub fn body(&mut self, request: &Request, limit: u64) -> Result<Vec<u8>, Problem> {
         if request.length > limit {
             let megabytes = limit >> 20;
@@ -206,32 +207,32 @@ impl<'a> Connection<'a> {
             return Err(Problem::new(413, sentence));
         }
         if request.field("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue")) {
-            // If nobody listens, reading will tell.
+            // If this fails, so does the read below.
             drop(self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n"));
         }
         let length = request.length as usize;
-        // Room is made as bytes come: a length that is only claimed costs nothing.
+        // Memory grows with the received bytes, not with the claimed length.
         let mut body = std::mem::take(&mut self.early);
         body.truncate(length);
         let mut some = vec![0; 64 << 10];
         while body.len() < length {
             let wanted = some.len().min(length - body.len());
             match self.read(&mut some[..wanted], request.deadline) {
-                Ok(0) => return Err(Problem::new(400, "the file was cut off on its way")),
+                Ok(0) => return Err(Problem::new(400, "the upload was cut off")),
                 Ok(read) => body.extend(&some[..read]),
-                Err(_) => return Err(Problem::new(408, "the file did not arrive in time")),
+                Err(_) => return Err(Problem::new(408, "the upload did not arrive in time")),
             }
         }
         self.left = 0;
         Ok(body)
     }
 
-    /// Sends the answer and closes.
+    /// Sends the response and closes.
     pub fn answer(&mut self, response: &Response, always: &[(&str, &str)], head_only: bool) {
         let body = response.body.bytes();
         let mut head = format!("HTTP/1.1 {} {}\r\n", response.status, reason(response.status));
         let mut field = |name: &str, value: &str| {
-            // Nothing that could begin another line; no value of ours has any.
+            // Control characters could begin another header line; our values have none.
             let value: String = value.chars().filter(|c| !c.is_control()).collect();
             head.extend([name, ": ", &value, "\r\n"]);
         };
@@ -249,13 +250,13 @@ impl<'a> Connection<'a> {
             }
             self.stream.shutdown(Shutdown::Write)
         };
-        // Whoever does not listen to the answer cannot be told.
+        // A client that does not read its response cannot be told why.
         if send().is_ok() && self.left > 0 {
             self.swallow();
         }
     }
 
-    /// Sends all of it, unless the client takes too long to read it.
+    /// Sends all bytes; fails if the client reads too slowly.
     fn write(&mut self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
         while !bytes.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now()).min(HEAD_PATIENCE);
@@ -273,14 +274,16 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    /// Reads on for a moment: closing while a client still sends takes its answer away.
+    /// Drains the body for a moment: closing while the client still sends would reset the
+    /// connection, and the response would be lost.
     fn swallow(&mut self) {
         let until = Instant::now() + FAREWELL;
         let mut some = vec![0; 64 << 10];
         while self.read(&mut some, until).is_ok_and(|read| read > 0) {}
     }
 
-    /// Reads at least a byte, unless the client has closed, time is up or the server closes.
+    /// Reads at least one byte. Returns 0 if the client has closed, and fails at the deadline or
+    /// when the server closes.
     fn read(&mut self, into: &mut [u8], deadline: Instant) -> io::Result<usize> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -317,6 +320,12 @@ fn reason(status: u16) -> &'static str {
         431 => "Request Header Fields Too Large",
         503 => "Service Unavailable",
         _ => "Internal Server Error",
+    }
+}
+
+impl From<Problem> for Response {
+    fn from(problem: Problem) -> Self {
+        Self::json(problem.status, &json!({ "error": problem.sentence }))
     }
 }
 

@@ -1,9 +1,9 @@
 /*!
-A local page to search one's own photos, and its JSON interface.
+A local web page to search your photos, and its JSON interface.
 
-[`Server::bind`] opens a port, [`Server::run`] answers until it is stopped. `api` has the answers,
-`guard` decides who gets one, `http` is HTTP alone. The index is only read, and no file on disk is
-sent as it is: only re-encoded pictures of indexed images (`pictures`).
+[`Server::bind`] opens a port, [`Server::run`] answers until it is stopped. `api` has the routes,
+`guard` the access control, `http` the protocol. The index is only read, and no file is sent
+unchanged: clients get re-encoded pictures of indexed images (`pictures`).
 */
 
 mod api;
@@ -44,7 +44,7 @@ const CONNECTIONS: usize = 64;
 const CONNECTIONS_EACH: usize = 16;
 /// Interval of the checks whether to stop and whether the index has changed.
 const TICK: Duration = Duration::from_millis(100);
-/// How long a stop waits for running answers.
+/// Time limit of running answers when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Options of a server.
@@ -82,7 +82,7 @@ impl Server {
     /// Opens the index and the port.
     ///
     /// # Errors
-    /// If the index cannot be used or is another model's, or the port cannot be opened.
+    /// If the index cannot be used or belongs to another model, or the port cannot be opened.
     pub fn bind(options: Options, device: Device, model: Model) -> Result<Self, ServeError> {
         let app = App::new(options.index, device, model, options.limits)?;
         let failed = |source| ServeError::Listen { address: options.address, source };
@@ -97,7 +97,7 @@ impl Server {
         self.guard.url()
     }
 
-    /// The same with a secret that works once: for a program whose arguments other users of the
+    /// The URL with a secret that works once: for a program whose arguments other users of the
     /// machine may see.
     ///
     /// # Errors
@@ -175,7 +175,7 @@ impl Server {
 struct Peers(Mutex<HashMap<IpAddr, Arc<()>>>);
 
 impl Peers {
-    /// Returns a place for a connection from `peer`, unless it has too many.
+    /// Returns a place for a connection from `peer`; `None` if it has too many.
     fn place(&self, peer: IpAddr) -> Option<Arc<()>> {
         if peer.is_loopback() {
             return Some(Arc::new(()));
@@ -233,7 +233,7 @@ fn converse(connection: &mut Connection<'_>, running: &Running) {
             // A panic must cost one answer, not the server.
             let answer = || answer(&request, connection, running);
             let response = catch_unwind(AssertUnwindSafe(answer))
-                .unwrap_or_else(|_| Problem::internal("the program failed on this").into());
+                .unwrap_or_else(|_| Problem::internal("the server failed on this request").into());
             (Some(request), response)
         }
         Err(problem) => (None, problem.into()),

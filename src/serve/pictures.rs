@@ -70,7 +70,7 @@ impl Weighter<Key, Arc<[u8]>> for ByBytes {
 impl Pictures {
     pub fn new(limits: Limits) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        // Decoding takes memory, so no more run at a time than help.
+        // Decoding takes memory, so few run at a time.
         let gate = Semaphore::new(cores.min(4));
         let cache = Cache::with_weighter((KEPT >> 14) as usize, KEPT, ByBytes);
         Self { limits, gate, cache }
@@ -100,7 +100,7 @@ impl Pictures {
     ) -> Result<Arc<[u8]>, Problem> {
         let path = snapshot.image(id)?.path;
         let file = inside(Path::new(&path), snapshot.catalogue()?.roots())?;
-        let gone = || Problem::new(404, format!("{path} is gone; an update of the index notes it"));
+        let gone = || Problem::new(404, format!("{path} is gone; update the index"));
         let meta = std::fs::metadata(&file).map_err(|_| gone())?;
         let modified = meta.modified().ok();
         let key = Key { kind, file: file.clone(), size: meta.len(), modified };
@@ -123,27 +123,24 @@ impl Pictures {
     }
 }
 
-/// The error when too many requests compute at the same time.
+/// The error if too many requests are being computed.
 pub fn busy() -> Problem {
-    Problem::new(503, "too much is being computed at the moment; try again")
+    Problem::new(503, "the server is busy; try again later")
 }
 
 /// Follows the links of a path and returns the file, if it is under one of the folders.
 fn inside(path: &Path, roots: &[String]) -> Result<PathBuf, Problem> {
     let name = path.display();
     let file = path.canonicalize().map_err(|error| {
-        Problem::new(
-            404,
-            format!("{name} cannot be read ({error}); an update of the index notes it"),
-        )
+        Problem::new(404, format!("{name} cannot be read ({error}); update the index"))
     })?;
     let mut roots = roots.iter().filter_map(|root| Path::new(root).canonicalize().ok());
     if !roots.any(|root| file.starts_with(root)) {
-        let sentence = format!("{name} leads out of the indexed folders and is not shown");
+        let sentence = format!("{name} links outside the indexed folders and is not shown");
         return Err(Problem::new(403, sentence));
     }
     if !file.is_file() {
-        return Err(Problem::new(403, format!("{name} is not a file any more")));
+        return Err(Problem::new(403, format!("{name} is no longer a file")));
     }
     Ok(file)
 }
@@ -182,7 +179,7 @@ pub fn overlay(attention: &Attention, part: Option<usize>) -> Result<Vec<u8>, Pr
     let picture = match part {
         Some(part) if (1..=parts).contains(&part) => attention.overlay(part - 1),
         Some(_) => {
-            return Err(Problem::new(404, format!("this model attends to {parts} parts")));
+            return Err(Problem::new(404, format!("this model has {parts} parts")));
         }
         None => {
             let maps = vec![together(&attention.maps)];

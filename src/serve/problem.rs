@@ -2,18 +2,15 @@
 The error of a request: a status and one sentence, as JSON.
 */
 
-use serde_json::json;
-
-use super::http::Response;
 use crate::image::{DecodeError, ImageError};
 use crate::index::IndexError;
 use crate::model::ModelError;
 
-/// Why a request is not answered.
+/// The error of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     pub status: u16,
-    /// What is wrong and what to do.
+    /// The problem and its remedy.
     pub sentence: String,
 }
 
@@ -25,12 +22,6 @@ impl Problem {
     /// A failure that is not the client's fault.
     pub fn internal(sentence: impl Into<String>) -> Self {
         Self::new(500, sentence)
-    }
-}
-
-impl From<Problem> for Response {
-    fn from(problem: Problem) -> Self {
-        Self::json(problem.status, &json!({ "error": problem.sentence }))
     }
 }
 

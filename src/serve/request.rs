@@ -10,7 +10,7 @@ use super::problem::Problem;
 pub const MAX_K: usize = 1000;
 /// Upper bound of ids in a query.
 const MAX_ID: usize = u32::MAX as usize;
-/// Default number of hits.
+/// Default number of hits or images.
 const K: usize = 24;
 
 /// The parameters of all routes; each route accepts some of them.
@@ -33,7 +33,7 @@ pub struct Ask {
 }
 
 impl Ask {
-    /// Reads a query that may have the parameters `known`.
+    /// Parses a query; parameters that are not in `known` are an error.
     pub fn read(query: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
         let mut ask = Self {
             k: K,

@@ -1,15 +1,14 @@
 /*!
-The choice of images that the page shows before anything is searched for.
+The images that the page shows before the first search.
 */
 
-/// Returns `k` of the ids, evenly spread over their order: one of each stretch, chosen by
-/// `random`.
+/// Returns `k` of the ids: a random one from each of `k` equal ranges. `random` is the seed.
 pub fn spread(ids: &[i64], k: usize, random: u64) -> Vec<i64> {
     let k = k.min(ids.len());
     let from = |i: usize| i * ids.len() / k;
     let mut number = random;
     let mut next = || {
-        // Weyl's sequence, mixed: any sequence will do.
+        // A Weyl sequence with a mixing step; any sequence would do.
         number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (number ^ (number >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         (mixed ^ (mixed >> 29)) as usize

@@ -1,11 +1,11 @@
 /*!
-How many may do something at the same time.
+A counting semaphore.
 */
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
-/// Lets so many in at a time; the others wait.
+/// A counting semaphore: at most `most` permits are held at a time, others wait.
 #[derive(Debug, Clone)]
 pub struct Semaphore(Arc<Inner>);
 
@@ -16,7 +16,7 @@ struct Inner {
     changed: Condvar,
 }
 
-/// Being inside; leaving is dropping it.
+/// A permit of a [`Semaphore`], released by dropping it.
 #[derive(Debug)]
 pub struct Permit(Arc<Inner>);
 
@@ -25,14 +25,14 @@ impl Semaphore {
         Self(Arc::new(Inner { most: most.max(1), inside: Mutex::new(0), changed: Condvar::new() }))
     }
 
-    /// Waits to be let in, at the latest until `deadline`; `None` if that was too short.
+    /// Waits for a permit until `deadline`; `None` if there was none by then.
     pub fn enter(&self, deadline: Instant) -> Option<Permit> {
         let mut inside = self.wait(deadline, |inside| inside < self.0.most)?;
         *inside += 1;
         Some(Permit(self.0.clone()))
     }
 
-    /// Waits until nobody is inside, at the latest until `deadline`; whether nobody is.
+    /// Waits until no permit is held or `deadline` is reached; returns whether none is held.
     pub fn wait_until_empty(&self, deadline: Instant) -> bool {
         self.wait(deadline, |inside| inside == 0).is_some()
     }

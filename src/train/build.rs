@@ -1,5 +1,5 @@
 /*!
-The network of a plan before the first step.
+Creating the network of a plan.
 */
 
 use burn::module::{Module, Param};
@@ -14,17 +14,17 @@ use crate::method::net::Net;
 use crate::network::{Parts, Saliency};
 use crate::trunk::{Trunk, weights};
 
-/// The network of a plan on pretrained weights; new layers are drawn from the seed.
+/// Creates the network of a plan on pretrained weights. New layers are drawn from the seed.
 ///
 /// # Errors
-/// When the weights cannot be copied.
+/// If the weights cannot be copied.
 pub(super) fn build(
     plan: &LearnPlan,
     trunk: &Trunk,
     device: &BurnDevice,
 ) -> Result<Net, TrainError> {
     let additions = plan.additions()?;
-    // A clone would share its weights and running statistics; a second reading does not.
+    // A clone would share weights and running statistics, so read the file again.
     let copy = || weights::rounded(trunk.clone(), device);
     let training = device.clone().autodiff();
     let Trunk { stem, refine, .. } = copy()?.train();

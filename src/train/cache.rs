@@ -1,12 +1,11 @@
 /*!
-What the frozen part of a network makes of all training images, computed once: the stem's
-maps, or the pooled features where refine is frozen too. An epoch then never decodes an
-image, and a step never runs what is frozen.
+The output of the frozen part of a network for all training images, computed once: the stem's maps,
+or pooled features if refine is frozen too. An epoch then decodes no images, and a step does not run
+frozen layers.
 
-One file of numbers, `[views, images, channels, height, width]`, behind
-a header that says what it was made of and which images could be read. It is written
-beside its place and renamed when it is whole, so a killed run leaves nothing that is
-believed. Safe to delete.
+The cache is one file of numbers, `[views, images, channels, height, width]`. Its header records the
+settings and the readable images. It is written to a temporary name and renamed when complete, so a
+killed run leaves no partial cache. It can be deleted safely.
 */
 
 use std::fs::File;
@@ -20,7 +19,7 @@ use half::slice::HalfFloatSliceExt;
 use memmap2::Mmap;
 use rayon::prelude::*;
 
-use super::images::random_part;
+use super::random_part::random_part;
 use super::{TrainError, Unreadable};
 use crate::dataset::Sample;
 use crate::device::Device;
@@ -31,30 +30,30 @@ use crate::method::draw::{Purpose, generator};
 use crate::task::Task;
 use crate::trunk::{Refine, Stem, TrunkKind, pool};
 
-/// Marks the file, and its version.
+/// Magic bytes with the version.
 const MAGIC: &[u8; 8] = b"BRBSTEM1";
-/// Bytes before the list of images: magic, key, and the number of images.
+/// Bytes before the list of images: magic, key and number of images.
 const HEADER: usize = 8 + 32 + 8;
-/// Images per pass through the stem.
+/// Images per pass.
 const BATCH: usize = 32;
 
-/// How the views of an image are made.
+/// The views of an image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Views {
-    /// How many; the first is the plain one, as in evaluation.
+    /// Number of views; the first is the plain one, as in evaluation.
     pub count: usize,
-    /// Seed of the others.
+    /// Seed of the other views.
     pub seed: u64,
-    /// The least share of the image's area that a view shows.
+    /// Minimum share of the image's area that a view shows.
     pub least_area: f32,
 }
 
-/// How exactly numbers are kept.
+/// The precision of stored numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precision {
-    /// In two bytes: enough to learn from.
+    /// Half precision, which suffices for training.
     Half,
-    /// In four: as they were computed, so that what is measured does not change.
+    /// Single precision, as computed, so that measured figures do not change.
     Single,
 }
 
@@ -67,33 +66,33 @@ impl Precision {
     }
 }
 
-/// The maps or features of all views of all readable images.
+/// A cache of the maps or features of all views of all readable images.
 #[derive(Debug)]
 pub struct FeatureCache {
     map: Mmap,
     precision: Precision,
-    /// Whether it was there already.
+    /// Whether the cache already existed.
     pub reused: bool,
-    /// Positions of its images among the samples, ascending.
+    /// Positions of the readable images among the samples, ascending.
     pub kept: Vec<usize>,
     /// Channels, height and width.
     dims: [usize; 3],
-    /// Whether these are pooled features, not maps.
+    /// Whether it holds pooled features instead of maps.
     pub features: bool,
 }
 
 impl FeatureCache {
-    /// Images in it.
+    /// Returns the number of images.
     pub fn images(&self) -> usize {
         self.kept.len()
     }
 
-    /// Channels, height and width of a map; features are maps of one position.
+    /// Returns channels, height and width of a map; features are maps with one position.
     pub fn dims(&self) -> [usize; 3] {
         self.dims
     }
 
-    /// Appends one view of one image, `[channels, height, width]`, to `out`.
+    /// Appends a view of an image, `[channels, height, width]`, to `out`.
     pub fn read_into(&self, view: usize, image: usize, out: &mut Vec<f32>) {
         let len = self.dims.iter().product::<usize>() * self.precision.bytes();
         let before = HEADER + self.images() * 4;
@@ -112,36 +111,36 @@ impl FeatureCache {
     }
 }
 
-/// What the cache is made from.
+/// The inputs of the cache.
 pub struct Source<'a> {
-    /// Which trunk the stem is of.
+    /// The trunk of the stem.
     pub trunk: TrunkKind,
-    /// The stem, norms folded, on `device`.
+    /// The stem with folded norms, on `device`.
     pub stem: &'a Stem,
-    /// What follows it, norms folded, where features are wanted instead of maps.
+    /// The refine part with folded norms, to store features instead of maps.
     pub refine: Option<&'a Refine>,
-    /// Tells the stem's weights from others.
+    /// Fingerprint of the stem's weights.
     pub weights: blake3::Hash,
-    /// How images are prepared.
+    /// Preprocessing of images.
     pub preprocess: &'a Preprocess,
-    /// Which views.
+    /// The views.
     pub views: &'a Views,
-    /// How exactly they are kept.
+    /// Precision of stored numbers.
     pub precision: Precision,
     /// The images.
     pub samples: &'a [Sample],
-    /// Which images are refused.
+    /// Limits on the size of images.
     pub limits: &'a Limits,
-    /// Where to compute.
+    /// The device for computing.
     pub device: &'a Device,
 }
 
 impl Source<'_> {
-    /// Opens the cache in `folder`, or makes it and gives the images that it had to
-    /// leave out.
+    /// Opens the cache in `folder`, or creates it. Also returns the unreadable images if it was
+    /// created.
     ///
     /// # Errors
-    /// When the folder cannot be written, the device fails or the work is stopped.
+    /// If the folder cannot be written, the device fails or the work is stopped.
     pub fn open(
         &self,
         folder: &Path,
@@ -184,10 +183,10 @@ impl Source<'_> {
         }
     }
 
-    /// Positions of the images that decode, and the others.
+    /// Returns the positions of readable images, and the unreadable images.
     ///
     /// # Errors
-    /// When none does.
+    /// If no image is readable.
     pub fn readable(&self) -> Result<(Vec<usize>, Vec<Unreadable>), TrainError> {
         let tried: Vec<_> =
             self.samples.par_iter().map(|sample| sample.open(self.limits).map(drop)).collect();
@@ -208,7 +207,7 @@ impl Source<'_> {
         Ok((kept, unreadable))
     }
 
-    /// Everything that the numbers depend on.
+    /// Returns a key of everything that the numbers depend on.
     pub fn key(&self) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new();
         hasher.update(self.weights.as_bytes());
@@ -232,8 +231,8 @@ impl Source<'_> {
 
     fn existing(&self, path: &Path, key: &blake3::Hash) -> Option<FeatureCache> {
         let file = File::open(path).ok()?;
-        // SAFETY: the file is only ever replaced by renaming, never changed in place, by
-        // this program; whoever truncates it from outside breaks their own run.
+        // SAFETY: this program only replaces the file by renaming and never changes it in place.
+        // Truncating it from outside can break only the run of whoever does so.
         #[allow(unsafe_code)]
         let map = unsafe { Mmap::map(&file) }.ok()?;
         if map.get(..8) != Some(MAGIC) || map.get(8..40) != Some(key.as_bytes()) {
@@ -295,7 +294,7 @@ impl Source<'_> {
         Ok(())
     }
 
-    /// The maps or features of one view of some images.
+    /// Computes the maps or features of one view of some images.
     fn maps(&self, view: usize, batch: &[usize]) -> Result<Vec<f32>, TrainError> {
         let device_failed = |reason: String| {
             TrainError::Encode(EncodeError::Device { device: self.device.to_string(), reason })
@@ -319,8 +318,8 @@ impl Source<'_> {
         data.try_into_vec::<f32>().map_err(|error| device_failed(format!("{error:?}")))
     }
 
-    /// The first view is the image itself; the others show a random part of it, half of
-    /// them mirrored.
+    /// Returns a view: the first is the image itself, the others are random crops, half of them
+    /// mirrored.
     fn view(&self, image: &RgbImage, view: usize, position: usize) -> RgbImage {
         if view == 0 {
             return image.clone();

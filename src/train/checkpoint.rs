@@ -2,7 +2,7 @@
 Checkpoints: the state of a training run on disk, so that a resumed run equals an uninterrupted
 one.
 
-One file: magic, the length of a JSON header, the header, and the sections that it
+A checkpoint is one file: magic, the length of a JSON header, the header, and the sections that it
 lists. Network and optimiser are Burn's own records, which keep parameter ids.
 */
 
@@ -14,38 +14,38 @@ use serde::{Deserialize, Serialize};
 use super::plan::Length;
 use crate::file;
 
-/// Marks the file, and its version.
+/// Magic bytes with the version.
 const MAGIC: &[u8; 8] = b"BRBCKPT4";
-/// A header is never longer (bytes).
+/// Maximum length of a header (bytes).
 const MAX_HEADER: usize = 1 << 20;
 
 /// The position of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Position {
-    /// Outer iterations finished.
+    /// Finished outer iterations.
     pub outer: usize,
-    /// Epochs finished in the present one.
+    /// Finished epochs of the current outer iteration.
     pub epoch: usize,
-    /// Updates finished in the present epoch.
+    /// Finished updates of the current epoch.
     pub batch: usize,
-    /// Updates finished since the start.
+    /// Finished updates of the run.
     pub step: usize,
-    /// Images shown since the start.
+    /// Images shown in the run.
     pub shown: usize,
-    /// Sum of the losses of the present epoch, image by image.
+    /// Sum of the losses of the current epoch, weighted by images.
     pub loss: f32,
     /// Seconds spent.
     pub seconds: f64,
 }
 
-/// A run's state.
+/// The state of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
-    /// Tells runs with other settings, data or weights apart.
+    /// Key of the run's settings, data and weights.
     pub run: String,
-    /// Its extent: a budget in minutes is turned into images only once.
+    /// The extent; a budget in minutes is converted to images only once.
     pub length: Length,
-    /// Its position.
+    /// The position.
     pub position: Position,
     /// The state of the method.
     pub learner: Vec<Vec<f32>>,
@@ -60,15 +60,15 @@ struct Header {
     run: String,
     length: Length,
     position: Position,
-    /// Lengths in bytes of network, optimiser, and what the method keeps.
+    /// Lengths in bytes of the network, the optimiser and the method's state.
     sections: Vec<usize>,
 }
 
 impl Checkpoint {
-    /// Writes the checkpoint, whole or not at all.
+    /// Writes the checkpoint completely or not at all.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// If the file cannot be written.
     pub fn save(&self, path: &Path) -> io::Result<()> {
         let mut sections: Vec<&[u8]> = vec![&self.network, &self.optimiser];
         sections
@@ -90,11 +90,11 @@ impl Checkpoint {
     /// Reads a checkpoint.
     ///
     /// # Errors
-    /// When the file cannot be read or is damaged.
+    /// If the file cannot be read or is damaged.
     pub fn load(path: &Path) -> io::Result<Self> {
         let bytes = std::fs::read(path)?;
         Self::parse(&bytes).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, "it is no checkpoint, or a damaged one")
+            io::Error::new(io::ErrorKind::InvalidData, "it is not a valid checkpoint")
         })
     }
 

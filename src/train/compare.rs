@@ -1,9 +1,9 @@
 /*!
-Methods side by side: each trained and measured on the same images at the same size, with
-the same trunk, seed by seed.
+Comparing methods: each is trained and measured on the same images at the same size, with the same
+trunk, seed by seed.
 
-Features of the frozen part of the trunk are computed once for all of them; the figures equal
-those of training and measuring each model by itself.
+Features of the frozen part of the trunk are computed once for all methods. The figures equal those
+of training and measuring each model separately.
 */
 
 use std::path::{Path, PathBuf};
@@ -26,23 +26,22 @@ use crate::model::Model;
 use crate::task::Task;
 use crate::trunk::TrunkKind;
 
-/// The setting that all runs of a comparison share.
+/// The settings that all runs of a comparison share.
 #[derive(Debug, Clone)]
 pub struct Setting {
     /// The data set's folder.
     pub data: PathBuf,
-    /// Its layout; detected if `None`.
+    /// The layout; `None` detects it.
     pub layout: Option<Layout>,
     /// The split with the queries.
     pub split: Split,
-    /// The share of the classes that each seed keeps out of training.
+    /// The share of the classes that each seed excludes from training.
     pub hold_out: Option<f64>,
-    /// The seeds: of every draw, of the held-out classes, and of the split where the data
-    /// set has none.
+    /// The seeds of all draws, of the held-out classes, and of the split if the data set has none.
     pub seeds: Vec<u64>,
     /// The trunk.
     pub trunk: TrunkKind,
-    /// A trunk file instead of the shipped weights.
+    /// A trunk file that replaces the shipped weights.
     pub weights: Option<PathBuf>,
     /// Width and height of the trunk's input, in pixels.
     pub size: u32,
@@ -52,35 +51,35 @@ pub struct Setting {
     pub limits: Limits,
 }
 
-/// A method with its options. Of a network's plan, everything that [`Setting`] or a run
-/// names is replaced.
+/// A method with its options. [`Setting`] and the run override the corresponding fields of a
+/// network's plan.
 #[derive(Debug, Clone)]
 pub enum Contender {
-    /// Fitted to features of the trunk.
+    /// A method that is fitted to features of the trunk.
     Shallow(&'static Method),
-    /// Trained.
+    /// A method that trains a network.
     Network(Box<LearnPlan>),
 }
 
-/// One run: trained and measured.
+/// The result of one run.
 #[derive(Debug)]
 pub struct Measured {
-    /// Its figures.
+    /// The figures.
     pub evaluation: Evaluation,
-    /// Seconds of fitting or training, without the features of the frozen part of the trunk.
+    /// Seconds of fitting or training, without computing features of the frozen part of the trunk.
     pub seconds: f64,
-    /// Training images shown to the method, each as often as it was shown.
+    /// Training images shown to the method, counted each time.
     pub shown: usize,
-    /// Training images.
+    /// Number of training images.
     pub images: usize,
-    /// Training images that could not be read.
+    /// Unreadable training images.
     pub unreadable: Vec<Unreadable>,
 }
 
-/// The part of a network that never changes, so that its output can be computed once.
+/// The part of a network that training never changes, so that its output can be computed once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Frozen {
-    /// Stem and refine, and nothing is added before the hash.
+    /// Stem and refine; the method adds nothing before the hash.
     All,
     /// The stem.
     Stem,
@@ -88,15 +87,15 @@ enum Frozen {
     None,
 }
 
-/// The images of one seed.
+/// The data of one seed.
 #[derive(Debug)]
 struct Set {
     seed: u64,
-    /// The data set for measurements.
+    /// The data set for measurement.
     whole: Dataset,
-    /// The data set for training, without the held-out classes.
+    /// The data set for training, without held-out classes.
     train: Dataset,
-    /// Tells it from others.
+    /// Fingerprint of the data.
     hash: blake3::Hash,
 }
 
@@ -113,8 +112,8 @@ impl Comparison {
     /// Opens the data and the trunk.
     ///
     /// # Errors
-    /// When the data set, the trunk or the input size is unusable, there are no queries, or
-    /// classes cannot be held out.
+    /// If the data set, the trunk or the input size is unusable, there are no queries, or the share
+    /// of classes cannot be held out.
     pub fn open(setting: Setting, device: &Device) -> Result<Self, TrainError> {
         let sets: Vec<Set> = setting
             .seeds
@@ -124,7 +123,7 @@ impl Comparison {
         let preprocess = setting.trunk.preprocess(setting.size)?;
         let trunk = open_trunk(setting.trunk, setting.weights.as_deref(), device)?;
         let all = |set: &Set| -> Vec<Sample> {
-            // A drawn split has all images in some role, and others with the next seed.
+            // A drawn split uses all images, and another seed assigns them differently.
             match set.whole.split_seed {
                 Some(_) => set.whole.samples().cloned().collect(),
                 None => {
@@ -139,22 +138,22 @@ impl Comparison {
         Ok(Self { setting, device: device.clone(), sets, store })
     }
 
-    /// The setting of all runs.
+    /// Returns the setting of all runs.
     pub fn setting(&self) -> &Setting {
         &self.setting
     }
 
-    /// The device of all runs.
+    /// Returns the device of all runs.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// The data set as the first seed splits it, held-out classes included.
+    /// Returns the data set as split by the first seed, including held-out classes.
     pub fn dataset(&self) -> Option<&Dataset> {
         self.sets.first().map(|set| &set.whole)
     }
 
-    /// Names of the classes that are kept out of training with a seed.
+    /// Returns the names of the held-out classes for a seed.
     pub fn held_out(&self, seed: u64) -> Vec<String> {
         let set = self.sets.iter().find(|set| set.seed == seed);
         let names = |set: &Set| -> Vec<String> {
@@ -164,8 +163,8 @@ impl Comparison {
         set.map(names).unwrap_or_default()
     }
 
-    /// Everything that a run's figures depend on, the program's version and the device
-    /// included, as one name.
+    /// Returns a key of everything that a run's figures depend on, including the program's version
+    /// and the device.
     ///
     /// # Errors
     /// As [`LearnPlan::learned`].
@@ -176,7 +175,7 @@ impl Comparison {
             Contender::Shallow(method) => format!("{method} {bits} {seed} {data}"),
             Contender::Network(plan) => {
                 let plan = self.network(plan, bits, seed);
-                // Figures, unlike a checkpoint, depend on how an update is divided into passes.
+                // Figures depend on the division of an update into passes, unlike a checkpoint.
                 let LearnPlan { views, least_area, batch, accumulate, .. } = plan;
                 format!("{} {views} {least_area} {batch} {accumulate}", run_key(&plan, &data)?)
             }
@@ -193,11 +192,11 @@ impl Comparison {
         Ok(blake3::hash(text.as_bytes()).to_hex().to_string())
     }
 
-    /// Computes what a run needs of the frozen part of the trunk, so that the run itself is
-    /// nothing but training and measuring. Does nothing where it is there.
+    /// Computes the output of the frozen part of the trunk that a run needs, so that the run itself
+    /// only trains and measures. Does nothing if it exists.
     ///
     /// # Errors
-    /// When images, cache or device make trouble, or the work is stopped.
+    /// If images, cache or device fail, or the work is stopped.
     pub fn prepare(
         &mut self,
         contender: &Contender,
@@ -226,8 +225,8 @@ impl Comparison {
         }
     }
 
-    /// Trains `contender` at `bits` with one of the setting's seeds and measures it. The
-    /// model is written to `out`; a checkpoint beside it, of the same run, is gone on from.
+    /// Trains `contender` at `bits` with one of the seeds and measures it. The model is written to
+    /// `out`; a checkpoint of the same run beside it is resumed.
     ///
     /// # Errors
     /// As [`fit_shallow`](super::fit_shallow), [`learn`] and [`evaluate`](super::evaluate).
@@ -249,7 +248,7 @@ impl Comparison {
                 let resume = LearnPlan { resume: checkpoint_path(out).exists(), ..plan.clone() };
                 let (train, device) = (&set.train, &self.device);
                 let learned = match learn(&resume, train, out, device, task, watcher) {
-                    // What a damaged checkpoint loses is time.
+                    // A damaged checkpoint only costs time.
                     Err(TrainError::Resume { .. }) => {
                         learn(&plan, train, out, device, task, watcher)?
                     }
@@ -277,7 +276,7 @@ impl Comparison {
         Ok(Measured { evaluation, seconds, shown, images, unreadable })
     }
 
-    /// Fits a shallow method: training images, those that cannot be read, seconds, images
+    /// Fits a method in closed form. Returns training images, unreadable images, seconds and images
     /// shown.
     fn fit(
         &self,
@@ -309,7 +308,7 @@ impl Comparison {
         self.sets.iter().find(|set| set.seed == seed)
     }
 
-    /// A network's plan as it is run.
+    /// Completes a network's plan for a run.
     fn network(&self, plan: &LearnPlan, bits: usize, seed: u64) -> LearnPlan {
         let Setting { trunk, weights, size, cache, limits, .. } = self.setting.clone();
         LearnPlan { bits, seed, trunk, weights, size, cache, limits, resume: false, ..plan.clone() }
@@ -317,7 +316,7 @@ impl Comparison {
 }
 
 impl Contender {
-    /// The method.
+    /// Returns the method.
     pub fn method(&self) -> &'static Method {
         match self {
             Self::Shallow(method) => method,
@@ -350,7 +349,7 @@ impl Set {
     }
 }
 
-/// Tells images, their labels and their roles from others.
+/// Computes a fingerprint of images, their labels and their roles.
 fn fingerprint(train: &Dataset, queries: &[Sample], database: &[Sample]) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     for class in &train.classes {

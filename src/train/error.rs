@@ -1,5 +1,5 @@
 /*!
-Why a model could not be fitted or measured.
+Errors of fitting and measuring models.
 */
 
 use std::fmt;
@@ -12,26 +12,26 @@ use crate::method::{MethodError, OneKind};
 use crate::model::ModelError;
 use crate::trunk::WeightsError;
 
-/// Why a model could not be fitted or measured.
+/// An error of fitting or measuring a model.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// Not one image of a split could be read.
+    /// No image of a split could be read.
     #[error("none of the {count} {split} images could be read (first: {first})")]
     NoImages {
         /// The split.
         split: &'static str,
-        /// How many there are.
+        /// The number of images.
         count: usize,
-        /// Why the first could not.
+        /// The error of the first image.
         first: String,
     },
     /// The cache of stem features could not be written or read.
-    #[error("cannot keep the stem's features in {}: {source}; choose another folder for them", path.display())]
+    #[error("cannot store the stem's features in {}: {source}; choose another folder for them", path.display())]
     Cache {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The checkpoint could not be written.
@@ -39,27 +39,27 @@ pub enum TrainError {
     Checkpoint {
         /// The file.
         path: PathBuf,
-        /// What went wrong.
+        /// The reason.
         reason: String,
     },
-    /// There is nothing to resume.
+    /// The run cannot be resumed.
     #[error("cannot resume from {}: {reason}; start from the beginning", path.display())]
     Resume {
         /// The checkpoint.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// An image that could be read a moment ago cannot be any more.
+    /// An image became unreadable during training.
     #[error("{source}, though it could be read before; start again")]
     Vanished {
-        /// What happened.
+        /// The error.
         source: ImageError,
     },
-    /// Nothing tells the training images apart.
+    /// All training images are similar to each other.
     #[error(transparent)]
     OneKind(#[from] OneKind),
-    /// The loss is no number any more.
+    /// The loss became NaN or infinite.
     #[error(
         "the loss was {loss} at step {step} with a learning rate of {rate:.1e}; try a smaller one"
     )]
@@ -71,30 +71,30 @@ pub enum TrainError {
         /// The learning rate of new layers.
         rate: f64,
     },
-    /// The learning rate is impossible.
+    /// The learning rate is out of range.
     #[error("{0}; choose a learning rate between 0 and 1")]
     Rate(String),
-    /// This machine is too small.
+    /// The machine has too little memory.
     #[error(
-        "training needs about {needed:.1} GiB of memory and this machine has {here:.1}; try {way}"
+        "training needs about {needed:.1} GiB of memory, but this machine has {here:.1}; try {way}"
     )]
     Memory {
         /// GiB needed.
         needed: f64,
-        /// GiB there are.
+        /// GiB available.
         here: f64,
-        /// What needs less.
+        /// Settings that need less memory.
         way: Smaller,
     },
-    /// The graphics adapter is too small.
+    /// The graphics adapter has too little memory.
     #[error("{device} ran out of memory; resume with {way}, or close other programs")]
     OutOfMemory {
         /// The device.
         device: String,
-        /// What needs less.
+        /// Settings that need less memory.
         way: Smaller,
     },
-    /// More devices than images to share.
+    /// More devices than images of an update.
     #[error(
         "{devices} devices cannot share an update of {images} images; use fewer devices, or a larger batch"
     )]
@@ -104,8 +104,8 @@ pub enum TrainError {
         /// The images of an update.
         images: usize,
     },
-    /// A graphics adapter is to work beside itself.
-    #[error("{0} is named twice; name every device once")]
+    /// A graphics adapter is listed twice.
+    #[error("{0} is named twice; list every device once")]
     SameDevice(String),
     /// Files for a measurement could not be written.
     #[error("cannot write a temporary file: {0}; set TMPDIR to a folder with some space")]
@@ -116,7 +116,7 @@ pub enum TrainError {
     /// The data set has no such split.
     #[error("the data set has no {0} split; choose another split")]
     NoSplit(&'static str),
-    /// The input size is impossible.
+    /// The input size is out of range.
     #[error(transparent)]
     Preprocess(#[from] PreprocessError),
     /// The trunk's weights are unusable.
@@ -125,7 +125,7 @@ pub enum TrainError {
     /// The method could not be fitted.
     #[error(transparent)]
     Method(#[from] MethodError),
-    /// The evaluation has nothing to compare.
+    /// The evaluation failed.
     #[error(transparent)]
     Eval(#[from] EvalError),
     /// The model could not be used or written.
@@ -136,15 +136,15 @@ pub enum TrainError {
     Encode(#[from] EncodeError),
 }
 
-/// Settings of a training that need less memory.
+/// Training settings that need less memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Smaller {
-    /// Fewer images a pass, and more passes an update.
+    /// Fewer images per pass, and more passes per update.
     Batch {
-        /// Images of a pass.
+        /// Images per pass.
         batch: usize,
-        /// Passes of an update.
+        /// Passes per update.
         accumulate: usize,
     },
     /// Smaller images.
@@ -163,7 +163,7 @@ impl fmt::Display for Smaller {
 }
 
 impl TrainError {
-    /// Whether this is no failure: the work was stopped on request.
+    /// Returns whether the work was stopped on request, which is not a failure.
     pub fn is_stop(&self) -> bool {
         matches!(
             self,

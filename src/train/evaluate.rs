@@ -16,17 +16,17 @@ use crate::image::Limits;
 use crate::model::{Model, ModelError};
 use crate::task::Task;
 
-/// The split with the queries; the database is always that of the data set.
+/// The split with the queries; the database is always the one of the data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
     /// The official test split.
     Test,
-    /// The validation split, on which choices are made.
+    /// The validation split, for choosing options.
     Val,
 }
 
 impl Split {
-    /// The name on the command line.
+    /// Returns the name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Test => "test",
@@ -34,7 +34,7 @@ impl Split {
         }
     }
 
-    /// Its images.
+    /// Returns its images.
     pub fn of(self, dataset: &Dataset) -> &[Sample] {
         match self {
             Self::Test => &dataset.test,
@@ -58,25 +58,24 @@ impl FromStr for Split {
 /// The figures of a model.
 #[derive(Debug)]
 pub struct Evaluation {
-    /// With the codes that the network gives to both sides. Where classes were held
-    /// out of training: only queries and images of the others.
+    /// With codes of the network on both sides. If classes were held out of training: only queries
+    /// and images of the other classes.
     pub network: Metrics,
-    /// With the learned codes of the training images as the database; none where the
-    /// method has none, or was trained on other images.
+    /// With the learned codes of the training images as the database. `None` if the method has none
+    /// or was trained on other images.
     pub learned: Option<Metrics>,
-    /// Queries of held-out classes against the whole database, with network codes.
+    /// Queries of held-out classes against the whole database, with codes of the network.
     pub unseen: Option<Metrics>,
-    /// As `network`, with the floating-point features instead of codes, by cosine, if
-    /// asked for.
+    /// As `network`, but comparing floating-point features by cosine; `None` unless requested.
     pub float: Option<Metrics>,
     /// As `unseen`, by cosine.
     pub float_unseen: Option<Metrics>,
-    /// How often the strongest attention lies on what tells the query's class apart, where
-    /// the model has attention and the data set knows.
+    /// How often the strongest attention falls on what distinguishes the query's class. `None` if
+    /// the model has no attention or the data set lacks this information.
     pub pointing: Option<Pointing>,
-    /// Images of either side that could not be read.
+    /// Unreadable images of either side.
     pub unreadable: Vec<Unreadable>,
-    /// Seconds for all of it.
+    /// Seconds for the whole evaluation.
     pub seconds: f64,
 }
 
@@ -85,14 +84,14 @@ struct Side {
     dim: usize,
     features: Vec<f32>,
     codes: BinaryCodes,
-    /// Real values, where codes are words of them.
+    /// Real values, if codes are word indices.
     values: Vec<f32>,
     labels: Vec<Vec<u32>>,
 }
 
 impl Side {
-    /// The codes of features, and if `float`, the features themselves: a gigabyte for a large
-    /// database, so they are kept only where they are ranked.
+    /// Returns the codes of features. With `float`, it also returns the features, which can take a
+    /// gigabyte for a large database and are therefore kept only on request.
     fn new(
         model: &Model,
         values: &[f32],
@@ -128,7 +127,7 @@ impl Side {
         }
     }
 
-    /// By Hamming distance, or by how near a query's values are to the sums of words.
+    /// Ranks by Hamming distance, or by the distance from a query's values to the sums of words.
     fn against(
         &self,
         database: &Self,
@@ -162,7 +161,7 @@ impl Side {
 /// Measures `model`: queries of `split` against the database.
 ///
 /// # Errors
-/// When the split is empty, nothing can be read, the device fails or the work is stopped.
+/// If the split is empty, nothing can be read, the device fails or the work is stopped.
 pub fn evaluate(
     model: &Model,
     dataset: &Dataset,
@@ -175,8 +174,7 @@ pub fn evaluate(
     evaluate_from(model, dataset, split, float, limits, task, &features)
 }
 
-/// The same, where `features` gives those of the queries and the database: whoever measures
-/// many models has part of them already.
+/// The same with given features of queries and database, for measuring many models.
 ///
 /// # Errors
 /// As [`evaluate`].
@@ -194,7 +192,7 @@ pub(super) fn evaluate_from(
     if samples.is_empty() {
         return Err(TrainError::NoSplit(split.name()));
     }
-    // One run over both sides, so that there is one progress and one estimate.
+    // One call for both sides, so that there is a single progress and time estimate.
     let all: Vec<Sample> = samples.iter().chain(dataset.database()).cloned().collect();
     let found = features(&all)?;
     let kept_queries = found.kept.iter().filter(|position| **position < samples.len()).count();
@@ -235,10 +233,10 @@ pub(super) fn evaluate_from(
     })
 }
 
-/// The model's learned codes of the database, if the database is what it was trained on.
+/// Returns the model's learned codes of the database if the model was trained on that database.
 ///
-/// Where classes were held out or the database is another, the training images are not the whole
-/// of it, and the papers' protocol does not apply.
+/// If classes were held out or the database differs, the training images are not the whole database
+/// and the papers' protocol does not apply.
 fn learned_codes(
     model: &Model,
     dataset: &Dataset,
@@ -252,7 +250,7 @@ fn learned_codes(
     same.then_some(codes)
 }
 
-/// The pointing score of the queries.
+/// Computes the pointing score of the queries.
 fn pointing(
     model: &Model,
     dataset: &Dataset,
@@ -270,7 +268,7 @@ fn pointing(
     let mut looks = Vec::with_capacity(known.len());
     for (done, sample) in known.iter().enumerate() {
         task.step(done, known.len()).map_err(EncodeError::from)?;
-        // What cannot be read was named when its features were asked for.
+        // Computing the features already reported unreadable images.
         let Ok(picture) = sample.open(limits) else { continue };
         let attention = model.attention(&picture)?;
         let (width, height) = picture.dimensions();
@@ -282,7 +280,7 @@ fn pointing(
     Ok(Pointing::of(&looks))
 }
 
-/// Labels in `dataset` of the classes that the model's training left out.
+/// Returns the labels in `dataset` of the classes that were held out of the model's training.
 fn held_out(model: &Model, dataset: &Dataset) -> Vec<u32> {
     let names = &model.card().data.held_out;
     let labels = dataset.classes.iter().zip(0..);

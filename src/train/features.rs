@@ -1,9 +1,9 @@
 /*!
-What the frozen part of one trunk makes of the images of a data set, computed once for
-all models that are measured on it and all methods that are fitted to it.
+The output of the frozen part of a trunk for the images of a data set, computed once for all models
+that are measured and all methods that are fitted on it.
 
-The numbers are kept as they were computed, so that a model that is measured from here gets the
-figures that it gets from the image files.
+Numbers are stored in full precision, so that figures from this store equal those from the image
+files.
 */
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,17 +18,17 @@ use crate::image::{Limits, Preprocess};
 use crate::task::Task;
 use crate::trunk::{Trunk, weights};
 
-/// Which image: its file, and which of the file's.
+/// An image: its file, and its record number in the file.
 type Place = (PathBuf, Option<u32>);
 
-/// The plain views of some images, behind the stem and behind refine.
+/// The plain views of some images, after the stem and after refine.
 #[derive(Debug)]
 pub(super) struct Store {
     trunk: Trunk,
     weights: blake3::Hash,
     preprocess: Preprocess,
     samples: Vec<Sample>,
-    /// Where each image is among the samples.
+    /// The index of each image among the samples.
     places: BTreeMap<Place, usize>,
     cache: PathBuf,
     limits: Limits,
@@ -38,10 +38,10 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// A store of `samples`, each image once; nothing is computed yet.
+    /// Creates a store of `samples` without duplicates; nothing is computed yet.
     ///
     /// # Errors
-    /// When the trunk's weights cannot be read from the device.
+    /// If the trunk's weights cannot be read from the device.
     pub fn new<'a>(
         trunk: Trunk,
         preprocess: Preprocess,
@@ -70,25 +70,25 @@ impl Store {
         })
     }
 
-    /// Tells the trunk's weights from others.
+    /// Returns the fingerprint of the trunk's weights.
     pub fn weights(&self) -> &blake3::Hash {
         &self.weights
     }
 
-    /// The trunk.
+    /// Returns the trunk.
     pub fn trunk(&self) -> &Trunk {
         &self.trunk
     }
 
-    /// How images are prepared.
+    /// Returns the preprocessing of images.
     pub fn preprocess(&self) -> &Preprocess {
         &self.preprocess
     }
 
-    /// Computes the pooled features of all images, unless they are there.
+    /// Computes the pooled features of all images unless they exist.
     ///
     /// # Errors
-    /// When the cache cannot be written, the device fails or the work is stopped.
+    /// If the cache cannot be written, the device fails or the work is stopped.
     pub fn need_features(&mut self, task: &Task<'_>) -> Result<(), TrainError> {
         if self.features.is_none() {
             self.features = Some(self.open(true, task)?);
@@ -96,7 +96,7 @@ impl Store {
         Ok(())
     }
 
-    /// Computes the stem's maps of all images, unless they are there.
+    /// Computes the stem's maps of all images unless they exist.
     ///
     /// # Errors
     /// As [`Store::need_features`].
@@ -116,7 +116,7 @@ impl Store {
             refine: refine.as_ref(),
             weights: self.weights,
             preprocess: &self.preprocess,
-            // The plain view alone.
+            // Only the plain view.
             views: &Views { count: 1, seed: 0, least_area: 1.0 },
             precision: Precision::Single,
             samples: &self.samples,
@@ -126,7 +126,7 @@ impl Store {
         Ok(source.open(&self.cache, task)?.0)
     }
 
-    /// The trunk's own features of some images; none before [`Store::need_features`].
+    /// Returns the trunk's features of some images; `None` before [`Store::need_features`].
     pub fn features(&self, samples: &[Sample]) -> Option<SplitFeatures> {
         let cache = self.features.as_ref()?;
         let (rows, mut found) = self.rows(cache, samples);
@@ -134,11 +134,11 @@ impl Store {
         Some(found)
     }
 
-    /// What `encoder`, whose stem is the trunk's, makes of some images; none before
+    /// Returns the features of `encoder`, whose stem is the trunk's, for some images; `None` before
     /// [`Store::need_maps`].
     ///
     /// # Errors
-    /// When the device fails or the work is stopped.
+    /// If the device fails or the work is stopped.
     pub fn behind_stem(
         &self,
         encoder: &Encoder,
@@ -157,8 +157,7 @@ impl Store {
         Ok(Some(found))
     }
 
-    /// Rows of the cache for those of `samples` that it has, and all of the answer but the
-    /// values.
+    /// Returns the cache rows of those `samples` that it contains, and an answer without values.
     fn rows(&self, cache: &FeatureCache, samples: &[Sample]) -> (Vec<usize>, SplitFeatures) {
         let mut rows = Vec::with_capacity(samples.len());
         let (mut kept, mut labels) = (Vec::new(), Vec::new());

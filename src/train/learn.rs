@@ -1,8 +1,8 @@
 /*!
-Training a network, from the checks before the first step to the model file.
+Training a network, from the first checks to the model file.
 
-One outer iteration draws a sample of the images, trains on it for a few epochs, and then lets the
-method update what it keeps of all images: [`Run`].
+One outer iteration draws a sample of the images, trains on it for a few epochs, and lets the method
+update its state for all images: [`Run`].
 */
 
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ use crate::network::Extractor;
 use crate::task::Task;
 use crate::trunk::Trunk;
 
-/// Timed steps that turn minutes into images; the last one counts.
+/// Number of timed steps for converting minutes to images; only the last one counts.
 const TIMED: usize = 3;
 /// The share of the time that steps take; sweeps, surveys and checkpoints take the rest.
 const STEPPING: f64 = 0.95;
@@ -46,13 +46,13 @@ pub struct Learned {
     pub card: Card,
     /// Training images that could not be read.
     pub unreadable: Vec<Unreadable>,
-    /// Time spent training, the stem's features not included.
+    /// Time spent training, without computing the stem's features.
     pub time: Duration,
-    /// Images shown, before an interruption too.
+    /// Images shown, including those before an interruption.
     pub images: usize,
 }
 
-/// The path of the checkpoint of a run that writes `out`.
+/// Returns the path of the checkpoint of a run that writes `out`.
 pub fn checkpoint_path(out: &Path) -> PathBuf {
     let mut name = out.file_name().unwrap_or_default().to_owned();
     name.push(".checkpoint");
@@ -61,7 +61,7 @@ pub fn checkpoint_path(out: &Path) -> PathBuf {
 
 /// Trains `plan` on the training split and writes the model to `out`.
 ///
-/// Progress counts images shown, after those whose stem features are computed.
+/// Progress counts images shown, after the images whose stem features are computed.
 ///
 /// # Errors
 /// If the plan, the images, the weights, the device or the file are unusable, the loss becomes
@@ -118,13 +118,14 @@ pub fn learn(
         ..card(plan, &prepared, dataset, &kept, &hash)?
     };
     model::write(out, &card, finished.extractor, &hash)?;
-    // The model is written, so the checkpoint is useless; one that stays does no harm.
+    // The model is written, so the checkpoint is no longer needed; failing to remove it does no
+    // harm.
     let _ = std::fs::remove_file(&path);
     Ok(Learned { card, unreadable, time, images: run.at.shown })
 }
 
-/// Checks all that can be checked before images are read; returns the memory that training needs,
-/// in bytes.
+/// Checks everything that does not require reading images. Returns the memory for training, in
+/// bytes.
 fn check(plan: &LearnPlan, dataset: &Dataset, device: &Device) -> Result<u64, TrainError> {
     plan.check()?;
     if plan.method.needs_labels && dataset.classes.len() < 2 {
@@ -138,7 +139,7 @@ fn check(plan: &LearnPlan, dataset: &Dataset, device: &Device) -> Result<u64, Tr
     Ok(memory::estimate(plan, additions, device))
 }
 
-/// The number of images that may be shown, for a plan that limits them or the minutes since
+/// Returns the maximum number of images to show, if the plan limits them or the minutes since
 /// `begun`.
 fn budget(plan: &LearnPlan, seconds_per_image: Option<f64>, begun: Instant) -> Option<usize> {
     let (Some(minutes), Some(pace)) = (plan.minutes, seconds_per_image) else {
@@ -149,10 +150,10 @@ fn budget(plan: &LearnPlan, seconds_per_image: Option<f64>, begun: Instant) -> O
     Some(plan.images.map_or(shown, |images| images.min(shown)))
 }
 
-/// A trained network in the form in which models keep it.
+/// A trained network in the form that models store.
 struct Finished {
     extractor: Extractor,
-    /// The hash that was trained with it.
+    /// The hash from training.
     linear: Linear,
 }
 
@@ -165,7 +166,8 @@ impl Finished {
         Ok(Self { extractor: Extractor { stem, refine, parts, saliency, original }, linear })
     }
 
-    /// The hash of the model: fitted again if the method does that, otherwise the trained one.
+    /// Returns the hash of the model: fitted again if the method does so, otherwise the trained
+    /// one.
     fn hash(
         &self,
         run: &Run<'_>,
@@ -188,7 +190,7 @@ impl Finished {
     }
 }
 
-/// The card of a model, without what only the finished run knows.
+/// Returns the card of a model without the figures of the finished run.
 fn card(
     plan: &LearnPlan,
     prepared: &Prepared,
@@ -219,7 +221,7 @@ fn card(
     })
 }
 
-/// The features of all training images by a finished network, without random views:
+/// Returns the features of all training images by a finished network, without random views:
 /// `[images, F]`.
 fn features_of(
     network: &Extractor,
@@ -244,7 +246,7 @@ fn features_of(
     Ok(all)
 }
 
-/// Seconds per image, from a few steps of a network that is thrown away.
+/// Measures seconds per image with a few steps of a network that is then discarded.
 fn pace(
     plan: &LearnPlan,
     images: &Images<'_>,
@@ -263,15 +265,15 @@ fn open_checkpoint(path: &Path, key: &str) -> Result<Checkpoint, TrainError> {
     let failed = |reason: String| TrainError::Resume { path: path.to_owned(), reason };
     let saved = Checkpoint::load(path).map_err(|error| failed(error.to_string()))?;
     if saved.run != key {
-        return Err(failed("it was made with other options or data".to_owned()));
+        return Err(failed("it was created with other options or data".to_owned()));
     }
     Ok(saved)
 }
 
-/// Everything that a run's results depend on, as far as it can differ between calls.
+/// Returns a key of everything that affects a run's results and can differ between calls.
 ///
-/// Not how an update is divided into passes: who runs out of memory may go on with
-/// smaller ones.
+/// The division of an update into passes is not included: a run that ran out of memory may resume
+/// with smaller passes.
 pub(super) fn run_key(plan: &LearnPlan, data: &blake3::Hash) -> Result<String, TrainError> {
     let options = plan.learned()?;
     let LearnPlan { method, bits, seed, init, outer, epochs, sample, .. } = plan;
@@ -286,7 +288,7 @@ pub(super) fn run_key(plan: &LearnPlan, data: &blake3::Hash) -> Result<String, T
     Ok(blake3::hash(text.as_bytes()).to_hex().to_string())
 }
 
-/// The linear layer as a hash.
+/// Converts the linear layer to a hash.
 fn hash_of(linear: &Linear, device: &Device) -> Result<LinearHash, TrainError> {
     let [features, _] = linear.weight.dims();
     let hash = LinearHash::new(vec![0.0; features], read(device, linear.weight.val())?);

@@ -1,8 +1,8 @@
 /*!
 An estimate of the memory that training needs, before it starts.
 
-Most of it is kept by a step for its backward pass: the result of every convolution and of every
-norm behind one, for every pass of every image.
+A step keeps most of it for the backward pass: the result of every convolution and of every norm
+that follows one, for every pass of every image.
 */
 
 use super::error::{Smaller, TrainError};
@@ -11,23 +11,23 @@ use crate::device::Device;
 use crate::encoder::EncodeError;
 use crate::method::{Additions, Trained};
 
-/// Bytes of a number.
+/// Bytes per number.
 const NUMBER: u64 = 4;
 /// Memory of the rest of the process (bytes): code, buffers, prefetched images.
 const BASE: u64 = 300 << 20;
 
-/// About how many bytes training takes, on the CPU or on a graphics adapter.
+/// Estimates the bytes that training takes, on the CPU or on a graphics adapter.
 ///
-/// On the CPU a convolution keeps its input and a norm its own, gradients take half as
-/// much again while they pass. Burn's operations on a graphics adapter, where a norm is
-/// several, keep about three times as much.
+/// On the CPU, a convolution and a norm each keep their input, and gradients temporarily take half
+/// as much again. Burn's operations on a graphics adapter keep about three times as much, because a
+/// norm consists of several operations.
 pub(super) fn estimate(plan: &LearnPlan, additions: Additions, device: &Device) -> u64 {
     let [stem, refine] = plan.trunk.activations(plan.size as usize).map(|n| n as u64);
-    // Salient images pass once more.
+    // Salient images pass a second time.
     let parts = additions.parts as u64 + u64::from(additions.saliency.is_some());
     let stem = if plan.trained == Trained::Full { stem } else { 0 };
     let passes = match plan.trained {
-        // The gradient of attention passes through the frozen parts, none through GFR.
+        // The gradient of attention passes through the frozen parts, but not through GFR.
         Trained::Head => parts,
         Trained::Full | Trained::Refine => parts + 1,
     };
@@ -45,12 +45,12 @@ pub(super) fn estimate(plan: &LearnPlan, additions: Additions, device: &Device) 
     BASE + kept + weights
 }
 
-/// Refuses what cannot fit into this machine's memory.
+/// Returns an error if the memory of this machine is too small.
 ///
-/// A graphics adapter does not say how much it has; there the driver will.
+/// Graphics adapters do not report their memory; there the driver fails instead.
 ///
 /// # Errors
-/// [`TrainError::Memory`] when there is not enough.
+/// [`TrainError::Memory`] if there is not enough memory.
 pub(super) fn check(needed: u64, plan: &LearnPlan, device: &Device) -> Result<(), TrainError> {
     if !device.is_cpu() {
         return Ok(());
@@ -61,19 +61,19 @@ pub(super) fn check(needed: u64, plan: &LearnPlan, device: &Device) -> Result<()
         Some(limits) => limits.total_memory.min(system.total_memory()),
         None => system.total_memory(),
     };
-    // A system that does not say counts as large enough.
+    // If the system does not report its memory, assume that it suffices.
     if here == 0 || needed <= here {
         return Ok(());
     }
     Err(TrainError::Memory { needed: gibibytes(needed), here: gibibytes(here), way: way(plan) })
 }
 
-/// Bytes as GiB.
+/// Converts bytes to GiB.
 pub(super) fn gibibytes(bytes: u64) -> f64 {
     bytes as f64 / (1u64 << 30) as f64
 }
 
-/// An error as it is, unless it says that a device ran out of memory.
+/// Converts errors that report exhausted device memory; returns other errors unchanged.
 pub(super) fn advise(error: TrainError, plan: &LearnPlan) -> TrainError {
     let TrainError::Encode(EncodeError::Device { device, reason }) = &error else { return error };
     let text = reason.to_lowercase();
@@ -84,7 +84,7 @@ pub(super) fn advise(error: TrainError, plan: &LearnPlan) -> TrainError {
     error
 }
 
-/// Settings that need less memory.
+/// Returns settings that need less memory.
 fn way(plan: &LearnPlan) -> Smaller {
     if plan.batch > 1 {
         let batch = plan.batch.div_ceil(2);

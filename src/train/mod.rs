@@ -1,8 +1,8 @@
 /*!
 Fitting models to labelled photos, and measuring them.
 
-This room holds everything that methods share: features of a data set, the training loop, the
-model card, the evaluation. Methods themselves are in [`method`](crate::method).
+This module contains what methods share: features of a data set, the training loop, the model card,
+the evaluation. The methods are in [`method`](crate::method).
 */
 
 mod build;
@@ -21,6 +21,7 @@ mod optimiser;
 mod oracle;
 mod plan;
 mod prepared;
+mod random_part;
 mod run;
 mod shallow;
 mod step;
@@ -48,17 +49,17 @@ pub use shallow::{Fitted, ShallowPlan, fit_shallow};
 pub use timing::{StepTimes, time_training};
 pub use watch::{EpochReport, Outlook, Watcher};
 
-/// An image of a data set that could not be used.
+/// An unreadable image of a data set.
 #[derive(Debug)]
 pub struct Unreadable {
     /// The file.
     pub path: PathBuf,
-    /// Why.
+    /// The error.
     pub error: ImageError,
 }
 
-/// The trunk in a file or the shipped one, in the half precision that a model file
-/// holds: what is fitted to it is fitted to what will be read back.
+/// Opens a trunk file or the shipped trunk in half precision, as model files store it, so that
+/// hashes are fitted to the weights that will be read back.
 fn open_trunk(kind: TrunkKind, file: Option<&Path>, device: &Device) -> Result<Trunk, TrainError> {
     let burn = device.burn();
     let trunk = match file {
@@ -69,10 +70,10 @@ fn open_trunk(kind: TrunkKind, file: Option<&Path>, device: &Device) -> Result<T
     Ok(weights::rounded(trunk, &burn)?)
 }
 
-/// Features and labels of the images of a split that could be read.
+/// Features and labels of the readable images of a split.
 struct SplitFeatures {
     values: Vec<f32>,
-    /// Positions of the images among the samples.
+    /// Positions of these images among the samples.
     kept: Vec<usize>,
     labels: Vec<Vec<u32>>,
     unreadable: Vec<Unreadable>,
@@ -98,8 +99,8 @@ fn split_features(
     Ok(SplitFeatures { values, kept, labels, unreadable })
 }
 
-/// The training data in a model's card: `kept` are the positions of the
-/// training images that could be read.
+/// Describes the training data for a model's card. `kept` are the positions of the readable
+/// training images.
 fn data_card(dataset: &Dataset, kept: &[usize]) -> DataCard {
     let name = dataset.root.file_name().map(|name| name.to_string_lossy().into_owned());
     let held_out = dataset.held_out.iter().filter_map(|l| dataset.classes.get(*l as usize));
@@ -113,7 +114,7 @@ fn data_card(dataset: &Dataset, kept: &[usize]) -> DataCard {
     }
 }
 
-/// BLAKE3 of the images' places below the data set's root, and in files of many, in order.
+/// BLAKE3 of the image paths relative to the data set's root (and record numbers), in order.
 fn files_hash<'a>(dataset: &Dataset, samples: impl Iterator<Item = &'a Sample>) -> String {
     let mut hasher = blake3::Hasher::new();
     for sample in samples {

@@ -1,9 +1,9 @@
 /*!
-Optimisers whose saved state comes back on the CPU, and the schedules of their rates.
+Optimisers whose saved state is restored on the CPU, and learning rate schedules.
 
-Burn restores an optimiser's state on the default device, which is a GPU in every build
-that can use one, whether or not this machine has one. The next step moves each state to
-its parameter's device anyway, so the CPU is the place that is always right.
+Burn restores an optimiser's state on the default device. That is a GPU in every build with GPU
+support, even on a machine without one. The next step moves each state to its parameter's device
+anyway, so restoring on the CPU always works.
 */
 
 use burn::lr_scheduler::LrSchedulerConfig;
@@ -23,7 +23,7 @@ use super::plan::{LearnPlan, Optimiser, Schedule};
 #[derive(Clone)]
 struct Host<O>(O);
 
-/// Its state.
+/// The state.
 #[derive(Clone)]
 struct HostState<S>(S);
 
@@ -56,7 +56,7 @@ impl<O: Optimizer> Optimizer for Host<O> {
     }
 }
 
-/// The optimiser of a plan.
+/// Creates the optimiser of a plan.
 pub(super) fn optimiser(plan: &LearnPlan) -> ModuleOptimizer {
     match plan.optimiser {
         Optimiser::AdamW => {
@@ -64,7 +64,7 @@ pub(super) fn optimiser(plan: &LearnPlan) -> ModuleOptimizer {
             ModuleOptimizer::from(Host(adamw.build()))
         }
         Optimiser::Sgd => {
-            // Burn's own default dampens new gradients by 0.1.
+            // Burn's default dampens new gradients by 0.1.
             let momentum = MomentumConfig::new().with_momentum(0.9).with_dampening(0.0);
             let decay = WeightDecayConfig::new(plan.weight_decay);
             let sgd = SgdConfig::new().with_momentum(Some(momentum)).with_weight_decay(Some(decay));
@@ -73,10 +73,10 @@ pub(super) fn optimiser(plan: &LearnPlan) -> ModuleOptimizer {
     }
 }
 
-/// Learning rates of a run of `updates` updates; layers in `pretrained` have their own.
+/// Creates the learning rates of a run of `updates` updates. Layers in `pretrained` have their own.
 ///
 /// # Errors
-/// A sentence when the plan's rate is not above 0 and at most 1.
+/// A sentence if the plan's rate is not above 0 and at most 1.
 pub(super) fn schedule(
     plan: &LearnPlan,
     updates: usize,
@@ -84,7 +84,7 @@ pub(super) fn schedule(
 ) -> Result<ModuleLrScheduler, String> {
     let rate_in_range = |rate: f64| rate > 0.0 && rate <= 1.0;
     if !rate_in_range(plan.rate) || !rate_in_range(plan.rate * plan.pretrained) {
-        return Err(format!("a learning rate of {} is not in 0 to 1", plan.rate));
+        return Err(format!("a learning rate of {} is not above 0 and at most 1", plan.rate));
     }
     let of = |rate: f64| -> LrSchedulerConfig {
         let updates = updates.max(1);

@@ -1,6 +1,6 @@
 /*!
-One training step computed a second time: in double precision, by loops that follow the
-papers' formulas, with gradients by differences. Nothing of the product is used.
+A reference implementation of one training step, in double precision, with loops that follow the
+papers' formulas and gradients by finite differences. It shares no code with the product.
 */
 
 use std::collections::BTreeMap;
@@ -63,7 +63,7 @@ impl Map {
         self
     }
 
-    /// The mean over positions, `[n][channels]`.
+    /// Returns the mean over positions, `[n][channels]`.
     fn pooled(&self) -> Vec<Vec<f64>> {
         let area = self.side * self.side;
         let images = self.values.chunks(self.channels * area);
@@ -73,7 +73,7 @@ impl Map {
     }
 }
 
-/// All weights by their ids.
+/// All weights by id.
 type Weights = BTreeMap<ParamId, Vec<f64>>;
 
 fn convolve(x: &Map, weight: &[f64], [output, input, kernel, _]: [usize; 4], stride: usize) -> Map {
@@ -107,7 +107,7 @@ fn convolve(x: &Map, weight: &[f64], [output, input, kernel, _]: [usize; 4], str
     Map { n: x.n, channels: output, side, values }
 }
 
-/// Batch norm with the batch's statistics.
+/// Batch norm with the statistics of the batch.
 fn normalise(x: &Map, gamma: &[f64], beta: &[f64]) -> Map {
     let mut out = x.clone();
     let area = x.side * x.side;
@@ -138,7 +138,7 @@ fn relu(v: f64) -> f64 {
     v.max(0.0)
 }
 
-/// The trunk that all of this stands on is EfficientNet-Lite0.
+/// The tests assume that the trunk is EfficientNet-Lite0.
 fn lite(refine: &Refine) -> &efficientnet_lite::Refine {
     match refine {
         Refine::EfficientNetLite(refine) => refine,
@@ -177,30 +177,30 @@ fn softmax(values: &[f64]) -> Vec<f64> {
     powers.into_iter().map(|p| p / sum).collect()
 }
 
-/// `‖√a − √b‖₂/√2` of the softmax of two rows.
+/// Returns `‖√a − √b‖₂/√2` of the softmax of two rows.
 fn hellinger(a: &[f64], b: &[f64]) -> f64 {
     let (a, b) = (softmax(a), softmax(b));
     let square: f64 = a.iter().zip(&b).map(|(a, b)| (a.sqrt() - b.sqrt()).powi(2)).sum();
     (square / 2.0).sqrt()
 }
 
-/// Whether a part is kept, and the anchor that replaces it if not.
+/// Whether a part is kept, and the anchor that replaces it otherwise.
 type Replaceable = (bool, Vec<f64>);
 
-/// What a step is computed from, besides the weights.
+/// The inputs of a step besides the weights.
 struct Case {
     e: Map,
     labels: Vec<usize>,
-    /// Which of the images are the batch.
+    /// Indices of the images in the batch.
     batch: Vec<usize>,
     codes: Vec<Vec<f64>>,
     ratio: f64,
-    /// For each image of the batch and part: whether it is kept, and its anchor.
+    /// For each image of the batch and each part: whether it is kept, and its anchor.
     exchange: Option<Vec<[Replaceable; PARTS]>>,
     gamma: f64,
 }
 
-/// The loss by the plain definitions.
+/// Computes the loss by its plain definition.
 fn loss(weights: &Weights, net: &Net, case: &Case) -> f64 {
     let global = refine(weights, &net.refine, &case.e).pooled();
     let mut features = global;
@@ -230,7 +230,7 @@ fn loss(weights: &Weights, net: &Net, case: &Case) -> f64 {
                 };
                 places.map(|(y, x)| mean(y, x)).collect()
             };
-            // Of two parts there is one pair.
+            // Two parts form one pair.
             let [a, b] = [&local[n * PARTS], &local[n * PARTS + 1]];
             extra += (1.0 - hellinger(&spatial(0), &spatial(1))) / BATCH as f64;
             extra += (0.4 - hellinger(a, b)).max(0.0) / BATCH as f64;
@@ -268,7 +268,7 @@ fn loss(weights: &Weights, net: &Net, case: &Case) -> f64 {
     12.0 / c * sum + extra
 }
 
-/// The values of all parameters.
+/// Returns the values of all parameters.
 #[derive(Default)]
 struct Reader(Weights);
 
@@ -285,7 +285,7 @@ fn read(net: &Net) -> Weights {
     reader.0
 }
 
-/// A learner whose exchange of parts is given instead of drawn.
+/// A learner with a given exchange of parts instead of a random one.
 struct Given {
     skeleton: Asymmetric,
     options: exchnet::Options,
@@ -308,7 +308,7 @@ fn net(with_parts: bool, device: &BurnDevice) -> Net {
     let parts = with_parts.then(|| {
         let mut parts = Parts::new(PARTS, refine(), &training);
         parts.attention = new_weights(parts.attention, 3);
-        // Enough that some places are cut off at 0.
+        // Large enough that ReLU cuts some positions to 0.
         parts.begin_with(0.8);
         parts
     });
@@ -318,8 +318,8 @@ fn net(with_parts: bool, device: &BurnDevice) -> Net {
     Net { stem: None, refine: refine(), parts, saliency: None, linear }
 }
 
-/// One step of SGD with both implementations; every weight tensor's change is compared
-/// along a random direction.
+/// Runs one step of SGD with both implementations. Compares the change of every weight tensor along
+/// a random direction.
 fn compare(method: &'static Method, with_exchange: bool) {
     let mut rng = ChaCha8Rng::seed_from_u64(11);
     let device = Device::Cpu.burn();
@@ -387,8 +387,8 @@ fn compare(method: &'static Method, with_exchange: bool) {
     let plain = loss(&before, &net, &case);
     assert!((plain - f64::from(found.loss)).abs() < 1e-4 * plain, "{plain} {}", found.loss);
 
-    // Some tensors, of different kinds (five and four share no factor with the three of a
-    // layer): all would take minutes.
+    // Tests only some tensors, since all would take minutes. They are of different kinds, because
+    // five and four have no common factor with the three of a layer.
     let directions: Vec<(ParamId, Vec<f64>)> = trainable(&net)
         .into_iter()
         .step_by(if with_exchange { 4 } else { 5 })
@@ -402,18 +402,18 @@ fn compare(method: &'static Method, with_exchange: bool) {
             values.for_each(|(w, d)| *w += by * d);
             loss(&weights, &net, &case)
         };
-        // Small enough that next to no ReLU turns over between the two.
+        // Small enough that almost no ReLU switches between the two.
         let step = 1e-7;
         let slope = (shifted(step) - shifted(-step)) / (2.0 * step);
         let (old, new) = (&before[&id], &after[&id]);
-        // The change of SGD's first step: −rate·(gradient + decay·weight).
+        // The change in SGD's first step: −rate·(gradient + decay·weight).
         let gradient: Vec<f64> =
             old.iter().zip(new).map(|(old, new)| (old - new) / 0.5 - 0.01 * old).collect();
         let ours: f64 = gradient.iter().zip(&direction).map(|(g, d)| g * d).sum();
         let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
         let apart = (slope - ours).abs();
-        // Where a norm follows, a shift before it has no gradient, and a step only rounding;
-        // the gradients of most layers are in the tens and hundreds.
+        // A shift before a norm has no gradient and changes only by rounding. The gradients of most
+        // layers are in the tens and hundreds.
         assert!(
             apart <= 1e-3 * norm + 1e-3 && norm > 0.0,
             "{} values: {slope} by differences, {ours} by the step ({norm})",
@@ -426,7 +426,7 @@ fn random_signs(count: usize, rng: &mut impl Rng) -> Vec<f64> {
     (0..count).map(|_| if rng.random_bool(0.5) { 1.0 } else { -1.0 }).collect()
 }
 
-/// Ids of what a step changes: weights and norms, not running statistics.
+/// Returns the ids of weights and norms, without running statistics.
 fn trainable(net: &Net) -> Vec<ParamId> {
     let of_conv = |conv: &ConvNorm| {
         let norm = conv.norm.as_ref().unwrap();

@@ -25,9 +25,9 @@ pub enum Optimiser {
 /// The decay of the learning rate over the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Schedule {
-    /// To 0 along a cosine.
+    /// Cosine decay to 0.
     Cosine,
-    /// To a tenth after seven eighths of the run.
+    /// A drop to a tenth after seven eighths of the run.
     Step,
 }
 
@@ -43,48 +43,48 @@ pub struct LearnPlan {
     pub settings: Settings,
     /// Bits per code.
     pub bits: usize,
-    /// Seed of every draw.
+    /// Seed of all draws.
     pub seed: u64,
     /// Width and height of the trunk's input, in pixels.
     pub size: u32,
-    /// Cached views of each image, where the stem is not trained.
+    /// Cached views of each image, if the stem is not trained.
     pub views: usize,
-    /// The least share of an image that a view shows.
+    /// Minimum share of an image's area that a view shows.
     pub least_area: f32,
-    /// The part that is trained.
+    /// The part to train.
     pub trained: Trained,
-    /// First learned codes.
+    /// The initial learned codes.
     pub init: Init,
     /// Outer iterations.
     pub outer: usize,
-    /// Epochs over the sample in each.
+    /// Epochs over the sample in each outer iteration.
     pub epochs: usize,
-    /// Images in a sample; all of them if there are fewer. None for half of them.
+    /// Maximum number of images in a sample; `None` for half of the training images.
     pub sample: Option<usize>,
-    /// Images per pass through the network, at most: fewer where devices share an update.
+    /// Maximum images per pass; passes are smaller if devices share an update.
     pub batch: usize,
-    /// Passes per update: more of them are slower and need no more memory. Norms see
-    /// the images of one pass.
+    /// Passes per update. More passes are slower and need no more memory. Norms see the images of
+    /// one pass.
     pub accumulate: usize,
     /// The optimiser.
     pub optimiser: Optimiser,
     /// The decay of the learning rate.
     pub schedule: Schedule,
-    /// Learning rate of new layers at the start.
+    /// Initial learning rate of new layers.
     pub rate: f64,
-    /// That of pretrained layers, as a share of it.
+    /// Learning rate of pretrained layers, relative to `rate`.
     pub pretrained: f64,
     /// Weight decay.
     pub weight_decay: f32,
-    /// Stop after about this many images were shown: the schedule is shortened as a whole.
+    /// Stop after about this many images; the whole schedule is shortened to fit.
     pub images: Option<usize>,
-    /// Stop after about this many minutes, the stem's features included: turned into a
-    /// number of images by timing a few steps at the start.
+    /// Stop after about this many minutes, including the stem's features. Timing a few steps at the
+    /// start converts minutes to images.
     pub minutes: Option<f64>,
     /// The trunk.
     pub trunk: TrunkKind,
-    /// A trunk file instead of the shipped weights; trunks whose weights do not ship need
-    /// one.
+    /// A trunk file that replaces the shipped weights; required for trunks whose weights do not
+    /// ship.
     pub weights: Option<PathBuf>,
     /// The folder for the stem's features.
     pub cache: PathBuf,
@@ -92,17 +92,17 @@ pub struct LearnPlan {
     pub limits: Limits,
     /// Whether to resume from the checkpoint of a stopped run.
     pub resume: bool,
-    /// Devices beside the one that a run is given: each update's images are divided among all
-    /// of them. The result depends on how many there are as it does on the size of a pass.
+    /// Additional devices (experimental): the images of each update are divided among all devices.
+    /// Their number affects the result as the size of a pass does.
     pub beside: Vec<Device>,
 }
 
 impl LearnPlan {
-    /// The plan of a recipe, for 64 bits and seed 1. Options that `settings` leaves out have the
-    /// recipe's values.
+    /// Creates the plan of a recipe for 64 bits and seed 1. Options that `settings` leaves out take
+    /// the recipe's values.
     ///
-    /// `paper` is what the published re-runs of asymmetric methods state: SGD with 1e-4, batch
-    /// 16, 40 outer iterations of 30 epochs over 2,000 images, the rate divided by 10 at 35.
+    /// `paper` follows the published re-runs of asymmetric methods: SGD with 1e-4, batch 16, 40
+    /// outer iterations of 30 epochs over 2,000 images, the rate divided by 10 at 35.
     pub fn new(
         recipe: Recipe,
         method: &'static Method,
@@ -161,22 +161,22 @@ impl LearnPlan {
     /// Checks the method's options and bits.
     ///
     /// # Errors
-    /// If the method trains no network, an option is out of range or does not suit what is
-    /// trained, or no code of the method has this many bits.
+    /// If the method trains no network, an option is out of range or does not suit the trained
+    /// part, or the method does not support this number of bits.
     pub fn check(&self) -> Result<(), TrainError> {
         self.learned()?;
         Ok(self.method.check_bits(self.bits)?)
     }
 
-    /// The method with its options.
+    /// Returns the method with its options.
     ///
     /// # Errors
-    /// As [`LearnPlan::check`], bits excepted.
+    /// As [`LearnPlan::check`], except for bits.
     pub fn learned(&self) -> Result<Box<dyn LearnedMethod>, TrainError> {
         Ok(self.method.make_learned(&self.settings, self.trained)?)
     }
 
-    /// The layers that the method adds to the network.
+    /// Returns the layers that the method adds to the network.
     ///
     /// # Errors
     /// As [`LearnPlan::learned`].
@@ -184,18 +184,19 @@ impl LearnPlan {
         Ok(self.learned()?.additions())
     }
 
-    /// The number of devices that share an update.
+    /// Returns the number of devices that share an update.
     pub(super) fn devices(&self) -> usize {
         1 + self.beside.len()
     }
 
-    /// Images in the largest pass: a device's share of an update, or a batch if that is less.
+    /// Returns the images of the largest pass: a device's share of an update, or a batch if
+    /// smaller.
     pub(super) fn per_pass(&self) -> usize {
         self.batch.min((self.batch * self.accumulate).div_ceil(self.devices()))
     }
 
-    /// Whether the frozen part of the network gives finished features, so that a step needs only
-    /// the hash.
+    /// Returns whether the frozen part of the network already yields the features, so that a step
+    /// runs only the hash.
     ///
     /// # Errors
     /// As [`LearnPlan::learned`].
@@ -203,10 +204,10 @@ impl LearnPlan {
         Ok(self.trained == Trained::Head && self.additions()?.is_plain())
     }
 
-    /// The length of a run with `images` training images and a budget of images to show.
+    /// Computes the length of a run with `images` training images and a budget of images.
     ///
-    /// A budget shortens the schedule as a whole: outer iterations and epochs within
-    /// them by about the same factor, but at least two epochs (or as few as planned).
+    /// A budget shortens the whole schedule: outer iterations and their epochs by about the same
+    /// factor, but to at least two epochs (or the planned number, if less).
     pub(super) fn length(&self, images: usize, budget: Option<usize>) -> Length {
         let sample = self.sample.unwrap_or(images.div_ceil(2)).clamp(1, images.max(1));
         let (outer, epochs) = (self.outer.max(1), self.epochs.max(1));
@@ -222,24 +223,24 @@ impl LearnPlan {
     }
 }
 
-/// The extent of a run.
+/// The length of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Length {
     /// Outer iterations.
     pub outer: usize,
-    /// Epochs over the sample in each.
+    /// Epochs over the sample in each outer iteration.
     pub epochs: usize,
     /// Images in a sample.
     pub sample: usize,
 }
 
 impl Length {
-    /// Images shown in the whole run.
+    /// Returns the images shown in the whole run.
     pub fn images(&self) -> usize {
         self.outer * self.epochs * self.sample
     }
 
-    /// Updates of the network in the whole run, with `images` of them in each.
+    /// Returns the updates of the network in the whole run, with `images` images each.
     pub fn updates(&self, images: usize) -> usize {
         self.outer * self.epochs * self.sample.div_ceil(images.max(1))
     }

@@ -1,5 +1,5 @@
 /*!
-The pretrained trunk of a plan, and the training images in front of it.
+The pretrained trunk of a plan, and its training images.
 */
 
 use super::cache::{Precision, Source, Views};
@@ -17,9 +17,9 @@ use crate::trunk::{Refine, Stem, Trunk, weights};
 pub(super) struct Prepared {
     /// The pretrained trunk.
     pub trunk: Trunk,
-    /// Its stem, norms folded.
+    /// The stem with folded norms.
     stem: Stem,
-    /// Its refine part, where it is never run again.
+    /// The refine part with folded norms, if training never runs it.
     refine: Option<Refine>,
     weights: blake3::Hash,
     /// Preprocessing of images.
@@ -31,7 +31,7 @@ impl Prepared {
     /// Opens the plan's trunk.
     ///
     /// # Errors
-    /// When the weights or the input size are unusable.
+    /// If the weights or the input size are unusable.
     pub fn new(plan: &LearnPlan, device: &Device) -> Result<Self, TrainError> {
         let preprocess = plan.trunk.preprocess(plan.size)?;
         let trunk = open_trunk(plan.trunk, plan.weights.as_deref(), device)?;
@@ -45,7 +45,7 @@ impl Prepared {
         })
     }
 
-    /// The source of the images of a data set.
+    /// Returns the inputs of the feature cache for a data set.
     pub fn source<'a>(
         &'a self,
         plan: &'a LearnPlan,
@@ -67,8 +67,8 @@ impl Prepared {
     }
 }
 
-/// The images as the plan takes them, their positions in the training split, and those
-/// that cannot be read.
+/// Returns the images in the form that the plan needs, their positions in the training split, and
+/// the unreadable images.
 pub(super) fn open_images<'a>(
     plan: &LearnPlan,
     dataset: &'a Dataset,

@@ -1,8 +1,8 @@
 /*!
-The loop of a training run: samples, mini-batches, steps, sweeps, and where it stands.
+The loop of a training run: samples, mini-batches, steps, sweeps and checkpoints.
 
-Every draw is keyed by what it is for, so a run that goes on from a checkpoint draws
-what it would have drawn.
+Every draw is keyed by its purpose, so a run that is resumed from a checkpoint draws the same values
+as an uninterrupted one.
 */
 
 use std::ops::Range;
@@ -39,32 +39,32 @@ use crate::method::net::Net;
 use crate::model::ModelError;
 use crate::task::Task;
 
-/// Mini-batches that are ready before they are needed.
+/// Number of mini-batches to prefetch.
 const AHEAD: usize = 2;
 
 /// The images of one update.
 struct Batch {
-    /// The input of the network, image after image.
+    /// The input of the network, image by image.
     values: Vec<f32>,
-    /// Image numbers.
+    /// Indices of the images.
     images: Vec<usize>,
-    /// Their rows of U.
+    /// Rows of the images in U.
     rows: Vec<usize>,
 }
 
-/// A training run: everything but the network.
+/// A training run without the network.
 pub(super) struct Run<'a> {
     plan: &'a LearnPlan,
     images: &'a Images<'a>,
     groups: Arc<Groups>,
     device: &'a Device,
-    /// It, and those beside it.
+    /// The devices that share updates.
     team: Team,
-    /// The method, and what it keeps.
+    /// The training state of the method.
     learner: Box<dyn Learner>,
-    /// Its extent, after the budget.
+    /// The length, with the budget applied.
     pub length: Length,
-    /// Its position.
+    /// The position.
     pub at: Position,
     optimiser: ModuleOptimizer,
     schedule: ModuleLrScheduler,
@@ -72,10 +72,10 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// A run of `length` that trains `net`.
+    /// Creates a run of `length` that trains `net`.
     ///
     /// # Errors
-    /// When the plan's learning rate is out of range, or its devices cannot work together.
+    /// If the plan's learning rate is out of range, or its devices cannot work together.
     pub fn new(
         plan: &'a LearnPlan,
         images: &'a Images<'a>,
@@ -103,10 +103,10 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Takes up a run where a checkpoint left it; gives the network as it was.
+    /// Restores a run from a checkpoint and returns the network.
     ///
     /// # Errors
-    /// A sentence when the checkpoint does not fit.
+    /// A sentence if the checkpoint does not match.
     pub fn resume(mut self, net: Net, saved: Checkpoint) -> Result<(Self, Net), String> {
         if !self.learner.restore(saved.learner) || saved.position.outer >= self.length.outer {
             return Err("it does not belong to these images".to_owned());
@@ -117,18 +117,18 @@ impl<'a> Run<'a> {
         let optimiser = self.optimiser.from_bytes(Bytes::from_bytes_vec(saved.optimiser));
         self.optimiser = optimiser.map_err(|error| format!("{error:?}"))?;
         self.at = saved.position;
-        // The record brought the ids that weights had then, and rates go by ids. Burn's
-        // schedules have no other state than how often they were asked.
+        // The record restored the ids of the weights, by which learning rates are assigned. The
+        // only state of Burn's schedules is their number of steps.
         self.schedule = rates(self.plan, self.length, &net)?;
         (0..self.at.step).for_each(|_| drop(self.schedule.step()));
         Ok((self, net))
     }
 
-    /// Trains to the end. `checkpoint` is written before the first step, after every
-    /// outer iteration and when the work is stopped; `key` tells this run from others.
+    /// Trains to the end. Writes `checkpoint` before the first step, after every outer iteration
+    /// and when the work is stopped. `key` identifies the run.
     ///
     /// # Errors
-    /// When the loss is no number, the device or a file fails, or the work is stopped.
+    /// If the loss becomes NaN or infinite, the device or a file fails, or the work is stopped.
     pub fn train(
         &mut self,
         mut net: Net,
@@ -164,7 +164,7 @@ impl<'a> Run<'a> {
         Ok(net)
     }
 
-    /// The rest of the present epoch; the next batches are made ready on another thread.
+    /// Trains the rest of the current epoch. Another thread prepares the next batches.
     fn epoch(
         &mut self,
         mut net: Net,
@@ -218,18 +218,18 @@ impl<'a> Run<'a> {
         Ok(net)
     }
 
-    /// The present epoch, counted over the whole run.
+    /// Returns the current epoch, counted over the whole run.
     fn number(&self) -> usize {
         self.at.outer * self.length.epochs + self.at.epoch
     }
 
-    /// The order of the sample's rows in an epoch.
+    /// Returns the order of the sample's rows in an epoch.
     fn order(&self, sample: &[usize], number: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..sample.len()).collect();
         let mut rng = generator(self.plan.seed, Purpose::Order, number, 0);
         order.shuffle(&mut rng);
         let Batches::Grouped(together) = self.learner.batches() else { return order };
-        // By class, in the order just drawn; then by so many at a time.
+        // Sort by class in the drawn order, then take groups of this size in turn.
         order.sort_by_key(|row| self.groups.of(sample[*row]));
         let of_class =
             order.chunk_by(|a, b| self.groups.of(sample[*a]) == self.groups.of(sample[*b]));
@@ -238,12 +238,12 @@ impl<'a> Run<'a> {
         some.concat()
     }
 
-    /// The method, and what it keeps.
+    /// Returns the training state of the method.
     pub fn learner(&self) -> &dyn Learner {
         &*self.learner
     }
 
-    /// The learned codes of all images as the card holds them, if the method has them.
+    /// Returns the learned codes of all images for the card, if the method has them.
     pub fn learned(&self) -> Result<Option<String>, TrainError> {
         let Some(codes) = self.learner.learned() else { return Ok(None) };
         let codes = BinaryCodes::from_signs(self.plan.bits, codes.signs());
@@ -253,8 +253,8 @@ impl<'a> Run<'a> {
 
     fn save(&self, net: &Net, path: &Path, key: &str) -> Result<(), TrainError> {
         let failed = |reason: String| TrainError::Checkpoint { path: path.to_owned(), reason };
-        // A validation copy: running statistics that only this thread has seen so far
-        // are not in a record of the network itself.
+        // A record of the network would miss running statistics that only this thread has; those of
+        // a validation copy are complete.
         let network = net.valid().into_record().into_bytes();
         let optimiser =
             self.optimiser.into_bytes().map_err(|error| failed(format!("{error:?}")))?;
@@ -276,8 +276,8 @@ impl<'a> Run<'a> {
         images
     }
 
-    /// Forward, backward, update; the method is shown the codes. Gives the loss and the
-    /// rate of new layers too.
+    /// Runs forward pass, backward pass and update, and passes the codes to the method. Returns the
+    /// loss and the learning rate of new layers.
     fn step(
         &mut self,
         net: Net,
@@ -325,8 +325,8 @@ impl<'a> Run<'a> {
         Ok((net, loss, rate))
     }
 
-    /// Seconds per image, and the parts of that time, as the last of `updates` updates
-    /// shows them. The run is of no use afterwards.
+    /// Returns the seconds per image and their parts, measured in the last of `updates` updates.
+    /// The run cannot be used afterwards.
     ///
     /// # Errors
     /// As [`Run::train`].
@@ -348,12 +348,12 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The learning rates of a run of `length` for the layers of `net`.
+/// Creates the learning rates of a run of `length` for the layers of `net`.
 fn rates(plan: &LearnPlan, length: Length, net: &Net) -> Result<ModuleLrScheduler, String> {
     schedule(plan, length.updates(plan.batch * plan.accumulate), net.pretrained())
 }
 
-/// The batch of some rows of the sample.
+/// Returns the batch of some rows of the sample.
 fn load(
     plan: &LearnPlan,
     images: &Images<'_>,

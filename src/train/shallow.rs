@@ -1,5 +1,5 @@
 /*!
-Fitting methods in closed form: features once, then linear algebra.
+Fitting methods in closed form to features of a frozen trunk.
 */
 
 use std::collections::BTreeMap;
@@ -26,26 +26,26 @@ pub struct ShallowPlan {
     pub settings: Settings,
     /// Bits per code.
     pub bits: usize,
-    /// Seed of every draw.
+    /// Seed of all draws.
     pub seed: u64,
     /// Width and height of the trunk's input, in pixels.
     pub size: u32,
     /// The trunk.
     pub trunk: TrunkKind,
-    /// A trunk file instead of the shipped weights; trunks whose weights do not ship need
-    /// one.
+    /// A trunk file that replaces the shipped weights; required for trunks whose weights do not
+    /// ship.
     pub weights: Option<PathBuf>,
-    /// Leave the trunk, which must be the shipped one, out of the file.
+    /// Whether to leave the trunk, which must be the shipped one, out of the file.
     pub share_trunk: bool,
-    /// The licence of the hash, for the card; `None` for that of the training data.
+    /// Licence of the hash, for the card; `None` for that of the training data.
     pub licence: Option<String>,
     /// Limits on the size of images.
     pub limits: Limits,
 }
 
 impl ShallowPlan {
-    /// `method` at `bits` with seed 1, the defaults of its options, the shipped trunk at 224² and
-    /// the usual limits.
+    /// Creates a plan for `method` at `bits` with seed 1, default options, the shipped trunk at
+    /// 224² and the usual limits.
     pub fn new(method: &'static Method, bits: usize) -> Self {
         Self {
             method,
@@ -67,15 +67,14 @@ impl ShallowPlan {
 pub struct Fitted {
     /// The card in the written file.
     pub card: Card,
-    /// Training images that could not be read.
+    /// Unreadable training images.
     pub unreadable: Vec<Unreadable>,
 }
 
 /// Fits a method in closed form to the training split and writes the model to `out`.
 ///
 /// # Errors
-/// When the images, the weights, the fit or the file make trouble; `out` is as
-/// before then.
+/// If the images, the weights, the fit or the file fail. `out` is unchanged then.
 pub fn fit_shallow(
     plan: &ShallowPlan,
     dataset: &Dataset,
@@ -97,7 +96,7 @@ pub fn fit_shallow(
     Ok(Fitted { card, ..fitted })
 }
 
-/// Makes the method of a plan, if the data set suits it.
+/// Creates the method of a plan if it suits the data set.
 fn check(plan: &ShallowPlan, dataset: &Dataset) -> Result<Box<dyn FittedMethod>, TrainError> {
     let method = plan.method.make_fitted(&plan.settings)?;
     plan.method.check_bits(plan.bits)?;
@@ -107,11 +106,10 @@ fn check(plan: &ShallowPlan, dataset: &Dataset) -> Result<Box<dyn FittedMethod>,
     Ok(method)
 }
 
-/// The same with features of the training split that are there already; they are of the
-/// plan's `trunk`.
+/// The same with given features of the training split, from the plan's `trunk`.
 ///
 /// # Errors
-/// When the fit or the file makes trouble; `out` is as before then.
+/// If the fit or the file fails. `out` is unchanged then.
 pub(super) fn fit_features(
     plan: &ShallowPlan,
     dataset: &Dataset,

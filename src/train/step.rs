@@ -23,12 +23,12 @@ pub(super) struct Input {
     pub begins: Begins,
 }
 
-/// One pass and its part of the loss: with `accumulate` several make an update.
+/// A pass and its share of the loss; with `accumulate`, an update consists of several.
 pub(super) struct Pass {
     pub input: Input,
-    /// Numbers of its images.
+    /// Indices of its images.
     pub images: Vec<usize>,
-    /// Its images over those of the update.
+    /// Its images as a share of the update's images.
     pub share: f32,
 }
 
@@ -36,16 +36,16 @@ pub(super) struct Pass {
 pub(super) struct StepResult {
     /// Mean loss of the step's images.
     pub loss: f32,
-    /// Codes of the images before their signs, pass by pass, `[images, c]`.
+    /// Values of the images, whose signs are the codes, pass by pass, `[images, c]`.
     pub codes: Vec<f32>,
     /// Gradients, until they are used.
     pub gradients: GradientsParams,
 }
 
-/// Loss, codes and gradients of the passes of one update.
+/// Computes loss, codes and gradients of the passes of an update.
 ///
 /// # Errors
-/// When the device fails.
+/// If the device fails.
 pub(super) fn gradients(
     net: &Net,
     passes: impl IntoIterator<Item = Pass>,
@@ -84,10 +84,10 @@ pub(super) fn gradients(
     Ok(StepResult { loss: total, codes: all_codes, gradients: sum.grads() })
 }
 
-/// The values of a tensor in row order.
+/// Returns the values of a tensor in row order.
 ///
 /// # Errors
-/// When the device fails.
+/// If the device fails.
 pub(super) fn read<const D: usize>(
     device: &Device,
     tensor: Tensor<D>,
@@ -97,7 +97,7 @@ pub(super) fn read<const D: usize>(
     data.try_into_vec::<f32>().map_err(|error| failed(format!("{error:?}")))
 }
 
-/// A failure of a device, as it puts it.
+/// Converts a device's failure to an error.
 pub(super) fn device_failed(device: &Device, reason: String) -> TrainError {
     TrainError::Encode(EncodeError::Device { device: device.to_string(), reason })
 }

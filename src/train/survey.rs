@@ -12,7 +12,7 @@ use crate::method::learner::Survey;
 /// Images per pass.
 const BATCH: usize = 64;
 
-/// Shows all training images, as they are in evaluation, to `survey`, and returns its result.
+/// Passes all training images, in evaluation views, to `survey` and returns its result.
 ///
 /// # Errors
 /// If an image or the device fails.

@@ -1,5 +1,5 @@
 /*!
-The time of one training step and of its parts.
+Timing a training step and its parts.
 */
 
 use std::time::Duration;
@@ -18,24 +18,24 @@ use crate::method::draw::{Purpose, generator};
 use crate::method::laps::Lap;
 use crate::task::Task;
 
-/// Classes of the drawn images.
+/// Number of classes of the generated images.
 const CLASSES: usize = 4;
-/// Width and height of the drawn images, in pixels.
+/// Width and height of the generated images, in pixels.
 const SIDE: u32 = 256;
 
-/// The parts of one training step.
+/// Times of the parts of a training step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepTimes {
     /// Images in the step.
     pub images: usize,
-    /// Making the mini-batch and moving it to the device. A run does this on another
-    /// thread while the step before computes.
+    /// Preparing the mini-batch and moving it to the device. In a run, another thread does this
+    /// during the previous step.
     pub data: Duration,
-    /// The stem's forward pass; next to nothing where the stem is not trained.
+    /// The stem's forward pass; almost 0 if the stem is not trained.
     pub stem: Duration,
-    /// The attention's.
+    /// The forward pass of the attention.
     pub attention: Duration,
-    /// Those of refine, parts included.
+    /// The forward passes of refine, including those of parts.
     pub refine: Duration,
     /// The linear layer and all terms of the loss.
     pub loss: Duration,
@@ -56,11 +56,11 @@ impl StepTimes {
     }
 }
 
-/// Times a training step of `plan` after `warm_up` others, on drawn photographs of 256
-/// pixels, exactly as a run would take it.
+/// Times a training step of `plan` after `warm_up` other steps, on generated images of 256 pixels,
+/// with the code of a real run.
 ///
 /// # Errors
-/// When the device fails or temporary files cannot be written.
+/// If the device fails or temporary files cannot be written.
 pub fn time_training(
     plan: &LearnPlan,
     device: &Device,
@@ -106,7 +106,7 @@ pub fn time_training(
     })
 }
 
-/// Something with as much detail as a photograph: smooth colours and fine noise.
+/// Generates an image with the detail of a photograph: smooth colours and fine noise.
 fn draw(number: usize) -> RgbImage {
     let mut rng = generator(0, Purpose::View, 0, number);
     let phase = number as f32;

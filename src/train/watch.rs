@@ -1,5 +1,5 @@
 /*!
-Reports of a training run to whoever watches it.
+Progress reports of a training run.
 */
 
 use serde::Serialize;
@@ -11,40 +11,40 @@ pub struct EpochReport {
     pub outer: usize,
     /// Outer iterations of the whole run.
     pub of: usize,
-    /// Epoch within it, from 1.
+    /// Epoch within the outer iteration, from 1.
     pub epoch: usize,
     /// Mean loss.
     pub loss: f32,
     /// Images shown since the start.
     pub images: usize,
-    /// Seconds since training began, the cache not included.
+    /// Seconds since training began, without computing the cache.
     pub seconds: f64,
-    /// Learning rate of new layers at the end.
+    /// Learning rate of new layers at the end of the epoch.
     pub rate: f64,
     /// Whether parts were exchanged.
     pub exchange: bool,
 }
 
-/// The outlook before the first step.
+/// The report before the first step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outlook {
     /// Images that will be shown.
     pub images: usize,
     /// Outer iterations.
     pub outer: usize,
-    /// Epochs in each.
+    /// Epochs in each outer iteration.
     pub epochs: usize,
-    /// About how much memory training takes, in bytes.
+    /// Estimated memory for training, in bytes.
     pub memory: u64,
-    /// Seconds per image of the steps that were timed, where minutes were asked for.
+    /// Seconds per image of the timed steps, if the budget is in minutes.
     pub seconds_per_image: Option<f64>,
 }
 
-/// A watcher of a training run. A closure gets the epochs only.
+/// A receiver of reports. A closure receives only those of epochs.
 pub trait Watcher {
-    /// Before the first step.
+    /// Called before the first step.
     fn begins(&mut self, _: &Outlook) {}
-    /// After each epoch.
+    /// Called after each epoch.
     fn epoch(&mut self, report: &EpochReport);
 }
 

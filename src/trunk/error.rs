@@ -1,5 +1,5 @@
 /*!
-Why weights could not be read or written.
+Errors of reading and writing weights.
 */
 
 use std::io;
@@ -7,26 +7,26 @@ use std::path::PathBuf;
 
 use super::TrunkKind;
 
-/// Why weights could not be read or written.
+/// An error of reading or writing weights.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeightsError {
     /// The file could not be read.
-    #[error("cannot read the weights {}: {source}; name a file of weights", path.display())]
+    #[error("cannot read the weights {}: {source}; specify a weights file", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The file is not a file of weights, or not of this network.
+    /// The file does not contain weights, or not those of this network.
     #[error("{} does not hold the weights of {network}: {reason}", path.display())]
     Unfit {
         /// The file.
         path: PathBuf,
-        /// The network that was to be filled.
+        /// The network to load.
         network: TrunkKind,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// The file is of another trunk.
@@ -36,30 +36,30 @@ pub enum WeightsError {
         path: PathBuf,
         /// Its trunk.
         found: TrunkKind,
-        /// The trunk that was asked for.
+        /// The requested trunk.
         wanted: TrunkKind,
     },
-    /// Nothing in a published file says which trunk it is of.
+    /// The trunk of a published file cannot be detected.
     #[error(
-        "{} cannot be imported: {reason}; published weights of efficientnet-lite0, resnet18 and resnet50 can, as .pth or .safetensors", path.display()
+        "{} cannot be imported: {reason}; supported are published weights of efficientnet-lite0, resnet18 and resnet50, as .pth or .safetensors", path.display()
     )]
     Unknown {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
-    /// The trunk's weights have to be given.
+    /// The weights of this trunk do not ship with Barbule.
     #[error(
         "the weights of {0} do not ship with Barbule; import torchvision's ImageNet weights (a .pth file) and use the result"
     )]
     NotShipped(TrunkKind),
     /// The file could not be written.
-    #[error("{} could not be written: {source}", path.display())]
+    #[error("cannot write {}: {source}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         source: io::Error,
     },
 }

@@ -81,7 +81,7 @@ fn every_row_is_there_and_nothing_is_run_twice() {
     let before: Value = serde_json::from_slice(&runs[lost]).unwrap();
     std::fs::remove_file(folder.join("runs").join(lost)).unwrap();
     let said = stderr(&env.run(&args));
-    assert!(said.contains("11 of 12 runs are there already"), "{said}");
+    assert!(said.contains("11 of 12 runs are already finished"), "{said}");
     let again = files(&folder.join("runs"));
     let after: Value = serde_json::from_slice(&again[lost]).unwrap();
     for field in ["key", "map", "unseen", "curve", "settings", "images_shown"] {
@@ -112,7 +112,7 @@ fn every_row_is_there_and_nothing_is_run_twice() {
     // Another option that matters is another run.
     let other = [&args[..], &["--lr", "0.002"]].concat();
     let said = stderr(&env.run(&other));
-    assert!(said.contains("8 of 12 runs are there already"), "{said}");
+    assert!(said.contains("8 of 12 runs are already finished"), "{said}");
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn exchnet_is_taken_apart() {
 #[test]
 fn what_cannot_be_compared_is_said() {
     let env = TestEnv::with_birds(3, 6);
-    assert!(env.misused(&compare(&["adhs"])).contains("'adhs' is no method"));
+    assert!(env.misused(&compare(&["adhs"])).contains("no method is called 'adhs'"));
     assert!(env.misused(&compare(&["lsh", "--seeds", "0"])).contains("above 0"));
     env.misused(&compare(&["lsh", "--bits", "0"]));
     env.misused(&compare(&["lsh", "--bits", ""]));

@@ -119,7 +119,7 @@ fn a_folder_is_indexed_and_look_alikes_are_shown() {
         let shown = count(&picture, colour);
         assert!(shown > 80 * 60, "{colour:?}: {shown} pixels");
     }
-    // The image looked for comes first, what is like it next.
+    // The query image comes first, then the image most similar to it.
     let first = |colour| picture.enumerate_pixels().find(|(_, _, p)| p.0 == colour).unwrap().0;
     let [a, b, c, d] = COLOURS.map(first);
     assert!(c < d && d < a.min(b), "{a} {b} {c} {d}");

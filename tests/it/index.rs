@@ -292,11 +292,11 @@ fn what_is_left_out_stays_left_out() {
     assert_eq!(status["folders"][0]["options"]["exclude"], json!(["class-1", "/class-2/0.*"]));
     assert_eq!(counts(&index(&env, &["--exclude", ""])), [5, 0, 0, 7, 0, 0]);
     let said = env.fails(&["index", "birds", "--index", "i.db", "-q", "--exclude", "a["]);
-    assert!(said.contains("a[ is no pattern"), "{said}");
+    assert!(said.contains("a[ is not a valid pattern"), "{said}");
     // A file that is not read is not indexed under another root either.
     assert_eq!(env.json(&["forget", "birds/class-0", "--index", "i.db"])["removed"], 4);
     let said = env.fails(&["forget", "elsewhere", "--index", "i.db"]);
-    assert!(said.contains("nothing of"), "{said}");
+    assert!(said.contains("no image in"), "{said}");
     assert_eq!(env.json(&["forget", "birds", "--index", "i.db"])["images"], 0);
     assert_eq!(env.json(&["status", "--index", "i.db"])["folders"], json!([]));
 }
@@ -376,7 +376,7 @@ fn searches_are_narrowed_widened_and_joined() {
     assert_eq!(answers.as_array().unwrap().len(), 2);
     assert_eq!(paths(&answers[1]), ["class-2/1.png"]);
     let said = env.fails(&["search", "-", "--index", "i.db"]);
-    assert!(said.contains("no path came on stdin"), "{said}");
+    assert!(said.contains("no paths on stdin"), "{said}");
 }
 
 #[test]
@@ -420,7 +420,7 @@ fn kept_features_put_hits_into_a_finer_order() {
     }
     let said =
         env.fails(&["search", "--code", &"0".repeat(64), "--index", "i.db", "--rerank", "3"]);
-    assert!(said.contains("search by an image"), "{said}");
+    assert!(said.contains("cannot be used with --code"), "{said}");
 }
 
 #[test]

@@ -226,7 +226,7 @@ fn files_of_other_networks_are_refused() {
     let error = import(None, &wide);
     assert!(error.contains("refine.layer4.0.convs.1.weight has the shape [512, 512, 1, 1]"));
     let nothing = [("a.weight".to_owned(), vec![2])];
-    assert!(import(None, &nothing).contains("resnet18 and resnet50 can"));
+    assert!(import(None, &nothing).contains("efficientnet-lite0, resnet18 and resnet50"));
 }
 
 #[test]

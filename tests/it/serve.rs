@@ -149,7 +149,7 @@ fn nobody_gets_in_without_the_secret() {
             ["", "Authorization: Bearer \r\n", "Authorization: Bearer x\r\n", "Cookie: x\r\n"];
         for lines in wrong {
             let said = page.ask_with(method, &path, lines, b"x").sentence(401);
-            assert!(said.contains("open the address that was printed"), "{said}");
+            assert!(said.contains("open the complete URL that was printed"), "{said}");
         }
     }
     let half = &page.token[1..];
@@ -305,7 +305,9 @@ fn what_cannot_be_searched_is_explained() {
     assert_eq!(page.get("/api/search").status, 405);
     assert_eq!(page.ask("DELETE", "/api/images/1/view", b"").status, 405);
     assert!(
-        page.raw(b"\x16\x03\x01 no http at all\r\n\r\n").sentence(400).contains("no HTTP request")
+        page.raw(b"\x16\x03\x01 no http at all\r\n\r\n")
+            .sentence(400)
+            .contains("invalid HTTP request")
     );
     // All of that has not hurt it.
     assert_eq!(page.search("?k=1", &png(0, 0))["results"][0]["same"], true);
@@ -341,9 +343,9 @@ fn pictures_are_made_anew_and_only_of_indexed_files() {
     ] {
         page.get(path).sentence(404);
     }
-    // The general model attends to no parts.
+    // The general model has no attention to parts.
     let said = page.get(&format!("/api/images/{one}/explanation")).sentence(404);
-    assert!(said.contains("attends to no parts"), "{said}");
+    assert!(said.contains("no attention to parts"), "{said}");
 
     let view = format!("/api/images/{one}/view");
     let file = env.path("birds/class-1/2.png");
@@ -362,7 +364,7 @@ fn pictures_are_made_anew_and_only_of_indexed_files() {
         std::os::unix::fs::symlink(env.path("secret.png"), &file).unwrap();
         for kind in ["view", "thumbnail", "explanation"] {
             let said = page.get(&format!("/api/images/{one}/{kind}")).sentence(403);
-            assert!(said.contains("leads out of the indexed folders"), "{said}");
+            assert!(said.contains("links outside the indexed folders"), "{said}");
         }
     }
 }

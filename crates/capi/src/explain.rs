@@ -1,5 +1,5 @@
 /*!
-Pictures of where a model looks.
+Attention pictures of an image.
 */
 
 use std::ffi::c_char;
@@ -9,19 +9,19 @@ use ::image::RgbImage;
 use super::{Failure, Model, Status, borrow, free, give, guard, path, slice};
 use barbule::image::{self, Limits};
 
-/// Pictures of one image: first what the model saw of it, then one for each part that the
-/// model attends to, in colour where it looks and dark elsewhere. All are of one size. They
-/// do not change, so any thread may read them.
+/// Pictures of one image: first the model's input, then one per attention part, in colour
+/// where the attention is strong and dark elsewhere. All have the same size. They are
+/// immutable, so any thread may read them.
 #[derive(Debug)]
 pub struct Pictures {
     pictures: Vec<RgbImage>,
 }
 
-/// Shows where a model looks in an image file.
+/// Draws the attention of a model over an image file.
 ///
-/// Only models that attend to parts (those of ExchNet and DSaH) can; for others, the
-/// built-in one among them, the status is `BARBULE_STATUS_MODEL`. On success `*pictures` is
-/// to be freed by barbule_pictures_free(); on failure it is NULL.
+/// Only models with attention parts (those of ExchNet and DSaH) support this; others,
+/// including the built-in one, return `BARBULE_STATUS_MODEL`. On success the caller frees
+/// `*pictures` with barbule_pictures_free(); on failure it is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_explain_file(
     model: *const Model,
@@ -37,7 +37,7 @@ pub unsafe extern "C" fn barbule_explain_file(
     guard(|| unsafe { give(pictures, make) })
 }
 
-/// The same for the bytes of an image file.
+/// Like barbule_explain_file(), for the bytes of an image file.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_explain_bytes(
     model: *const Model,
@@ -63,16 +63,17 @@ fn explain(model: &Model, picture: RgbImage) -> Result<Pictures, Failure> {
     Ok(Pictures { pictures })
 }
 
-/// The number of pictures: one more than the model has parts. 0 if `pictures` is NULL.
+/// Returns the number of pictures: one more than the model has parts. 0 if `pictures` is
+/// NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_pictures_len(pictures: *const Pictures) -> usize {
     // SAFETY: as the caller promises.
     unsafe { borrow(pictures, "pictures") }.map_or(0, |pictures| pictures.pictures.len())
 }
 
-/// One of the pictures, counted from 0: row after row from the top, three bytes (red, green,
-/// blue) for each pixel, no padding. `*width` and `*height` are set unless NULL. The pixels
-/// belong to the pictures; NULL if there are not so many.
+/// Returns the pixels of a picture, counted from 0: rows from the top, three bytes (red,
+/// green, blue) per pixel, no padding. `*width` and `*height` are set unless NULL. The
+/// pixels belong to the pictures. NULL if there is no picture at `position`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_pictures_rgb(
     pictures: *const Pictures,
@@ -92,7 +93,7 @@ pub unsafe extern "C" fn barbule_pictures_rgb(
     picture.map_or(std::ptr::null(), |picture| picture.as_raw().as_ptr())
 }
 
-/// Writes the pictures as PNG files into a folder, which is made if it is missing: `seen.png`,
+/// Writes the pictures as PNG files into a folder, which is created if missing: `seen.png`,
 /// `part-1.png` and so on. Files of these names are replaced.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_pictures_write(

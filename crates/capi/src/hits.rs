@@ -1,5 +1,5 @@
 /*!
-What a search found, as plain structs.
+The hits of a search, as plain structs.
 */
 
 use std::ffi::{CString, c_char};
@@ -7,7 +7,7 @@ use std::ffi::{CString, c_char};
 use super::{borrow, c_string, free};
 use barbule::index;
 
-/// The hits of a search, nearest first. They do not change, so any thread may read them.
+/// The hits of a search, nearest first. They are immutable, so any thread may read them.
 #[derive(Debug)]
 pub struct Hits {
     hits: Vec<Hit>,
@@ -15,13 +15,13 @@ pub struct Hits {
     _texts: Vec<CString>,
 }
 
-/// One found image. The strings belong to the hits.
+/// One hit of a search. The strings belong to the `BarbuleHits`.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Hit {
     /// Its id in the index.
     pub id: i64,
-    /// Bits in which its code differs from that of the query.
+    /// Hamming distance of its code from that of the query, in bits.
     pub distance: u32,
     /// Whether it is the query image itself.
     pub same: bool,
@@ -55,14 +55,14 @@ impl Hits {
     }
 }
 
-/// The number of hits: at most `k`. 0 if `hits` is NULL.
+/// Returns the number of hits, at most `k`. 0 if `hits` is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_hits_len(hits: *const Hits) -> usize {
     // SAFETY: as the caller promises.
     unsafe { borrow(hits, "hits") }.map_or(0, |hits| hits.hits.len())
 }
 
-/// One of the found images, counted from 0; NULL if there are not so many. It belongs to the
+/// Returns a hit, counted from 0; NULL if there is no hit at `position`. It belongs to the
 /// hits and is valid until they are freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_hits_get(hits: *const Hits, position: usize) -> *const Hit {

@@ -1,9 +1,8 @@
 /*!
 Indexes: adding folders, searching.
 
-A handle has two connections to the file: one that adds, and one that reads what was there
-when it was opened. So an app can search while another of its threads adds, which may take
-minutes; what was added is seen from the first search after that.
+A handle searches a snapshot of the index, so that an app can search while another of its threads
+adds images, which may take minutes. Searches that begin after that see the new images.
 */
 
 use std::ffi::{CString, c_char, c_int, c_void};
@@ -19,24 +18,27 @@ use barbule::task::Task;
 #[derive(Debug)]
 pub struct Index {
     collection: Collection,
-    /// Whether the index is to be read again before the next search.
+    /// Whether the next search must reload the index first.
     stale: Mutex<bool>,
 }
 
-/// Told how many of the images to look into are done; a result other than 0 stops the work.
-/// While the folders are listed, `total` is 0 and `done` the number of images found so far.
+/// Progress callback: `done` of `total` new and changed images are finished. A result other
+/// than 0 stops the work. While the folders are listed, `total` is 0 and `done` the number
+/// of images found so far.
 ///
-/// It may be called from another thread than the one that adds, but never by two at once. It
-/// must return (no exception, no longjmp) and must neither add to the same index nor free it.
+/// It may be called from another thread than the one that adds, but never concurrently. It
+/// must return (no exception, no longjmp) and must neither add to the same index nor free
+/// it.
 pub type Progress =
     Option<unsafe extern "C" fn(user: *mut c_void, done: usize, total: usize) -> c_int>;
 
-/// Told of a file that could not be used, and why: a sentence that names it. Both strings are
-/// UTF-8 and valid until it returns, which it must. Called from the thread that adds.
+/// Callback for a file that could not be used; `reason` is a sentence that names the file.
+/// Both strings are UTF-8 and valid until the callback returns, which it must. Called from
+/// the thread that adds.
 pub type Skipped =
     Option<unsafe extern "C" fn(user: *mut c_void, path: *const c_char, reason: *const c_char)>;
 
-/// The numbers of images of an update.
+/// Image counts of an update.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Added {
@@ -48,9 +50,9 @@ pub struct Added {
     pub changed: usize,
     /// Unchanged.
     pub unchanged: usize,
-    /// Of the new ones, those whose content was in the index already.
+    /// New images whose content was in the index already.
     pub copied: usize,
-    /// Unusable; `skipped` is called only for those that were usable or new.
+    /// Unusable; the `skipped` callback is called only for those that were usable or new.
     pub skipped: usize,
     /// Found at another path than before.
     pub moved: usize,
@@ -102,11 +104,10 @@ impl Index {
     }
 }
 
-/// Opens the index of a model, and creates it if there is none.
+/// Opens the index of a model, and creates it if it is missing.
 ///
-/// An index belongs to the model that it was made with. A file that cannot be written can be
-/// searched all the same. On success `*index` is to be freed by barbule_index_free(); on
-/// failure it is NULL.
+/// An index belongs to the model that made it. A read-only file can still be searched. On
+/// success the caller frees `*index` with barbule_index_free(); on failure it is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_index_open(
     path: *const c_char,
@@ -123,12 +124,12 @@ pub unsafe extern "C" fn barbule_index_open(
     guard(|| unsafe { give(index, make) })
 }
 
-/// The number of images to search.
+/// Stores the number of indexed images in `*length`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_index_len(index: *const Index, length: *mut usize) -> Status {
     guard(|| {
         if length.is_null() {
-            return Err(Failure::argument("the place for the result is NULL"));
+            return Err(Failure::argument("the pointer for the result is NULL"));
         }
         // SAFETY: as the caller promises.
         let count = unsafe { borrow(index, "index") }?.current()?.len();
@@ -138,16 +139,16 @@ pub unsafe extern "C" fn barbule_index_len(index: *const Index, length: *mut usi
     })
 }
 
-/// Brings an index up to date with `count` folders and all that are in them: new and changed
-/// images are encoded, which takes long; the others are only listed.
+/// Updates an index from `count` folders and their sub-folders: new and changed images are
+/// encoded, which is slow; the others are only listed.
 ///
-/// With no folders (`count` is 0), all folders that the index was made from are looked at.
+/// If `count` is 0, all indexed folders are updated.
 ///
-/// `progress`, `skipped` and `added` may be NULL. `user` is handed to both callbacks. Images
-/// are written in batches: after BARBULE_STATUS_STOPPED or a failure, and even when the
-/// process is killed, the batches before are in the index, and adding the same folders again
-/// goes on from there. Files that cannot be used are no failure. What was added is seen by
-/// searches that begin after this has returned.
+/// `progress`, `skipped` and `added` may be NULL. `user` is passed to both callbacks.
+/// Images are written in batches: after BARBULE_STATUS_STOPPED or a failure, and even if
+/// the process is killed, the finished batches are in the index, and adding the same
+/// folders again continues from there. Unusable files are not a failure. Searches that
+/// begin after this returns see the new images.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_index_add(
     index: *const Index,
@@ -186,7 +187,7 @@ pub unsafe extern "C" fn barbule_index_add(
     })
 }
 
-/// Lets the next search see what another handle or another program has added since.
+/// Makes the next search see the changes of other handles and programs.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_index_refresh(index: *const Index) -> Status {
     guard(|| {
@@ -196,10 +197,11 @@ pub unsafe extern "C" fn barbule_index_refresh(index: *const Index) -> Status {
     })
 }
 
-/// The `k` indexed images most like an image file, nearest first; at the same distance, the
-/// one that was indexed first. If the image is itself indexed, it comes first, marked.
+/// Searches for the `k` indexed images most similar to an image file, nearest first; at the
+/// same distance, the one that was indexed first. If the image itself is indexed, it comes
+/// first and is marked.
 ///
-/// On success `*hits` is to be freed by barbule_hits_free(); on failure it is NULL.
+/// On success the caller frees `*hits` with barbule_hits_free(); on failure it is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_search_file(
     index: *const Index,
@@ -216,7 +218,7 @@ pub unsafe extern "C" fn barbule_search_file(
     guard(|| unsafe { give(hits, make) })
 }
 
-/// The same for the bytes of an image file.
+/// Like barbule_search_file(), for the bytes of an image file.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_search_bytes(
     index: *const Index,
@@ -235,7 +237,7 @@ pub unsafe extern "C" fn barbule_search_bytes(
     guard(|| unsafe { give(hits, make) })
 }
 
-/// The same for an indexed image, by its id: nothing is read but the index.
+/// Like barbule_search_file(), for an indexed image with this id. Only the index is read.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_search_id(
     index: *const Index,
@@ -252,7 +254,7 @@ pub unsafe extern "C" fn barbule_search_id(
     guard(|| unsafe { give(hits, make) })
 }
 
-/// Frees an index; nothing is lost, all is on disk. NULL is ignored.
+/// Frees an index; all data is already on disk. NULL is ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_index_free(index: *mut Index) {
     // SAFETY: as the caller promises.

@@ -40,7 +40,7 @@ pub enum Status {
     Ok = 0,
     /// An argument is NULL, not UTF-8, or has an unknown value.
     InvalidArgument = 1,
-    /// No device of that name can be used.
+    /// No device with this name can be used.
     Device = 2,
     /// The model cannot be opened or cannot do this.
     Model = 3,
@@ -48,17 +48,17 @@ pub enum Status {
     Index = 4,
     /// The image cannot be read.
     Image = 5,
-    /// There is no image with this id.
+    /// No image has this id.
     NotFound = 6,
-    /// The progress callback asked to stop. What was finished before is kept.
+    /// The progress callback stopped the work. Finished batches are kept.
     Stopped = 7,
     /// A file cannot be written.
     Write = 8,
-    /// Barbule has a bug. The handles of the call can be freed; do nothing else with them.
+    /// A bug in Barbule. Free the handles of the call; do nothing else with them.
     Internal = 9,
 }
 
-/// A call that did not succeed.
+/// The status and the message of a failed call.
 #[derive(Debug)]
 struct Failure {
     status: Status,
@@ -110,7 +110,7 @@ thread_local! {
     static LAST_ERROR: RefCell<CString> = RefCell::default();
 }
 
-/// The version of the library, such as "0.1.0". Never NULL; not to be freed.
+/// Returns the version of the library, such as "0.1.0". Never NULL; do not free it.
 #[unsafe(no_mangle)]
 pub extern "C" fn barbule_version() -> *const c_char {
     const VERSION: &CStr =
@@ -121,9 +121,9 @@ pub extern "C" fn barbule_version() -> *const c_char {
     VERSION.as_ptr()
 }
 
-/// What went wrong in the last call of this thread that did not return `BARBULE_STATUS_OK`:
-/// one sentence in English, UTF-8, empty if there was none. Never NULL; not to be freed, and
-/// valid until another call of this thread fails.
+/// Returns the error message of this thread's last call that did not return
+/// `BARBULE_STATUS_OK`: one sentence in English, UTF-8, empty if no call failed. Never
+/// NULL; do not free it. It is valid until another call of this thread fails.
 #[unsafe(no_mangle)]
 pub extern "C" fn barbule_last_error() -> *const c_char {
     // The message is gone while the thread ends.
@@ -136,7 +136,7 @@ fn guard(work: impl FnOnce() -> Result<(), Failure>) -> Status {
     let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
         let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-        let message = format!("barbule failed inside ({said}); please report it");
+        let message = format!("internal error of barbule ({said}); please report it");
         Err(Failure::new(Status::Internal, message))
     });
     let Err(Failure { status, message }) = done else { return Status::Ok };
@@ -147,7 +147,7 @@ fn guard(work: impl FnOnce() -> Result<(), Failure>) -> Status {
 /// Frees a handle of [`give`]. Does nothing if it is NULL.
 ///
 /// # Safety
-/// `handle` is NULL or came from [`give`] as the same type, and is not used any more.
+/// `handle` is NULL or came from [`give`] as the same type, and is no longer used.
 unsafe fn free<T>(handle: *mut T) {
     if !handle.is_null() {
         // SAFETY: it came from `Box::into_raw` and nobody else has it, as the caller promises.
@@ -168,7 +168,7 @@ unsafe fn give<T>(
     make: impl FnOnce() -> Result<T, Failure>,
 ) -> Result<(), Failure> {
     if out.is_null() {
-        return Err(Failure::argument("the place for the result is NULL"));
+        return Err(Failure::argument("the pointer for the result is NULL"));
     }
     // So that freeing the result after a failure is harmless.
     // SAFETY: it is not NULL, so it can be written, as the caller promises.
@@ -247,7 +247,7 @@ fn c_string(text: impl Into<Vec<u8>>) -> CString {
     CString::new(bytes).unwrap_or_default()
 }
 
-// Here, and in this order, because the header follows it.
+// The order of these modules is the order of the header.
 mod model;
 pub use model::*;
 

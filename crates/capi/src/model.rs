@@ -8,8 +8,7 @@ use std::sync::Arc;
 use super::{Failure, Status, borrow, c_string, free, give, guard, path, text};
 use barbule::device::{Device, DeviceChoice};
 
-/// An open model, and the device that it computes on. It may be used by any number of
-/// threads at once.
+/// An open model and the device that it runs on. Any number of threads may use it at once.
 #[derive(Debug)]
 pub struct Model {
     /// Shared with the indexes that were opened with it.
@@ -20,9 +19,10 @@ pub struct Model {
 
 /// Opens a model.
 ///
-/// `path` is a model file, NULL for the built-in one for photos of any kind. `device` is
-/// "auto" (or NULL: the best real GPU, else the CPU), "gpu", "vulkan", "metal", "dx12" or
-/// "cpu". On success `*model` is to be freed by barbule_model_free(); on failure it is NULL.
+/// `path` is a model file, or NULL for the built-in model for photos of any kind. `device`
+/// is "auto" (or NULL: the best real GPU, else the CPU), "gpu", "vulkan", "metal", "dx12"
+/// or "cpu". On success the caller frees `*model` with barbule_model_free(); on failure it
+/// is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_model_open(
     path: *const c_char,
@@ -57,15 +57,15 @@ unsafe fn open(file: *const c_char, device: *const c_char) -> Result<Model, Fail
     Ok(Model { model: Arc::new(model), device, device_name })
 }
 
-/// Bits per code: the largest distance that two images can have. 0 if `model` is NULL.
+/// Returns the bits per code, which is the largest possible distance. 0 if `model` is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_model_bits(model: *const Model) -> u32 {
     // SAFETY: as the caller promises.
     unsafe { borrow(model, "model") }.map_or(0, |model| model.model.bits() as u32)
 }
 
-/// The device that the model computes on, in words. NULL if `model` is NULL; valid until the
-/// model is freed.
+/// Returns a description of the device that the model runs on. NULL if `model` is NULL;
+/// valid until the model is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn barbule_model_device(model: *const Model) -> *const c_char {
     // SAFETY: as the caller promises.

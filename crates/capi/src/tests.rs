@@ -62,7 +62,7 @@ fn draw(folder: &Path, count: u32) {
     }
 }
 
-/// Stops as soon as it is known how many images there are to look into.
+/// Stops as soon as the total is known.
 unsafe extern "C" fn stop_early(user: *mut c_void, _done: usize, total: usize) -> i32 {
     // SAFETY: the test gives a place for a number.
     unsafe { *user.cast::<usize>() = total };
@@ -161,7 +161,7 @@ fn a_folder_is_added_and_searched_in_every_way() {
         assert_eq!(barbule_search_id(index, 999, 3, &mut searched), Status::NotFound);
         assert!(searched.is_null() && said().contains("no image 999"), "{}", said());
 
-        // A new image is encoded; what another handle adds is seen when asked for.
+        // A new image is encoded; what another handle adds is seen after a refresh.
         let (general, other) = (open_model(None), folder.path().join("other"));
         let again = open_index(&folder.path().join("photos.db"), general);
         std::fs::create_dir(&other).unwrap();
@@ -240,7 +240,7 @@ fn wrong_arguments_are_errors() {
         assert!(barbule_pictures_rgb(null(), 0, null_mut(), null_mut()).is_null());
         assert_eq!((barbule_hits_len(null()), barbule_pictures_len(null())), (0, 0));
         assert_eq!(barbule_model_bits(null()), 0);
-        // A device that is a word, but not there.
+        // A valid device name without a device.
         let metal = barbule_model_open(null(), c"metal".as_ptr(), &mut other);
         if !cfg!(target_vendor = "apple") {
             check(metal, Device, "metal");
@@ -252,7 +252,7 @@ fn wrong_arguments_are_errors() {
     }
 }
 
-/// What the header and docs/EMBEDDING.md say of threads.
+/// The thread safety that the header and docs/EMBEDDING.md promise.
 #[test]
 fn handles_may_be_shared() {
     fn shared<T: Send + Sync>() {}
@@ -286,7 +286,7 @@ fn others_search_while_one_adds() {
     let name = c_path(&photos);
     let image = c_path(&photos.join("07.png"));
 
-    /// What the callback searches while the index is being added to.
+    /// The search of the callback during an update.
     struct Other {
         index: *mut Index,
         image: CString,
@@ -311,8 +311,8 @@ fn others_search_while_one_adds() {
         let status =
             barbule_index_add(index, folders.as_ptr(), 1, Some(search), None, user, null_mut());
         assert_eq!(status, Status::Ok, "{}", said());
-        // While the folder is listed, before the first batch, after it, at the end: the view is
-        // that of the beginning.
+        // All calls see the initial state: while the folder is listed, before and after the first
+        // batch, and at the end.
         assert_eq!(other.seen, [0, 0, 0, 0]);
         let mut hits = null_mut();
         barbule_search_file(index, other.image.as_ptr(), 3, &mut hits);
@@ -332,7 +332,7 @@ fn attention_is_written_and_given_as_pixels() {
     unsafe {
         let status = barbule_explain_file(general, image.as_ptr(), &mut pictures);
         assert_eq!(status, Status::Model);
-        assert!(pictures.is_null() && said().contains("attends to no parts"), "{}", said());
+        assert!(pictures.is_null() && said().contains("no attention to parts"), "{}", said());
         barbule_model_free(general);
     }
 
@@ -356,7 +356,7 @@ fn attention_is_written_and_given_as_pixels() {
         assert_eq!(written.into_raw(), pixels);
         let names = ["seen.png", "part-2.png"];
         assert!(names.iter().all(|name| out.join(name).is_file()));
-        // A folder cannot be made where a file is.
+        // A folder cannot replace a file.
         assert_eq!(barbule_pictures_write(pictures, image.as_ptr()), Status::Write);
         assert!(said().contains("choose another folder"), "{}", said());
         barbule_pictures_free(pictures);

@@ -1,10 +1,10 @@
-//! A window that finds look-alikes: choose a folder, drop an image.
+//! A desktop window for image search: choose a folder, drop an image.
 //!
 //! `cargo run --release -p barbule-desktop`
 //!
 //! Options: `--index FILE` (default `desktop.db`), `--folder DIR` to index, `--query IMAGE` to
-//! search for. With `--screenshot FILE.png` the window does this, saves a picture of itself and
-//! closes, which works without a screen, too:
+//! search for. With `--screenshot FILE.png` the window does this, saves a screenshot of itself and
+//! closes. This works without a screen, too:
 //!
 //! `xvfb-run -a -s "-screen 0 1280x900x24" barbule-desktop --folder DIR --query IMAGE --screenshot w.png`
 
@@ -68,11 +68,11 @@ struct Window {
     /// The query image of the hits.
     shown: Option<PathBuf>,
     hits: Vec<Hit>,
-    /// `None` while a thumbnail is made, `Some(None)` if it cannot be.
+    /// `None` while a thumbnail is being made, `Some(None)` if the image cannot be read.
     thumbnails: HashMap<PathBuf, Option<Option<TextureHandle>>>,
     status: String,
     error: Option<String>,
-    /// Still to be saved, with `--screenshot`.
+    /// The file of `--screenshot` until it is saved.
     screenshot: Option<PathBuf>,
     failure: Arc<Mutex<Option<String>>>,
 }
@@ -134,7 +134,7 @@ impl Window {
                         n => format!(", {n} could not be used"),
                     };
                     let cancelled =
-                        if stopped { " · cancelled; index again to go on" } else { "" };
+                        if stopped { " · cancelled; index again to continue" } else { "" };
                     self.status =
                         format!("{images} images indexed ({added} new{unusable}){cancelled}");
                 }
@@ -181,7 +181,7 @@ impl Window {
         ui.add_space(4.0);
         let image = Entry {
             name: "Image",
-            hint: "an image to look for, or drop it here",
+            hint: "an image to search for, or drop it here",
             action: "Search",
         };
         if image.show(ui, &mut self.query, true) {
@@ -233,14 +233,14 @@ impl Window {
             ui.add_space(6.0);
             ui.horizontal_wrapped(|ui| {
                 ui.spacing_mut().item_spacing = vec2(12.0, 12.0);
-                self.tile(ui, &query, "the image looked for", None);
+                self.tile(ui, &query, "the query image", None);
                 for hit in hits.iter().filter(|hit| !(hit.same && Path::new(&hit.path) == query)) {
                     let caption = match hit.distance {
                         _ if hit.same => "the same image".to_owned(),
                         1 => "1 bit away".to_owned(),
                         bits => format!("{bits} bits away"),
                     };
-                    // Codes of images that have nothing in common differ in half of their bits.
+                    // Codes of unrelated images differ in half of their bits.
                     let near = 1.0 - hit.distance as f32 / (self.bits.max(2) / 2) as f32;
                     let path = Path::new(&hit.path);
                     if self.tile(ui, path, &caption, Some(near.max(0.0))) {
@@ -255,7 +255,7 @@ impl Window {
         }
     }
 
-    /// Shows one picture with its caption and, for a hit, a bar that is longer the nearer it is.
+    /// Shows one picture with its caption and, for a hit, a bar that is longer for nearer hits.
     fn tile(&mut self, ui: &mut Ui, path: &Path, caption: &str, near: Option<f32>) -> bool {
         let sense = if near.is_some() { Sense::click() } else { Sense::hover() };
         let (rect, response) = ui.allocate_exact_size(vec2(TILE, TILE + CAPTION), sense);
@@ -356,7 +356,7 @@ impl eframe::App for Window {
             let layer = egui::LayerId::new(egui::Order::Foreground, egui::Id::unique("drop"));
             let (painter, whole) = (ctx.layer_painter(layer), ctx.content_rect());
             painter.rect_filled(whole, CornerRadius::ZERO, Color32::from_black_alpha(160));
-            let (font, says) = (FontId::proportional(22.0), "Let go to index or to search");
+            let (font, says) = (FontId::proportional(22.0), "Drop to index or to search");
             painter.text(whole.center(), Align2::CENTER_CENTER, says, font, Color32::WHITE);
         }
         self.save_screenshot(&ctx);
@@ -371,7 +371,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// Returns whether the user asked for the action.
+    /// Returns whether the user triggered the action.
     fn show(&self, ui: &mut Ui, text: &mut String, enabled: bool) -> bool {
         ui.horizontal(|ui| {
             ui.add_sized([52.0, 26.0], egui::Label::new(self.name));

@@ -22,7 +22,7 @@ impl Options {
                 Some("--folder") => options.folder = Some(value),
                 Some("--query") => options.query = Some(value),
                 Some("--screenshot") => options.screenshot = Some(value),
-                _ => return Err(format!("there is no option {}", name.display())),
+                _ => return Err(format!("unknown option {}", name.display())),
             }
         }
         Ok(options)

@@ -1,5 +1,5 @@
-//! The slow work, on threads of its own: the model, the index and thumbnails. It does not depend
-//! on the window; requests come through one channel, messages go through another.
+//! Runs the slow work on threads of its own: the model, the index and thumbnails. It does not
+//! depend on the window: requests come through one channel, messages go through another.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ impl Worker {
         let tell = {
             let (teller, wake) = (teller.clone(), wake.clone());
             move |what| {
-                // The window may be gone.
+                // The window may be closed.
                 let _ = teller.send(what);
                 wake();
             }
@@ -70,7 +70,7 @@ impl Worker {
             if let Err(error) = work(&index, &asked, &tell) {
                 let reason = error.to_string();
                 tell(Tell::Failed(reason.clone()));
-                // Whatever else is asked for cannot be done either.
+                // All further requests fail, too.
                 asked.iter().for_each(|_| tell(Tell::Failed(reason.clone())));
             }
         });
@@ -92,7 +92,7 @@ impl Worker {
         let _ = self.asks.send(Ask::Index(folder.to_owned(), stop));
     }
 
-    /// Stops all indexing; what is done by then is kept.
+    /// Stops all indexing; finished batches are kept.
     pub fn cancel(&mut self) {
         self.stops.drain(..).for_each(|stop| stop.store(true, Ordering::Relaxed));
     }
@@ -157,7 +157,7 @@ fn add(
 
 fn find(collection: &Collection, query: &Path) -> Result<Tell, Box<dyn Error>> {
     let hits = collection.search_file(query, HITS)?;
-    // As the index spells it.
+    // The spelling of the index.
     Ok(Tell::Found { query: query.canonicalize().unwrap_or(query.to_owned()), hits })
 }
 

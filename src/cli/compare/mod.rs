@@ -1,8 +1,8 @@
 /*!
 `barbule compare`: several methods under one budget, in one table.
 
-Here is what is run in which order; [`record`] is what is kept of a run, [`summary`] what
-several seeds say together, [`table`] and [`plot`] how that is shown.
+This file plans and runs; [`record`] stores the result of a run, [`summary`] summarises seeds,
+[`table`] and [`plot`] show the summary.
 */
 
 mod pace;
@@ -40,12 +40,11 @@ use summary::{Failure, Results};
 
 /// Train and measure several methods under one budget, in one table
 ///
-/// Each METHOD (a name that `barbule train` knows, or all) is trained at each number of bits
-/// from each seed, with the same trunk, input size, views and number of images shown, and
-/// measured as `barbule eval` does it. Figures are means over seeds, with their sample
-/// standard deviation (n − 1).
+/// Trains each METHOD (a name that `barbule train` knows, or all) at each number of bits from each
+/// seed, with the same trunk, input size, views and number of images shown, and measures it as
+/// `barbule eval` does. Figures are means over seeds, with their sample standard deviation (n − 1).
 ///
-/// With --out every finished run is kept; the same command goes on where it was stopped.
+/// With --out, every finished run is kept; the same command resumes a stopped comparison.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: barbule compare lda-itq adsh exchnet --data birds/ --bits 12,24,48 --seeds 3 \
@@ -58,36 +57,36 @@ pub struct Args {
     /// The labelled photos: a folder per class, or a published data set's folder
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     data: PathBuf,
-    /// The layout of the data, as `barbule data` lists them; detected if left out
+    /// The layout of the data, as listed by `barbule data` [default: detected]
     #[arg(long)]
     layout: Option<Layout>,
     /// Bits per code, 1 to 1024, one or several
     #[arg(long, default_value = "48", value_name = "C,…", value_delimiter = ',', value_parser = bits)]
     bits: Vec<usize>,
-    /// The number of seeds: 1 to N, each with held-out classes and a split of its own where the
-    /// data have none
+    /// Number of seeds, 1 to N; each has its own held-out classes, and its own split if the data
+    /// set has none
     #[arg(long, default_value = "1", value_name = "N", value_parser = positive)]
     seeds: usize,
-    /// The split with the queries: test, or val for making choices
+    /// The split with the queries: test, or val for choosing options
     #[arg(long, default_value = "test")]
     split: Split,
-    /// Keep this share of the classes out of training, to measure on kinds never seen
+    /// Exclude this share of the classes from training, to measure on unseen classes
     #[arg(long, value_name = "SHARE")]
     hold_out_classes: Option<f64>,
-    /// Width and height of the trunk's input, in pixels, for all methods [default: 160; 224
-    /// by the paper recipe, or without a network]
+    /// Width and height of the trunk's input, in pixels, for all methods [default: 160; 224 with
+    /// the paper recipe or without a network]
     #[arg(long, value_name = "PIXELS")]
     size: Option<u32>,
-    /// The pretrained network: efficientnet-lite0, which ships, or resnet18 or resnet50, whose
-    /// weights you name with --weights
+    /// The pretrained network: efficientnet-lite0 (included), or resnet18 or resnet50, which need
+    /// --weights
     #[arg(long, default_value = "efficientnet-lite0", value_name = "TRUNK")]
     trunk: TrunkKind,
-    /// The trunk's weights, as `barbule weights import` writes them [default: the shipped ones]
+    /// The trunk's weights, as written by `barbule weights import` [default: the included ones]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     weights: Option<PathBuf>,
     #[arg(long, help = ablate_help())]
     ablate: bool,
-    /// Folder for a record of every run, table.md, results.json and plots as SVG
+    /// Folder for the record of every run, table.md, results.json and plots as SVG
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -112,13 +111,13 @@ impl FromStr for Choice {
     }
 }
 
-/// A row's name and what is trained for it.
+/// A row's name and its contender.
 struct Entry {
     name: String,
     contender: Contender,
 }
 
-/// A run that is to be made.
+/// A planned run.
 struct Planned<'a> {
     entry: &'a Entry,
     bits: usize,
@@ -146,7 +145,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let mut records = take_known(&mut planned, runs.as_ref());
     if !records.is_empty() {
         context.say(format_args!(
-            "{} of {} runs are there already",
+            "{} of {} runs are already finished",
             records.len(),
             records.len() + planned.len()
         ));
@@ -165,7 +164,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     }
 }
 
-/// All runs, seed by seed, since runs of one seed share its cached views.
+/// Returns all runs, seed by seed, because runs of one seed share its cached views.
 fn plan<'a>(
     comparison: &Comparison,
     entries: &'a [Entry],
@@ -182,7 +181,7 @@ fn plan<'a>(
     Ok(planned)
 }
 
-/// Removes the runs whose records exist from `planned`, and returns these records.
+/// Removes the runs that have records from `planned`, and returns these records.
 fn take_known(planned: &mut Vec<Planned<'_>>, runs: Option<&Runs>) -> Vec<Record> {
     let mut records = Vec::new();
     planned.retain(|run| {
@@ -224,7 +223,7 @@ fn measure_all(
                 continue;
             }
         };
-        // All runs leave out the same images.
+        // All runs leave out the same unreadable images.
         let unreadable = &measured.evaluation.unreadable;
         for image in unreadable.iter().filter(|image| named.insert(image.path.clone())) {
             context.warn(format_args!("skipped: {}", advice::told(&image.error)));
@@ -263,7 +262,7 @@ fn report(context: &Context, args: &Args, results: &Results) -> Result<()> {
     Ok(())
 }
 
-/// The rows that are asked for, each once.
+/// Returns the requested rows without duplicates.
 fn entries(args: &Args) -> Result<Vec<Entry>> {
     let mut methods: Vec<&'static Method> = Vec::new();
     for choice in &args.methods {
@@ -279,7 +278,7 @@ fn entries(args: &Args) -> Result<Vec<Entry>> {
     }
     if args.ablate && methods.iter().all(|method| method.ablations.is_empty()) {
         let names = method::lookup::names(|method| !method.ablations.is_empty());
-        bail!("--ablate takes {names} apart, which is not among the methods; name it too");
+        bail!("--ablate applies to {names}, which is not among the methods; add it");
     }
     let mut entries = Vec::new();
     for method in methods {
@@ -296,7 +295,7 @@ fn entries(args: &Args) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// The method of a plan without one thing at a time.
+/// Returns the plan of an ablation.
 fn ablations(plan: &LearnPlan) -> Vec<Entry> {
     let without = |ablation: &Ablation| {
         let mut plan = plan.clone();
@@ -307,7 +306,7 @@ fn ablations(plan: &LearnPlan) -> Vec<Entry> {
     plan.method.ablations.iter().map(without).collect()
 }
 
-/// The help of `--ablate`, with the variants of each method that has some.
+/// Returns the help of `--ablate`, with the variants of each method.
 fn ablate_help() -> String {
     let variants =
         METHODS.into_iter().filter(|method| !method.ablations.is_empty()).map(|method| {
@@ -319,7 +318,7 @@ fn ablate_help() -> String {
 }
 
 fn setting(context: &Context, args: &Args, entries: &[Entry], seeds: Vec<u64>) -> Result<Setting> {
-    // All networks have images of the same size.
+    // All networks get images of the same size.
     let network = entries.iter().find_map(|entry| match &entry.contender {
         Contender::Network(plan) => Some(plan.size),
         Contender::Shallow(_) => None,
@@ -355,8 +354,8 @@ fn one(
     })
 }
 
-/// A training as the terminal sees it, before the bar; where there is no terminal, a line
-/// for each run is enough.
+/// Reports a training run in front of the progress bar. Without a terminal, it prints one line per
+/// run.
 struct Followed<'a> {
     title: &'a str,
     note: &'a dyn Fn(String),
@@ -371,7 +370,7 @@ impl Watcher for Followed<'_> {
     }
 }
 
-/// Whether an error would meet every other run too.
+/// Returns whether every other run would fail with the same error.
 fn is_final(error: &TrainError) -> bool {
     error.is_stop()
         || matches!(
@@ -380,7 +379,7 @@ fn is_final(error: &TrainError) -> bool {
         )
 }
 
-/// Writes everything but the runs, which are there.
+/// Writes everything except the runs, which are already written.
 fn write(folder: &Path, results: &Results) -> Result<()> {
     let write = |name: &str, text: String| {
         let path = folder.join(name);
@@ -395,7 +394,7 @@ fn write(folder: &Path, results: &Results) -> Result<()> {
     write("table.md", table::markdown(results, &plots))
 }
 
-/// The present time, to the second, in UTC.
+/// Returns the current time to the second, in UTC.
 fn now() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }

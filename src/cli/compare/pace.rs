@@ -1,8 +1,8 @@
 /*!
-An estimate of the time that the remaining runs take.
+An estimate of the time for the remaining runs.
 */
 
-/// The time of runs, by method.
+/// Times of finished runs, by method.
 pub struct Pace {
     total: usize,
     seen: Vec<(String, f64)>,
@@ -17,7 +17,7 @@ impl Pace {
         self.seen.push((name.to_owned(), seconds));
     }
 
-    /// The time that the runs of these names will take; new methods count as the mean.
+    /// Returns the time for runs of these names; methods without a finished run count as the mean.
     pub fn left<'a>(&self, names: impl Iterator<Item = &'a str>) -> String {
         let mean = |of: &dyn Fn(&str) -> bool| {
             let seconds = self.seen.iter().filter(|(name, _)| of(name)).map(|(_, s)| *s);

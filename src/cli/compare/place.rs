@@ -1,5 +1,5 @@
 /*!
-The folder of models that are being trained and measured.
+The folder for models during training and measurement.
 */
 
 use std::fs;
@@ -10,16 +10,16 @@ use tempfile::TempDir;
 
 use crate::train::checkpoint_path;
 
-/// The folder of models that are being trained and measured.
+/// The folder for models during training and measurement.
 pub struct Place {
     folder: PathBuf,
-    /// A temporary folder, if nothing is kept.
+    /// A temporary folder, unless runs are kept.
     temporary: Option<TempDir>,
 }
 
 impl Place {
     pub fn new(out: Option<&Path>) -> Result<Self> {
-        let failed = "cannot make a folder for unfinished runs";
+        let failed = "cannot create a folder for unfinished runs";
         let Some(out) = out else {
             let temporary = tempfile::tempdir().context(failed)?;
             return Ok(Self { folder: temporary.path().into(), temporary: Some(temporary) });
@@ -33,13 +33,13 @@ impl Place {
         self.folder.join(format!("{name}.safetensors"))
     }
 
-    /// Removes a finished run's model. A file that stays does no harm.
+    /// Removes a finished run's model. Failing to remove it does no harm.
     pub fn clear(model: &Path) {
         let _ = fs::remove_file(model);
         let _ = fs::remove_file(checkpoint_path(model));
     }
 
-    /// Removes the folder unless it holds a run that can be resumed.
+    /// Removes the folder unless it contains a run that can be resumed.
     pub fn end(self) {
         if self.temporary.is_none() {
             let _ = fs::remove_dir(self.folder);

@@ -1,6 +1,6 @@
 /*!
-Plots as SVG: precision against recall, mAP against bits, mAP against training time, for
-classes that were trained on and, beside them, for those that were not.
+Plots as SVG: precision over recall, mAP over bits and mAP over training time. Each has a panel for
+trained classes and, beside it, one for unseen classes.
 */
 
 use std::ops::Range;
@@ -12,16 +12,16 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use super::summary::{Results, Row, Spread};
 use crate::eval::Metrics;
 
-/// Width of one panel and of the legend, and the height of all, in pixels.
+/// Width of a panel and of the legend, and height of the figure, in pixels.
 const PANEL: u32 = 460;
 const LEGEND: u32 = 230;
 const HEIGHT: u32 = 380;
-/// Room above the panels (pixels).
+/// Space above the panels (pixels).
 const ABOVE: i32 = 34;
-/// Between entries of the legend (pixels).
+/// Space between entries of the legend (pixels).
 const LINE: i32 = 21;
 
-/// Colours that people with any kind of colour vision tell apart (Okabe and Ito).
+/// Colours that are distinguishable with any kind of colour vision (Okabe and Ito).
 const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -32,22 +32,22 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(70, 70, 70),
 ];
 
-/// A plot and where it is written.
+/// A plot and its file name.
 pub struct Plot {
     pub file: String,
     pub title: String,
     pub svg: String,
 }
 
-/// A point, and how far its height varies.
+/// A point and its vertical deviation.
 type Point = (f64, Spread);
 
 /// The line of one method.
 struct Series {
-    /// Its place in the legend, which decides colour and form.
+    /// Index in the legend, which determines colour and marker.
     number: usize,
     points: Vec<Point>,
-    /// Texts beside the points; empty for none.
+    /// Labels beside the points; empty for none.
     notes: Vec<String>,
     form: Form,
 }
@@ -55,11 +55,11 @@ struct Series {
 /// The style of points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// As a curve.
+    /// A curve.
     Curve,
-    /// Marked one by one, with a line from each to the next.
+    /// Markers connected by lines.
     Joined,
-    /// Marked one by one.
+    /// Markers alone.
     Alone,
 }
 
@@ -69,14 +69,14 @@ struct Panel {
     series: Vec<Series>,
 }
 
-/// An axis along the bottom.
+/// A horizontal axis.
 struct Axis {
     title: &'static str,
-    /// Whether equal steps are equal factors.
+    /// Whether the scale is logarithmic.
     logarithmic: bool,
 }
 
-/// All plots that the results give.
+/// Returns all plots of the results.
 pub fn all(results: &Results) -> Vec<Plot> {
     let mut names: Vec<&str> = results.rows.iter().map(|row| row.name.as_str()).collect();
     let mut seen = std::collections::HashSet::new();
@@ -144,8 +144,8 @@ pub fn all(results: &Results) -> Vec<Plot> {
     plots
 }
 
-/// The curves of rankings of one data set, each with its name and, where classes were held
-/// out, the figures of these.
+/// The curves of one data set's rankings, each with its name and, if classes were held out, the
+/// figures of those classes.
 pub fn of_rankings(rankings: &[(&str, &Metrics, Option<&Metrics>)]) -> Vec<Plot> {
     let names: Vec<&str> = rankings.iter().map(|(name, ..)| *name).collect();
     let drawn = |form, points: &dyn Fn(&Metrics) -> Vec<(f64, f64)>| {
@@ -176,7 +176,7 @@ pub fn of_rankings(rankings: &[(&str, &Metrics, Option<&Metrics>)]) -> Vec<Plot>
     first.into_iter().chain(second).collect()
 }
 
-/// The panel of known classes, and that of unseen ones if it has anything to show.
+/// Returns the panel of known classes, and that of unseen classes if it is not empty.
 fn panels(series: impl Fn(bool) -> Vec<Series>) -> Vec<Panel> {
     let panel = |unseen| Panel {
         title: if unseen { "classes never trained on" } else { "known classes" },
@@ -186,7 +186,7 @@ fn panels(series: impl Fn(bool) -> Vec<Series>) -> Vec<Panel> {
     [panel(false), panel(true)].into_iter().filter(shown).collect()
 }
 
-/// A plot; none if there is nothing to show.
+/// Draws a plot; `None` if it is empty.
 fn plot(
     file: String,
     title: String,
@@ -201,7 +201,7 @@ fn plot(
     let mut svg = String::new();
     let width = PANEL * panels.len() as u32 + LEGEND;
     let height = HEIGHT.max((names.len() as i32 * LINE + ABOVE + 20) as u32);
-    // Writing to a string does not fail, and what plotters refuses are impossible ranges.
+    // Writing to a string cannot fail, and plotters rejects only impossible ranges.
     draw(&mut svg, (width, height), &title, panels, names, axis, y).ok()?;
     Some(Plot { file, title, svg })
 }
@@ -232,12 +232,12 @@ fn draw(
     Ok(())
 }
 
-/// The position of a value along an axis.
+/// Returns the position of a value along an axis.
 fn place(value: f64, axis: &Axis) -> f64 {
     if axis.logarithmic { value.log10() } else { value }
 }
 
-/// The common range of all panels, with some room beside marks.
+/// Returns the common horizontal range of all panels, with space beside the marks.
 fn along(panels: &[Panel], axis: &Axis) -> Range<f64> {
     let series = || panels.iter().flat_map(|panel| &panel.series);
     let all = || series().flat_map(|series| &series.points).map(|(x, _)| place(*x, axis));
@@ -248,7 +248,7 @@ fn along(panels: &[Panel], axis: &Axis) -> Range<f64> {
     low - room..high + room
 }
 
-/// The common height of all panels: the next tenth.
+/// Returns the common height of all panels, rounded up to a tenth.
 fn top(panels: &[Panel]) -> f64 {
     let points = panels.iter().flat_map(|panel| &panel.series).flat_map(|series| &series.points);
     let reach = |spread: &Spread| spread.mean + spread.deviation.unwrap_or(0.0);
@@ -308,7 +308,7 @@ fn draw_panel(
                 chart.draw_series([PathElement::new(ends, colour)])?;
             }
         }
-        // Another form for each round of colours.
+        // Each round of colours uses another marker.
         let at = at.into_iter();
         match number / COLOURS.len() {
             0 => chart.draw_series(at.map(|at| Circle::new(at, 4, colour.filled())))?,
@@ -319,7 +319,7 @@ fn draw_panel(
     Ok(())
 }
 
-/// The label of a tick.
+/// Returns the label of a tick.
 fn label(x: f64, logarithmic: bool) -> String {
     if !logarithmic {
         let text = format!("{x:.2}");
@@ -345,7 +345,7 @@ fn draw_legend(
         let y = 16 + number as i32 * LINE;
         let line = |from, to| PathElement::new(vec![(from, y), (to, y)], colour.stroke_width(2));
         if form == Form::Alone {
-            // The mark alone.
+            // Only the marker.
         } else if number < COLOURS.len() {
             area.draw(&line(4, 34))?;
         } else {

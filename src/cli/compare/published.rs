@@ -1,6 +1,5 @@
 /*!
-Figures that others have published in the setting that can be compared with: 95 % of the
-classes of CUB-200-2011, ResNet-50.
+Published figures of the same setting: 95 % of the classes of CUB-200-2011, ResNet-50.
 */
 
 use serde::Serialize;
@@ -9,10 +8,10 @@ use crate::dataset::{Dataset, Layout};
 use crate::train::Setting;
 use crate::trunk::TrunkKind;
 
-/// Bits of the published codes.
+/// Code lengths of the published figures.
 const BITS: [usize; 4] = [12, 24, 32, 48];
 
-/// mAP in % at these bits, and on classes that were never trained on at 48.
+/// mAP in % at these bits, and at 48 bits on unseen classes.
 const FIGURES: [(&str, [f64; 4], f64); 4] = [
     ("adsh", [32.0, 57.3, 65.8, 76.5], 14.9),
     ("exchnet", [30.5, 58.8, 68.4, 76.8], 20.1),
@@ -20,10 +19,11 @@ const FIGURES: [(&str, [f64; 4], f64); 4] = [
     ("orthohash", [73.2, 81.0, 81.8, 82.5], 6.8),
 ];
 
-/// The differences between those figures and ours.
-pub const DIFFERENCE: &str = "Published rows were not measured here: all weights trained on 2.4 million images shown, other classes held out, the best \
-     iteration chosen on the test split, and adsh and exchnet with learned codes of the database (our mAP is with \
-     codes of the network, of the last iteration).";
+/// The differences between the published settings and ours.
+pub const DIFFERENCE: &str = "Published rows were not measured here. They differ in four ways: all weights were trained on \
+     2.4 million images shown, other classes were held out, the best iteration was chosen on the \
+     test split, and adsh and exchnet use learned codes of the database (our mAP uses codes of the \
+     network from the last iteration).";
 
 /// A published row.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -34,7 +34,7 @@ pub struct Published {
     pub unseen: Option<f64>,
 }
 
-/// The published rows at these bits, where the setting is that of the publications.
+/// Returns the published rows at these bits if the setting matches the publications.
 pub fn rows(setting: &Setting, dataset: &Dataset, bits: &[usize]) -> Vec<Published> {
     let share = setting.hold_out.unwrap_or(0.0);
     // Rendered birds have the same layout.

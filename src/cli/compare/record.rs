@@ -30,25 +30,26 @@ pub struct Record {
     pub seed: u64,
     /// The settings of training and measurement.
     pub settings: Map<String, Value>,
-    /// With learned codes of the database, as papers print it.
+    /// With learned codes of the database, as papers report it.
     pub map_learned: Option<f64>,
     /// With the codes of the network.
     #[serde(flatten)]
     pub known: Metrics,
     /// Queries of classes held out of training, against the whole database.
     pub unseen: Option<Metrics>,
-    /// Attention against the parts that tell classes apart, where both are known.
+    /// Attention compared with the parts that distinguish the classes, if both are known.
     pub pointing: Option<Pointing>,
     pub training_images: usize,
     pub unreadable_images: usize,
     /// Training images shown, each as often as it was shown.
     pub images_shown: usize,
-    /// Fitting or training alone: what the frozen part of the trunk makes of images was there.
+    /// Time of fitting or training alone; the output of the frozen part of the trunk already
+    /// existed.
     pub seconds_training: f64,
     pub seconds_evaluation: f64,
     pub program: String,
     pub device: String,
-    /// When it ended, UTC.
+    /// The time at which it ended, UTC.
     pub date: String,
 }
 
@@ -95,7 +96,7 @@ impl Record {
         })
     }
 
-    /// The figures in a few words.
+    /// Returns a short summary of the figures.
     pub fn said(&self, seconds: f64) -> String {
         let unseen = self.unseen.as_ref().map(|unseen| format!(", unseen {:.3}", unseen.map));
         format!("mAP {:.3}{} in {seconds:.0} s", self.known.map, unseen.unwrap_or_default())
@@ -140,21 +141,21 @@ fn into_map(value: Value) -> Map<String, Value> {
     }
 }
 
-/// The name of a run's files.
+/// Returns the base name of a run's files.
 pub fn file_name(name: &str, bits: usize, seed: u64, key: &str) -> String {
     let key = key.get(..16).unwrap_or(key);
     format!("{}-{bits}-{seed}-{key}", name.replace(' ', "-"))
 }
 
-/// The folder with the records.
+/// The folder of the records.
 pub struct Runs(PathBuf);
 
 impl Runs {
-    /// Opens the folder in `out`, or makes it.
+    /// Opens the folder in `out` and creates it if necessary.
     pub fn open(out: &Path) -> Result<Self> {
         let folder = out.join("runs");
         fs::create_dir_all(&folder).with_context(|| {
-            format!("cannot make the folder {}; choose another --out", folder.display())
+            format!("cannot create the folder {}; choose another --out", folder.display())
         })?;
         Ok(Self(folder))
     }
@@ -163,14 +164,14 @@ impl Runs {
         self.0.join(format!("{}.json", file_name(name, bits, seed, key)))
     }
 
-    /// The record of a run, if it was made; one that cannot be read was not.
+    /// Returns the record of a run; `None` if it is missing or unreadable.
     pub fn find(&self, name: &str, bits: usize, seed: u64, key: &str) -> Option<Record> {
         let bytes = file::read_whole(&self.path(name, bits, seed, key), MAX_BYTES).ok()?;
         let record: Record = serde_json::from_slice(&bytes).ok()?;
         (record.key == key && record.name == name).then_some(record)
     }
 
-    /// Writes a record, whole or not at all.
+    /// Writes a record completely or not at all.
     pub fn keep(&self, record: &Record) -> Result<()> {
         let path = self.path(&record.name, record.bits, record.seed, &record.key);
         let text = serde_json::to_vec_pretty(record)?;

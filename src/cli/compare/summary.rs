@@ -1,5 +1,5 @@
 /*!
-Summaries over seeds, and the notes beside them.
+Summaries over seeds, and notes for the table.
 */
 
 use std::collections::HashSet;
@@ -17,12 +17,12 @@ use crate::train::{Comparison, Setting};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Spread {
     pub mean: f64,
-    /// The sample standard deviation (n − 1); none of a single seed.
+    /// The sample standard deviation (n − 1); `None` for a single seed.
     pub deviation: Option<f64>,
 }
 
 impl Spread {
-    /// Of several values; none without any.
+    /// Summarises several values; `None` if there are none.
     pub fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
         let values: Vec<f64> = values.collect();
         let n = values.len() as f64;
@@ -38,9 +38,9 @@ impl Spread {
 pub struct Row {
     pub name: String,
     pub bits: usize,
-    /// Seeds that were measured.
+    /// Number of measured seeds.
     pub seeds: usize,
-    /// Queries of classes that were trained on.
+    /// Queries of trained classes.
     pub map: Spread,
     /// Queries of held-out classes against the whole database.
     pub unseen: Option<Spread>,
@@ -52,7 +52,7 @@ pub struct Row {
     /// Mean precision at recall 0, 0.01, …, 1.
     #[serde(skip)]
     pub curve: Vec<f64>,
-    /// The same of held-out classes; empty without any.
+    /// The same for held-out classes; empty if there are none.
     #[serde(skip)]
     pub unseen_curve: Vec<f64>,
 }
@@ -80,7 +80,7 @@ impl Row {
     }
 }
 
-/// The mean of several precision–recall curves, point by point.
+/// Returns the pointwise mean of several precision–recall curves.
 fn mean_curve(all: &[&Metrics]) -> Vec<f64> {
     let points = all.iter().map(|metrics| metrics.curve.len()).min().unwrap_or(0);
     let mean = |i: usize| {
@@ -89,7 +89,7 @@ fn mean_curve(all: &[&Metrics]) -> Vec<f64> {
     (0..points).map(mean).collect()
 }
 
-/// A run of which nothing came.
+/// A failed run.
 #[derive(Debug, Serialize)]
 pub struct Failure {
     pub name: String,
@@ -98,14 +98,14 @@ pub struct Failure {
     pub error: String,
 }
 
-/// All of a comparison. The published fields of `compare --json` and `results.json`.
+/// A whole comparison. The published fields of `compare --json` and `results.json`.
 #[derive(Debug, Serialize)]
 pub struct Results {
     pub program: String,
     pub command: String,
     pub machine: String,
     pub device: String,
-    /// When it ended, UTC.
+    /// The time at which it ended, UTC.
     pub date: String,
     pub data: String,
     pub layout: String,
@@ -121,7 +121,7 @@ pub struct Results {
     /// The kind of deviation beside each mean.
     pub deviation: &'static str,
     pub rows: Vec<Row>,
-    /// Published figures, if the setting is theirs.
+    /// Published figures, if the setting matches.
     pub published: Vec<Published>,
     pub failures: Vec<Failure>,
     /// Every run, with its settings.
@@ -170,22 +170,22 @@ impl Results {
         }
     }
 
-    /// The number of different names of rows.
+    /// Returns the number of distinct row names.
     pub fn methods(&self) -> usize {
         self.rows.iter().map(|row| &row.name).collect::<HashSet<_>>().len()
     }
 
-    /// Whether classes were held out.
+    /// Returns whether classes were held out.
     pub fn has_unseen(&self) -> bool {
         self.rows.iter().any(|row| row.unseen.is_some())
     }
 
-    /// Whether there are learned codes.
+    /// Returns whether any run has learned codes.
     pub fn has_learned(&self) -> bool {
         self.rows.iter().any(|row| row.map_learned.is_some())
     }
 
-    /// The notes beside the table.
+    /// Returns the notes for the table.
     pub fn sentences(&self) -> Vec<String> {
         let Self { queries, split, training_images, database, classes, trunk, size, .. } = self;
         let mut said = vec![format!(
@@ -199,21 +199,22 @@ impl Results {
             self.device,
         )];
         said.push(
-            "mAP is over the whole ranking, as the expectation over random orders of images at equal distance. \
-             Training is the time of fitting or training alone: what the frozen part of the trunk makes of the \
-             images was computed before, once for all methods."
+            "mAP covers the whole ranking, as the expectation over random orders of images at equal \
+             distance. Training is the time of fitting or training alone: the output of the frozen \
+             part of the trunk was computed before, once for all methods."
                 .to_owned(),
         );
         if let Some(share) = self.hold_out_classes {
             said.push(format!(
-                "{:.0} % of the classes were held out, others by each seed: mAP is of the others among themselves, \
-                 unseen of queries of held-out classes against the whole database.",
+                "{:.0} % of the classes were held out, different ones for each seed: mAP is that of \
+                 the other classes among themselves, unseen is that of queries of held-out classes \
+                 against the whole database.",
                 share * 100.0
             ));
         }
         if self.has_learned() {
             said.push(
-                "mAP learned has the learned codes of the database instead of the network's, as papers print it."
+                "mAP learned uses the learned codes of the database instead of the network's, as papers report it."
                     .to_owned(),
             );
         }
@@ -228,7 +229,7 @@ impl Results {
     }
 }
 
-/// The command line as a shell takes it.
+/// Returns the command line, quoted for a shell.
 fn command(args: impl Iterator<Item = String>) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=:+@%".contains(c);
     let quoted = |arg: String| {
@@ -241,7 +242,7 @@ fn command(args: impl Iterator<Item = String>) -> String {
     format!("barbule {}", words.join(" "))
 }
 
-/// The processor, its threads, and the system.
+/// Returns the processor, its threads and the system.
 fn machine() -> String {
     let mut system = sysinfo::System::new();
     system.refresh_cpu_list(sysinfo::CpuRefreshKind::nothing());

@@ -8,10 +8,10 @@ use super::plot::Plot;
 use super::published::Published;
 use super::summary::{Results, Row, Spread};
 
-/// A column: its title and what it shows of a row.
+/// A column: its title and the cell of a row.
 type Column = (&'static str, Box<dyn Fn(&Row) -> String>);
 
-/// The columns that have something to show.
+/// Returns the columns that are not empty.
 fn columns(results: &Results) -> Vec<Column> {
     let mut columns: Vec<Column> = vec![
         ("method", Box::new(|row| row.name.clone())),
@@ -33,7 +33,7 @@ fn columns(results: &Results) -> Vec<Column> {
     columns
 }
 
-/// Titles, and the cells of all rows, published ones last.
+/// Returns the titles and the cells of all rows, published rows last.
 fn cells(results: &Results) -> (Vec<&'static str>, Vec<Vec<String>>) {
     let columns = columns(results);
     let titles: Vec<&str> = columns.iter().map(|(title, _)| *title).collect();
@@ -54,7 +54,7 @@ fn cells(results: &Results) -> (Vec<&'static str>, Vec<Vec<String>>) {
     (titles, [rows, published].concat())
 }
 
-/// The table for the terminal.
+/// Formats the table for the terminal.
 pub fn terminal(results: &Results) -> Table {
     let (titles, rows) = cells(results);
     let mut table = Table::new();
@@ -67,7 +67,7 @@ pub fn terminal(results: &Results) -> Table {
     table
 }
 
-/// The page `table.md`: the table, how it came about, and the plots beside it.
+/// Formats `table.md`: the table, its origin, and the plots.
 pub fn markdown(results: &Results, plots: &[Plot]) -> String {
     let (titles, rows) = cells(results);
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
@@ -87,7 +87,7 @@ pub fn markdown(results: &Results, plots: &[Plot]) -> String {
     page
 }
 
-/// A text in which Markdown finds nothing.
+/// Escapes text for Markdown.
 fn escaped(text: &str) -> String {
     let special = |c: char| matches!(c, '*' | '_' | '`' | '<' | '[' | ']' | '|' | '\\' | '#');
     text.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()

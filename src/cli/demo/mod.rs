@@ -1,5 +1,5 @@
 /*!
-`barbule demo`: the whole way on birds that it draws itself, and a page to look at.
+`barbule demo`: trains, indexes and searches on generated birds, and writes a report.
 */
 
 mod page;
@@ -33,24 +33,24 @@ use barbule_aviary::{Aviary, Writing};
 
 /// Bits per code.
 const BITS: usize = 32;
-/// Input of all methods, in pixels.
+/// Input size of all methods, in pixels.
 const SIZE: u32 = 160;
-/// Share of the species that nothing is trained on.
+/// Share of the species that is held out of training.
 const HELD_OUT: f64 = 0.25;
-/// Neighbours shown of each query.
+/// Neighbours shown per query.
 const SHOWN: usize = 10;
-/// Queries shown of species that were trained on, and of others.
+/// Queries shown of known species, and of held-out ones.
 const QUERIES: [usize; 2] = [4, 2];
-/// Birds shown with where the network looks.
+/// Birds shown with attention maps.
 const LOOKS: usize = 3;
-/// Says that a folder is the demo's own, which may be emptied.
+/// Marks a folder that the demo created and may empty.
 const MARK: &str = ".barbule-demo";
 
-/// See what Barbule does: train, index and search birds that it draws itself
+/// Try Barbule: train, index and search on generated birds, and write a report
 ///
-/// Draws an aviary, trains LSH, ADSH and ExchNet on it, indexes and searches it, and
-/// writes report.html, one file to open in a browser. Takes about two minutes on two
-/// processor cores, needs no network and no data. A second run starts anew.
+/// Draws an aviary, trains LSH, ADSH and ExchNet on it, indexes and searches it, and writes
+/// report.html, a single file to open in a browser. Takes about two minutes on two processor cores
+/// and needs no network and no data. A second run starts over.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule demo")]
 pub struct Args {
@@ -60,10 +60,10 @@ pub struct Args {
     /// Seed of the birds and of the training
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Species to draw; a quarter of them is kept out of training
+    /// Number of species; a quarter of them is held out of training
     #[arg(long, default_value = "16", value_name = "N", value_parser = species)]
     species: usize,
-    /// Pictures of each species; half of them are trained on
+    /// Images per species; half of them are used for training
     #[arg(long, default_value = "40", value_name = "N", value_parser = per_species)]
     per_species: usize,
 }
@@ -74,15 +74,15 @@ struct Row {
     method: &'static str,
     /// Seconds to train it.
     seconds: f64,
-    /// Queries of species that it was trained on.
+    /// mAP of queries of known species.
     known: f64,
-    /// Queries of species that it has never seen, among all.
+    /// mAP of queries of held-out species, among all images.
     unseen: f64,
     #[serde(skip)]
     curve: Vec<(f64, f64)>,
 }
 
-/// A query and what was found.
+/// A query and its hits.
 struct Search {
     query: Sample,
     /// Whether its species was trained on.
@@ -91,8 +91,8 @@ struct Search {
 }
 
 impl Search {
-    /// What was found but the query itself: file, whether it is of the query's species,
-    /// distance.
+    /// Returns the hits except the query itself: file, whether it shows the query's species,
+    /// distance in bits.
     fn neighbours(&self) -> impl Iterator<Item = (&Path, bool, u32)> {
         let own = page::species(&self.query.path);
         let others = self.found.iter().filter(|found| !found.same);
@@ -165,7 +165,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     }
     if let Some(pointing) = pointing {
         context.print(format_args!(
-            "exchnet looks at the part that tells a species apart in {:.0} % of {} pictures; by chance {:.0} %",
+            "exchnet attends most to the distinguishing part in {:.0} % of {} images (by chance {:.0} %)",
             pointing.share * 100.0,
             pointing.images,
             pointing.chance * 100.0
@@ -175,7 +175,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// An empty folder of the demo's own: what an earlier run left there goes.
+/// Creates the output folder, or empties the one of an earlier run.
 fn prepare(out: &Path) -> Result<()> {
     let mark = out.join(MARK);
     let empty = match fs::read_dir(out) {
@@ -184,7 +184,7 @@ fn prepare(out: &Path) -> Result<()> {
         Err(error) => bail!("cannot read {}: {error}", out.display()),
     };
     if !empty && !mark.is_file() {
-        bail!("{} holds other things; name a new folder with --out", out.display());
+        bail!("{} contains other files; choose a new folder with --out", out.display());
     }
     let failed = || format!("cannot prepare the folder {}", out.display());
     if !empty {
@@ -255,7 +255,7 @@ impl Demo<'_> {
         self.context.with_progress(method, |task| fit(&file, task))?;
         let seconds = begun.elapsed().as_secs_f64();
         let model = self.model(method)?;
-        // All species are in the database of an evaluation, those held out too.
+        // The database of an evaluation contains all species, including the held-out ones.
         let whole = Dataset::open(&dataset.root, None, self.seed)?;
         let limits = self.context.limits;
         let measure = |task: &Task<'_>| evaluate(&model, &whole, Split::Test, false, &limits, task);
@@ -273,8 +273,8 @@ impl Demo<'_> {
         Ok((row, figures))
     }
 
-    /// Indexes all birds and looks for some, on the CPU and, where there is one, on the
-    /// GPU too, which must find the same.
+    /// Indexes all birds and searches for some, on the CPU and, if there is one, on the GPU. Both
+    /// must return the same hits.
     fn search(&self, model: &Model, dataset: &Dataset) -> Result<Vec<Search>> {
         self.context.say("indexing and searching");
         let path = self.out.join("birds.db");
@@ -310,7 +310,7 @@ impl Demo<'_> {
                 }
             }
             if answers.windows(2).any(|pair| pair[0] != pair[1]) {
-                bail!("{} does not find what the CPU finds; see `barbule doctor`", self.device);
+                bail!("{} and the CPU return different hits; run `barbule doctor`", self.device);
             }
             let found = answers.pop().unwrap_or_default();
             searches.push(Search { query: query.clone(), known: is_known(query), found });
@@ -318,7 +318,7 @@ impl Demo<'_> {
         Ok(searches)
     }
 
-    /// Where the network looks in some birds.
+    /// Returns the attention pictures of some birds.
     fn looks(&self, model: &Model, dataset: &Dataset) -> Result<Vec<::image::RgbImage>> {
         let looks = spread(&dataset.test, LOOKS).map(|sample| {
             let picture = sample.open(&self.context.limits)?;
@@ -328,7 +328,7 @@ impl Demo<'_> {
     }
 }
 
-/// Some samples, evenly spread.
+/// Returns up to `count` samples, evenly spread.
 fn spread(samples: &[Sample], count: usize) -> impl Iterator<Item = &Sample> {
     let step = (samples.len() / count.max(1)).max(1);
     samples.iter().skip(step / 2).step_by(step).take(count)

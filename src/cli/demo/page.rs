@@ -24,7 +24,7 @@ const THUMBNAIL: u32 = 144;
 const QUALITY: u8 = 82;
 /// Width and height of the plot, in its own units.
 const PLOT: (f64, f64) = (460.0, 280.0);
-/// Room for the plot's numbers.
+/// Margin for the plot's axis labels.
 const MARGIN: f64 = 38.0;
 /// Colours of the methods' curves, readable on light and dark.
 const COLOURS: [&str; 3] = ["#8a8f98", "#3f8fd2", "#e0782a"];
@@ -68,7 +68,7 @@ pre { background: var(--card); border: 1px solid var(--line); border-radius: 12p
   .hits { grid-template-columns: repeat(5, 1fr); } }
 ";
 
-/// What the page shows.
+/// The contents of the page.
 pub struct Report<'a> {
     pub aviary: &'a Aviary,
     pub rows: &'a [Row],
@@ -82,10 +82,10 @@ pub struct Report<'a> {
     pub seconds: f64,
 }
 
-/// The page as text.
+/// Renders the page.
 ///
 /// # Errors
-/// When a picture cannot be read or encoded.
+/// If a picture cannot be read or encoded.
 pub fn render(report: &Report<'_>) -> Result<String> {
     let searches: Result<Vec<Markup>> = report.searches.iter().map(search).collect();
     let looks: Result<Vec<String>> = report.looks.iter().map(|look| Ok(data(look)?)).collect();
@@ -110,28 +110,28 @@ pub fn render(report: &Report<'_>) -> Result<String> {
                     }
                     h2 { "Look for a bird, find its kind" }
                     p class="soft" {
-                        "Left a bird, right of it the ten nearest by Hamming distance of ExchNet's codes. "
-                        "Green is the same species. The number is the distance in bits. The last ones are of species "
-                        "that it has never seen: the hardest case."
+                        "Each row shows a query and its ten nearest neighbours by the Hamming distance of ExchNet's codes. "
+                        "Green is the same species. The number is the distance in bits. The last queries are of species "
+                        "that were held out of training: the hardest case."
                     }
                     @for search in searches? { (search) }
-                    h2 { "Where it looks" }
+                    h2 { "Attention" }
                     p class="soft" {
-                        "Each bird, and what each of the network's parts weighs most: in colour where it looks, dark where it does not."
+                        "Each bird, and the attention of each of the network's parts: in colour where it is strong, dark where it is weak."
                         @if let Some(Pointing { images, share, chance }) = report.pointing {
-                            " In " (images) " test pictures its strongest attention lies on the very part that tells the species apart in "
-                            (percent(share)) ", by chance it would in " (percent(chance)) "."
+                            " In " (images) " test images the strongest attention lies on the part that distinguishes the species in "
+                            (percent(share)) "; by chance it would in " (percent(chance)) "."
                         }
                     }
                     div class="look" { @for look in looks? { img src=(look) alt="A bird, and the attention of each part over it"; } }
-                    h2 { "How well" }
+                    h2 { "Accuracy" }
                     div class="card wide" { (table(report)) }
                     p class="soft" {
-                        "mAP, the mean average precision over the whole ranking: 1 if all birds of the same species come first. "
-                        "Unseen are species that no method was trained on. Pictures of the queries were not trained on either."
+                        "mAP is the mean average precision over the whole ranking: 1 if all birds of the same species come first. "
+                        "Unseen species were held out of training. No query image was used for training."
                     }
                     div class="card" { (curves(report.rows)) }
-                    h2 { "What it costs" }
+                    h2 { "Cost of a search" }
                     div class="card wide" { (costs(report.scan)) }
                     h2 { "With your own photos" }
                     pre { (NEXT) }
@@ -147,12 +147,12 @@ const NEXT: &str = "\
 barbule index ~/Pictures
 barbule search photo.jpg -k 10
 
-# photos in one folder per kind: train, then measure
+# photos in one folder per class: train, then evaluate
 barbule train lda-itq --data my-photos/ --bits 64 --out mine.safetensors
 barbule train exchnet --data my-photos/ --bits 64 --out parts.safetensors
 barbule eval --model parts.safetensors --data my-photos/
 
-# search with a model of your own, and see where it looks
+# search with your own model, and draw its attention
 barbule index my-photos/ --model parts.safetensors --index mine.db
 barbule search photo.jpg --model parts.safetensors --index mine.db
 barbule explain photo.jpg --model parts.safetensors --out look/";
@@ -231,7 +231,7 @@ fn costs(scan: &Scan) -> Markup {
     }
 }
 
-/// Precision over recall as inline SVG.
+/// Draws precision over recall as inline SVG.
 fn curves(rows: &[Row]) -> Markup {
     let (width, height) = PLOT;
     let x = |recall: f64| MARGIN + recall * (width - 2.0 * MARGIN);
@@ -275,7 +275,7 @@ fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
-/// The species of a picture, from its folder: `017.Rusty_Reedling`.
+/// Returns the species of a picture, from the name of its folder (`017.Rusty_Reedling`).
 pub fn species(path: &Path) -> String {
     let folder = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
     folder.split_once('.').map_or(&*folder, |(_, name)| name).replace('_', " ")
@@ -286,7 +286,7 @@ fn thumbnail(path: &Path) -> Result<String> {
     Ok(data(&resize(&picture, THUMBNAIL, THUMBNAIL, FilterType::CatmullRom))?)
 }
 
-/// A picture as a JPEG inside the page.
+/// Returns a picture as a JPEG data URL.
 fn data(picture: &RgbImage) -> ImageResult<String> {
     let mut bytes = Vec::new();
     picture.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, QUALITY))?;

@@ -1,5 +1,5 @@
 /*!
-What a search costs with codes and with floating-point features, on this machine.
+Measures the cost of a search with codes and with floating-point features.
 */
 
 use std::hint::black_box;
@@ -16,14 +16,14 @@ use crate::code::BinaryCodes;
 use crate::device::Device;
 use crate::rank::Ranker;
 
-/// Images that are searched with codes.
+/// Number of codes to search.
 const CODES: usize = 1_000_000;
-/// Images that are searched with features; fewer, for they take 5 KB each.
+/// Number of feature vectors to search; fewer, because each takes 5 KB.
 const FEATURES: usize = 10_000;
-/// Searches of which the fastest counts.
+/// Repetitions; the fastest counts.
 const REPEATS: usize = 5;
 
-/// The cost of one search for each image that is searched.
+/// Cost of a search per database image.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Scan {
     pub code_bytes: usize,
@@ -37,7 +37,7 @@ pub struct Scan {
 /// Searches random codes of `bits` bits, and random features of `width` numbers.
 ///
 /// # Errors
-/// When the codes cannot be made.
+/// If the codes cannot be created.
 pub fn compare(bits: usize, width: usize) -> Result<Scan> {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let words = bits.div_ceil(64);
@@ -65,7 +65,7 @@ pub fn compare(bits: usize, width: usize) -> Result<Scan> {
     })
 }
 
-/// Seconds of the fastest of several searches.
+/// Returns the time of the fastest of several searches, in seconds.
 fn fastest<T, E>(mut search: impl FnMut() -> Result<T, E>) -> Result<f64, E> {
     let mut best = f64::INFINITY;
     for _ in 0..REPEATS {
@@ -76,7 +76,7 @@ fn fastest<T, E>(mut search: impl FnMut() -> Result<T, E>) -> Result<f64, E> {
     Ok(best)
 }
 
-/// In eight sums, so that the compiler can use vector registers.
+/// Dot product in eight partial sums, so that the compiler can use vector registers.
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0f32; 8];
     for (a, b) in a.chunks_exact(8).zip(b.chunks_exact(8)) {

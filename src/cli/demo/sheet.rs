@@ -1,5 +1,5 @@
 /*!
-One picture of the demo's searches, for where a page is too much.
+The demo's searches as one picture.
 */
 
 use ::image::imageops::{FilterType, overlay, resize};
@@ -9,21 +9,21 @@ use anyhow::Result;
 use super::Search;
 use crate::image::{self, Limits};
 
-/// Width and height of a query and of what was found, and the room between, in pixels.
+/// Sizes of a query and of a hit, and the gap between them, in pixels.
 const QUERY: u32 = 132;
 const HIT: u32 = 96;
 const GAP: u32 = 10;
-/// Width of the frame that says right or wrong.
+/// Width of the green or red frame, in pixels.
 const FRAME: u32 = 4;
 const PAPER: Rgb<u8> = Rgb([251, 250, 245]);
 const RIGHT: Rgb<u8> = Rgb([46, 139, 87]);
 const WRONG: Rgb<u8> = Rgb([194, 69, 58]);
 
-/// A row for each search: the query, then what was found, framed green where it is of
-/// the query's species and red where not.
+/// Draws one row per search: the query, then its hits, framed green if they show the query's
+/// species and red otherwise.
 ///
 /// # Errors
-/// When a picture cannot be read.
+/// If a picture cannot be read.
 pub fn sheet(searches: &[Search]) -> Result<RgbImage> {
     let most = searches.iter().map(|search| search.neighbours().count()).max().unwrap_or(0) as u32;
     let width = GAP + QUERY + 2 * GAP + most * (HIT + GAP);

@@ -36,14 +36,14 @@ use crate::trunk::TrunkKind;
     after_help = "Example: barbule train exchnet --data birds/ --bits 48 --out birds.safetensors"
 )]
 pub struct Args {
-    /// One of the names above
+    /// The method, one of the names above
     #[arg(value_parser = method)]
     method: &'static Method,
     /// The labelled photos: a folder per class, or a published data set's folder
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     data: PathBuf,
-    /// The layout of the data: folder, photos for images without classes (for methods without
-    /// labels), or a published data set as `barbule data` lists them; detected if left out
+    /// The layout of the data: folder, photos (images without classes, for methods without labels),
+    /// or a published data set as listed by `barbule data` [default: detected]
     #[arg(long)]
     layout: Option<Layout>,
     /// Bits per code, 1 to 1024
@@ -52,26 +52,26 @@ pub struct Args {
     /// The model file to write
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     out: PathBuf,
-    /// Seed of every random draw, and of the split if the data have none
+    /// Seed of all random draws, and of the split if the data set has none
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Width and height of the trunk's input, in pixels [default: 224; networks by the quick
-    /// recipe 160]
+    /// Width and height of the trunk's input, in pixels [default: 224; 160 for networks with the
+    /// quick recipe]
     #[arg(long, value_name = "PIXELS")]
     size: Option<u32>,
-    /// The pretrained network: efficientnet-lite0, which ships, or resnet18 or resnet50, whose
-    /// weights you name with --weights
+    /// The pretrained network: efficientnet-lite0 (included), or resnet18 or resnet50, which need
+    /// --weights
     #[arg(long, default_value = "efficientnet-lite0", value_name = "TRUNK")]
     trunk: TrunkKind,
-    /// The trunk's weights, as `barbule weights import` writes them [default: the shipped ones]
+    /// The trunk's weights, as written by `barbule weights import` [default: the included ones]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     weights: Option<PathBuf>,
     #[arg(
         long,
         conflicts_with = "weights",
         help = format!(
-            "{}: leave the shipped trunk out of the model file, which then opens with this \
-             version's trunk only (1.4 MB for 256 bits instead of 8.4)",
+            "{}: leave the included trunk out of the model file (1.4 MB for 256 bits instead \
+             of 8.4), which then needs the trunk of this version of Barbule",
             fitted_names()
         )
     )]
@@ -79,13 +79,13 @@ pub struct Args {
     #[arg(
         long,
         value_name = "TEXT",
-        help = format!("{}: the licence of the hash, for the model's card", fitted_names())
+        help = format!("{}: the licence of the hash, for the model card", fitted_names())
     )]
     licence: Option<String>,
-    /// Keep this share of the classes out of training, to measure on kinds never seen
+    /// Exclude this share of the classes from training, to measure on unseen classes
     #[arg(long, value_name = "SHARE")]
     hold_out_classes: Option<f64>,
-    /// Go on where a run with the same options was stopped (Ctrl-C or a power cut)
+    /// Resume a stopped run with the same options (after Ctrl-C or a power cut)
     #[arg(long, help_heading = NETWORK)]
     resume: bool,
     /// Write a JSON line per epoch to this file
@@ -107,10 +107,10 @@ pub struct Args {
 }
 
 /// The short help of `--devices`.
-const DEVICES: &str = "Train on several devices at once: numbers or names as `barbule doctor` \
-                       lists adapters, and cpu, with commas between. The first one leads";
+const DEVICES: &str = "Experimental: train on several devices at once. Takes numbers or names \
+                       as listed by `barbule doctor`, or cpu, separated by commas. The first leads";
 
-/// The long help, with all methods.
+/// Returns the long help, with all methods.
 fn about() -> String {
     let mut about = "Fit a model to labelled photos\n\nMETHOD is one of".to_owned();
     let width = METHODS.iter().map(|method| method.name.len()).max().unwrap_or(0);
@@ -123,17 +123,18 @@ fn about() -> String {
     about
 }
 
-/// The names of the methods that are fitted in closed form.
+/// Returns the names of the methods that are fitted in closed form.
 fn fitted_names() -> String {
     lookup::names(|method| !method.trains_network())
 }
 
 fn devices_help() -> String {
     format!(
-        "{DEVICES}\n\nEach device gets an equal share of the images of every update, so take \
-         devices of about the same speed, and raise --batch to keep each as busy as before: \
-         --devices 0,1 --batch 64 gives each passes of 32. Norms, and the losses that compare \
-         images with each other ({}), see the images of one pass.",
+        "{DEVICES}\n\nExperimental: this was never tested on a machine with several GPUs.\n\n\
+         Each device gets an equal share of the images of every update, so use devices of about \
+         the same speed, and raise --batch to keep each of them as busy as before: --devices 0,1 \
+         --batch 64 gives each passes of 32. Norms, and the losses that compare images with each \
+         other ({}), see only the images of one pass.",
         lookup::names(|method| method.compares_images)
     )
 }
@@ -230,7 +231,7 @@ fn network(
     };
     let Learned { card, unreadable, time, images } = context.with_notes("training", train)?;
     if let Some(problem) = problem {
-        context.warn(format_args!("the log is not complete: {problem}"));
+        context.warn(format_args!("the log is incomplete: {problem}"));
     }
     context.warn_unreadable(&unreadable);
     let seconds = time.as_secs_f64();
@@ -245,11 +246,11 @@ fn create_log(path: &Path) -> Result<File> {
     File::create(path).with_context(|| format!("cannot write the log {}", path.display()))
 }
 
-/// A training as the terminal and the log see it.
+/// Reports a training run to the terminal and the log.
 struct Followed<'a> {
     note: &'a dyn Fn(String),
     log: Option<File>,
-    /// Why the log is not complete. A full disk must not end a training.
+    /// The first error of writing the log. A full disk must not stop a training run.
     problem: &'a mut Option<std::io::Error>,
 }
 

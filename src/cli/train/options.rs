@@ -1,5 +1,5 @@
 /*!
-The options of methods on the command line, from the table of methods.
+Command-line options of methods, generated from the table of methods.
 */
 
 use std::collections::BTreeMap;
@@ -10,32 +10,32 @@ use clap::{Arg, ArgAction, ArgMatches, Command, Error, FromArgMatches};
 
 use crate::method::{Kind, METHODS, Method, MethodOption, Settings, Value};
 
-/// The help heading of everything about training a network.
+/// Help heading of all options for training a network.
 pub const NETWORK: &str = "Options of methods that train a network";
 
-/// The help heading of options of fitted methods.
+/// Help heading of options of fitted methods.
 const FITTED: &str = "Options of methods that are fitted in closed form";
 
-/// Given options of methods that train a network.
+/// The given options of methods that train a network.
 #[derive(Debug, Clone, Default)]
 pub struct LearnedOptions(Given);
 
-/// Given options of methods that are fitted in closed form.
+/// The given options of methods that are fitted in closed form.
 #[derive(Debug, Clone, Default)]
 pub struct FittedOptions(Given);
 
-/// Values by the names of options.
+/// Values by option name.
 type Given = BTreeMap<&'static str, Value>;
 
 impl LearnedOptions {
-    /// The given options of `method`. Those of other methods are ignored.
+    /// Returns the given options of `method`; those of other methods are ignored.
     pub fn settings(&self, method: &Method) -> Settings {
         settings(&self.0, method)
     }
 }
 
 impl FittedOptions {
-    /// The given options of `method`. Those of other methods are ignored.
+    /// Returns the given options of `method`; those of other methods are ignored.
     pub fn settings(&self, method: &Method) -> Settings {
         settings(&self.0, method)
     }
@@ -51,19 +51,19 @@ fn settings(given: &Given, method: &Method) -> Settings {
     settings
 }
 
-/// Methods with their options: those that train a network, or the others.
+/// Iterates over the methods that train a network, or over the others.
 fn methods(network: bool) -> impl Iterator<Item = &'static Method> {
     METHODS.into_iter().filter(move |method| method.trains_network() == network)
 }
 
-/// Adds the options of all such methods to a command.
+/// Adds the options of these methods to a command.
 fn augment(command: Command, network: bool) -> Command {
     let options =
         methods(network).flat_map(|method| method.options.iter().map(move |o| (method, o)));
     options.fold(command, |command, (method, option)| command.arg(arg(method, option)))
 }
 
-/// The argument of an option.
+/// Creates the argument of an option.
 fn arg(method: &Method, option: &'static MethodOption) -> Arg {
     let default = match (option.default, option.paper) {
         ("", _) => String::new(),
@@ -89,13 +89,13 @@ fn arg(method: &Method, option: &'static MethodOption) -> Arg {
     }
 }
 
-/// A sentence behind a colon.
+/// Lowers the first letter, for text that follows a colon.
 fn lower_first(sentence: &str) -> String {
     let mut rest = sentence.chars();
     rest.next().map(|first| first.to_lowercase().chain(rest).collect()).unwrap_or_default()
 }
 
-/// The options that were given on the command line.
+/// Returns the options that were given on the command line.
 fn given(matches: &ArgMatches, network: bool) -> Given {
     let mut given = Given::new();
     for option in methods(network).flat_map(|method| method.options) {
@@ -113,7 +113,7 @@ fn given(matches: &ArgMatches, network: bool) -> Given {
     given
 }
 
-/// Makes clap's derive take a set of options as it takes a struct of arguments.
+/// Implements clap's traits, so that a set of options can be flattened like a struct.
 macro_rules! args {
     ($type:ident, $network:literal) => {
         impl FromArgMatches for $type {

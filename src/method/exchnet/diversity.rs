@@ -1,6 +1,6 @@
 /*!
-Terms of the loss that keep parts apart, equations 4 to 7: parts look at different places, and
-their features differ.
+Loss terms that keep parts apart, equations 4 to 7: parts attend to different positions and have
+different features.
 */
 
 use burn::prelude::*;
@@ -9,7 +9,7 @@ use burn::tensor::activation::{relu, softmax};
 use super::options::{Options, Spatial};
 use crate::network::PartFeatures;
 
-/// Inside every root, whose gradient is infinite at 0.
+/// Added inside every root, whose gradient is infinite at 0.
 const EPSILON: f32 = 1e-12;
 
 /// `L_sp + L_cp` with their weights; 0 for a single part.
@@ -47,11 +47,11 @@ pub fn channel_diversity(local: Tensor<3>, margin: f32) -> Tensor<1> {
     }
 }
 
-/// The mean Hellinger distance of all pairs of an image's distributions, 0 to 1;
-/// `[batch, M, K]` to `[batch]`. None for a single part.
+/// Computes the mean Hellinger distance between all pairs of an image's distributions, 0 to 1;
+/// `[batch, M, K]` to `[batch]`. `None` for a single part.
 ///
-/// Pair by pair from differences: a distance from products would, rounded, be negative
-/// under the root for equal parts.
+/// Uses differences of each pair. With products, rounding could make the value under the root
+/// negative for equal parts.
 fn mean_distance(shares: Tensor<3>) -> Option<Tensor<1>> {
     let [batch, parts, values] = shares.dims();
     let roots = (shares + EPSILON).sqrt();
@@ -90,7 +90,7 @@ pub(super) mod tests {
         let equal = features(Tensor::cat(vec![one.clone(), one.clone(), one], 0), 3);
         assert!((value(spatial_diversity(&equal, Spatial::Mean)) - 1.0).abs() < 1e-4);
         assert!((value(channel_diversity(equal.local.clone(), 0.4)) - 0.4).abs() < 1e-4);
-        // Each part all at one position and in one channel of its own.
+        // Each part is concentrated at one position and in one channel of its own.
         let mut peaks = vec![0f32; 3 * 3 * 3];
         for part in 0..3 {
             peaks[part * 9 + part * 3 + part] = 900.0;
@@ -103,7 +103,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_case_worked_by_hand() {
-        // Softmax of (ln 9, 0) is (0.9, 0.1), of (0, 0) it is (0.5, 0.5).
+        // The softmax of (ln 9, 0) is (0.9, 0.1), and of (0, 0) it is (0.5, 0.5).
         let device = Device::flex();
         let local = [[[9f32.ln(), 0.0], [0.0, 0.0]]];
         let local = Tensor::<3>::from_data(TensorData::from(local), &device);

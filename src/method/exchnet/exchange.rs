@@ -1,6 +1,6 @@
 /*!
-The exchange of parts, equation 8: some parts of an image are replaced by the anchors of its
-class, the mean features of these parts over the class.
+The exchange of parts, equation 8: some parts of an image are replaced by the anchors of its class,
+which are the class means of the features of each part.
 */
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::method::net::Net;
 use crate::network::Parts;
 use crate::trunk::Stem;
 
-/// The parts of a batch that are replaced, and their replacements.
+/// The parts of a batch to replace, and their replacements.
 #[derive(Debug, Clone)]
 pub struct Exchange {
     /// `[batch, M, 1]`: 1 keeps an image's own part, 0 replaces it.
@@ -25,8 +25,7 @@ pub struct Exchange {
     pub anchors: Tensor<3>,
 }
 
-/// Equation 8: a part that is not kept is replaced by its class's anchor;
-/// `local` is `[batch, M, C']`.
+/// Replaces parts by the anchors of their class, equation 8; `local` is `[batch, M, C']`.
 pub fn exchange(local: Tensor<3>, Exchange { keep, anchors }: Exchange) -> Tensor<3> {
     let replaced = keep.clone().neg() + 1.0;
     local * keep + anchors * replaced
@@ -45,7 +44,7 @@ pub(super) struct Anchors {
 }
 
 impl Anchors {
-    /// Begins a survey with the present network; `None` if it has no parts.
+    /// Begins a survey with the current network; `None` if it has no parts.
     pub fn new(net: &Net, groups: Arc<Groups>) -> Option<Self> {
         let net = net.valid();
         let parts = net.parts.map(Parts::fold)?;
@@ -85,12 +84,12 @@ impl Survey for Anchors {
     }
 }
 
-/// One more than the greatest label.
+/// Returns one more than the greatest label.
 fn classes(groups: &Groups) -> usize {
     groups.classes().last().map_or(0, |label| *label as usize + 1)
 }
 
-/// Draws the parts of some images that are exchanged, and looks up their anchors.
+/// Draws the parts to exchange for the shown images, and looks up their anchors.
 pub(super) fn draw(
     anchors: &[f32],
     groups: &Groups,
@@ -112,13 +111,13 @@ pub(super) fn draw(
     Exchange { keep: Tensor::from_data(keep, &device), anchors: Tensor::from_data(own, &device) }
 }
 
-/// ξ of equation 8 for each part of an image: 1 keeps it, 0 replaces it.
+/// Draws ξ of equation 8 for each part of an image: 1 keeps it, 0 replaces it.
 fn kept_parts(seed: u64, epoch: usize, image: usize, parts: usize) -> impl Iterator<Item = f32> {
     let mut rng = generator(seed, Purpose::Exchange, epoch, image);
     (0..parts).map(move |_| if rng.random_bool(0.5) { 1.0 } else { 0.0 })
 }
 
-/// The mean of some rows of a table.
+/// Returns the mean of the given rows of a table.
 fn mean_of_rows(table: &[f32], width: usize, rows: &[u32]) -> Vec<f32> {
     let mut mean = vec![0.0; width];
     for row in rows {

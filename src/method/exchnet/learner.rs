@@ -1,6 +1,6 @@
 /*!
-ExchNet while it learns: the asymmetric skeleton on global and local features, with the terms of
-parts.
+The training state of ExchNet: the asymmetric skeleton on global and local features, plus the loss
+terms of parts.
 */
 
 use std::sync::Arc;
@@ -30,24 +30,24 @@ impl LearnedMethod for Options {
 
     fn learner(&self, Start { groups, bits, seed, init }: Start) -> Box<dyn Learner> {
         let codes = LearnedCodes::first(init, &groups, bits, seed);
-        // The pull of ADSH has no place in ExchNet's loss.
+        // ExchNet's loss lacks the pull of ADSH.
         let skeleton = Asymmetric::new(groups.clone(), codes, 0.0);
         Box::new(ExchNet { skeleton, groups, options: *self, seed, anchors: None })
     }
 }
 
-/// ExchNet while it learns.
+/// The training state of ExchNet.
 #[derive(Debug)]
 struct ExchNet {
     skeleton: Asymmetric,
     groups: Arc<Groups>,
     options: Options,
     seed: u64,
-    /// Class anchors of the present outer iteration if it exchanges parts, `[classes, M·C']`.
+    /// Class anchors if the current outer iteration exchanges parts, `[classes, M·C']`.
     anchors: Option<Vec<f32>>,
 }
 
-/// Passes images through a network with parts, some of which are exchanged.
+/// Runs a network with parts on images and exchanges the given parts.
 ///
 /// # Errors
 /// If the device fails.
@@ -72,8 +72,8 @@ pub(crate) fn look(
     Ok(Output { extra: Some(extra), ..net.hash(features) })
 }
 
-/// The local features that are hashed in training, `[batch, M, C']`, and what is added
-/// to the loss: the diversities, and the pull to the anchors where it has a weight.
+/// Returns the local features for the hash, `[batch, M, C']`, and the additional loss: the
+/// diversities, and the pull to the anchors if it has a weight.
 pub fn terms(
     features: PartFeatures,
     exchanged: Option<Exchange>,
@@ -95,7 +95,7 @@ impl Learner for ExchNet {
         self.skeleton.begin(sample, fresh)
     }
 
-    /// The class anchors, in the iterations that exchange parts.
+    /// Surveys the class anchors, in the iterations that exchange parts.
     fn survey(&self, net: &Net, outer: usize, of: usize) -> Option<Box<dyn Survey>> {
         let late = (of as f32 * self.options.exchange_share).ceil() as usize;
         if late == 0 || outer + late < of {
@@ -142,7 +142,7 @@ impl Learner for ExchNet {
     }
 
     fn restore(&mut self, mut state: Vec<Vec<f32>>) -> bool {
-        // The anchors, if there are any, follow the two parts of the skeleton.
+        // The anchors, if present, follow the two entries of the skeleton.
         let anchors = if state.len() > 2 { state.pop() } else { None };
         self.anchors = anchors;
         self.skeleton.restore(state)
@@ -169,7 +169,7 @@ mod tests {
         let (with, pulled) = terms(found.clone(), exchanged, &options);
         let (without, extra) = terms(found, None, &options);
         assert_eq!((values(with), values(without)), (own.clone(), own.clone()));
-        // The pull is the mean square distance to the anchors, by its weight.
+        // The pull is its weight times the mean squared distance to the anchors.
         let apart = own.iter().map(|v| (v - 9.0) * (v - 9.0)).sum::<f32>() / own.len() as f32;
         assert!((value(pulled) - value(extra) - 0.5 * apart).abs() < 1e-3);
     }

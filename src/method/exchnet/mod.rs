@@ -1,10 +1,10 @@
 /*!
-ExchNet: the asymmetric skeleton on parts that the network finds by itself.
+ExchNet: the asymmetric skeleton, with attention to parts that it learns without part labels.
 
 After Cui, Jiang, Wei, Li and Yoshie, "ExchNet: A Unified Hashing Network for Large-Scale
-Fine-Grained Image Retrieval" (ECCV 2020). Where the paper leaves the input of a term open, the
-re-implementations of the authors' group decide: channel mean of the refined maps, margin 0.4,
-weights 1, exchange in the last eighth. The asymmetric loss is that of
+Fine-Grained Image Retrieval" (ECCV 2020). Where the paper does not specify the input of a term,
+this code follows the re-implementations of the authors' group: channel mean of the refined maps,
+margin 0.4, weights 1, exchange in the last eighth. The asymmetric loss is in
 [`asymmetric`](super::asymmetric).
 */
 
@@ -22,13 +22,13 @@ pub use options::{Options, Spatial};
 
 use super::definition::Method;
 
-/// ExchNet.
+/// The method `exchnet`.
 pub static METHOD: Method = Method {
     options: &options::OPTIONS,
     ablations: &options::ABLATIONS,
     ..Method::learned(
         "exchnet",
-        &["the same, on parts that the network finds by itself"],
+        &["like adsh, with attention to parts that it discovers by itself"],
         "Cui, Jiang, Wei, Li and Yoshie, \"ExchNet: A Unified Hashing Network for Large-Scale \
          Fine-Grained Image Retrieval\", ECCV 2020",
         |settings, _| Ok(Box::new(Options::new(settings)?)),

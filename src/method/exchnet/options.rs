@@ -5,46 +5,46 @@ ExchNet's options.
 use crate::method::settings::{MethodOption, Settings};
 use crate::method::{Ablation, MethodError, Value};
 
-/// The most parts of an image.
+/// Maximum number of parts.
 const MOST_PARTS: usize = 16;
 
-/// The options, as the command line takes them.
+/// The declarations of the options.
 pub(super) static OPTIONS: [MethodOption; 8] = [
     MethodOption::count("parts", "M", "3", [1, MOST_PARTS], "Number of parts").with_paper("4"),
     MethodOption::number(
         "attention-gain",
         "GAIN",
         "0.1",
-        "The initial scale of the attention's last norm, around 1 minus the scale: 1 is the usual \
-         start of a norm, with 0 every map is 1 everywhere",
+        "Initial scale of the attention's last norm, around 1 minus the scale; 1 is a norm's usual \
+         start, 0 makes every map 1 everywhere",
     ),
     MethodOption::number("spatial", "W", "1", "Weight of the spatial diversity of parts"),
     MethodOption::flag(
         "spatial-sum",
-        "In the spatial diversity, take the sum over channels instead of the mean",
+        "Compute the spatial diversity from the sum over channels instead of the mean",
     ),
     MethodOption::number("channel", "W", "1", "Weight of the channel diversity of parts"),
     MethodOption::number(
         "channel-margin",
         "T",
         "0.4",
-        "The channel diversity that is large enough",
+        "Margin: greater channel diversity adds no loss",
     ),
     MethodOption::number(
         "exchange",
         "SHARE",
         "0.125",
-        "Share of the outer iterations, at the end, that exchange parts",
+        "Share of the outer iterations, at the end of training, that exchange parts",
     ),
     MethodOption::number(
         "pull",
         "W",
         "0",
-        "Weight of the pull of exchanged features to the anchors of their class",
+        "Weight of the squared distance of exchanged features to the anchors of their class",
     ),
 ];
 
-/// ExchNet without one thing at a time.
+/// Ablations of ExchNet.
 pub(super) static ABLATIONS: [Ablation; 4] = [
     Ablation { name: "without exchange", option: "exchange", value: Value::Number(0.0) },
     Ablation { name: "without L_sp", option: "spatial", value: Value::Number(0.0) },
@@ -65,26 +65,26 @@ pub enum Spatial {
 /// The options of ExchNet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
-    /// Parts, M. With 0, the network has global features only.
+    /// Number of parts, M. With 0, the network has global features only.
     pub parts: usize,
-    /// The scale of the last norm of the attention at first, around 1 less it.
+    /// Initial scale of the last norm of the attention, around 1 minus the scale.
     ///
-    /// 1, a norm's usual start, hides half of each image from every part: the pretrained
-    /// weights behind it see maps they do not know. Maps close to 1 keep them in use, while
-    /// parts still differ enough to grow apart.
+    /// 1 is a norm's usual start and hides half of each image from every part; the pretrained
+    /// layers that follow then get maps unlike any in their training. Maps close to 1 keep these
+    /// layers useful, and parts still differ enough to move apart.
     pub attention_gain: f32,
     /// Weight of the spatial diversity.
     pub spatial_weight: f32,
-    /// Its input.
+    /// The input of the spatial diversity.
     pub spatial: Spatial,
     /// Weight of the channel diversity.
     pub channel_weight: f32,
-    /// The channel diversity that is enough, t.
+    /// Margin t of the channel diversity.
     pub channel_margin: f32,
-    /// The share of the outer iterations, at the end, in which parts are exchanged.
+    /// Share of the outer iterations, at the end, that exchange parts.
     pub exchange_share: f32,
-    /// Weight of the pull of exchanged features to their anchors: an addition of one
-    /// re-implementation, off in the paper.
+    /// Weight of the squared distance of exchanged features to their anchors. One re-implementation
+    /// adds this term; the paper does not have it.
     pub pull: f32,
 }
 

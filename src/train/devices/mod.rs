@@ -1,11 +1,10 @@
 /*!
 Several devices of one machine that share every update.
 
-Each passes its share of the images through a copy of the network, all at the same time.
-Gradients come together on the first, each with the weight of its images; the first alone
-makes the update, and the others get its weights before the next. All of it goes through
-the host's memory, in one reading per device: Burn's collectives need a transport between
-devices, which wgpu does not have (docs/SCALE.md).
+Each device passes its share of the images through a copy of the network, all at the same time. The
+first device collects the gradients, weighted by images, and makes the update; the others get its
+weights before the next one. All data go through the host's memory, with one read per device: Burn's
+collectives need a transport between devices, which wgpu does not have (docs/SCALE.md).
 */
 
 use std::collections::BTreeMap;
@@ -37,14 +36,14 @@ pub(super) struct Team {
 /// A device beside the first.
 struct Member {
     device: Device,
-    /// Where work for a graphics adapter is asked from. Burn keeps memory for every thread
-    /// that ever asked, so it has to be the same one each time.
+    /// The thread that submits work to a graphics adapter. Burn keeps memory for every thread that
+    /// ever submitted work, so it is always the same one.
     thread: Option<ThreadPool>,
-    /// Its copy of the network, from the first update on.
+    /// The device's copy of the network; `None` before the first update.
     net: Option<Net>,
 }
 
-/// What a member made of its share, in the host's memory.
+/// The results of a member's share, in the host's memory.
 #[derive(Default)]
 struct Share {
     images: usize,
@@ -55,24 +54,24 @@ struct Share {
 }
 
 impl Team {
-    /// The devices of a plan: `first`, and those beside it.
+    /// Creates the team of a plan: `first` and the additional devices.
     ///
     /// # Errors
-    /// As [`check`], or when the system gives no threads.
+    /// As [`check`], or if the system cannot create threads.
     pub fn new(plan: &LearnPlan, first: &Device) -> Result<Self, TrainError> {
         check(plan, first)?;
         let others = plan.beside.iter().map(Member::new).collect::<Result<_, _>>()?;
         Ok(Self { first: first.clone(), others })
     }
 
-    /// Loss, codes and gradients of an update of `count` images, and the network with the
-    /// running statistics that came of it. `share` works on some of the images with a copy of
-    /// the network on one device.
+    /// Computes loss, codes and gradients of an update of `count` images, and the network with
+    /// updated running statistics. `share` processes some of the images with a copy of the network
+    /// on one device.
     ///
-    /// A single device works as if there were no team.
+    /// A single device works without any of this.
     ///
     /// # Errors
-    /// When a device fails.
+    /// If a device fails.
     pub fn together<S>(
         &mut self,
         net: Net,
@@ -96,7 +95,7 @@ impl Team {
             let (weights, share) = (&weights, &share);
             let mut started = Vec::new();
             for (member, images) in self.others.iter_mut().zip(shares) {
-                // A copy with statistics of its own: those of clones are shared.
+                // Needs a copy with separate statistics, because clones share them.
                 let copy = member.net.is_none().then(|| net.valid());
                 started.push(scope.spawn(move || member.work(copy, weights, images, share)));
             }
@@ -111,7 +110,7 @@ impl Team {
             found.loss += share.loss;
             found.codes.extend_from_slice(&share.codes);
         }
-        // What is no number is not worth gathering: the caller gives up.
+        // Gradients of a loss that is NaN or infinite are not collected: the caller stops.
         if found.loss.is_finite() {
             found.gradients = self.gathered(&net, found.gradients, &theirs);
         }
@@ -121,7 +120,7 @@ impl Team {
         Ok((net, found))
     }
 
-    /// The sum of all gradients on the first device, always in the same order.
+    /// Adds all gradients on the first device, always in the same order.
     fn gathered(&self, net: &Net, own: GradientsParams, theirs: &[Share]) -> GradientsParams {
         let mut sum = GradientsAccumulator::new();
         sum.accumulate(net, own);
@@ -137,7 +136,7 @@ impl Team {
         sum.grads()
     }
 
-    /// The mean of all devices' running statistics, by their images.
+    /// Averages the running statistics of all devices, weighted by images.
     fn statistics(&self, net: &Net, images: usize, theirs: &[Share]) -> Result<Values, TrainError> {
         let own = read_out(net, What::Statistics, &self.first)?;
         let count = images + theirs.iter().map(|share| share.images).sum::<usize>();
@@ -160,10 +159,10 @@ impl Team {
     }
 }
 
-/// Makes sure that a plan's devices can work together with `first`.
+/// Checks that a plan's devices can work together with `first`.
 ///
 /// # Errors
-/// When there are more than an update has images, or one is named twice.
+/// If there are more devices than images in an update, or a device is listed twice.
 pub(super) fn check(plan: &LearnPlan, first: &Device) -> Result<(), TrainError> {
     let (devices, images) = (plan.devices(), plan.batch * plan.accumulate);
     if devices > images.max(1) {
@@ -171,7 +170,7 @@ pub(super) fn check(plan: &LearnPlan, first: &Device) -> Result<(), TrainError> 
     }
     for (number, device) in plan.beside.iter().enumerate() {
         let mut before = std::iter::once(first).chain(&plan.beside[..number]);
-        // The CPU twice is of no use and does no harm.
+        // The CPU may be listed twice: useless, but harmless.
         if !device.is_cpu() && before.any(|other| other.same(device)) {
             return Err(TrainError::SameDevice(device.to_string()));
         }
@@ -179,8 +178,8 @@ pub(super) fn check(plan: &LearnPlan, first: &Device) -> Result<(), TrainError> 
     Ok(())
 }
 
-/// The ranges of `count` images in shares that are equal to within one. The first has an image
-/// whenever there is one.
+/// Divides `count` images into ranges whose sizes differ by at most one. The first range is empty
+/// only if `count` is 0.
 fn divide(count: usize, shares: usize) -> impl Iterator<Item = Range<usize>> {
     let before = move |share: usize| (count * share).div_ceil(shares);
     (0..shares).map(move |share| before(share)..before(share + 1))
@@ -189,7 +188,7 @@ fn divide(count: usize, shares: usize) -> impl Iterator<Item = Range<usize>> {
 impl Member {
     fn new(device: &Device) -> Result<Self, TrainError> {
         let thread = match device.is_cpu() {
-            // The CPU backend shares its work out by itself.
+            // The CPU backend parallelises by itself.
             true => None,
             false => {
                 let pool = ThreadPoolBuilder::new().num_threads(1).build();
@@ -199,8 +198,7 @@ impl Member {
         Ok(Self { device: device.clone(), thread, net: None })
     }
 
-    /// Takes the weights over and works on a share. `copy` becomes the network of a member that
-    /// has none.
+    /// Copies the weights and processes a share. A member without a network gets `copy`.
     fn work<S>(
         &mut self,
         copy: Option<Net>,
@@ -243,21 +241,21 @@ impl Member {
     }
 }
 
-/// Which of a network's tensors are read.
+/// The tensors of a network to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {
     /// All of them.
     All,
-    /// Those that an update changes: weights that learn, and running statistics.
+    /// Tensors that an update changes: trained weights and running statistics.
     Learned,
     /// Running statistics.
     Statistics,
 }
 
-/// Some of a network's tensors, read at once.
+/// Reads some of a network's tensors together.
 fn read_out(net: &Net, what: What, device: &Device) -> Result<Values, TrainError> {
-    // Statistics that only this thread has seen so far are not visited: a validation copy
-    // takes them up, as for a checkpoint.
+    // The visitor skips statistics that only this thread has. A validation copy includes them, as
+    // for a checkpoint.
     drop(net.valid());
     let (field, ids, reading) = (String::new(), Vec::new(), Transaction::default());
     let mut reader = Reader { what, field, ids, reading };
@@ -273,7 +271,7 @@ fn read(ids: Vec<ParamId>, reading: Transaction, device: &Device) -> Result<Valu
 /// Registers tensors of a network for reading.
 struct Reader {
     what: What,
-    /// The field that is visited.
+    /// The name of the visited field.
     field: String,
     ids: Vec<ParamId>,
     reading: Transaction,
@@ -316,7 +314,7 @@ impl ModuleVisitor for Sent {
     }
 }
 
-/// Puts gradients on a device.
+/// Moves gradients to a device.
 struct Received<'a> {
     values: &'a Values,
     device: BurnDevice,
@@ -332,7 +330,7 @@ impl ModuleVisitor for Received<'_> {
     }
 }
 
-/// Puts tensors of a network on a device; those without a value stay as they are.
+/// Moves tensors of a network to a device; tensors without a value are unchanged.
 struct Load<'a> {
     values: &'a Values,
     device: BurnDevice,

@@ -1,5 +1,5 @@
 /*!
-Devices that share an update, against one that makes it alone.
+Tests: several devices that share an update must match a single device.
 */
 
 use super::*;
@@ -27,7 +27,7 @@ const IMAGES: usize = 5;
 /// Numbers in the stem's map of an image, 2 by 2.
 const MAP: usize = STEM_CHANNELS * 4;
 
-/// Norms as they are in evaluation, while weights learn.
+/// Uses norms in evaluation mode while weights are trained.
 struct Still;
 
 impl ModuleMapper for Still {
@@ -56,7 +56,7 @@ fn network() -> Net {
     Net { stem: None, refine, parts: None, saliency: None, linear }
 }
 
-/// A network of its own with the same values and ids.
+/// Creates a separate network with the same values and ids.
 fn copy(net: &Net, device: &Device) -> Net {
     net.valid().to_device(&device.burn()).train()
 }
@@ -71,12 +71,12 @@ fn learner() -> Asymmetric {
     learner
 }
 
-/// What a team made of some updates.
+/// The results of a team's updates.
 struct Done {
     net: Net,
     losses: Vec<f32>,
     codes: Vec<f32>,
-    /// What each device began each update with.
+    /// The weights of each device at the start of each update.
     begun: Vec<Values>,
 }
 
@@ -116,14 +116,14 @@ fn floats(data: &TensorData) -> Vec<f32> {
     data.clone().try_into_vec().unwrap()
 }
 
-/// The greatest difference of any two values.
+/// Returns the greatest difference of any two values.
 fn difference(a: &Values, b: &Values) -> f32 {
     assert!(a.keys().eq(b.keys()) && !a.is_empty());
     let pairs = a.iter().flat_map(|(id, a)| floats(a).into_iter().zip(floats(&b[id])));
     pairs.fold(0.0, |most, (a, b)| most.max((a - b).abs()))
 }
 
-/// One update by all of `devices` against one by the CPU, norms in evaluation mode; the
+/// Runs an update on all of `devices` and on the CPU, with norms in evaluation mode. Returns the
 /// greatest difference of any weight.
 fn one_update(devices: &[Device]) -> f32 {
     let net = network().map(&mut Still);
@@ -146,8 +146,8 @@ fn one_update(devices: &[Device]) -> f32 {
     difference(&single, &found)
 }
 
-/// What each device begins the second update with is what the first one made of the first,
-/// to the bit.
+/// Each device starts the second update with exactly the weights of the first device after the
+/// first update.
 fn copies_follow(devices: &[Device]) {
     let (first, beside) = devices.split_first().unwrap();
     let plan = plan(beside);
@@ -199,7 +199,7 @@ fn running_statistics_are_the_mean_of_all_devices_by_images() {
     let plan = plan(std::slice::from_ref(&cpu));
     let mut team = Team::new(&plan, &cpu).unwrap();
     let statistics = |net: &Net| read_out(net, What::Statistics, &cpu).unwrap();
-    // A rate of 0 is refused, so what is compared is what `together` gives.
+    // A rate of 0 is not allowed, so the test compares the results of `together`.
     let of = |team: &mut Team, rows: Range<usize>| {
         let mut rng = ChaCha8Rng::seed_from_u64(9);
         let maps: Vec<f32> = (0..IMAGES * MAP).map(|_| rng.random_range(-1.0..1.0)).collect();
