@@ -42,13 +42,16 @@ pub struct Method {
     pub making: Making,
 }
 
+/// Makes a learned method from its options and what of the network is trained.
+pub type MakeLearned = fn(&Settings, Trained) -> Result<Box<dyn LearnedMethod>, MethodError>;
+
 /// Constructs a method from its options.
 #[derive(Debug, Clone, Copy)]
 pub enum Making {
     /// The method is fitted in closed form to features of a frozen trunk.
     Fitted(fn(&Settings) -> Result<Box<dyn FittedMethod>, MethodError>),
     /// The method trains a network, or a part of it.
-    Learned(fn(&Settings, Trained) -> Result<Box<dyn LearnedMethod>, MethodError>),
+    Learned(MakeLearned),
 }
 
 /// A variant of a method in which one option has another value.
@@ -175,7 +178,7 @@ impl Method {
         name: &'static str,
         help: &'static [&'static str],
         source: &'static str,
-        make: fn(&Settings, Trained) -> Result<Box<dyn LearnedMethod>, MethodError>,
+        make: MakeLearned,
     ) -> Self {
         Self::new(name, help, source, Making::Learned(make))
     }

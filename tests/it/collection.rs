@@ -173,7 +173,7 @@ fn options_of_folders_are_replaced_added_to_or_kept() {
         |pattern: &str| ScanOptions { exclude: vec![pattern.to_owned()], ..Default::default() };
     let mut images = |scan: Scan| {
         let options = UpdateOptions { scan, ..UpdateOptions::default() };
-        writer.update(model, &[folder.clone()], &options, &Task::unwatched()).unwrap();
+        writer.update(model, std::slice::from_ref(&folder), &options, &Task::unwatched()).unwrap();
         writer.index().len().unwrap()
     };
     assert_eq!(images(Scan::Replace(without("0.png"))), 6);
