@@ -54,7 +54,7 @@ impl Head {
     /// Validates `bits` and `images`, which may come from an untrusted file.
     ///
     /// # Errors
-    /// [`CodeError::Bits`] unless `1 <= bits <= 1024`; [`EngineError::Parts`] if `images` exceeds
+    /// [`CodeError::Bits`](crate::CodeError::Bits) unless `1 <= bits <= 1024`; [`EngineError::Parts`] if `images` exceeds
     /// the limit.
     pub fn check(&self) -> Result<(), EngineError> {
         BinaryCodes::new(self.bits)?;

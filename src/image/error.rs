@@ -77,7 +77,7 @@ pub enum DecodeError {
         width: u32,
         /// Height in pixels.
         height: u32,
-        /// The limit, [`Limits::max_pixels`].
+        /// The limit, [`Limits::max_pixels`](crate::Limits::max_pixels).
         limit: u64,
     },
     /// A variant of the format that the decoder does not support (such as arithmetic coding).

@@ -1,7 +1,7 @@
 /*!
 Images: from a file to a network's input.
 
-There are two independent steps: [`decode`] and [`open`] turn a file into upright 8-bit RGB,
+There are two independent steps: `decode` and `open` turn a file into upright 8-bit RGB,
 and [`Preprocess`] turns that into a normalised square. This module does not depend on
 labels, models or devices.
 */
@@ -51,7 +51,7 @@ impl Default for Limits {
     }
 }
 
-/// Reads and decodes an image file like [`decode`]. The file name does not matter.
+/// Reads and decodes an image file like `decode`. The file name does not matter.
 ///
 /// # Errors
 /// If the path is not a regular file, cannot be read, is larger than [`MAX_FILE_BYTES`], or

@@ -10,8 +10,8 @@ use super::groups::Groups;
 /// Number of random draws; the best one is used.
 const DRAWS: u64 = 100;
 
-/// Returns a centre of ±1 for each class, `[classes, c]`: from [`hadamard`] if possible, else from
-/// [`random`].
+/// Returns a centre of ±1 for each class, `[classes, c]`: from `hadamard` if possible, else from
+/// `random`.
 pub fn centres(classes: usize, bits: usize, seed: u64) -> Vec<f32> {
     hadamard(classes, bits).unwrap_or_else(|| random(classes, bits, seed))
 }

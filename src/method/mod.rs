@@ -7,11 +7,15 @@ line.
 */
 
 pub mod adsh;
+#[doc(hidden)]
 pub mod asymmetric;
+#[doc(hidden)]
 pub mod centres;
 pub mod csq;
+#[doc(hidden)]
 pub mod definition;
 pub mod dpsh;
+#[doc(hidden)]
 pub mod draw;
 pub mod dsah;
 pub mod dsh;
@@ -19,27 +23,36 @@ pub mod dtq;
 mod error;
 pub mod exchnet;
 mod fit;
+#[doc(hidden)]
 pub mod groups;
 pub mod hashnet;
 pub mod itq;
+#[doc(hidden)]
 pub mod laps;
 pub mod lda;
+#[doc(hidden)]
 pub mod learned_codes;
+#[doc(hidden)]
 pub mod learner;
 mod linalg;
+#[doc(hidden)]
 pub mod lookup;
 pub mod lsh;
 pub(crate) mod names;
+#[doc(hidden)]
 pub mod net;
 #[cfg(test)]
 mod oracle;
 pub mod orthohash;
+#[doc(hidden)]
 pub mod pairs;
 #[cfg(test)]
 mod planted;
 pub mod plume;
 pub mod sdh;
+#[doc(hidden)]
 pub mod settings;
+#[doc(hidden)]
 pub mod setup;
 pub mod whitened;
 mod word_solver;

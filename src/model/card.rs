@@ -34,7 +34,7 @@ pub struct DataCard {
 /// What a model says about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Card {
-    /// Version of the file's format: [`format_of`] the hash.
+    /// Version of the file's format: `format_of` the hash.
     pub format: u32,
     /// Version of the program that wrote it.
     pub program: String,
