@@ -385,7 +385,7 @@ mod tests {
         let model = Model::open(&path, &device).unwrap();
         assert_eq!((model.card(), model.hash()), (&card, &hash));
         let error = model.codes(&[0.5; 1280]).unwrap_err().to_string();
-        assert!(error.contains("codes of dtq") && error.contains("for an evaluation"), "{error}");
+        assert!(error.contains("codes of dtq") && error.contains("for evaluation only"), "{error}");
         for card in [
             Card { codebooks: None, ..card.clone() },
             Card { codebooks: Some(4), ..card.clone() },

@@ -499,7 +499,7 @@ fn too_few_images_are_explained() {
     assert!(said.contains("empty has no images"), "{said}");
     let output = env.run(&["index", "empty", "--model", &model, "--index", "i.db"]);
     assert!(output.status.success());
-    assert!(stderr(&output).contains("warning: no image was found"));
+    assert!(stderr(&output).contains("warning: no images found"));
     let output = env.run(&["search", "--code", "00000000", "--index", "i.db", "--json"]);
     assert!(output.status.success());
     assert!(stderr(&output).contains("warning: i.db holds no images"));

@@ -240,7 +240,7 @@ fn parts_make_a_whole_or_say_what_is_missing() {
     let mut both = Parts::open(&[&own, &twice]).unwrap();
     let index = env.path("both.db");
     let error = import(&mut both, &index, &Task::unwatched()).unwrap_err().to_string();
-    assert!(error.contains("twice") && !index.exists(), "{error}");
+    assert!(error.contains("duplicated") && !index.exists(), "{error}");
     let single = Collection::random(10, 64, 6);
     write(Box::new(parquet::Writer::create(&twice, &single.head, None).unwrap()), &single);
     assert!(said(&[&own, &twice]).contains("another model"));

@@ -356,7 +356,7 @@ fn pictures_are_made_anew_and_only_of_indexed_files() {
     fs::remove_file(&file).unwrap();
     assert!(page.get(&view).sentence(404).contains("2.png"));
     fs::create_dir(&file).unwrap();
-    assert!(page.get(&view).sentence(403).contains("not a file"));
+    assert!(page.get(&view).sentence(403).contains("no longer a file"));
     #[cfg(unix)]
     {
         fs::remove_dir(&file).unwrap();
