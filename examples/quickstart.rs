@@ -10,12 +10,9 @@ use std::path::PathBuf;
 
 use ::image::{Rgb, RgbImage};
 use barbule::dataset::Dataset;
-use barbule::device::{Device, DeviceChoice};
-use barbule::index::{Collection, Labels, UpdateOptions};
 use barbule::method::lda;
-use barbule::model::Model;
-use barbule::task::Task;
 use barbule::train::{ShallowPlan, Split, evaluate, fit_shallow};
+use barbule::{Collection, Device, DeviceChoice, Labels, Model, Task, UpdateOptions};
 
 /// Kinds of flowers: (name, petals, petal colour, colour of the centre). Neighbours in the list
 /// differ in one or two properties.

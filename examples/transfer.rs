@@ -9,14 +9,12 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use barbule::dataset::{Dataset, Layout, Sample};
-use barbule::device::{Device, DeviceChoice};
 use barbule::encoder::Encoder;
 use barbule::eval::{evaluate, evaluate_scores};
 use barbule::hash::Features;
-use barbule::image::Limits;
 use barbule::method::{FitInput, Method, Settings, itq, lsh, whitened};
-use barbule::task::Task;
 use barbule::trunk::{TrunkKind, weights};
+use barbule::{Device, DeviceChoice, Limits, Task};
 
 const BITS: usize = 256;
 const SEEDS: u64 = 3;
