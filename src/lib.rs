@@ -153,7 +153,7 @@ pub use index::{
 };
 #[cfg(feature = "model")]
 pub use model::{Model, ModelError};
-pub use rank::{IdSet, Neighbour, RankError, Ranker};
+pub use rank::{IdSet, Neighbour, RankError, Ranker, Search as RankSearch};
 #[cfg(feature = "model")]
 pub use task::{Stopped, Task};
 

@@ -3,6 +3,15 @@ A set of ids as a bitmap. Restricts the codes that a search may return.
 */
 
 /// A subset of the ids `0..universe`, one bit per id.
+///
+/// ```
+/// use barbule::IdSet;
+///
+/// let mut set = IdSet::of(100, [3, 5]);
+/// set.set(7, true);
+/// assert!(set.contains(5) && !set.contains(4));
+/// assert_eq!((set.count(), set.and(&IdSet::of(100, [3, 4])).count()), (3, 1));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdSet {
     /// Id `i` is bit `i % 8` of byte `i / 8`. Padded to whole 32-bit words, which GPUs

@@ -64,6 +64,31 @@ impl<'a> Search<'a> {
 }
 
 /// A database of codes, prepared for ranking on one device.
+///
+/// ```
+/// use std::sync::Arc;
+/// use barbule::{BinaryCodes, Code, Device, IdSet, RankSearch, Ranker};
+///
+/// let query = Code::from_hex(16, "00ff")?;
+/// let mut codes = BinaryCodes::from(&Code::from_hex(16, "0f0f")?);
+/// codes.push(&Code::from_hex(16, "00fe")?)?;
+/// codes.push(&Code::from_hex(16, "00ff")?)?;
+/// let mut ranker = Ranker::new(&Device::Cpu, Arc::new(codes))?;
+///
+/// // The nearest codes, by distance and then by id.
+/// let nearest = ranker.nearest(&query, 2)?;
+/// assert_eq!([nearest[0].id, nearest[1].id], [2, 1]);
+///
+/// // Some of the codes only.
+/// let allowed = IdSet::of(ranker.len(), [0, 1]);
+/// let nearest = ranker.search_one(&query, &RankSearch::nearest(1).among(&allowed))?;
+/// assert_eq!((nearest[0].id, nearest[0].distance), (1, 1));
+///
+/// // Removed codes are never found again.
+/// ranker.remove([2]);
+/// assert_eq!(ranker.nearest(&query, 1)?[0].id, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Ranker {
     bits: usize,
@@ -336,6 +361,7 @@ impl Ranker {
     /// Reads all codes once, as a search for one query must, and returns the sum of their
     /// words (on a GPU: of their 32-bit words, modulo 2³²). `None` if the device fails or
     /// holds only some of the codes.
+    #[doc(hidden)]
     pub fn only_read(&self) -> Option<u64> {
         match &self.place {
             Place::Cpu { lanes, .. } => Some(cpu::ceiling::read(lanes)),
@@ -348,6 +374,7 @@ impl Ranker {
     /// must, and returns their sum. On the CPU the sum includes the zero padding of the last
     /// block of eight codes. Queries beyond a multiple of four (on a GPU: sixteen) are left
     /// out. `None` if the code lengths differ, or as for [`Ranker::only_read`].
+    #[doc(hidden)]
     pub fn only_count(&self, queries: &BinaryCodes) -> Option<u64> {
         if queries.bits() != self.bits {
             return None;
@@ -364,6 +391,7 @@ impl Ranker {
 
     /// The number of queries that [`Ranker::only_count`] processes at a time, for a batch of
     /// `queries`.
+    #[doc(hidden)]
     pub fn counted_at_once(&self, queries: usize) -> usize {
         match self.place {
             Place::Gpu { .. } if queries > 4 => 16,
@@ -404,6 +432,7 @@ impl Want<'_> {
 
 /// The name and full source of every kernel, as passed to the driver. For tests that
 /// translate them for other backends.
+#[doc(hidden)]
 pub fn kernels() -> impl Iterator<Item = (&'static str, String)> {
     gpu::KERNELS.into_iter().map(|(name, source)| (name, format!("{}\n{source}", gpu::COMMON)))
 }
