@@ -248,9 +248,10 @@ impl Model {
 fn shipped(expected: &str, device: &Device) -> Result<Trunk, String> {
     let trunk = weights::shipped(device).map_err(|error| error.to_string())?.into();
     let found = weights::fingerprint(&trunk).map_err(|error| error.to_string())?;
-    match found.to_hex().as_str() == expected {
-        true => Ok(trunk),
-        false => Err("it shares a trunk that does not ship with this program".to_owned()),
+    if found.to_hex().as_str() == expected {
+        Ok(trunk)
+    } else {
+        Err("it shares a trunk that does not ship with this program".to_owned())
     }
 }
 

@@ -305,10 +305,8 @@ impl<'a> Machine<'a> {
     fn pop(&mut self) -> Result<Id, String> {
         // What lies under a mark is not reached by popping.
         let floor = self.marks.last().copied().unwrap_or(0);
-        match self.stack.len() > floor {
-            true => self.stack.pop().ok_or_else(|| SHORT.to_owned()),
-            false => Err(SHORT.to_owned()),
-        }
+        let above = self.stack.len() > floor;
+        above.then(|| self.stack.pop()).flatten().ok_or_else(|| SHORT.to_owned())
     }
 
     fn top(&self) -> Result<Id, String> {

@@ -321,9 +321,10 @@ impl ZipEntry {
         };
         let data = header.get(30 + name + extra..).and_then(|rest| rest.get(..self.len));
         let data = data.ok_or(CUT_OFF)?;
-        match crc32fast::hash(data) == self.checksum {
-            true => Ok(data),
-            false => Err("its archive is damaged: a checksum is wrong".to_owned()),
+        if crc32fast::hash(data) == self.checksum {
+            Ok(data)
+        } else {
+            Err("its archive is damaged: a checksum is wrong".to_owned())
         }
     }
 }

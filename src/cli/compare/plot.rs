@@ -121,9 +121,10 @@ pub fn all(results: &Results) -> Vec<Plot> {
                 let rows: Vec<&Row> = rows.filter(|row| figure(row).is_some()).collect();
                 let point = |row: &&Row| Some((x(row), figure(row)?));
                 let points = rows.iter().filter_map(point).collect();
-                let notes = match several && form == Form::Alone {
-                    true => rows.iter().map(|row| row.bits.to_string()).collect(),
-                    false => Vec::new(),
+                let notes = if several && form == Form::Alone {
+                    rows.iter().map(|row| row.bits.to_string()).collect()
+                } else {
+                    Vec::new()
                 };
                 Series { number, points, notes, form }
             };

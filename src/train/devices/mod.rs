@@ -187,13 +187,12 @@ fn divide(count: usize, shares: usize) -> impl Iterator<Item = Range<usize>> {
 
 impl Member {
     fn new(device: &Device) -> Result<Self, TrainError> {
-        let thread = match device.is_cpu() {
-            // The CPU backend parallelises by itself.
-            true => None,
-            false => {
-                let pool = ThreadPoolBuilder::new().num_threads(1).build();
-                Some(pool.map_err(|error| device_failed(device, error.to_string()))?)
-            }
+        // The CPU backend parallelises by itself.
+        let thread = if device.is_cpu() {
+            None
+        } else {
+            let pool = ThreadPoolBuilder::new().num_threads(1).build();
+            Some(pool.map_err(|error| device_failed(device, error.to_string()))?)
         };
         Ok(Self { device: device.clone(), thread, net: None })
     }
@@ -341,9 +340,10 @@ impl ModuleMapper for Load<'_> {
         let Some(data) = self.values.get(&param.id) else { return param };
         param.map(|old| {
             let new = Tensor::from_data(data.clone(), &self.device);
-            match old.is_autodiff() {
-                true => Tensor::from_inner(new).set_require_grad(old.is_require_grad()),
-                false => new,
+            if old.is_autodiff() {
+                Tensor::from_inner(new).set_require_grad(old.is_require_grad())
+            } else {
+                new
             }
         })
     }
