@@ -19,7 +19,7 @@ use super::groups::Groups;
 use super::laps::{Lap, Laps};
 use super::learner::{Batches, Learner, Moment, Seen, Shown};
 use super::net::{Net, Output, Twice};
-use super::pairs::{Pairs, quantization, softplus};
+use super::pairs::{Pairs, quantization, softplus, squared_distances};
 use super::settings::{MethodOption, Settings};
 use super::setup::Trained;
 use crate::encoder::EncodeError;
@@ -161,9 +161,7 @@ impl Dsah {
 /// `‖u_i − u_j‖² / (4c)` of all pairs, `[b, b]`: for codes, the share of bits that differ.
 fn distances(u: Tensor<2>) -> Tensor<2> {
     let [_, bits] = u.dims();
-    let square = (u.clone() * u.clone()).sum_dim(1);
-    let products = u.clone().matmul(u.transpose());
-    (square.clone() + square.transpose() - products * 2.0) / (4.0 * bits as f32)
+    squared_distances(u) / (4.0 * bits as f32)
 }
 
 /// `L_sem`: the likelihood of similar and dissimilar pairs, `θ = ½ u_i·u_j`.

@@ -12,7 +12,7 @@ use burn::tensor::activation::relu;
 use super::definition::{LearnedMethod, Method, Start};
 use super::groups::Groups;
 use super::learner::{Batches, Learner, Moment, Seen};
-use super::pairs::Pairs;
+use super::pairs::{Pairs, squared_distances};
 
 /// The method `dsh`.
 pub static METHOD: Method = Method {
@@ -77,9 +77,7 @@ impl Learner for Dsh {
         let u = seen.codes;
         let [_, bits] = u.dims();
         let pairs = Pairs::new(&self.groups, seen.images, &u.device());
-        let squares = (u.clone() * u.clone()).sum_dim(1);
-        let products = u.clone().matmul(u.clone().transpose());
-        let distances = squares.clone() + squares.transpose() - products * 2.0;
+        let distances = squared_distances(u.clone());
         let missing = relu(distances.clone().neg() + self.options.margin * bits as f32);
         let all = (pairs.n_similar + pairs.n_dissimilar).max(1) as f32;
         let contrast = (distances * pairs.similar + missing * pairs.dissimilar).sum() * (0.5 / all);

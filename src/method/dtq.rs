@@ -22,6 +22,7 @@ use super::OneKind;
 use super::definition::{LearnedMethod, Method, Start};
 use super::groups::Groups;
 use super::learner::{Batches, Learner, Moment, Seen};
+use super::pairs::squared_distances;
 use super::settings::{MethodOption, Settings};
 use super::word_solver;
 use crate::hash::codebooks::WORD_BITS;
@@ -151,10 +152,7 @@ impl Dtq {
         }
         let device = u.device();
         let mask = |values| Tensor::<2>::from_data(TensorData::new(values, [b, b]), &device);
-        let squares = (u.clone() * u.clone()).sum_dim(1);
-        let products = u.clone().matmul(u.clone().transpose());
-        let distances = squares.clone() + squares.transpose() - products * 2.0;
-        let distances = distances / self.bits as f32;
+        let distances = squared_distances(u.clone()) / self.bits as f32;
         let nearest = (distances.clone() + mask(away)).min_dim(1);
         let wanting = relu(distances - nearest + self.options.margin);
         (wanting * mask(positive)).sum() / pairs.max(1) as f32

@@ -50,6 +50,7 @@ pub mod pairs;
 mod planted;
 pub mod plume;
 pub mod sdh;
+mod sdh_solver;
 #[doc(hidden)]
 pub mod settings;
 #[doc(hidden)]

@@ -50,6 +50,13 @@ impl Pairs {
     }
 }
 
+/// Returns `‖u_i − u_j‖²` of all pairs of rows of `u` `[b, c]`: `[b, b]`.
+pub fn squared_distances(u: Tensor<2>) -> Tensor<2> {
+    let squares = (u.clone() * u.clone()).sum_dim(1);
+    let products = u.clone().matmul(u.transpose());
+    squares.clone() + squares.transpose() - products * 2.0
+}
+
 /// `log(1 + eˣ)`, finite for every finite x.
 pub fn softplus<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let positive = burn::tensor::activation::relu(x.clone());

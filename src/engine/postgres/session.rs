@@ -214,13 +214,13 @@ fn io_error(error: &Error) -> Option<&std::io::Error> {
     None
 }
 
-/// What an error means.
+/// The explanation of an error.
 struct Meaning {
     reason: String,
     advice: Advice,
 }
 
-/// What to do about it.
+/// The advice of a [`Meaning`].
 enum Advice {
     None,
     Text(&'static str),
