@@ -5,7 +5,7 @@ Errors of opening, decoding and preprocessing images.
 use std::io;
 use std::path::PathBuf;
 
-use super::MAX_FILE_BYTES;
+use super::file::MAX_FILE_BYTES;
 use super::preprocess::MAX_SIZE;
 
 /// An error of opening an image file. Every message names the file.

@@ -5,7 +5,7 @@ Errors of reading and writing models.
 use std::io;
 use std::path::PathBuf;
 
-use super::NEWEST;
+use super::format::NEWEST;
 use crate::encoder::EncodeError;
 use crate::hash::HashError;
 

@@ -7,8 +7,9 @@ use std::path::Path;
 
 use burn_store::{ModuleSnapshot, SafetensorsStore};
 
+use super::format::{CARD, FORMAT, FORMAT_CODEBOOKS, FORMAT_MORE};
 use super::layers::{HashAlone, HashWeights, Network};
-use super::{CARD, Card, FORMAT, FORMAT_CODEBOOKS, FORMAT_MORE, ModelError};
+use super::{Card, ModelError};
 use crate::device::Device;
 use crate::file;
 use crate::hash::{Codebooks, Hash};

@@ -16,8 +16,9 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
+use super::cpu;
 use super::lanes::{BLOCK, Lanes};
-use super::{Neighbour, Want, cpu};
+use super::query::{Neighbour, Want};
 use crate::code::BinaryCodes;
 
 /// Maximum bits per chunk.

@@ -14,9 +14,10 @@ use super::features::Store;
 use super::learn::run_key;
 use super::prepared::{Prepared, open_images};
 use super::shallow::fit_features;
+use super::split_features::{open_trunk, split_features};
 use super::{
     Evaluation, Fitted, LearnPlan, Learned, ShallowPlan, Split, TrainError, Trained, Unreadable,
-    Watcher, checkpoint_path, learn, open_trunk, split_features,
+    Watcher, checkpoint_path, learn,
 };
 use crate::dataset::{Dataset, Layout, Sample};
 use crate::device::Device;

@@ -5,7 +5,9 @@ Measuring a model on a labelled data set.
 use std::str::FromStr;
 use std::time::Instant;
 
-use super::{SplitFeatures, TrainError, Unreadable, files_hash, split_features};
+use super::TrainError;
+use super::data_card::files_hash;
+use super::split_features::{SplitFeatures, Unreadable, split_features};
 use crate::code::BinaryCodes;
 use crate::dataset::{Dataset, Sample, TellingParts};
 use crate::encoder::EncodeError;

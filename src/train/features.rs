@@ -9,8 +9,9 @@ files.
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::TrainError;
 use super::cache::{FeatureCache, Precision, Source, Views};
-use super::{SplitFeatures, TrainError, Unreadable};
+use super::split_features::{SplitFeatures, Unreadable};
 use crate::dataset::Sample;
 use crate::device::Device;
 use crate::encoder::{BATCH, EncodeError, Encoder};

@@ -2,10 +2,11 @@
 The pretrained trunk of a plan, and its training images.
 */
 
+use super::TrainError;
 use super::cache::{Precision, Source, Views};
 use super::images::Images;
 use super::plan::LearnPlan;
-use super::{TrainError, Unreadable, open_trunk};
+use super::split_features::{Unreadable, open_trunk};
 use crate::dataset::Dataset;
 use crate::device::Device;
 use crate::image::Preprocess;

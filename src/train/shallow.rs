@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::{SplitFeatures, TrainError, Unreadable, data_card, open_trunk, split_features};
+use super::TrainError;
+use super::data_card::data_card;
+use super::split_features::{SplitFeatures, Unreadable, open_trunk, split_features};
 use crate::dataset::Dataset;
 use crate::device::Device;
 use crate::encoder::Encoder;

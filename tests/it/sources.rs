@@ -53,7 +53,7 @@ fn sources(folder: &str) -> BTreeMap<String, Scanned> {
 
 /// The commands of the program: the variants of `Command`.
 fn commands() -> Vec<String> {
-    let text = fs::read_to_string(root().join("src/cli/mod.rs")).unwrap();
+    let text = fs::read_to_string(root().join("src/cli/commands.rs")).unwrap();
     let (_, variants) = text.split_once("enum Command {").unwrap();
     let (variants, _) = variants.split_once("\n}").unwrap();
     let name = |line: &str| Some(line.trim().split_once('(')?.0.to_lowercase());
@@ -170,4 +170,20 @@ fn a_room_uses_only_rooms_above_it() {
         wrong.extend(below.map(|other| format!("{file} uses {other}")));
     }
     assert!(wrong.is_empty(), "against the order of ARCHITECTURE.md:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_file_of_a_room_only_declares() {
+    let mut wrong = Vec::new();
+    for (file, scanned) in sources("src").into_iter().filter(|(file, _)| file.ends_with("/mod.rs"))
+    {
+        let outside = scanned.code.lines().filter(|line| {
+            let item = line.trim_start_matches("pub ").trim_start_matches("pub(crate) ");
+            ["fn ", "struct ", "enum ", "trait ", "impl ", "impl<", "type ", "macro_rules!"]
+                .iter()
+                .any(|word| item.starts_with(word))
+        });
+        wrong.extend(outside.map(|line| format!("{file}: {line}")));
+    }
+    assert!(wrong.is_empty(), "belongs in files with names of their own:\n{}", wrong.join("\n"));
 }

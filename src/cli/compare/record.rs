@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::now;
+use super::time::now;
 use crate::eval::Metrics;
 use crate::eval::pointing::Pointing;
 use crate::file;

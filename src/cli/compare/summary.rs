@@ -7,9 +7,9 @@ use std::env;
 
 use serde::Serialize;
 
-use super::now;
 use super::published::{self, Published};
 use super::record::Record;
+use super::time::now;
 use crate::eval::Metrics;
 use crate::train::{Comparison, Setting};
 

@@ -12,8 +12,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::results::{Row, Search, species};
 use super::scan::Scan;
-use super::{Row, Search};
 use crate::eval::pointing::Pointing;
 use crate::image::{self, Limits};
 use barbule_aviary::Aviary;
@@ -273,12 +273,6 @@ fn title(method: &str) -> &str {
 
 fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
-}
-
-/// Returns the species of a picture, from the name of its folder (`017.Rusty_Reedling`).
-pub fn species(path: &Path) -> String {
-    let folder = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
-    folder.split_once('.').map_or(&*folder, |(_, name)| name).replace('_', " ")
 }
 
 fn thumbnail(path: &Path) -> Result<String> {

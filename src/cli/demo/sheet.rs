@@ -6,7 +6,7 @@ use ::image::imageops::{FilterType, overlay, resize};
 use ::image::{Rgb, RgbImage};
 use anyhow::Result;
 
-use super::Search;
+use super::results::Search;
 use crate::image::{self, Limits};
 
 /// Sizes of a query and of a hit, and the gap between them, in pixels.

@@ -8,11 +8,11 @@ use postgres::binary_copy::BinaryCopyInWriter;
 use postgres::types::Type;
 use postgres::{Client, Error, Transaction};
 
+use super::bit::to_bit;
 use super::facts::{exists, facts, meta, same_width, whole};
 use super::session::Session;
 use super::shards::Layout;
 use super::sql::{self, Table};
-use super::to_bit;
 use crate::engine::{Batch, EngineError, Head};
 
 /// One server that stores images, during a load.

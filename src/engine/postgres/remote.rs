@@ -12,12 +12,12 @@ use postgres::types::ToSql;
 use postgres::{Client, Error, Row};
 
 use super::address::{Address, Connecting};
+use super::bit::{of_bit, to_bit};
 use super::facts::{exists, meta, noted};
 use super::load::joined;
 use super::session::Session;
 use super::shards::{self, Layout};
 use super::sql::{self, Statement, Table, Value, Wanted};
-use super::{of_bit, to_bit};
 use crate::code::Code;
 use crate::engine::{Batch, EngineError, Head, Remedy, Source};
 use crate::index::{Hit, QueryImage, Search, StoredCodes};

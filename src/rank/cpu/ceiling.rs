@@ -7,7 +7,8 @@ differing bits. Both traverse the codes like the search, on the same number of t
 
 use super::super::lanes::{BLOCK, Lane, Lanes};
 use super::kernel::AHEAD;
-use super::{Path, Split};
+use super::search::Path;
+use super::split::Split;
 
 /// Reads all codes once and returns the wrapping sum of their words.
 pub fn read(codes: &Lanes) -> u64 {

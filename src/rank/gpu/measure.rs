@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::super::RankError;
 use super::cache::Cache;
+use super::kernels::{SUM, TALLY};
+use super::ranker::{EACH, GpuRanker, SIXTEEN, Segment, UNIFORM, narrow, sixteens};
 use super::work::{Commands, Kernel, Pass, Shape, failed, guarded, uniform};
-use super::{EACH, GpuRanker, SIXTEEN, SUM, Segment, TALLY, UNIFORM, narrow, sixteens};
 use crate::code::BinaryCodes;
 
 /// Candidate numbers of invocations per workgroup.

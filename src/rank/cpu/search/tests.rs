@@ -89,7 +89,7 @@ fn limits_do_the_work_that_they_stand_for() {
         let (database, queries) = (codes(bits, 20_000, false, 1), codes(bits, 8, false, 2));
         let lanes = Lanes::new(&database);
         let words = database.words().iter().fold(0u64, |sum, word| sum.wrapping_add(*word));
-        assert_eq!(ceiling::read(&lanes), words);
+        assert_eq!(crate::rank::cpu::ceiling::read(&lanes), words);
         let distances = (0..8).flat_map(|query| {
             let query = queries.row(query);
             database
@@ -99,7 +99,11 @@ fn limits_do_the_work_that_they_stand_for() {
         });
         let total: u64 = distances.sum();
         for path in Path::available() {
-            assert_eq!(ceiling::count(path, &lanes, queries.words()), total, "{path}");
+            assert_eq!(
+                crate::rank::cpu::ceiling::count(path, &lanes, queries.words()),
+                total,
+                "{path}"
+            );
         }
     }
 }

@@ -1,0 +1,75 @@
+/*!
+The version of a model file, and the card in its header.
+*/
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::{Card, ModelError};
+use crate::code::BinaryCodes;
+use crate::hash::codebooks::WORD_BITS;
+
+/// Version of most model files.
+pub const FORMAT: u32 = 1;
+/// Version of a model file with a kernel, with saliency, or with the pretrained layers beside
+/// the trained ones. Programs of before would take it for a damaged one, or leave a part of it
+/// out; by the version they know to ask for a newer program.
+pub(super) const FORMAT_MORE: u32 = 2;
+/// Version of a model file with codebooks.
+pub(super) const FORMAT_CODEBOOKS: u32 = 3;
+/// The newest version that this program reads.
+pub(super) const NEWEST: u32 = FORMAT_CODEBOOKS;
+/// The metadata key of the card.
+pub(super) const CARD: &str = "barbule";
+/// More parts than any network has.
+const MAX_PARTS: usize = 64;
+
+/// Reads the card of the model file with the content `bytes`, and checks that it is one of a
+/// model of this program.
+pub(super) fn read_card(path: &Path, bytes: &[u8]) -> Result<Card, ModelError> {
+    let unfit = |reason: String| ModelError::Unfit { path: path.to_owned(), reason };
+    let (_, header) =
+        safetensors::SafeTensors::read_metadata(bytes).map_err(|error| unfit(error.to_string()))?;
+    let empty = HashMap::new();
+    let text = header.metadata().as_ref().unwrap_or(&empty).get(CARD);
+    let text = text.ok_or_else(|| unfit("it has no card".to_owned()))?;
+    // The version is looked at first: a later card may have other fields.
+    #[derive(Deserialize)]
+    struct Version {
+        format: u64,
+    }
+    let damaged = |error: serde_json::Error| unfit(format!("its card is damaged ({error})"));
+    let Version { format } = serde_json::from_str(text).map_err(damaged)?;
+    if format > u64::from(NEWEST) {
+        return Err(ModelError::Newer { path: path.to_owned(), found: format });
+    }
+    let card: Card = serde_json::from_str(text).map_err(damaged)?;
+    if card.shared_trunk.is_some() && (card.attends() || card.original) {
+        return Err(unfit("its card names parts, which the trunk it shares has not".to_owned()));
+    }
+    if card.shared_trunk.is_some() && !card.trunk.ships() {
+        return Err(unfit(format!("it shares the trunk {}, which does not ship", card.trunk)));
+    }
+    if card.parts > MAX_PARTS {
+        return Err(unfit(format!("its card names {} parts, more than {MAX_PARTS}", card.parts)));
+    }
+    // Room for them is made before the file is read.
+    if let Some(anchors) = card.anchors
+        && anchors.checked_mul(card.features()).is_none_or(|n| n > bytes.len() / 4)
+    {
+        return Err(unfit(format!("its card names {anchors} anchors, more than it holds")));
+    }
+    BinaryCodes::new(card.bits).map_err(|error| unfit(error.to_string()))?;
+    if card.codebooks.is_some() != (format == u64::from(FORMAT_CODEBOOKS)) {
+        let has = if card.codebooks.is_some() { "codebooks" } else { "no codebooks" };
+        return Err(unfit(format!("its card names {has} in a file of format {format}")));
+    }
+    if let Some(count) = card.codebooks
+        && (count.checked_mul(WORD_BITS) != Some(card.bits) || card.anchors.is_some())
+    {
+        return Err(unfit(format!("its card names {count} codebooks for {} bits", card.bits)));
+    }
+    Ok(card)
+}
