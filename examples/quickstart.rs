@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let device = Device::open(DeviceChoice::Auto, None)?;
     let task = Task::unwatched();
     let dataset = Dataset::open(&photos, None, 1)?;
-    let plan = ShallowPlan { size: 160, ..ShallowPlan::new(&lda::METHOD, 32) };
+    let plan = ShallowPlan::new(&lda::METHOD, 32).with(|plan| plan.size = 160);
     fit_shallow(&plan, &dataset, &file, &device, &task)?;
     let model = Model::open(&file, &device)?;
     let figures = evaluate(&model, &dataset, Split::Test, true, &plan.limits, &task)?;
@@ -55,8 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let path = folder.join("flowers.db");
     let collection = Collection::open_or_create(&path, model, &device)?;
-    let options =
-        UpdateOptions { labels: Labels::Folder, limits: plan.limits, ..UpdateOptions::default() };
+    let options = UpdateOptions::default().with_labels(Labels::Folder).with_limits(plan.limits);
     collection.update(&[photos.join("train")], &options, &task)?;
     println!("indexed {} images in {}", collection.len(), path.display());
 

@@ -74,7 +74,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 let mut sum = 0.0;
                 for seed in 1..=SEEDS {
                     let features = train[fitted].features();
-                    let input = FitInput { features, labels: &[], bits: BITS, seed };
+                    let input = FitInput::new(features, BITS, seed);
                     let method = method.make_fitted(&Settings::default())?;
                     let hash = method.fit(input, &Task::unwatched())?;
                     let (q, d) = (hash.encode(&q)?, hash.encode(&d)?);

@@ -76,7 +76,7 @@ impl FromStr for DeviceChoice {
     }
 }
 
-/// Why a device could not be opened.
+/// An error of opening a device.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceError {
@@ -133,6 +133,7 @@ impl fmt::Display for AdapterInfo {
 /// Burn sets the device's lost and error callbacks, so they are never replaced here. Barbule's
 /// own work runs inside error scopes instead.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Gpu {
     /// The description of its adapter.
     pub info: AdapterInfo,
@@ -178,6 +179,7 @@ impl Gpu {
 
 /// An opened device.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Device {
     /// The CPU.
     Cpu,

@@ -19,7 +19,7 @@ use crate::task::{Stopped, Task};
 /// their widest maps (5 MiB per image at 224²) does not matter.
 pub const BATCH: usize = 32;
 
-/// Why features could not be computed.
+/// An error of the computation of features.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {

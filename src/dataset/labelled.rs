@@ -13,6 +13,7 @@ pub const MISSING_SHOWN: usize = 20;
 /// Labelled images in splits. `test` contains the queries; the database is `train`, unless
 /// `database` is set.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Dataset {
     /// The layout on disk.
     pub layout: Layout,

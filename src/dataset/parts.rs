@@ -19,6 +19,7 @@ const BOX_LINE: &str = "'image part left top right bottom visible'";
 
 /// A rectangle in an image, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Area {
     /// First column.
     pub left: f64,

@@ -11,6 +11,7 @@ use crate::image::{self, ImageError, Limits};
 
 /// An image and its labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Sample {
     /// Path of the file, including the data set's root.
     pub path: PathBuf,

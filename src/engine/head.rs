@@ -10,6 +10,7 @@ const MOST_IMAGES: u64 = i64::MAX as u64 / (MAX_BITS as u64 / 8);
 
 /// Metadata of a collection, available before its images.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
 pub struct Head {
     /// Bits per code.
     pub bits: usize,
@@ -25,6 +26,12 @@ pub struct Head {
 }
 
 impl Head {
+    /// Describes a collection of `images` images with codes of `bits` bits by the model with the
+    /// fingerprint `model`: without roots, and without a model file.
+    pub fn new(bits: usize, model: impl Into<String>, images: u64) -> Self {
+        Self { bits, model: model.into(), images, roots: Vec::new(), model_file: None }
+    }
+
     /// Validates `bits` and `images`, which may come from an untrusted file.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ use crate::task::Task;
 
 /// One part of a list, written `part/of`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Shard {
     /// Number of this part, from 1.
     pub part: usize,
@@ -45,6 +46,11 @@ impl FromStr for Shard {
 }
 
 impl Shard {
+    /// Part `part`, from 1, of `of` parts; `None` if there is no such part.
+    pub fn new(part: usize, of: usize) -> Option<Self> {
+        (1..=of).contains(&part).then_some(Self { part, of })
+    }
+
     /// Returns the part's range in a list of `files` files.
     pub fn range(self, files: usize) -> std::ops::Range<usize> {
         let at = |part: usize| (files as u128 * part as u128 / self.of as u128) as usize;
@@ -54,6 +60,7 @@ impl Shard {
 
 /// Input and output of [`encode`].
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Job<'a> {
     /// Absolute paths of the whole list, in the same order on every machine.
     pub files: &'a [String],
@@ -72,6 +79,37 @@ pub struct Job<'a> {
     /// Images per segment, so the most that are encoded again after a stop;
     /// [`BATCH`](super::BATCH) is a good value.
     pub segment: usize,
+}
+
+impl<'a> Job<'a> {
+    /// Encodes the whole of `files` to the Parquet file `out`, with labels from `labels`.
+    pub fn new(files: &'a [String], labels: &'a Labels, out: &'a Path) -> Self {
+        Self {
+            files,
+            roots: Vec::new(),
+            model_file: None,
+            labels,
+            shard: Shard { part: 1, of: 1 },
+            out,
+            limits: Limits::default(),
+            segment: super::BATCH,
+        }
+    }
+
+    /// Encodes one part only.
+    pub fn with_shard(self, shard: Shard) -> Self {
+        Self { shard, ..self }
+    }
+
+    /// Sets the limits above which images are refused.
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Sets the number of images per segment.
+    pub fn with_segment(self, segment: usize) -> Self {
+        Self { segment, ..self }
+    }
 }
 
 /// Result of [`encode`].

@@ -7,7 +7,7 @@ Follows the pointing game of Zhang et al. ("Top-down Neural Attention by Excitat
 
 use serde::{Deserialize, Serialize};
 
-/// How often attention points at a distinguishing part.
+/// Shares of images in which attention points at a distinguishing part.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Pointing {

@@ -6,6 +6,7 @@ use crate::code::{BinaryCodes, CodeError};
 
 /// Some images of a collection as columns: row `i` of every column belongs to the same image.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Batch {
     /// Ids, ascending.
     pub ids: Vec<i64>,

@@ -6,6 +6,7 @@ use super::paths::is_under;
 
 /// Conditions on images. The empty filter lets every image through.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Filter {
     /// The image lies in one of these folders (absolute paths); no condition if empty.
     pub under: Vec<String>,
@@ -18,6 +19,29 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// Lets through images in `folder` (an absolute path), and in the folders named before.
+    pub fn under(mut self, folder: impl Into<String>) -> Self {
+        self.under.push(folder.into());
+        self
+    }
+
+    /// Lets through images with `label`, and with the labels named before.
+    pub fn labelled_as(mut self, label: impl Into<String>) -> Self {
+        self.labels.push(label.into());
+        self
+    }
+
+    /// Keeps images with `label` out.
+    pub fn not_labelled_as(mut self, label: impl Into<String>) -> Self {
+        self.not.push(label.into());
+        self
+    }
+
+    /// Keeps images without a label out.
+    pub fn with_any_label(self) -> Self {
+        Self { labelled: true, ..self }
+    }
+
     /// Returns whether the filter lets every image through.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

@@ -14,6 +14,7 @@ const BATCH: usize = 256;
 
 /// A group of near duplicates: each image is within the radius of another one of the group.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Group {
     /// The images, in the order in which they were indexed.
     pub images: Vec<Member>,
@@ -21,6 +22,7 @@ pub struct Group {
 
 /// An image of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Member {
     /// Its id.
     pub id: i64,

@@ -10,6 +10,7 @@ use super::paths::stored_path;
 
 /// The source of labels.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub enum Labels {
     /// Stored labels stay; new images get none.
     #[default]

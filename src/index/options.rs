@@ -7,6 +7,7 @@ use crate::image::Limits;
 
 /// Options of an update.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct UpdateOptions {
     /// Source of the labels.
     pub labels: Labels,
@@ -19,8 +20,31 @@ pub struct UpdateOptions {
     pub keep_features: bool,
 }
 
+impl UpdateOptions {
+    /// Sets the source of the labels.
+    pub fn with_labels(self, labels: Labels) -> Self {
+        Self { labels, ..self }
+    }
+
+    /// Sets the limits above which images are skipped.
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Sets the selection of files.
+    pub fn with_scan(self, scan: Scan) -> Self {
+        Self { scan, ..self }
+    }
+
+    /// Stores the features of every image from now on.
+    pub fn with_features(self) -> Self {
+        Self { keep_features: true, ..self }
+    }
+}
+
 /// The scan options of an update. The options of each folder are stored with it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Scan {
     /// The stored options of each folder; the default ones for a new folder.
     #[default]

@@ -14,6 +14,7 @@ use crate::task::Task;
 
 /// The result of [`IndexWriter::forget`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Forgotten {
     /// Number of removed images.
     pub images: usize,
@@ -25,6 +26,7 @@ pub struct Forgotten {
 
 /// Images whose files are gone, which [`IndexWriter::prune`] removes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Prunable {
     /// Ids and paths of the images.
     pub images: Vec<(i64, String)>,

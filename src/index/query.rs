@@ -15,6 +15,7 @@ use crate::model::{Model, ModelError};
 
 /// An image to search for.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct QueryImage {
     /// Its code.
     pub code: Code,
@@ -27,11 +28,24 @@ pub struct QueryImage {
 
 /// Options of a query.
 #[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
 pub struct QueryOptions {
     /// Larger images are refused.
     pub limits: Limits,
     /// Whether the query gets features.
     pub features: bool,
+}
+
+impl QueryOptions {
+    /// Sets the limits above which images are refused.
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Computes the features of the query, too.
+    pub fn with_features(self) -> Self {
+        Self { features: true, ..self }
+    }
 }
 
 /// A store of codes: an index or a server.

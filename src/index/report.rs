@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 /// A file that could not be indexed.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Skipped {
     /// The file.
     pub path: PathBuf,
@@ -15,6 +16,7 @@ pub struct Skipped {
 
 /// Numbers of images of an update.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Update {
     /// Image files found.
     pub found: usize,

@@ -17,6 +17,7 @@ use crate::task::Task;
 /// The selection of files in a folder, stored with the folder for later updates.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct ScanOptions {
     /// Excluded files and folders: patterns as in a shell (`*`, `?`, `[ab]`, `**`). A pattern
     /// without a slash is matched with each name below the folder, any other with the path from
@@ -30,6 +31,22 @@ pub struct ScanOptions {
 }
 
 impl ScanOptions {
+    /// Excludes files and folders that match `pattern`, in addition to earlier patterns.
+    pub fn without(mut self, pattern: impl Into<String>) -> Self {
+        self.exclude.push(pattern.into());
+        self
+    }
+
+    /// Includes hidden files and folders.
+    pub fn with_hidden(self) -> Self {
+        Self { hidden: true, ..self }
+    }
+
+    /// Follows links to folders.
+    pub fn with_links(self) -> Self {
+        Self { follow_links: true, ..self }
+    }
+
     /// Returns the union of these options and `more`.
     pub fn and(mut self, more: &Self) -> Self {
         for pattern in &more.exclude {

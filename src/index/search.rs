@@ -31,11 +31,19 @@ pub struct Search {
 
 /// A finer order of the nearest images: by the cosine of their features.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Rerank {
     /// Number of nearest images to compare.
     pub candidates: usize,
     /// The query's features; for several images, the sum of features of unit length.
     pub features: Vec<f32>,
+}
+
+impl Rerank {
+    /// Orders the `candidates` nearest images by the cosine of their features and `features`.
+    pub fn new(candidates: usize, features: Vec<f32>) -> Self {
+        Self { candidates, features }
+    }
 }
 
 impl Search {
@@ -131,6 +139,7 @@ impl Search {
 
 /// A hit, with the field names of `barbule search --json`.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Hit {
     /// Position among the hits, from 1.
     pub rank: usize,

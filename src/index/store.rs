@@ -30,6 +30,7 @@ pub struct Index {
 
 /// An indexed image.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ImageRow {
     /// Its id.
     pub id: i64,
@@ -54,6 +55,7 @@ pub(super) struct KnownImage {
 
 /// A folder that is indexed.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Root {
     /// Its absolute path.
     pub path: String,
@@ -63,6 +65,7 @@ pub struct Root {
 
 /// A file that could not be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Failure {
     /// Its path.
     pub path: String,

@@ -17,6 +17,7 @@ const WITHIN: f64 = 0.95;
 
 /// The radius of a vote, measured on an index's own labelled images.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Reach {
     /// The radius in bits.
     pub radius: u32,
@@ -30,6 +31,7 @@ pub struct Reach {
 
 /// The result of a vote.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Vote {
     /// The label with the greatest share; `None` if no labelled image is near enough.
     pub label: Option<String>,

@@ -18,6 +18,7 @@ use crate::network::Level;
 use crate::task::Task;
 
 /// A hashing method.
+#[non_exhaustive]
 pub struct Method {
     /// The name, on the command line and in model cards.
     pub name: &'static str,
@@ -47,6 +48,7 @@ pub type MakeLearned = fn(&Settings, Trained) -> Result<Box<dyn LearnedMethod>, 
 
 /// Constructs a method from its options.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub enum Making {
     /// The method is fitted in closed form to features of a frozen trunk.
     Fitted(fn(&Settings) -> Result<Box<dyn FittedMethod>, MethodError>),
@@ -56,6 +58,7 @@ pub enum Making {
 
 /// A variant of a method in which one option has another value.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Ablation {
     /// The name of the variant, as in "without exchange".
     pub name: &'static str,
@@ -67,6 +70,7 @@ pub struct Ablation {
 
 /// The input of a fit: N images of d features.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct FitInput<'a> {
     /// N×d.
     pub features: Features<'a>,
@@ -76,6 +80,18 @@ pub struct FitInput<'a> {
     pub bits: usize,
     /// The seed of every draw.
     pub seed: u64,
+}
+
+impl<'a> FitInput<'a> {
+    /// Features without labels, for codes of `bits` bits.
+    pub fn new(features: Features<'a>, bits: usize, seed: u64) -> Self {
+        Self { features, labels: &[], bits, seed }
+    }
+
+    /// Adds the labels of each image.
+    pub fn with_labels(self, labels: &'a [Vec<u32>]) -> Self {
+        Self { labels, ..self }
+    }
 }
 
 /// A method that is fitted in closed form, with its options.
@@ -100,6 +116,7 @@ pub trait FittedMethod: fmt::Debug + Send + Sync {
 
 /// The layers that a method adds to the pretrained network.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Additions {
     /// Number of image parts that have their own features.
     pub parts: usize,
@@ -120,6 +137,7 @@ impl Additions {
 
 /// The input of a learner.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Start {
     /// The training images in groups.
     pub groups: Arc<Groups>,

@@ -10,6 +10,7 @@ use super::MethodError;
 
 /// The kind of an option's value, and its allowed range.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Kind {
     /// On or off.
     Flag,
@@ -28,6 +29,7 @@ pub enum Kind {
 
 /// The value of an option.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Value {
     /// A flag that is set.
     Set,
@@ -41,6 +43,7 @@ pub enum Value {
 
 /// The declaration of an option.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct MethodOption {
     /// The name; on the command line it follows `--`.
     pub name: &'static str,

@@ -6,6 +6,7 @@ use super::names::named;
 
 /// The initial learned codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Init {
     /// One random code for each class.
     Class,
@@ -17,6 +18,7 @@ named!(Init, "a choice of first codes", Class => "class", Random => "random");
 
 /// The part of the network that is trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Trained {
     /// The whole network. Every image is decoded again each time it is shown.
     Full,
@@ -30,6 +32,7 @@ named!(Trained, "a part of the network", Full => "full", Refine => "refine", Hea
 
 /// A named set of defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Recipe {
     /// Barbule's recipe for small budgets: shows each image about 16 times.
     Quick,

@@ -11,7 +11,7 @@ use crate::image::Preprocess;
 use crate::network::Level;
 use crate::trunk::TrunkKind;
 
-/// What a model was trained on.
+/// The data that a model was trained on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct DataCard {
@@ -31,8 +31,9 @@ pub struct DataCard {
     pub split_seed: Option<u64>,
 }
 
-/// What a model says about itself.
+/// A model's description of itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Card {
     /// Version of the file's format: `format_of` the hash.
     pub format: u32,
@@ -47,7 +48,7 @@ pub struct Card {
     /// Parts that the network attends to; 0 for pooled features alone.
     #[serde(default)]
     pub parts: usize,
-    /// What the network's saliency is applied to, where only what is salient is hashed.
+    /// The input of the network's saliency, if only what is salient is hashed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saliency: Option<Level>,
     /// Whether the hash sees the features of the pretrained layers beside those of the trained
@@ -60,7 +61,7 @@ pub struct Card {
     /// Codebooks that codes are words of: one for each 4 bits. None where codes are signs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codebooks: Option<usize>,
-    /// How images are prepared.
+    /// The preparation of images.
     pub preprocess: Preprocess,
     /// Names of the classes trained on; empty for methods that need none.
     pub classes: Vec<String>,

@@ -23,7 +23,7 @@ pub(super) struct HashWeights {
     projection: Param<Tensor<2>>,
     /// `[bits]`.
     bias: Param<Tensor<1>>,
-    /// What comes first, if anything; above, `features` are then its values.
+    /// The kernel that comes first, if any; above, `features` are then its values.
     kernel: Option<KernelWeights>,
     /// `[codebooks · 16, bits]`, if codes are words of codebooks.
     codebooks: Option<Param<Tensor<2>>>,

@@ -24,12 +24,25 @@ use crate::trunk::weights::{self, fill_whole};
 
 /// The model for photos that nobody has trained on; see `assets/README.md`.
 const GENERAL: &[u8] = include_bytes!("../../assets/general-256.safetensors");
-/// What stands for the path of the general model in messages.
+/// The name of the general model in messages, where others have a path.
 const GENERAL_NAME: &str = "the built-in general model";
 /// A model file larger than this is not a model (bytes).
 const MAX_BYTES: u64 = 4 << 30;
 
 /// A trained model, opened on a device.
+///
+/// ```
+/// use barbule::{Device, Model};
+///
+/// let model = Model::general(&Device::Cpu)?;
+/// let ramp = |shift: u32| {
+///     image::RgbImage::from_fn(96, 96, |x, y| image::Rgb([(x * 2) as u8, (y * 2) as u8, shift as u8]))
+/// };
+/// let (one, other) = (model.encode(&ramp(0))?, model.encode(&ramp(20))?);
+/// assert_eq!((one.bits(), model.bits()), (256, 256));
+/// assert!(one.distance(&other)? < 128, "nearly the same picture");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Model {
     card: Card,
@@ -88,12 +101,12 @@ impl Model {
         Ok(Self { card, encoder, hash, fingerprint })
     }
 
-    /// What the model says about itself.
+    /// The model's description of itself.
     pub fn card(&self) -> &Card {
         &self.card
     }
 
-    /// What gives the features.
+    /// The network that computes the features.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
     }
@@ -109,7 +122,7 @@ impl Model {
         &self.fingerprint
     }
 
-    /// What features are hashed with.
+    /// The hash of the features.
     pub fn hash(&self) -> &Hash {
         &self.hash
     }
@@ -162,7 +175,7 @@ impl Model {
         Ok(self.encoder.features(self.encoder.preprocess().apply(picture))?)
     }
 
-    /// Where the network looks in an image.
+    /// Returns where the network looks in an image.
     ///
     /// # Errors
     /// When the model has no parts or the device fails.
@@ -171,8 +184,8 @@ impl Model {
         self.attention_of(picture, input)
     }
 
-    /// Why the codes of two images are near, or far: where the network looks in each, and what
-    /// each part contributes.
+    /// Explains the distance of two images: where the network looks in each, and what each part
+    /// contributes.
     ///
     /// # Errors
     /// As [`Model::attention`], and when codes are no signs.

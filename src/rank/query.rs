@@ -15,6 +15,7 @@ pub struct Neighbour {
 
 /// The parameters of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Search<'a> {
     /// Maximum number of hits; `None` for no maximum, which is only useful with a radius.
     pub k: Option<usize>,
@@ -33,6 +34,11 @@ impl<'a> Search<'a> {
     /// Searches for all codes up to the distance `radius`.
     pub fn within(radius: u32) -> Self {
         Self { radius: Some(radius), ..Self::default() }
+    }
+
+    /// Searches for codes up to the distance `radius` only.
+    pub fn up_to(self, radius: u32) -> Self {
+        Self { radius: Some(radius), ..self }
     }
 
     /// Restricts the search to the ids in `allowed`.

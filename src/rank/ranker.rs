@@ -48,7 +48,7 @@ pub struct Ranker {
     place: Place,
     /// The ids that remain; `None` until the first removal.
     present: Option<IdSet>,
-    /// Why the GPU is no longer used.
+    /// The reason that the GPU is no longer used.
     failure: OnceLock<String>,
 }
 

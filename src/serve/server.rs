@@ -31,6 +31,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Options of a server.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Options {
     /// The index.
     pub index: PathBuf,
@@ -38,6 +39,18 @@ pub struct Options {
     pub address: SocketAddr,
     /// Larger images are refused.
     pub limits: Limits,
+}
+
+impl Options {
+    /// Serves the index in the file `index` at `address`, with the usual limits of images.
+    pub fn new(index: impl Into<PathBuf>, address: SocketAddr) -> Self {
+        Self { index: index.into(), address, limits: Limits::default() }
+    }
+
+    /// Sets the limits above which images are refused.
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
 }
 
 /// A server with an open port, ready to run.

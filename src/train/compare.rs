@@ -29,6 +29,7 @@ use crate::trunk::TrunkKind;
 
 /// The settings that all runs of a comparison share.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Setting {
     /// The data set's folder.
     pub data: PathBuf,
@@ -52,9 +53,35 @@ pub struct Setting {
     pub limits: Limits,
 }
 
+impl Setting {
+    /// Compares on the data set in `data`, with its test queries, the shipped trunk at 224² and one
+    /// seed. `cache` is the folder for features of the frozen part.
+    pub fn new(data: impl Into<PathBuf>, cache: impl Into<PathBuf>) -> Self {
+        Self {
+            data: data.into(),
+            layout: None,
+            split: Split::Test,
+            hold_out: None,
+            seeds: vec![1],
+            trunk: TrunkKind::EfficientNetLite0,
+            weights: None,
+            size: 224,
+            cache: cache.into(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// Changes fields.
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+}
+
 /// A method with its options. [`Setting`] and the run override the corresponding fields of a
 /// network's plan.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Contender {
     /// A method that is fitted to features of the trunk.
     Shallow(&'static Method),
@@ -64,6 +91,7 @@ pub enum Contender {
 
 /// The result of one run.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Measured {
     /// The figures.
     pub evaluation: Evaluation,

@@ -20,6 +20,7 @@ use crate::task::Task;
 
 /// The split with the queries; the database is always the one of the data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Split {
     /// The official test split.
     Test,
@@ -59,6 +60,7 @@ impl FromStr for Split {
 
 /// The figures of a model.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Evaluation {
     /// With codes of the network on both sides. If classes were held out of training: only queries
     /// and images of the other classes.
@@ -72,8 +74,8 @@ pub struct Evaluation {
     pub float: Option<Metrics>,
     /// As `unseen`, by cosine.
     pub float_unseen: Option<Metrics>,
-    /// How often the strongest attention falls on what distinguishes the query's class. `None` if
-    /// the model has no attention or the data set lacks this information.
+    /// Share of queries whose strongest attention falls on what distinguishes their class; `None`
+    /// if the model has no attention or the data set lacks this information.
     pub pointing: Option<Pointing>,
     /// Unreadable images of either side.
     pub unreadable: Vec<Unreadable>,

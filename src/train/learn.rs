@@ -43,6 +43,7 @@ const STEPPING: f64 = 0.95;
 
 /// The result of a training run.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Learned {
     /// The card in the written file.
     pub card: Card,

@@ -15,6 +15,7 @@ use crate::trunk::TrunkKind;
 
 /// The optimiser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Optimiser {
     /// Adam with decoupled weight decay.
     AdamW,
@@ -24,6 +25,7 @@ pub enum Optimiser {
 
 /// The decay of the learning rate over the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Schedule {
     /// Cosine decay to 0.
     Cosine,

@@ -21,6 +21,7 @@ use crate::trunk::{Trunk, TrunkKind};
 
 /// The plan of a fit.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ShallowPlan {
     /// The method.
     pub method: &'static Method,
@@ -62,10 +63,17 @@ impl ShallowPlan {
             limits: Limits::default(),
         }
     }
+
+    /// Changes fields.
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 }
 
 /// The result of a fit.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Fitted {
     /// The card in the written file.
     pub card: Card,

@@ -14,6 +14,7 @@ use crate::trunk::{Trunk, TrunkKind, WeightsError, weights};
 
 /// An unreadable image of a data set.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Unreadable {
     /// The file.
     pub path: PathBuf,

@@ -25,6 +25,7 @@ const SIDE: u32 = 256;
 
 /// Times of the parts of a training step.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct StepTimes {
     /// Images in the step.
     pub images: usize,

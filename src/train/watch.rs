@@ -6,6 +6,7 @@ use serde::Serialize;
 
 /// The report of an epoch: a line of the log.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct EpochReport {
     /// Outer iteration, from 1.
     pub outer: usize,
@@ -27,6 +28,7 @@ pub struct EpochReport {
 
 /// The report before the first step.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Outlook {
     /// Images that will be shown.
     pub images: usize,

@@ -37,7 +37,7 @@ pub(super) enum Value {
     Global(String, String),
     /// An object that the pickle leaves to its surroundings: its persistent id.
     Persistent(Id),
-    /// What one of [`REBUILDERS`] was called with.
+    /// The arguments of a call of one of [`REBUILDERS`].
     Tensor {
         function: &'static str,
         arguments: Id,
@@ -247,7 +247,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// What a call gives. Nothing is run.
+    /// Returns the value of a call. Nothing is run.
     fn call(&self, callee: Id, arguments: Id) -> Value {
         let Value::Global(module, name) = &self.values[callee] else { return Value::Opaque };
         match (module.as_str(), name.as_str()) {
@@ -345,7 +345,7 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// What is said of a pickle that takes more from the stack than there is.
+/// The reason given for a pickle that takes more from the stack than there is.
 const SHORT: &str = "its pickle takes what is not there";
 
 /// A signed integer of any length.

@@ -98,7 +98,7 @@ fn read_zip(bytes: &[u8]) -> Result<Vec<Stored>, String> {
     })
 }
 
-/// What is said of files from the other kind of machine.
+/// The reason given for files from big-endian machines.
 const BIG_ENDIAN: &str = "it was saved on a big-endian machine";
 
 fn read_pickles(bytes: &[u8]) -> Result<Vec<Stored>, String> {
@@ -140,7 +140,7 @@ fn read_pickles(bytes: &[u8]) -> Result<Vec<Stored>, String> {
     })
 }
 
-/// What is said of a file that ends too early.
+/// The reason given for a file that ends too early.
 const CUT_OFF: &str = "it is cut off";
 
 /// The value of a dictionary's key.
@@ -150,7 +150,7 @@ fn entry<'a>(pickle: &'a Pickle, key: &str) -> Option<&'a Value> {
     found.map(|(_, value)| pickle.value(*value))
 }
 
-/// What a pickle says of a storage: the numbers that tensors look at.
+/// A storage, as a pickle describes it: the numbers that tensors are views of.
 struct Storage<'a> {
     key: &'a str,
     dtype: Dtype,
@@ -299,7 +299,7 @@ fn contiguous(shape: &[usize], strides: &[usize]) -> bool {
 
 /// A file in a zip archive.
 struct ZipEntry {
-    /// Where its local header is.
+    /// Offset of its local header.
     header: usize,
     len: usize,
     /// Whether it is kept as it is.
@@ -388,7 +388,7 @@ mod tests {
     use half::{bf16, f16};
     use proptest::prelude::*;
 
-    /// What `golden/make_resnet.py` saved in both forms.
+    /// The values that `golden/make_resnet.py` saved in both forms.
     const ZIP: &[u8] = include_bytes!("../../tests/fixtures/tensors.pth");
     const OLD: &[u8] = include_bytes!("../../tests/fixtures/tensors-old.pth");
 

@@ -169,10 +169,9 @@ fn options_of_folders_are_replaced_added_to_or_kept() {
     let folder = env.path("birds");
     let model = collection.model().unwrap();
     let mut writer = IndexWriter::open(&env.path("i.db"), model).unwrap();
-    let without =
-        |pattern: &str| ScanOptions { exclude: vec![pattern.to_owned()], ..Default::default() };
+    let without = |pattern: &str| ScanOptions::default().without(pattern);
     let mut images = |scan: Scan| {
-        let options = UpdateOptions { scan, ..UpdateOptions::default() };
+        let options = UpdateOptions::default().with_scan(scan);
         writer.update(model, std::slice::from_ref(&folder), &options, &Task::unwatched()).unwrap();
         writer.index().len().unwrap()
     };

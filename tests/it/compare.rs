@@ -9,13 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::common::{TestEnv, stderr};
 use barbule::device::Device;
-use barbule::image::Limits;
 use barbule::method::{Recipe, Settings, Trained, adsh, lsh};
 use barbule::task::Task;
-use barbule::train::{
-    Comparison, Contender, EpochReport, LearnPlan, Setting, Split, checkpoint_path,
-};
-use barbule::trunk::TrunkKind;
+use barbule::train::{Comparison, Contender, EpochReport, LearnPlan, Setting, checkpoint_path};
 use serde_json::Value;
 
 /// So little training that a network takes a second.
@@ -198,18 +194,8 @@ fn what_cannot_be_compared_is_said() {
 #[test]
 fn a_stopped_run_goes_on_from_its_checkpoint() {
     let env = TestEnv::with_birds(3, 8);
-    let setting = Setting {
-        data: env.path("birds"),
-        layout: None,
-        split: Split::Test,
-        hold_out: None,
-        seeds: vec![4],
-        trunk: TrunkKind::EfficientNetLite0,
-        weights: None,
-        size: 64,
-        cache: env.path("cache"),
-        limits: Limits::default(),
-    };
+    let setting = Setting::new(env.path("birds"), env.path("cache"));
+    let setting = setting.with(|setting| (setting.seeds, setting.size) = (vec![4], 64));
     let mut comparison = Comparison::open(setting, &Device::Cpu).unwrap();
     let (settings, trained) = (Settings::default(), Trained::Refine);
     let plan = LearnPlan::new(Recipe::Quick, &adsh::METHOD, settings, trained, "".into());

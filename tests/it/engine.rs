@@ -11,7 +11,6 @@ use crate::common::collection::{Collection, everything};
 use barbule::device::{Device, DeviceChoice};
 use barbule::engine::shard::{Job, Shard, Share, encode};
 use barbule::engine::{self, IndexSource, Parts, Sink, faiss, import, numpy, parquet};
-use barbule::image::Limits;
 use barbule::index::{self, Index, Labels};
 use barbule::model::Model;
 use barbule::task::Task;
@@ -205,9 +204,9 @@ fn parts_make_a_whole_or_say_what_is_missing() {
     let names: Vec<_> = (1..=3).map(|part| env.path(&format!("parts/{part}.parquet"))).collect();
     fs::create_dir(env.path("parts")).unwrap();
     let part = |part: usize, list: &str, name: &Path| {
-        let rows: Vec<usize> = Shard { part, of: 3 }.range(1000).collect();
+        let rows: Vec<usize> = Shard::new(part, 3).unwrap().range(1000).collect();
         let own = Collection::of(collection.select(&rows));
-        let share = Share { part, of: 3, list: list.to_owned() };
+        let share = Share::new(part, 3, list);
         write(Box::new(parquet::Writer::create(name, &own.head, Some(share)).unwrap()), &own);
     };
     for (number, name) in (1..).zip(&names) {
@@ -224,7 +223,7 @@ fn parts_make_a_whole_or_say_what_is_missing() {
     // A different division of the same list would overlap or leave a gap.
     let other = Collection::of(collection.select(&(0..500).collect::<Vec<_>>()));
     let half = env.path("half.parquet");
-    let share = Share { part: 1, of: 2, list: "one".to_owned() };
+    let share = Share::new(1, 2, "one");
     write(Box::new(parquet::Writer::create(&half, &other.head, Some(share)).unwrap()), &other);
     for paths in [[&half, &names[1]], [&names[1], &half]] {
         let said = said(&paths.map(|path| path.as_path()));
@@ -295,16 +294,7 @@ fn a_part_that_was_stopped_goes_on() {
     let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
     let (whole, out) = (env.path("whole.parquet"), env.path("part.parquet"));
     let labels = Labels::Folder;
-    let job = |out| Job {
-        files: &files,
-        roots: Vec::new(),
-        model_file: None,
-        labels: &labels,
-        shard: Shard { part: 1, of: 1 },
-        out,
-        limits: Limits::default(),
-        segment: 10,
-    };
+    let job = |out| Job::new(&files, &labels, out).with_segment(10);
     encode(&model, &job(&whole), &Task::unwatched()).unwrap();
     let stop = AtomicBool::new(false);
     let progress = |done: usize, _: usize| stop.store(done >= 20, Ordering::Relaxed);

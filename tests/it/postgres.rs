@@ -71,13 +71,12 @@ fn finds_the_same(local: &Local, remote: &Remote, collection: &Collection, queri
     for code in &codes {
         assert_eq!(local.same(remote, &Search::nearest(code, 20)), 20);
     }
-    let text = |texts: &[&str]| texts.iter().map(|text| text.to_string()).collect::<Vec<_>>();
     let filters = [
-        Filter { under: text(&["/photos/folder 1", "/photos/folder 3/"]), ..Filter::default() },
-        Filter { labels: text(&["kind 4", "kind 7", ""]), ..Filter::default() },
-        Filter { not: text(&["kind 4"]), ..Filter::default() },
-        Filter { labelled: true, under: text(&["/photos"]), ..Filter::default() },
-        Filter { labels: text(&["it's none"]), ..Filter::default() },
+        Filter::default().under("/photos/folder 1").under("/photos/folder 3/"),
+        Filter::default().labelled_as("kind 4").labelled_as("kind 7").labelled_as(""),
+        Filter::default().not_labelled_as("kind 4"),
+        Filter::default().with_any_label().under("/photos"),
+        Filter::default().labelled_as("it's none"),
     ];
     let mut found = Vec::new();
     for filter in filters {

@@ -93,8 +93,9 @@ fn check_searches(device: &Device, codes: &BinaryCodes, queries: &BinaryCodes, l
     let mut searches = Vec::new();
     for radius in [None, Some(0), Some(bits / 3), Some(bits / 2), Some(bits), Some(u32::MAX)] {
         for k in [None, Some(0), Some(1), Some(50), Some(len + 1)] {
-            searches.push(Search { k, radius, allowed: None });
-            searches.push(Search { k, radius, allowed: Some(&allowed) });
+            let mut search = Search::default();
+            (search.k, search.radius) = (k, radius);
+            searches.extend([search, search.among(&allowed)]);
         }
     }
     for with_removed in [false, true] {
@@ -218,7 +219,7 @@ fn limit(bits: usize, codes: usize) -> u64 {
 }
 
 fn limits(binding: u64) -> GpuLimits {
-    GpuLimits { binding, ..GpuLimits::default() }
+    GpuLimits::default().with_binding(binding)
 }
 
 #[test]
@@ -228,12 +229,12 @@ fn what_finds_no_room_on_the_gpu_is_searched_all_the_same() {
     // The first 4096 or 8192 codes are on the device, in one or two bindings.
     for blocks in [1, 2] {
         let memory = limit(40, blocks * BLOCK) + 3;
-        let limits = GpuLimits { binding: limit(40, BLOCK), memory };
+        let limits = GpuLimits::default().with_binding(limit(40, BLOCK)).with_memory(memory);
         check_searches(&gpu, &database, &queries, limits);
         let ranker = Ranker::with_limits(&gpu, Arc::new(database.clone()), limits).unwrap();
         assert!(ranker.runs_on().contains("and CPU"), "{}", ranker.runs_on());
     }
-    let none = GpuLimits { memory: 100, ..GpuLimits::default() };
+    let none = GpuLimits::default().with_memory(100);
     let ranker = Ranker::with_limits(&gpu, Arc::new(database.clone()), none).unwrap();
     assert!(ranker.failure().is_some_and(|reason| reason.contains("too little memory")));
     assert_eq!(ranker.top_k(&queries, 20).unwrap(), naive(&database, &queries, 20));

@@ -31,7 +31,7 @@ pub struct Writing {
     pub train: f64,
 }
 
-/// Why an aviary could not be written.
+/// An error of writing an aviary.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AviaryError {

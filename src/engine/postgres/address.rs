@@ -25,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Connection settings that are not part of an address.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Connecting {
     /// A file whose first line is the password.
     pub password_file: Option<PathBuf>,

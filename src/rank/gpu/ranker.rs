@@ -33,11 +33,24 @@ const ROOM: usize = 1 << 16;
 
 /// Limits on the use of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GpuLimits {
     /// Maximum bytes per binding.
     pub binding: u64,
     /// Maximum bytes of codes on the device.
     pub memory: u64,
+}
+
+impl GpuLimits {
+    /// Sets the maximum number of bytes per binding.
+    pub fn with_binding(self, binding: u64) -> Self {
+        Self { binding, ..self }
+    }
+
+    /// Sets the maximum number of bytes of codes on the device.
+    pub fn with_memory(self, memory: u64) -> Self {
+        Self { memory, ..self }
+    }
 }
 
 impl Default for GpuLimits {

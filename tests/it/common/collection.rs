@@ -78,19 +78,20 @@ impl Collection {
     /// Creates a collection of these images.
     pub fn of(all: Batch) -> Self {
         let (bits, images) = (all.codes.bits(), all.len() as u64);
-        let (model, roots) = ("ab".repeat(32), vec!["/photos".to_owned()]);
-        Self { head: Head { bits, model, images, roots, model_file: None }, all, at: 0 }
+        let mut head = Head::new(bits, "ab".repeat(32), images);
+        head.roots = vec!["/photos".to_owned()];
+        Self { head, all, at: 0 }
     }
 
     /// Returns the images of the given rows.
     pub fn select(&self, rows: &[usize]) -> Batch {
-        Batch {
-            ids: rows.iter().map(|row| self.all.ids[*row]).collect(),
-            paths: rows.iter().map(|row| self.all.paths[*row].clone()).collect(),
-            labels: rows.iter().map(|row| self.all.labels[*row].clone()).collect(),
-            contents: rows.iter().map(|row| self.all.contents[*row]).collect(),
-            codes: self.all.codes.select(rows),
-        }
+        let mut batch = self.all.clone();
+        batch.ids = rows.iter().map(|row| self.all.ids[*row]).collect();
+        batch.paths = rows.iter().map(|row| self.all.paths[*row].clone()).collect();
+        batch.labels = rows.iter().map(|row| self.all.labels[*row].clone()).collect();
+        batch.contents = rows.iter().map(|row| self.all.contents[*row]).collect();
+        batch.codes = self.all.codes.select(rows);
+        batch
     }
 
     /// Returns query codes: stored codes with a few bits flipped.
