@@ -148,8 +148,8 @@ pub use explain::Attention;
 pub use image::{ImageError, Limits};
 #[cfg(feature = "model")]
 pub use index::{
-    Collection, Filter, Group, Hit, IndexError, IndexWriter, Labels, Scan, ScanOptions, Search,
-    Update, UpdateOptions, Vote,
+    Collection, DuplicateOptions, Duplicates, Filter, Group, Hit, IndexError, IndexWriter, Labels,
+    Scan, ScanOptions, Search, Update, UpdateOptions, Vote,
 };
 #[cfg(feature = "model")]
 pub use model::{Model, ModelError};

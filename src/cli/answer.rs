@@ -2,7 +2,7 @@
 The answers of a search, and how they are printed.
 */
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -63,12 +63,8 @@ pub fn print(context: &Context, args: &OutputArgs, answers: &[Answer]) -> Result
         };
     }
     if args.paths0 {
-        let mut out = std::io::stdout().lock();
-        for hit in answers.iter().flat_map(|answer| &answer.results) {
-            out.write_all(hit.path.as_bytes())?;
-            out.write_all(&[0])?;
-        }
-        return Ok(out.flush()?);
+        let hits = answers.iter().flat_map(|answer| &answer.results);
+        return context.print_paths0(hits.map(|hit| hit.path.as_str()));
     }
     for answer in answers {
         if answers.len() > 1 {
@@ -151,6 +147,7 @@ fn table(answer: &Answer) -> Table {
     for hit in &answer.results {
         let path = plain_name(&hit.path);
         let path = if hit.same { format!("{path} (the same image)") } else { path };
+        let path = if hit.gone { format!("{path} (not there now)") } else { path };
         let label = plain_name(hit.label.as_deref().unwrap_or_default());
         let mut row = vec![hit.rank.to_string(), hit.distance.to_string(), label, path];
         if compared {

@@ -229,6 +229,16 @@ impl Context {
         writeln!(io::stdout().lock(), "{text}").context("cannot write to stdout")
     }
 
+    /// Prints paths to stdout, each followed by a zero byte, for `xargs -0`.
+    pub fn print_paths0<'a>(&self, paths: impl Iterator<Item = &'a str>) -> Result<()> {
+        let mut out = io::stdout().lock();
+        for path in paths {
+            out.write_all(path.as_bytes())?;
+            out.write_all(&[0])?;
+        }
+        Ok(out.flush()?)
+    }
+
     /// Prints the JSON document of a command to stdout.
     pub fn print_json(&self, document: &impl serde::Serialize) -> Result<()> {
         self.print(serde_json::to_string_pretty(document)?)
@@ -241,19 +251,26 @@ pub fn remark(text: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{}", plain(&text.to_string()));
 }
 
-/// Escapes the control characters of a text. Names of files can contain sequences that move the
-/// terminal's cursor or clear the screen. Line breaks and tabs stay.
+/// Escapes the control characters of a text, and those that change the direction of writing. Names
+/// of files can contain sequences that move the terminal's cursor or clear the screen, or characters
+/// that make `gpj.exe` look like `exe.jpg`. Line breaks and tabs stay.
 pub fn plain(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
             '\n' | '\t' => shown.push(c),
-            c if c.is_control() => shown.extend(c.escape_default()),
+            c if c.is_control() || DIRECTIONS.contains(&c) => shown.extend(c.escape_default()),
             c => shown.push(c),
         }
     }
     shown
 }
+
+/// Characters that change the direction of writing: marks, embeddings, overrides, isolates.
+const DIRECTIONS: [char; 12] = [
+    '\u{61c}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}',
+    '\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}',
+];
 
 /// Like [`plain`], for a name printed on one line: line breaks and tabs are escaped too.
 pub fn plain_name(name: &str) -> String {

@@ -5,28 +5,49 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Context;
 use super::context::plain_name;
 use super::query::{FilterArgs, IndexArgs, collection};
-use crate::index::Group;
+use crate::index::{DuplicateOptions, Duplicates, Group, Member, Role};
 use crate::task::Task;
 
 /// Find groups of images that are nearly the same
 ///
-/// Two images are in one group if a chain of images leads from one to the other in steps of at
-/// most R bits. Copies of a file are marked. Nothing is deleted.
+/// Finds copies, and pictures that were saved again, scaled, mirrored, slightly cropped or made
+/// brighter. Different photos of one kind are not duplicates: images with near codes are compared
+/// by their look, which the index keeps.
 ///
-/// The default radius is for the built-in model. A model trained on classes gives all images of a
-/// class similar codes, so that whole classes become groups.
+/// Each group starts with its original, the best of its files: the one with the most pixels; of
+/// these the largest file, which is the least compressed; of these the oldest; of these the one
+/// that was indexed first. The others are:
+///
+///   copy  a file with the same content as one above it
+///   N     a picture that looks nearly the same, with a code N bits from the original's
+///   same  another path to one of these files, by a link; it is no second file
+///   gone  a file that is not there now; it never counts
+///
+/// Nothing is deleted. --paths0 lists what could be removed, for other programs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule duplicates\n         \
-                        barbule duplicates --radius 4 --under ~/Pictures/2024 --json")]
+                        barbule duplicates --under ~/Pictures/2024 --json\n         \
+                        barbule duplicates --exact --paths0 | xargs -0 ls -l")]
 pub struct Args {
-    /// Maximum distance of near duplicates, in bits [default: a sixth of the bits]
+    /// Maximum distance of the codes of near duplicates, in bits [default: 3/8 of the bits]
     #[arg(long, value_name = "R")]
     radius: Option<u32>,
+    /// Group all images within R bits of the original, whatever they look like: also different
+    /// photos of one kind
+    #[arg(long, requires = "radius")]
+    by_code: bool,
+    /// Print only files that could be removed so that the original remains, each path followed by
+    /// a zero byte
+    #[arg(long, conflicts_with_all = ["json", "by_code"])]
+    paths0: bool,
+    /// With --paths0: only files with the same content as another one
+    #[arg(long, requires = "paths0")]
+    exact: bool,
     #[command(flatten)]
     filter: FilterArgs,
     #[command(flatten)]
@@ -35,39 +56,101 @@ pub struct Args {
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let collection = collection(context, args.index.index.as_deref())?;
-    let bits = u32::try_from(collection.bits()).unwrap_or(u32::MAX);
-    let radius = args.radius.unwrap_or(bits / 6);
-    let filter = args.filter.filter()?;
-    let work = |task: &Task<'_>| collection.duplicates(radius, &filter, task);
-    let groups = context.with_progress("comparing", work)?;
-    let images: usize = groups.iter().map(|group| group.images.len()).sum();
-    if context.json {
+    let mut options = DuplicateOptions::default().among(args.filter.filter()?);
+    options = options.with_limits(context.limits);
+    (options.radius, options.by_code) = (args.radius, args.by_code);
+    let work = |task: &Task<'_>| collection.duplicates(&options, task);
+    let found = context.with_progress("comparing", work)?;
+    if args.paths0 {
+        context.print_paths0(found.removable(args.exact).map(|image| image.path.as_str()))?;
+    } else if context.json {
         context.print_json(&json!({
-            "index": collection.path().display().to_string(), "bits": bits, "radius": radius,
-            "groups": groups.iter().map(members).collect::<Vec<_>>(),
+            "index": collection.path().display().to_string(), "bits": collection.bits(),
+            "radius": found.radius, "groups": found.groups.iter().map(members).collect::<Vec<_>>(),
+            "gone": found.gone, "changed": found.changed, "unseen": found.unseen,
         }))?;
-        return Ok(ExitCode::SUCCESS);
+    } else {
+        print(context, &found)?;
     }
-    for group in &groups {
-        for image in &group.images {
-            let note = if image.copy { "copy".to_owned() } else { image.distance.to_string() };
-            context.print(format_args!("{note:>5}  {}", plain_name(&image.path)))?;
-        }
-        context.print("")?;
-    }
-    let copies = groups.iter().flat_map(|group| &group.images).filter(|image| image.copy).count();
-    context.print(format_args!(
-        "{} groups of {images} images within {radius} of {bits} bits; {copies} are copies",
-        groups.len()
-    ))?;
+    notes(context, &found);
     Ok(ExitCode::SUCCESS)
 }
 
-fn members(group: &Group) -> Vec<serde_json::Value> {
-    let member = |image: &crate::index::Member| {
+fn print(context: &Context, found: &Duplicates) -> Result<()> {
+    for group in &found.groups {
+        for image in &group.images {
+            let facts = facts(image);
+            context.print(format_args!(
+                "{:>8}  {}{facts}",
+                role(image),
+                plain_name(&image.path)
+            ))?;
+        }
+        context.print("")?;
+    }
+    let files: usize = found.groups.iter().map(|group| 1 + removable(group)).sum();
+    let copies = found.removable(true).count();
+    context.print(format_args!(
+        "{} groups of {files} files; {copies} are copies and {} look nearly the same",
+        found.groups.len(),
+        found.removable(false).count() - copies
+    ))
+}
+
+fn removable(group: &Group) -> usize {
+    group.images.iter().filter(|image| matches!(image.role, Role::Copy | Role::Near)).count()
+}
+
+fn role(image: &Member) -> String {
+    match image.role {
+        Role::Original => "original".to_owned(),
+        Role::Copy => "copy".to_owned(),
+        Role::SameFile => "same".to_owned(),
+        Role::Gone => "gone".to_owned(),
+        _ => image.distance.to_string(),
+    }
+}
+
+/// The size of the picture and of its file.
+fn facts(image: &Member) -> String {
+    match image.size {
+        Some((width, height)) if image.bytes > 0 => {
+            format!("  {width}×{height}, {} kB", image.bytes.div_ceil(1000))
+        }
+        _ => String::new(),
+    }
+}
+
+/// Says which images were left out, and what to do.
+fn notes(context: &Context, found: &Duplicates) {
+    if found.gone > 0 {
+        context.warn(format_args!(
+            "{} files with duplicates are not there now and do not count; `barbule prune` forgets them",
+            found.gone
+        ));
+    }
+    if found.changed > 0 {
+        context.warn(format_args!(
+            "{} files have changed since they were indexed and are in no group; run `barbule index`",
+            found.changed
+        ));
+    }
+    if found.unseen > 0 {
+        context.warn(format_args!(
+            "{} images could not be compared: the index does not keep their look, and their files \
+             cannot be read",
+            found.unseen
+        ));
+    }
+}
+
+fn members(group: &Group) -> Vec<Value> {
+    let member = |image: &Member| {
         json!({
             "id": image.id, "path": image.path, "label": image.label,
-            "distance": image.distance, "copy": image.copy,
+            "distance": image.distance, "copy": image.role == Role::Copy, "role": image.role,
+            "width": image.size.map(|(width, _)| width),
+            "height": image.size.map(|(_, height)| height), "bytes": image.bytes,
         })
     };
     group.images.iter().map(member).collect()

@@ -14,6 +14,7 @@ mod file;
 #[cfg(feature = "heic")]
 mod heic;
 mod limits;
+mod look;
 mod preprocess;
 mod size;
 
@@ -22,4 +23,5 @@ pub use error::{DecodeError, ImageError, PreprocessError};
 pub use extensions::{IMAGE_EXTENSIONS, is_image_path};
 pub use file::{MAX_FILE_BYTES, open, read};
 pub use limits::Limits;
+pub use look::Look;
 pub use preprocess::{Filter, MAX_SIZE, Preprocess};

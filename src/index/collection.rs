@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use ::image::RgbImage;
 
-use super::groups::Group;
+use super::groups::{DuplicateOptions, Duplicates};
 use super::made_with::open_model;
 use super::query::{QueryImage, QueryOptions};
 use super::report::Update;
@@ -16,7 +16,7 @@ use super::search::{Hit, Search};
 use super::snapshot::Snapshot;
 use super::vote::{Reach, Vote};
 use super::writer::IndexWriter;
-use super::{Filter, ImageRow, Index, IndexError, UpdateOptions};
+use super::{ImageRow, Index, IndexError, UpdateOptions};
 use crate::code::Code;
 use crate::device::Device;
 use crate::image::Limits;
@@ -407,11 +407,10 @@ impl Collection {
     /// See [`Snapshot::duplicates`].
     pub fn duplicates(
         &self,
-        radius: u32,
-        filter: &Filter,
+        options: &DuplicateOptions,
         task: &Task<'_>,
-    ) -> Result<Vec<Group>, IndexError> {
-        self.snapshot().duplicates(radius, filter, task)
+    ) -> Result<Duplicates, IndexError> {
+        self.snapshot().duplicates(options, task)
     }
 }
 

@@ -53,6 +53,17 @@ CREATE TABLE failures (
 CREATE TABLE features (id INTEGER PRIMARY KEY, numbers BLOB NOT NULL);
 ";
 
+/// A table that any index of format 2 may lack, and gets when it is next written to.
+const LOOKS: &str = "
+-- Sizes and looks of pictures, by the content of their files: see image::Look.
+CREATE TABLE IF NOT EXISTS looks (
+    content BLOB PRIMARY KEY,
+    width INTEGER NOT NULL,
+    height INTEGER NOT NULL,
+    look BLOB NOT NULL
+) WITHOUT ROWID;
+";
+
 /// An open SQLite file that is an index.
 #[derive(Debug)]
 pub(super) struct Opened {
@@ -119,6 +130,7 @@ pub(super) fn to_write(path: &Path, owner: Option<Owner<'_>>) -> Result<Opened, 
         upgrade(&mut opened.connection).map_err(|error| failed(path, error))?;
         opened.version = 2;
     }
+    opened.connection.execute_batch(LOOKS).map_err(|error| failed(path, error))?;
     Ok(opened)
 }
 
@@ -153,6 +165,7 @@ fn create(connection: &mut Connection, owner: Owner<'_>) -> rusqlite::Result<()>
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.execute_batch(SCHEMA)?;
     transaction.execute_batch(SINCE_2)?;
+    transaction.execute_batch(LOOKS)?;
     let program = env!("CARGO_PKG_VERSION");
     let meta = [
         ("bits", owner.bits.to_string()),

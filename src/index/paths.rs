@@ -3,7 +3,7 @@ Paths: as an index stores them, and the files that an index consists of.
 */
 
 use std::fs;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -31,6 +31,12 @@ pub fn innermost<'a>(path: &str, roots: &'a [String]) -> Option<&'a str> {
 /// Returns whether a stored path is `folder` or lies in it.
 pub(super) fn is_under(path: &str, folder: &str) -> bool {
     Path::new(path).starts_with(folder)
+}
+
+/// Whether a file does not exist, as opposed to being out of reach.
+pub(super) fn is_gone(path: &Path) -> bool {
+    let error = std::fs::metadata(path).err();
+    error.is_some_and(|e| matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
 }
 
 /// Returns the file that `path` refers to. Links are followed, because SQLite's other files lie

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
+use super::picture::Picture;
 use super::scan::Stamp;
 use crate::image::{self, DecodeError, ImageError, Limits, Preprocess};
 
@@ -29,6 +30,8 @@ pub(super) struct Work {
 pub(super) struct Prepared {
     pub content: blake3::Hash,
     pub input: Option<Vec<f32>>,
+    /// The look of the picture, if it was decoded.
+    pub picture: Option<Picture>,
 }
 
 /// A file that cannot be used.
@@ -73,11 +76,12 @@ impl Preparer<'_> {
         let bytes = image::read(&work.path)?;
         let content = blake3::hash(&bytes);
         if !self.always && (self.known.get(&content) == Some(&true) || !self.is_first(content)) {
-            return Ok(Prepared { content, input: None });
+            return Ok(Prepared { content, input: None, picture: None });
         }
         let image = image::decode(&bytes, &self.limits)
             .map_err(|source| ImageError::Decode { path: work.path.clone(), source })?;
-        Ok(Prepared { content, input: Some(self.preprocess.apply(&image)) })
+        let picture = Some(Picture::of(&image));
+        Ok(Prepared { content, input: Some(self.preprocess.apply(&image)), picture })
     }
 
     fn is_first(&self, content: blake3::Hash) -> bool {

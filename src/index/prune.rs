@@ -3,10 +3,9 @@ Removing images: of folders that are no longer wanted, and of files that are gon
 */
 
 use std::collections::HashMap;
-use std::io::ErrorKind;
 use std::path::Path;
 
-use super::paths::{innermost, stored_path};
+use super::paths::{innermost, is_gone, stored_path};
 use super::scan::files_under;
 use super::writer::IndexWriter;
 use super::{Filter, Index, IndexError, Root, ScanOptions};
@@ -129,10 +128,4 @@ impl IndexWriter {
         self.root(around, Some(&options.cloned().unwrap_or_default().and(&more)))?;
         Ok(Some(around.to_owned()))
     }
-}
-
-/// Whether a file does not exist, as opposed to being out of reach.
-fn is_gone(path: &Path) -> bool {
-    let error = std::fs::metadata(path).err();
-    error.is_some_and(|e| matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
 }

@@ -2,6 +2,7 @@
 The image files under a folder.
 */
 
+use std::fs::Metadata;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -104,6 +105,19 @@ pub(super) struct Stamp {
     pub modified: i64,
 }
 
+impl Stamp {
+    /// The stamp of a file.
+    pub fn of(meta: &Metadata) -> Self {
+        let modified = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
+        Self { size: meta.len() as i64, modified: modified.map_or(0, |t| t.as_nanos() as i64) }
+    }
+
+    /// Returns whether a file has this stamp, and so most likely the content of that time.
+    pub fn is_of(&self, meta: &Metadata) -> bool {
+        *self == Self::of(meta)
+    }
+}
+
 /// A file that may be an image.
 pub(super) struct Candidate {
     pub path: PathBuf,
@@ -178,9 +192,7 @@ pub(super) fn scan(
         // Follows a link to a file, as opening it would.
         match std::fs::metadata(entry.path()) {
             Ok(meta) if meta.is_file() => {
-                let modified = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
-                let modified = modified.map_or(0, |t| t.as_nanos() as i64);
-                let stamp = Stamp { size: meta.len() as i64, modified };
+                let stamp = Stamp::of(&meta);
                 scan.found.push(Candidate { path: entry.into_path(), stamp });
             }
             Ok(_) => {}

@@ -153,6 +153,9 @@ pub struct Hit {
     pub label: Option<String>,
     /// Whether it is the query itself.
     pub same: bool,
+    /// Whether its file is not there now. An index on a server does not know.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
     /// Cosine of its features and the query's, if they were compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub similarity: Option<f32>,

@@ -2,11 +2,13 @@
 One state of an index in memory: exact search, among all images or some.
 */
 
+use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::catalogue::Catalogue;
 use super::features::cosine;
+use super::paths::is_gone;
 use super::search::{Hit, Search};
 use super::{Filter, ImageRow, Index, IndexError};
 use crate::code::Code;
@@ -37,6 +39,15 @@ struct Ranked {
     distance: u32,
     similarity: Option<f32>,
     same: bool,
+}
+
+impl Ranked {
+    /// The hit of a row. Its rank is not known yet.
+    fn hit(&self, row: ImageRow, gone: bool) -> Hit {
+        let Self { id, distance, similarity, same } = *self;
+        let ImageRow { path, label, .. } = row;
+        Hit { rank: 0, path, distance, id, label, same, gone, similarity }
+    }
 }
 
 impl Snapshot {
@@ -179,8 +190,47 @@ impl Snapshot {
             others.filter(|one| own.binary_search(&one.id).is_err()).take(k).collect();
         self.rerank(search, &mut others)?;
         ranked.extend(others);
-        ranked.truncate(wanted);
-        (1..).zip(ranked).map(|(rank, one)| self.hit(rank, one)).collect()
+        self.hits(ranked, wanted, |id| {
+            let at = self.position(id).filter(|at| allowed.is_none_or(|set| set.contains(*at)));
+            at.map(|_| own.binary_search(&id).is_ok())
+        })
+    }
+
+    /// Returns the first hits. A file that is gone stands behind the files of the same content that
+    /// are there. `allowed` returns whether an image is the query itself; `None` for an image that
+    /// must not be found.
+    fn hits(
+        &self,
+        ranked: Vec<Ranked>,
+        wanted: usize,
+        allowed: impl Fn(i64) -> Option<bool>,
+    ) -> Result<Vec<Hit>, IndexError> {
+        let (mut hits, mut shown) = (Vec::new(), HashSet::new());
+        for one in ranked {
+            if hits.len() >= wanted {
+                break;
+            }
+            if !shown.insert(one.id) {
+                continue;
+            }
+            let row = self.listed(one.id)?;
+            let gone = is_gone(Path::new(&row.path));
+            if gone {
+                let copies = self.index().with_content(&row.content)?;
+                for id in copies {
+                    let Some(same) = allowed(id).filter(|_| !shown.contains(&id)) else { continue };
+                    let copy = self.listed(id)?;
+                    if !is_gone(Path::new(&copy.path)) {
+                        shown.insert(id);
+                        hits.push(Ranked { id, same, ..one }.hit(copy, false));
+                    }
+                }
+            }
+            hits.push(one.hit(row, gone));
+        }
+        hits.truncate(wanted);
+        (1..).zip(&mut hits).for_each(|(rank, hit)| hit.rank = rank);
+        Ok(hits)
     }
 
     /// Orders images by the cosine of their features and the query's, if the search asks for it.
@@ -196,12 +246,6 @@ impl Snapshot {
         let similarity = |image: &Ranked| image.similarity.unwrap_or(0.0);
         images.sort_by(|a, b| similarity(b).total_cmp(&similarity(a)));
         Ok(())
-    }
-
-    fn hit(&self, rank: usize, ranked: Ranked) -> Result<Hit, IndexError> {
-        let Ranked { id, distance, similarity, same } = ranked;
-        let ImageRow { path, label, .. } = self.listed(id)?;
-        Ok(Hit { rank, path, distance, id, label, same, similarity })
     }
 
     /// Returns the row of an image that has a code, and so must exist.

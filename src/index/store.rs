@@ -11,9 +11,11 @@ use rusqlite::{Connection, OptionalExtension};
 use super::Batch;
 use super::open::{self, Opened, Owner, failed};
 use super::paths::FileStamp;
+use super::picture::Picture;
 use super::scan::Stamp;
 use super::{Filter, IndexError, ScanOptions, features};
 use crate::code::{BinaryCodes, Code};
+use crate::image::Look;
 use crate::task::Task;
 
 /// An index that is open for reading: ids, codes, paths and labels as they were when it was
@@ -350,6 +352,27 @@ impl Index {
         let mut statement = self.mine(self.connection().prepare_cached(sql))?;
         let numbers = statement.query_row([id], |row| row.get::<_, Vec<u8>>(0)).optional();
         Ok(self.mine(numbers)?.map(|bytes| features::from_bytes(&bytes)))
+    }
+
+    /// Returns the size and look of the picture with this content, if they are kept.
+    pub(super) fn picture(&self, content: &blake3::Hash) -> Result<Option<Picture>, IndexError> {
+        if !self.has_looks()? {
+            return Ok(None);
+        }
+        let sql = "SELECT width, height, look FROM looks WHERE content = ?1";
+        let mut statement = self.mine(self.connection().prepare_cached(sql))?;
+        let row = statement.query_row([content.as_bytes()], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get::<_, Vec<u8>>(2)?))
+        });
+        let Some((width, height, bytes)) = self.mine(row.optional())? else { return Ok(None) };
+        Ok(Look::from_bytes(&bytes).map(|look| Picture { width, height, look }))
+    }
+
+    /// Whether the index was written to since looks are kept.
+    fn has_looks(&self) -> Result<bool, IndexError> {
+        let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'looks'";
+        let mut statement = self.mine(self.connection().prepare_cached(sql))?;
+        self.mine(statement.query_row([], |row| row.get::<_, i64>(0))).map(|count| count > 0)
     }
 
     /// Returns the block of codes after the image `last`, with its images.

@@ -182,6 +182,8 @@ impl Updater<'_> {
     ) -> Result<(), IndexError> {
         let encoded = self.encode(prepared)?;
         let mut changes = Changes::default();
+        let decoded = prepared.iter().flatten();
+        changes.pictures.extend(decoded.filter_map(|p| Some((p.content, p.picture.as_ref()?))));
         for (work, prepared) in batch.iter().zip(prepared) {
             match prepared {
                 Err(unusable) => self.fail(work, unusable, &mut changes),
@@ -252,7 +254,7 @@ impl Updater<'_> {
     fn add<'w>(
         &mut self,
         work: &'w Work,
-        Prepared { content, input }: &Prepared,
+        Prepared { content, input, .. }: &Prepared,
         encoded: &Encoded,
         changes: &mut Changes<'w>,
     ) -> Result<bool, IndexError> {

@@ -157,6 +157,7 @@ mod tests {
             id: 1,
             label: Some(label.to_owned()),
             same: false,
+            gone: false,
             similarity: None,
         }
     }

@@ -11,6 +11,7 @@ use super::Batch;
 #[cfg(feature = "engine")]
 use super::paths::innermost;
 use super::paths::is_under;
+use super::picture::Picture;
 use super::scan::Stamp;
 use super::store::unpack_ids;
 use super::writer::IndexWriter;
@@ -52,6 +53,8 @@ pub(super) struct Changes<'a> {
     pub failed: Vec<(&'a str, Stamp, String)>,
     /// Files that can be used again, or are gone.
     pub mended: Vec<&'a str>,
+    /// Pictures by the content of their files.
+    pub pictures: Vec<(blake3::Hash, &'a Picture)>,
 }
 
 impl IndexWriter {
@@ -92,7 +95,8 @@ impl IndexWriter {
     /// # Errors
     /// If the file cannot be written.
     pub fn compact(&mut self) -> Result<(), IndexError> {
-        let done = self.connection().execute_batch("VACUUM");
+        let sql = "DELETE FROM looks WHERE content NOT IN (SELECT content FROM images); VACUUM";
+        let done = self.connection().execute_batch(sql);
         self.mine(done)
     }
 
@@ -225,6 +229,10 @@ fn apply(
     let moved = changes.moved.iter().map(|image| image.path);
     for path in used.chain(moved).chain(changes.mended.iter().copied()) {
         transaction.execute("DELETE FROM failures WHERE path = ?1", [path])?;
+    }
+    for (content, Picture { width, height, look }) in &changes.pictures {
+        let sql = "INSERT OR REPLACE INTO looks VALUES (?1, ?2, ?3, ?4)";
+        transaction.execute(sql, params![content.as_bytes(), width, height, look.to_bytes()])?;
     }
     for (path, stamp, reason) in &changes.failed {
         let sql = "INSERT OR REPLACE INTO failures VALUES (?1, ?2, ?3, ?4)";

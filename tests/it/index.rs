@@ -424,21 +424,8 @@ fn kept_features_put_hits_into_a_finer_order() {
 }
 
 #[test]
-fn near_duplicates_are_grouped_and_neighbours_name_what_they_are_like() {
+fn neighbours_name_what_an_image_is_like() {
     let env = indexed();
-    fs::copy(env.path("birds/class-0/0.png"), env.path("birds/class-0/copy.png")).unwrap();
-    index(&env, &["--labels", "folder"]);
-    let report = env.json(&["duplicates", "--radius", "0", "--index", "i.db"]);
-    let groups = report["groups"].as_array().unwrap();
-    assert_eq!(groups.len(), 1, "{report}");
-    assert_eq!(groups[0].as_array().unwrap().len(), 2);
-    assert_eq!((&groups[0][0]["copy"], &groups[0][1]["copy"]), (&false.into(), &true.into()));
-    let all = env.json(&["duplicates", "--radius", "256", "--index", "i.db"]);
-    assert_eq!(all["groups"][0].as_array().unwrap().len(), 13);
-    let none = ["duplicates", "--radius", "0", "--under", "birds/class-1", "--index", "i.db"];
-    assert_eq!(env.json(&none)["groups"], json!([]));
-    assert!(env.ok(&["duplicates", "--radius", "0", "--index", "i.db"]).contains("1 groups of 2"));
-
     env.write("new.png", png(2, 90));
     let label = env.json(&["label", "new.png", "--index", "i.db"]);
     assert_eq!(label["label"], "class-2", "{label}");

@@ -11,6 +11,7 @@ mod damage;
 mod data;
 #[cfg(target_os = "linux")]
 mod desktop;
+mod duplicates;
 mod engine;
 mod index;
 mod learn;

@@ -364,6 +364,7 @@ fn found(row: &Row) -> Result<Hit, Error> {
         id: row.try_get(0)?,
         label: row.try_get(2)?,
         same: false,
+        gone: false,
         similarity: None,
     })
 }
