@@ -83,6 +83,12 @@ pub struct Card {
 }
 
 impl Card {
+    /// Changes fields.
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
     /// Length of the features that the hash sees.
     pub fn features(&self) -> usize {
         self.trunk.pooled() * (1 + self.parts + usize::from(self.original))

@@ -68,6 +68,38 @@ typedef enum {
 } BarbuleStatus;
 
 /**
+ * The part of an image in a group of near duplicates.
+ */
+typedef enum {
+    /**
+     * The best file of the group: the one with the most pixels, then the largest file, then the
+     * oldest, then the one that was indexed first. Every group starts with it.
+     */
+    BARBULE_DUPLICATE_ROLE_ORIGINAL = 0,
+    /**
+     * A file with the content of another one of the group.
+     */
+    BARBULE_DUPLICATE_ROLE_COPY = 1,
+    /**
+     * A file that looks nearly the same.
+     */
+    BARBULE_DUPLICATE_ROLE_NEAR = 2,
+    /**
+     * Another path to a file of the group: it is no second file.
+     */
+    BARBULE_DUPLICATE_ROLE_SAME_FILE = 3,
+    /**
+     * The file is not there now: it never counts.
+     */
+    BARBULE_DUPLICATE_ROLE_GONE = 4,
+} BarbuleDuplicateRole;
+
+/**
+ * Groups of near duplicates, the largest first. They are immutable, so any thread may read them.
+ */
+typedef struct BarbuleDuplicates BarbuleDuplicates;
+
+/**
  * The hits of a search, nearest first. They are immutable, so any thread may read them.
  */
 typedef struct BarbuleHits BarbuleHits;
@@ -158,6 +190,10 @@ typedef struct {
      */
     bool same;
     /**
+     * Whether its file is not there now.
+     */
+    bool gone;
+    /**
      * Its path when it was indexed, UTF-8.
      */
     const char *path;
@@ -166,6 +202,32 @@ typedef struct {
      */
     const char *label;
 } BarbuleHit;
+
+/**
+ * An image of a group. The strings belong to the `BarbuleDuplicates`.
+ */
+typedef struct {
+    /**
+     * Number of its group, from 0. Images of a group follow each other.
+     */
+    size_t group;
+    /**
+     * Its id in the index.
+     */
+    int64_t id;
+    /**
+     * Hamming distance of its code from that of the original, in bits.
+     */
+    uint32_t distance;
+    /**
+     * Its part in the group.
+     */
+    BarbuleDuplicateRole role;
+    /**
+     * Its path when it was indexed, UTF-8.
+     */
+    const char *path;
+} BarbuleDuplicate;
 
 #ifdef __cplusplus
 extern "C" {
@@ -296,6 +358,35 @@ const BarbuleHit *barbule_hits_get(const BarbuleHits *hits, size_t position);
  * Frees the hits of a search. NULL is ignored.
  */
 void barbule_hits_free(BarbuleHits *hits);
+
+/**
+ * Finds groups of images that are nearly the same: copies, and pictures that were saved again,
+ * scaled, mirrored or slightly cropped. Different photos of one kind are no duplicates. Only files
+ * that are there now count.
+ *
+ * On success the caller frees `*duplicates` with barbule_duplicates_free(); on failure it is NULL.
+ */
+BarbuleStatus barbule_find_duplicates(const BarbuleIndex *index,
+                                      BarbuleProgress progress,
+                                      void *user,
+                                      BarbuleDuplicates **duplicates);
+
+/**
+ * Returns the number of images in all groups. 0 if `duplicates` is NULL.
+ */
+size_t barbule_duplicates_len(const BarbuleDuplicates *duplicates);
+
+/**
+ * Returns an image, counted from 0; NULL if there is none at `position`. It is valid until the
+ * duplicates are freed.
+ */
+const BarbuleDuplicate *barbule_duplicates_get(const BarbuleDuplicates *duplicates,
+                                               size_t position);
+
+/**
+ * Frees duplicates. NULL is ignored.
+ */
+void barbule_duplicates_free(BarbuleDuplicates *duplicates);
 
 /**
  * Draws the attention of a model over an image file.

@@ -25,6 +25,8 @@ pub struct Hit {
     pub distance: u32,
     /// Whether it is the query image itself.
     pub same: bool,
+    /// Whether its file is not there now.
+    pub gone: bool,
     /// Its path when it was indexed, UTF-8.
     pub path: *const c_char,
     /// Its label, UTF-8; NULL if it has none.
@@ -46,10 +48,10 @@ impl Hits {
             texts.push(text);
             pointer
         };
-        for index::Hit { path, distance, id, label, same, .. } in found {
+        for index::Hit { path, distance, id, label, same, gone, .. } in found {
             let path = keep(path);
             let label = label.map_or(std::ptr::null(), &mut keep);
-            hits.push(Hit { id, distance, same, path, label });
+            hits.push(Hit { id, distance, same, gone, path, label });
         }
         Self { hits, _texts: texts }
     }

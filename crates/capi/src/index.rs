@@ -59,9 +59,9 @@ pub struct Added {
 }
 
 /// A progress callback with its user pointer.
-struct Watcher {
-    progress: Progress,
-    user: *mut c_void,
+pub(super) struct Watcher {
+    pub progress: Progress,
+    pub user: *mut c_void,
 }
 
 // SAFETY: `user` is never dereferenced here, only passed to the callback, which is documented to
@@ -69,6 +69,17 @@ struct Watcher {
 unsafe impl Send for Watcher {}
 
 impl Watcher {
+    /// Runs `work`, which the callback may stop.
+    pub fn watch<T>(self, work: impl FnOnce(&Task<'_>) -> T) -> T {
+        let (stop, watcher) = (AtomicBool::new(false), Mutex::new(self));
+        let progress = |done, total| {
+            if !lock(&watcher).tell(done, total) {
+                stop.store(true, Ordering::Relaxed);
+            }
+        };
+        work(&Task::new(&progress, &stop))
+    }
+
     /// Calls the callback and returns whether to go on.
     fn tell(&self, done: usize, total: usize) -> bool {
         // SAFETY: a function of this signature, as the caller of `barbule_index_add` promises.
@@ -83,7 +94,7 @@ impl Index {
     }
 
     /// The collection, reloaded if it is stale.
-    fn current(&self) -> Result<&Collection, Failure> {
+    pub(super) fn current(&self) -> Result<&Collection, Failure> {
         let mut stale = lock(&self.stale);
         if *stale {
             self.collection.reload()?;
@@ -93,14 +104,8 @@ impl Index {
     }
 
     fn add(&self, folders: &[PathBuf], watcher: Watcher) -> Result<Update, Failure> {
-        let (stop, watcher) = (AtomicBool::new(false), Mutex::new(watcher));
-        let progress = |done, total| {
-            if !lock(&watcher).tell(done, total) {
-                stop.store(true, Ordering::Relaxed);
-            }
-        };
-        let task = Task::new(&progress, &stop);
-        Ok(self.collection.update(folders, &UpdateOptions::default(), &task)?)
+        let options = UpdateOptions::default();
+        Ok(watcher.watch(|task| self.collection.update(folders, &options, task))?)
     }
 }
 

@@ -257,6 +257,9 @@ pub use index::*;
 mod hits;
 pub use hits::*;
 
+mod duplicates;
+pub use duplicates::*;
+
 mod explain;
 pub use explain::*;
 

@@ -8,7 +8,7 @@ use ::image::{Rgb, RgbImage};
 
 use super::*;
 use barbule::hash::{Hash, LinearHash};
-use barbule::model::{Card, format_of};
+use barbule::model::format_of;
 
 fn said() -> String {
     // SAFETY: never NULL, and nothing fails before it is copied.
@@ -323,6 +323,56 @@ fn others_search_while_one_adds() {
 }
 
 #[test]
+fn near_duplicates_are_given_in_groups() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = folder.path().join("photos");
+    std::fs::create_dir(&photos).unwrap();
+    draw(&photos, 2);
+    std::fs::copy(photos.join("01.png"), photos.join("copy.png")).unwrap();
+    let (model, name) = (open_model(None), c_path(&photos));
+    let index = open_index(&folder.path().join("photos.db"), model);
+    let (folders, mut found) = ([name.as_ptr()], null_mut());
+    let mut calls = 0usize;
+    let user: *mut c_void = (&raw mut calls).cast();
+    // SAFETY: open handles, strings and places.
+    unsafe {
+        let status = barbule_index_add(index, folders.as_ptr(), 1, None, None, user, null_mut());
+        assert_eq!(status, Status::Ok, "{}", said());
+        let status = barbule_find_duplicates(index, Some(count_up), user, &mut found);
+        assert_eq!(status, Status::Ok, "{}", said());
+        assert!(calls > 0);
+        let roles = |found: *const Duplicates| {
+            let images = (0..barbule_duplicates_len(found)).map(|i| {
+                let image = &*barbule_duplicates_get(found, i);
+                assert!(!CStr::from_ptr(image.path).is_empty() && image.distance == 0);
+                (image.group, image.role)
+            });
+            images.collect::<Vec<_>>()
+        };
+        assert_eq!(roles(found), [(0, DuplicateRole::Original), (0, DuplicateRole::Copy)]);
+        assert!(barbule_duplicates_get(found, 2).is_null());
+        barbule_duplicates_free(found);
+        // What is gone does not count, and a hit says so.
+        std::fs::remove_file(photos.join("copy.png")).unwrap();
+        let status = barbule_find_duplicates(index, None, null_mut(), &mut found);
+        assert_eq!((status, roles(found)), (Status::Ok, Vec::new()), "{}", said());
+        barbule_duplicates_free(found);
+        let (mut hits, kept) = (null_mut(), c_path(&photos.join("01.png")));
+        assert_eq!(barbule_search_file(index, kept.as_ptr(), 3, &mut hits), Status::Ok);
+        let gone = (0..3).map(|i| (*barbule_hits_get(hits, i)).gone);
+        assert_eq!(gone.collect::<Vec<_>>(), [false, true, false]);
+        barbule_hits_free(hits);
+        assert_eq!(
+            barbule_find_duplicates(null(), None, null_mut(), &mut found),
+            Status::InvalidArgument
+        );
+        assert!(found.is_null());
+        barbule_index_free(index);
+        barbule_model_free(model);
+    }
+}
+
+#[test]
 fn attention_is_written_and_given_as_pixels() {
     let folder = tempfile::tempdir().unwrap();
     draw(folder.path(), 1);
@@ -380,9 +430,11 @@ fn write_a_model_with_parts(file: &Path) {
     let refine = Trunk::new(TrunkKind::EfficientNetLite0, &burn).refine;
     network.parts = Some(Parts::new(2, refine, &burn));
     let general = barbule::model::Model::general(&device).unwrap();
-    let card = Card { bits: 1, parts: 2, shared_trunk: None, ..general.card().clone() };
+    let card = general.card().clone().with(|card| {
+        (card.bits, card.parts, card.shared_trunk) = (1, 2, None);
+    });
     let dim = card.features();
     let hash = Hash::from(LinearHash::new(vec![0.0; dim], vec![1.0; dim]).unwrap());
-    let card = Card { format: format_of(&hash, false), ..card };
+    let card = card.with(|card| card.format = format_of(&hash, false));
     barbule::model::write(file, &card, network, &hash).unwrap();
 }
