@@ -250,6 +250,7 @@ fn machines_that_share_a_list_encode_each_image_once() {
     let env = TestEnv::with_birds(4, 9);
     env.write("birds/class-1/broken.jpg", "no picture");
     env.ok(&["index", "birds", "--index", "whole.db", "--labels", "folder"]);
+    let mut counted = [0, 0];
     for part in 1..=3 {
         let out = format!("parts/{part}.parquet");
         fs::create_dir_all(env.path("parts")).unwrap();
@@ -257,9 +258,12 @@ fn machines_that_share_a_list_encode_each_image_once() {
         let args = ["encode", "birds", "--shard", &shard, "--out", &out, "--labels", "folder"];
         let report = env.json(&args);
         let skipped = report["skipped"].as_array().unwrap().len() as u64;
-        assert!((12..=13).contains(&(report["images"].as_u64().unwrap() + skipped)), "{report}");
+        let images = report["images"].as_u64().unwrap();
+        assert!((12..=13).contains(&(images + skipped)), "{report}");
+        counted = [counted[0] + images, counted[1] + skipped];
         assert!(!env.path(&format!("{out}.work")).exists());
     }
+    assert_eq!(counted, [36, 1], "the images, and the file that is none");
     env.ok(&["import", "parts", "--index", "joined.db"]);
     let open = |name: &str| {
         let index = Index::open(&env.path(name)).unwrap();
@@ -272,7 +276,8 @@ fn machines_that_share_a_list_encode_each_image_once() {
     assert_eq!(open("joined.db").len(), 36);
     let said = env.misused(&["encode", "birds", "--shard", "4/3", "--out", "x.parquet"]);
     assert!(said.contains("3/16"), "{said}");
-    env.misused(&["encode"]);
+    let said = env.misused(&["encode"]);
+    assert!(said.contains("required"), "{said}");
     env.write("list.txt", "birds/class-0/1.png\n\nbirds/class-2/3.png\n");
     env.ok(&["encode", "--list", "list.txt", "--out", "listed.parquet"]);
     let listed = whole(&[env.path("listed.parquet")]);
@@ -298,7 +303,8 @@ fn a_part_that_was_stopped_goes_on() {
     encode(&model, &job(&whole), &Task::unwatched()).unwrap();
     let stop = AtomicBool::new(false);
     let progress = |done: usize, _: usize| stop.store(done >= 20, Ordering::Relaxed);
-    assert!(encode(&model, &job(&out), &Task::new(&progress, &stop)).is_err());
+    let stopped = encode(&model, &job(&out), &Task::new(&progress, &stop)).unwrap_err();
+    assert!(stopped.to_string().contains("stopped"), "{stopped}");
     assert!(!out.exists());
     let report = encode(&model, &job(&out), &Task::unwatched()).unwrap();
     assert_eq!((report.images, report.before), (24, 20));

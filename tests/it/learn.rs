@@ -6,8 +6,8 @@ stopped.
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::common::TestEnv;
-use barbule::dataset::Dataset;
+use crate::common::{TestEnv, png};
+use barbule::dataset::{Dataset, DatasetError};
 use barbule::device::{Device, DeviceChoice};
 use barbule::encoder::Encoder;
 use barbule::image::Limits;
@@ -18,7 +18,7 @@ use barbule::model::Model;
 use barbule::network::Level;
 use barbule::task::Task;
 use barbule::train::{
-    EpochReport, LearnPlan, Outlook, Split, Watcher, checkpoint_path, evaluate, learn,
+    EpochReport, Evaluation, LearnPlan, Outlook, Split, Watcher, checkpoint_path, evaluate, learn,
 };
 use barbule::trunk::{TrunkKind, weights};
 
@@ -66,10 +66,35 @@ fn run(plan: &LearnPlan, dataset: &Dataset, out: &Path, task: &Task<'_>) -> Vec<
     epochs
 }
 
+/// Writes two classes of two unlike looks each, which only labels join: codes that follow looks
+/// alone find half of a class late.
+fn two_looks(env: &TestEnv) -> Dataset {
+    for (look, number) in (0..4).flat_map(|look| (0..8).map(move |number| (look, number))) {
+        let class = [0, 1, 1, 0][look];
+        env.write(&format!("looks/class-{class}/{look}-{number}.png"), png(look, number));
+    }
+    Dataset::open(&env.path("looks"), None, 1).unwrap()
+}
+
+/// Returns the figures of a model on the test images.
+fn figures(model: &Model, dataset: &Dataset) -> Evaluation {
+    let (limits, task) = (Limits::default(), Task::unwatched());
+    evaluate(model, dataset, Split::Test, false, &limits, &task).unwrap()
+}
+
+/// Returns the mAP of random directions, with the bits and the image size of [`plan`].
+fn untrained(env: &TestEnv, dataset: &Dataset) -> f64 {
+    let train = ["train", "lsh", "--data", "looks", "--bits", "16", "--size", "64"];
+    env.ok(&[&train[..], &["--seed", "5", "--out", "lsh.safetensors"]].concat());
+    let model = Model::open(&env.path("lsh.safetensors"), &Device::Cpu).unwrap();
+    figures(&model, dataset).network.map
+}
+
 #[test]
 fn training_lowers_the_loss_and_gives_a_model() {
     let env = TestEnv::new();
-    let (_, dataset) = data(&env);
+    let dataset = two_looks(&env);
+    let untrained = untrained(&env, &dataset);
     for method in methods() {
         let out = env.path("m.safetensors");
         let epochs = run(&plan(method, &env.path("")), &dataset, &out, &Task::unwatched());
@@ -78,12 +103,12 @@ fn training_lowers_the_loss_and_gives_a_model() {
         assert!(!checkpoint_path(&out).exists(), "a finished run leaves no checkpoint");
         let model = Model::open(&out, &Device::Cpu).unwrap();
         assert_eq!((model.bits(), model.card().method.as_str()), (16, method.name));
-        let limits = Limits::default();
-        let task = Task::unwatched();
-        let figures = evaluate(&model, &dataset, Split::Test, false, &limits, &task).unwrap();
-        assert!(figures.network.map > 0.4, "chance is 0.25: {:?}", figures.network.map);
+        let figures = figures(&model, &dataset);
         let learned = figures.learned.expect("the training images are the database");
-        assert!(learned.map > 0.4, "{:?}", learned.map);
+        let map = figures.network.map;
+        assert!(map > untrained + 0.1, "{method:?}: {map}, untrained {untrained}");
+        let map = learned.map;
+        assert!(map > untrained, "{method:?}: {map} of learned codes, untrained {untrained}");
         assert!(figures.unseen.is_none());
     }
 }
@@ -104,10 +129,11 @@ fn other_methods_lower_their_loss_and_give_models() {
             assert!(falls || *method == hashnet::METHOD, "{method:?} {epochs:?}");
             let model = Model::open(&out, &Device::Cpu).unwrap();
             assert_eq!(model.card().method, method.name);
-            let (limits, task) = (Limits::default(), Task::unwatched());
-            let figures = evaluate(&model, &dataset, Split::Test, false, &limits, &task).unwrap();
+            let figures = figures(&model, &dataset);
             let map = figures.network.map;
-            assert!(map > 0.4, "chance is 0.25: {map} of {method:?} {trained:?}");
+            // Collapsed codes would give chance, 0.25. The comparison with LSH needs more training
+            // (`aviary::every_network_beats_random_directions`).
+            assert!(map > 0.6, "{map} of {method:?} {trained:?}");
             assert!(figures.learned.is_none() && figures.unseen.is_none());
         }
     }
@@ -213,7 +239,8 @@ fn what_cannot_be_resumed_is_an_error() {
     let error = learn(&plan, &dataset, &out, &Device::Cpu, &task, &mut unseen).unwrap_err();
     assert!(error.to_string().contains("cannot resume"), "{error}");
     std::fs::write(checkpoint_path(&out), b"BRBCKPT1 no").unwrap();
-    assert!(learn(&plan, &dataset, &out, &Device::Cpu, &task, &mut unseen).is_err());
+    let error = learn(&plan, &dataset, &out, &Device::Cpu, &task, &mut unseen).unwrap_err();
+    assert!(error.to_string().contains("cannot resume"), "{error}");
     plan.resume = false;
     plan.rate = f64::NAN;
     let error = learn(&plan, &dataset, &out, &Device::Cpu, &task, &mut unseen).unwrap_err();
@@ -252,7 +279,9 @@ fn several_passes_make_one_update() {
         let plan = LearnPlan { batch, accumulate, ..plan };
         run(&plan, &dataset, &env.path("m.safetensors"), &Task::unwatched())
     };
-    for (one, two) in of(8, 1).iter().zip(of(4, 2)) {
+    let (whole, halves) = (of(8, 1), of(4, 2));
+    assert_eq!((whole.len(), halves.len()), (6, 6));
+    for (one, two) in whole.iter().zip(halves) {
         assert!((one.loss - two.loss).abs() < 1e-4 * one.loss, "{one:?} {two:?}");
     }
 }
@@ -332,7 +361,8 @@ fn minutes_become_images_once() {
         }
     };
     let task = Task::new(&stop_soon, &stop);
-    assert!(learn(&plan, &dataset, &out, &Device::Cpu, &task, &mut seen).is_err());
+    let error = learn(&plan, &dataset, &out, &Device::Cpu, &task, &mut seen).unwrap_err();
+    assert!(error.to_string().contains("stopped"), "{error}");
     plan.resume = true;
     let task = Task::unwatched();
     let learned = learn(&plan, &dataset, &out, &Device::Cpu, &task, &mut seen).unwrap();
@@ -421,10 +451,10 @@ fn classes_held_out_are_measured_apart() {
     assert_eq!(known.queries + unseen.queries, whole.test.len());
     assert_eq!((known.database, unseen.database), (train * 3 / 4, train));
     assert!(figures.learned.is_none() && figures.float_unseen.is_some());
-    for (share, classes) in [(0.0, 4), (1.0, 4), (f64::NAN, 4)] {
+    for share in [0.0, 1.0, f64::NAN] {
         let mut dataset = Dataset::open(&folder, None, 1).unwrap();
-        assert_eq!(dataset.classes.len(), classes);
-        assert!(dataset.hold_out(share, 1).is_err());
+        let error = dataset.hold_out(share, 1).unwrap_err();
+        assert!(matches!(error, DatasetError::HoldOut { classes: 4, .. }), "{share}: {error}");
     }
 }
 
