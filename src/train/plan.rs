@@ -38,6 +38,7 @@ named!(Schedule, "a schedule", Cosine => "cosine", Step => "step");
 
 /// The plan of a training run.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct LearnPlan {
     /// The method.
     pub method: &'static Method,
@@ -100,6 +101,12 @@ pub struct LearnPlan {
 }
 
 impl LearnPlan {
+    /// Changes fields.
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
     /// Creates the plan of a recipe for 64 bits and seed 1. Options that `settings` leaves out take
     /// the recipe's values.
     ///

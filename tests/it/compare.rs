@@ -223,7 +223,10 @@ fn a_stopped_run_goes_on_from_its_checkpoint() {
     let mut comparison = Comparison::open(setting, &Device::Cpu).unwrap();
     let (settings, trained) = (Settings::default(), Trained::Refine);
     let plan = LearnPlan::new(Recipe::Quick, &adsh::METHOD, settings, trained, "".into());
-    let contender = Contender::Network(Box::new(LearnPlan { outer: 3, batch: 4, ..plan }));
+    let contender = Contender::Network(Box::new(plan.with(|plan| {
+        plan.outer = 3;
+        plan.batch = 4;
+    })));
     let (whole, parts) = (env.path("whole.safetensors"), env.path("parts.safetensors"));
     let mut epochs = 0;
     let mut count = |_: &EpochReport| epochs += 1;

@@ -28,15 +28,16 @@ fn plan(method: &'static Method, folder: &Path) -> LearnPlan {
     let given: &[(&str, &str)] =
         if *method == exchnet::METHOD { &[("parts", "2"), ("exchange", "0.7")] } else { &[] };
     let settings = method.settings(given).unwrap();
-    LearnPlan {
-        bits: 16,
-        seed: 5,
-        size: 64,
-        least_area: 0.5,
-        outer: 3,
-        batch: 8,
-        ..LearnPlan::new(Recipe::Quick, method, settings, Trained::Refine, folder.join("cache"))
-    }
+    LearnPlan::new(Recipe::Quick, method, settings, Trained::Refine, folder.join("cache")).with(
+        |plan| {
+            plan.bits = 16;
+            plan.seed = 5;
+            plan.size = 64;
+            plan.least_area = 0.5;
+            plan.outer = 3;
+            plan.batch = 8;
+        },
+    )
 }
 
 /// Nobody looks at the epochs.
@@ -120,7 +121,9 @@ fn other_methods_lower_their_loss_and_give_models() {
     for method in others() {
         for trained in [Trained::Refine, Trained::Head] {
             let out = env.path("m.safetensors");
-            let plan = LearnPlan { trained, ..plan(method, &env.path("")) };
+            let plan = plan(method, &env.path("")).with(|plan| {
+                plan.trained = trained;
+            });
             let epochs = run(&plan, &dataset, &out, &Task::unwatched());
             assert_eq!(epochs.len(), 6);
             // The second epoch and the last train the same, in DSaH too; HashNet's tanh grows
@@ -153,11 +156,18 @@ fn saliency_works_on_images_too_and_steps_leave_the_other_network_alone() {
     for level in [Level::Image, Level::Feature] {
         let settings = dsah::METHOD.settings(&[("saliency", &level.to_string())]).unwrap();
         let plan = plan(&dsah::METHOD, &env.path(""));
-        let whole = LearnPlan { trained: Trained::Full, settings, ..plan };
+        let whole = plan.with(|plan| {
+            plan.trained = Trained::Full;
+            plan.settings = settings;
+        });
         // One epoch: whole images. Two: hashing too. Three: attention before that.
         let after = |epochs: usize| {
             let out = env.path("m.safetensors");
-            let plan = LearnPlan { outer: 1, epochs, rate: 1e-3, ..whole.clone() };
+            let plan = whole.clone().with(|plan| {
+                plan.outer = 1;
+                plan.epochs = epochs;
+                plan.rate = 1e-3;
+            });
             run(&plan, &dataset, &out, &Task::unwatched());
             let model = Model::open(&out, &Device::Cpu).unwrap();
             assert_eq!((model.card().saliency, model.card().format), (Some(level), 2));
@@ -180,27 +190,29 @@ fn a_stopped_and_resumed_run_equals_an_uninterrupted_one() {
     let (_, dataset) = data(&env);
     let refine = methods().map(|method| plan(method, &env.path("")));
     // The other optimiser and schedule, images decoded anew, updates of two passes.
-    let full = LearnPlan {
-        bits: 16,
-        seed: 5,
-        size: 64,
-        outer: 2,
-        epochs: 1,
-        batch: 4,
-        accumulate: 2,
-        ..LearnPlan::new(
-            Recipe::Paper,
-            &adsh::METHOD,
-            Settings::default(),
-            Trained::Full,
-            env.path("cache"),
-        )
-    };
+    let full = LearnPlan::new(
+        Recipe::Paper,
+        &adsh::METHOD,
+        Settings::default(),
+        Trained::Full,
+        env.path("cache"),
+    )
+    .with(|plan| {
+        plan.bits = 16;
+        plan.seed = 5;
+        plan.size = 64;
+        plan.outer = 2;
+        plan.epochs = 1;
+        plan.batch = 4;
+        plan.accumulate = 2;
+    });
     // What alternates, and what keeps most.
     let keeps = [&dsah::METHOD, &dtq::METHOD, &plume::METHOD];
     let more = keeps.map(|method| plan(method, &env.path("")));
     // Updates that devices share: parts are exchanged, and the second device gets its network anew.
-    let shared = LearnPlan { beside: vec![Device::Cpu], ..plan(methods()[1], &env.path("")) };
+    let shared = plan(methods()[1], &env.path("")).with(|plan| {
+        plan.beside = vec![Device::Cpu];
+    });
     for mut plan in refine.into_iter().chain([full, shared]).chain(more) {
         let (whole, parts) = (env.path("whole.safetensors"), env.path("parts.safetensors"));
         run(&plan, &dataset, &whole, &Task::unwatched());
@@ -234,7 +246,9 @@ fn what_cannot_be_resumed_is_an_error() {
     let env = TestEnv::new();
     let (_, dataset) = data(&env);
     let out = env.path("m.safetensors");
-    let mut plan = LearnPlan { resume: true, ..plan(&adsh::METHOD, &env.path("")) };
+    let mut plan = plan(&adsh::METHOD, &env.path("")).with(|plan| {
+        plan.resume = true;
+    });
     let task = Task::unwatched();
     let error = learn(&plan, &dataset, &out, &Device::Cpu, &task, &mut unseen).unwrap_err();
     assert!(error.to_string().contains("cannot resume"), "{error}");
@@ -254,7 +268,9 @@ fn training_all_of_it_changes_the_stem() {
     let (_, dataset) = data(&env);
     for method in methods() {
         let out = env.path("m.safetensors");
-        let plan = LearnPlan { trained: Trained::Full, ..plan(method, &env.path("")) };
+        let plan = plan(method, &env.path("")).with(|plan| {
+            plan.trained = Trained::Full;
+        });
         let epochs = run(&plan, &dataset, &out, &Task::unwatched());
         assert!(epochs[5].loss < epochs[0].loss, "{epochs:?}");
         let stem = |bytes: &[u8]| {
@@ -263,7 +279,9 @@ fn training_all_of_it_changes_the_stem() {
             tensors.tensor(entry.unwrap()).unwrap().data().to_vec()
         };
         let full = stem(&std::fs::read(&out).unwrap());
-        let frozen = LearnPlan { trained: Trained::Refine, ..plan };
+        let frozen = plan.with(|plan| {
+            plan.trained = Trained::Refine;
+        });
         run(&frozen, &dataset, &out, &Task::unwatched());
         assert!(full != stem(&std::fs::read(&out).unwrap()));
     }
@@ -275,8 +293,13 @@ fn several_passes_make_one_update() {
     let (_, dataset) = data(&env);
     // Frozen norms do not see the batch, so that passes of any size add up to the same.
     let of = |batch, accumulate| {
-        let plan = LearnPlan { trained: Trained::Head, ..plan(&adsh::METHOD, &env.path("")) };
-        let plan = LearnPlan { batch, accumulate, ..plan };
+        let plan = plan(&adsh::METHOD, &env.path("")).with(|plan| {
+            plan.trained = Trained::Head;
+        });
+        let plan = plan.with(|plan| {
+            plan.batch = batch;
+            plan.accumulate = accumulate;
+        });
         run(&plan, &dataset, &env.path("m.safetensors"), &Task::unwatched())
     };
     let (whole, halves) = (of(8, 1), of(4, 2));
@@ -293,16 +316,24 @@ fn devices_share_an_update_as_passes_do() {
     // Norms and losses see the same images, and gradients add up in the same order: the same bits.
     for method in [&adsh::METHOD, &dpsh::METHOD] {
         let of = |beside: &[Device]| {
-            let plan = LearnPlan { batch: 4, accumulate: 2, ..plan(method, &env.path("")) };
+            let plan = plan(method, &env.path("")).with(|plan| {
+                plan.batch = 4;
+                plan.accumulate = 2;
+            });
             // Whole updates only: the devices share a smaller one too.
-            let plan = LearnPlan { sample: Some(16), beside: beside.to_vec(), ..plan };
+            let plan = plan.with(|plan| {
+                plan.sample = Some(16);
+                plan.beside = beside.to_vec();
+            });
             let epochs = run(&plan, &dataset, &env.path("m.safetensors"), &Task::unwatched());
             epochs.iter().map(|epoch| (epoch.images, epoch.loss)).collect::<Vec<_>>()
         };
         assert_eq!(of(&[]), of(&[Device::Cpu]), "{method:?}");
     }
-    let plan =
-        LearnPlan { batch: 2, beside: vec![Device::Cpu; 2], ..plan(&adsh::METHOD, &env.path("")) };
+    let plan = plan(&adsh::METHOD, &env.path("")).with(|plan| {
+        plan.batch = 2;
+        plan.beside = vec![Device::Cpu; 2];
+    });
     let (out, task) = (env.path("m.safetensors"), Task::unwatched());
     let error = learn(&plan, &dataset, &out, &Device::Cpu, &task, &mut unseen).unwrap_err();
     assert!(error.to_string().contains("3 devices cannot share"), "{error}");
@@ -379,7 +410,9 @@ fn a_head_alone_leaves_the_trunk_as_it_was() {
     let (_, dataset) = data(&env);
     for method in methods() {
         let out = env.path("m.safetensors");
-        let plan = LearnPlan { trained: Trained::Head, ..plan(method, &env.path("")) };
+        let plan = plan(method, &env.path("")).with(|plan| {
+            plan.trained = Trained::Head;
+        });
         let epochs = run(&plan, &dataset, &out, &Task::unwatched());
         assert!(epochs[5].loss < epochs[0].loss, "{epochs:?}");
         // The global features are those of the shipped trunk, to the bit.
@@ -439,7 +472,9 @@ fn classes_held_out_are_measured_apart() {
     assert_eq!(dataset.held_out.len(), 1);
     assert_eq!(dataset.train.len(), train * 3 / 4);
     let out = env.path("m.safetensors");
-    let plan = LearnPlan { outer: 1, ..plan(&adsh::METHOD, &env.path("")) };
+    let plan = plan(&adsh::METHOD, &env.path("")).with(|plan| {
+        plan.outer = 1;
+    });
     run(&plan, &dataset, &out, &Task::unwatched());
     let model = Model::open(&out, &Device::Cpu).unwrap();
     assert_eq!(model.card().data.held_out, [dataset.classes[dataset.held_out[0] as usize].clone()]);
@@ -467,17 +502,15 @@ fn three_steps_on_a_graphics_adapter_equal_three_on_the_cpu() {
         let mut found = Vec::new();
         for device in [&Device::Cpu, &gpu] {
             let out = env.path("m.safetensors");
-            let plan = LearnPlan {
-                outer: 1,
-                epochs: 1,
-                sample: Some(12),
-                batch: 4,
+            let plan = plan(method, &env.path("")).with(|plan| {
+                plan.outer = 1;
+                plan.epochs = 1;
+                plan.sample = Some(12);
+                plan.batch = 4;
                 // AdamW's first steps are as large for a gradient of rounding noise as for
-                // any other; at a low rate they do not drown what is compared.
-                rate: 1e-5,
-                cache: env.path(&format!("cache-{}", device.is_cpu())),
-                ..plan(method, &env.path(""))
-            };
+                // any other; at a low rate they do not drown what is compared.plan.rate: 1e-5 = rate: 1e-5;
+                plan.cache = env.path(&format!("cache-{}", device.is_cpu()));
+            });
             let mut loss = 0.0;
             let task = Task::unwatched();
             learn(&plan, &dataset, &out, device, &task, &mut |epoch: &EpochReport| {
@@ -497,7 +530,10 @@ fn codes_and_maps_of_a_graphics_adapter_are_those_of_the_cpu() {
     let env = TestEnv::new();
     let (_, dataset) = data(&env);
     let out = env.path("m.safetensors");
-    let plan = LearnPlan { bits: 64, outer: 1, ..plan(methods()[1], &env.path("")) };
+    let plan = plan(methods()[1], &env.path("")).with(|plan| {
+        plan.bits = 64;
+        plan.outer = 1;
+    });
     run(&plan, &dataset, &out, &Task::unwatched());
     let models = [&Device::Cpu, &gpu].map(|device| Model::open(&out, device).unwrap());
 

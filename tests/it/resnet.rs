@@ -288,16 +288,16 @@ fn every_part_of_a_resnet_can_be_trained() {
         let given: &[(&str, &str)] =
             if parts > 0 { &[("parts", "2"), ("exchange", "1")] } else { &[] };
         let settings = method.settings(given).unwrap();
-        let plan = LearnPlan {
-            bits: 16,
-            size: 64,
-            outer: 2,
-            epochs: 2,
-            batch: 4,
-            trunk: TrunkKind::ResNet18,
-            weights: Some(file.clone()),
-            ..LearnPlan::new(Recipe::Quick, method, settings, trained, env.path("cache"))
-        };
+        let plan = LearnPlan::new(Recipe::Quick, method, settings, trained, env.path("cache"))
+            .with(|plan| {
+                plan.bits = 16;
+                plan.size = 64;
+                plan.outer = 2;
+                plan.epochs = 2;
+                plan.batch = 4;
+                plan.trunk = TrunkKind::ResNet18;
+                plan.weights = Some(file.clone());
+            });
         let (out, task) = (env.path("m.safetensors"), Task::unwatched());
         let mut losses = Vec::new();
         let mut watch = |epoch: &EpochReport| losses.push(epoch.loss);
