@@ -93,7 +93,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     // A folder without its own split must be split with the seed used in training.
     let split_seed = card.data.split_seed.unwrap_or(card.seed);
     let dataset = Dataset::open(&args.data, args.layout, split_seed)?;
-    dataset.warnings.iter().for_each(|warning| context.warn(warning));
+    crate::cli::dataset::warn(context, &dataset)?;
     let measure =
         |task: &Task<'_>| evaluate(&model, &dataset, args.split, args.float, &context.limits, task);
     let found = context.with_progress("features", measure)?;

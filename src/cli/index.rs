@@ -67,6 +67,10 @@ pub struct Args {
     /// Also store the features of each image (2.5 KB) for `search --rerank`
     #[arg(long)]
     keep_features: bool,
+    /// Look into every file, even if its size, times and number are as before; pictures that are
+    /// the same keep their codes
+    #[arg(long)]
+    again: bool,
     /// Keep the index current: scan the folders whenever they change, until Ctrl-C
     #[arg(long)]
     watch: bool,
@@ -103,7 +107,8 @@ impl Args {
             (true, false) => Scan::Add(scan),
         };
         let keep_features = self.keep_features;
-        Ok(UpdateOptions { labels, limits: context.limits, scan, keep_features })
+        let (limits, again) = (context.limits, self.again);
+        Ok(UpdateOptions { labels, limits, scan, keep_features, again })
     }
 }
 

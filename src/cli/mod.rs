@@ -14,6 +14,7 @@ mod compare;
 mod completions;
 mod context;
 mod data;
+mod dataset;
 mod demo;
 mod doctor;
 mod duplicates;

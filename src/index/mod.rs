@@ -16,6 +16,7 @@ mod catalogue;
 mod collection;
 mod error;
 mod features;
+mod files;
 mod filter;
 mod groups;
 mod labels;
@@ -38,11 +39,13 @@ mod vote;
 mod write;
 mod writer;
 
+pub use crate::folder::ScanOptions;
 #[cfg(feature = "engine")]
 pub use batch::Batch;
 pub use catalogue::Catalogue;
 pub use collection::Collection;
 pub use error::IndexError;
+pub use files::{Failure, Root};
 pub use filter::Filter;
 pub use groups::{Group, Member};
 pub use labels::Labels;
@@ -56,13 +59,13 @@ pub use paths::{indexed_path, innermost};
 pub use prune::{Forgotten, Prunable};
 pub use query::{QueryImage, QueryOptions, StoredCodes};
 pub use report::{Skipped, Update};
-pub use scan::{ScanOptions, files_under};
+pub use scan::files_under;
 pub use search::{Hit, Rerank, Search};
 pub use snapshot::Snapshot;
-pub use store::{Failure, ImageRow, Index, Root};
+pub use store::{ImageRow, Index};
 pub use vote::{Reach, Vote};
 pub use writer::IndexWriter;
 
 /// Version of the index format that this program writes, and the newest it reads. Earlier formats
 /// are read, too, and converted on the first write.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
