@@ -55,6 +55,34 @@ pub(crate) fn read_whole(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Returns the text of a file: UTF-8, or UTF-16 as spreadsheets save it, without a byte order mark.
+///
+/// # Errors
+/// If it is neither.
+pub(crate) fn text(bytes: Vec<u8>) -> io::Result<String> {
+    let invalid = || io::Error::new(io::ErrorKind::InvalidData, "it is no text in UTF-8 or UTF-16");
+    let utf16 = |bytes: &[u8], number: fn([u8; 2]) -> u16| {
+        let (pairs, rest) = bytes.as_chunks::<2>();
+        let units: Vec<u16> = pairs.iter().map(|pair| number(*pair)).collect();
+        String::from_utf16(&units).ok().filter(|_| rest.is_empty()).ok_or_else(invalid)
+    };
+    match bytes.as_slice() {
+        [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8(rest.to_vec()).map_err(|_| invalid()),
+        _ => String::from_utf8(bytes).map_err(|_| invalid()),
+    }
+}
+
+/// Returns the lines of a list of paths; a list with zero bytes is divided by these (`find
+/// -print0`), since names may contain line breaks.
+pub(crate) fn listed(text: &str) -> Vec<&str> {
+    let zeros = text.contains('\0');
+    let parts = text.split(if zeros { '\0' } else { '\n' });
+    let parts = parts.map(|part| if zeros { part } else { part.trim_end_matches('\r') });
+    parts.filter(|part| !part.is_empty()).collect()
+}
+
 /// Creates a temporary file in the folder of `path`, to be renamed to `path`.
 ///
 /// # Errors
@@ -95,6 +123,28 @@ mod tests {
         assert!(check_writable(folder.path()).is_err());
         assert!(check_writable(&folder.path().join("no/such")).is_err());
         assert!(check_writable(&path).is_ok());
+    }
+
+    #[test]
+    fn lists_are_read_in_every_form() {
+        let plain = "a b.jpg\r\n\né.png\n";
+        let lines = ["a b.jpg", "é.png"];
+        let little: Vec<u8> = plain.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = plain.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let all = [
+            plain.as_bytes().to_vec(),
+            [b"\xef\xbb\xbf", plain.as_bytes()].concat(),
+            [b"\xff\xfe", &little[..]].concat(),
+            [b"\xfe\xff", &big[..]].concat(),
+            "a b.jpg\0é.png\0".as_bytes().to_vec(),
+        ];
+        for bytes in all {
+            assert_eq!(listed(&text(bytes).unwrap()), lines);
+        }
+        assert_eq!(listed("a\nb\0c\0"), ["a\nb", "c"]);
+        for odd in [&b"caf\xe9"[..], b"\xff\xfea", b"\xff\xfe\x00\xd8"] {
+            assert!(text(odd.to_vec()).is_err(), "{odd:?}");
+        }
     }
 
     #[test]

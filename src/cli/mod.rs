@@ -13,6 +13,7 @@ mod commands;
 mod compare;
 mod completions;
 mod context;
+mod counts;
 mod data;
 mod dataset;
 mod demo;
@@ -34,6 +35,7 @@ mod server;
 pub mod shaders;
 mod status;
 mod train;
+mod watch;
 mod weights;
 
 pub use commands::{Cli, run};

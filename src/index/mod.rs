@@ -19,6 +19,7 @@ mod features;
 mod files;
 mod filter;
 mod groups;
+mod label_table;
 mod labels;
 mod lock;
 mod made_with;
@@ -48,6 +49,7 @@ pub use error::IndexError;
 pub use files::{Failure, Root};
 pub use filter::Filter;
 pub use groups::{Group, Member};
+pub use label_table::{LabelTable, Row, TableUse};
 pub use labels::Labels;
 #[cfg(feature = "engine")]
 pub(crate) use lock::WriteLock;

@@ -110,6 +110,7 @@ impl<'a> Planner<'a> {
             self.visit(folder, &paths, task)?;
         }
         let gone = self.gone()?;
+        self.report.labels = self.options.labels.table_use(|path| self.seen.contains(path));
         let Self { work, relabelled, failed, unusable, report, .. } = self;
         Ok(Plan { work, gone, relabelled, failed, unusable, report })
     }

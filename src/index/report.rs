@@ -4,6 +4,7 @@ The result of an update.
 
 use std::path::PathBuf;
 
+use super::TableUse;
 use crate::folder::{LeftOut, Unreadable};
 
 /// A file that could not be indexed.
@@ -48,6 +49,8 @@ pub struct Update {
     pub skipped_before: usize,
     /// Files that are not read, and why.
     pub left_out: LeftOut,
+    /// How much of a table of labels names images here.
+    pub labels: Option<TableUse>,
     /// Folders that are missing, or empty and were not before, like an unplugged drive. Their
     /// images stay in the index.
     pub absent: Vec<PathBuf>,
