@@ -19,8 +19,8 @@ pub(crate) fn write_whole(
 ) -> io::Result<()> {
     let mut file = beside(path)?;
     let mut buffered = BufWriter::new(&mut file);
-    fill(&mut buffered)?;
-    buffered.flush()?;
+    fill(&mut buffered).map_err(nameless)?;
+    buffered.flush().map_err(nameless)?;
     drop(buffered);
     file.as_file().sync_all()?;
     file.persist(path).map(drop).map_err(|error| error.error)
@@ -101,7 +101,17 @@ pub(crate) fn beside(path: &Path) -> io::Result<NamedTempFile> {
     // Temporary files are private by default, and renaming keeps the mode.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
+    builder.tempfile_in(folder).map_err(nameless)
+}
+
+/// Returns the system's error without the name of the temporary file, which the user never chose.
+fn nameless(error: io::Error) -> io::Error {
+    let cause = error.get_ref().and_then(|error| error.source()?.downcast_ref::<io::Error>());
+    match cause.map(|cause| (cause.raw_os_error(), cause)) {
+        Some((Some(code), _)) => io::Error::from_raw_os_error(code),
+        Some((None, cause)) => io::Error::new(cause.kind(), cause.to_string()),
+        None => error,
+    }
 }
 
 #[cfg(test)]
@@ -123,6 +133,20 @@ mod tests {
         assert!(check_writable(folder.path()).is_err());
         assert!(check_writable(&folder.path().join("no/such")).is_err());
         assert!(check_writable(&path).is_ok());
+    }
+
+    #[test]
+    fn temporary_names_are_in_no_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let gone = folder.path().join("gone");
+        let named = Builder::new().prefix(".barbule-").tempfile_in(&gone).unwrap_err();
+        assert!(named.to_string().contains(".barbule-"), "{named}");
+        let (kind, plain) = (named.kind(), nameless(named));
+        assert_eq!(plain.kind(), kind);
+        assert!(!plain.to_string().contains(".barbule-"), "{plain}");
+        assert!(plain.to_string().contains("os error"), "{plain}");
+        let own = nameless(io::Error::other("disk full"));
+        assert_eq!(own.to_string(), "disk full");
     }
 
     #[test]

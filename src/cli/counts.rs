@@ -27,18 +27,9 @@ pub fn in_words(left_out: &LeftOut) -> Option<String> {
     part(left_out.of_kind(FileKind::Video), "video", "videos");
     part(left_out.of_kind(FileKind::Other), "other file", "other files");
     let rules = (!parts.is_empty()).then(|| format!("left out: {}", parts.join(", ")));
-    let photos = photos(left_out);
+    let photos = left_out.unread_photos();
     let both: Vec<String> = photos.into_iter().chain(rules).collect();
     (!both.is_empty()).then(|| both.join("; "))
-}
-
-/// Returns the counts of the pictures that this build does not read.
-fn photos(left_out: &LeftOut) -> Option<String> {
-    let formats = left_out.photos();
-    let files = if left_out.of_kind(FileKind::Photo) == 1 { "file" } else { "files" };
-    let named: Vec<String> =
-        formats.iter().map(|(format, count)| format!("{count} {format}")).collect();
-    (!named.is_empty()).then(|| format!("{} {files}: this build reads none", named.join(", ")))
 }
 
 /// Returns the extensions of the files that are neither pictures nor videos, the most frequent

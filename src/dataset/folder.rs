@@ -16,7 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Dataset, DatasetError, Layout, Sample};
-use crate::folder::{FolderError, ScanOptions, Walk, leads_to, rule_of_name};
+use crate::folder::{FolderError, LeftOut, ScanOptions, Walk, leads_to, rule_of_name};
 use crate::image::is_image_path;
 
 /// The usual names of the training, test and validation split, in lower case.
@@ -34,13 +34,27 @@ pub(super) fn read(root: &Path, seed: u64) -> Result<Dataset, DatasetError> {
 
 /// Reads all images below `root` as training images without labels.
 pub(super) fn read_photos(root: &Path) -> Result<Dataset, DatasetError> {
-    let (mut images, mut warnings) = (Vec::new(), Vec::new());
-    walk(root, root, "", &mut images, &mut warnings)?;
+    let (mut images, mut notes) = (Vec::new(), Notes::default());
+    walk(root, root, "", &mut images, &mut notes)?;
     let mut dataset = Dataset::new(Layout::Photos, root, Vec::new());
-    dataset.warnings = warnings;
+    dataset.warnings = notes.into_warnings();
     let sample = |image: Image| Sample::file(image.path, Vec::new());
     dataset.train = images.into_iter().map(sample).collect();
     Ok(dataset)
+}
+
+/// What is said of the folders.
+#[derive(Default)]
+struct Notes {
+    warnings: Vec<String>,
+    left_out: LeftOut,
+}
+
+impl Notes {
+    fn into_warnings(self) -> Vec<String> {
+        let photos = self.left_out.unread_photos();
+        self.warnings.into_iter().chain(photos).collect()
+    }
 }
 
 /// Appends the images below `folder`, in byte order of their paths relative to `top`.
@@ -49,8 +63,9 @@ fn walk(
     folder: &Path,
     class: &str,
     images: &mut Vec<Image>,
-    warnings: &mut Vec<String>,
+    notes: &mut Notes,
 ) -> Result<(), DatasetError> {
+    let Notes { warnings, left_out } = notes;
     let start = images.len();
     // Symbolic links are followed: collections are often assembled from them.
     let options = ScanOptions::default().with_links();
@@ -68,6 +83,7 @@ fn walk(
     // A link to a file that is gone needs no mention: some editors make them as lock files.
     let closed = listing.unreadable.iter().filter(|it| !it.path.is_symlink());
     warnings.extend(closed.map(|it| format!("{}, so it is left out", it.reason)));
+    left_out.add(&listing.left_out);
     images.extend(listing.found.into_iter().map(|file| Image::new(top, class, file.path)));
     images[start..].sort_by(|a, b| a.key.cmp(&b.key));
     Ok(())
@@ -101,9 +117,9 @@ fn splits(root: &Path, top: &Level) -> Result<Option<Vec<Level>>, DatasetError> 
 }
 
 fn read_splits(root: &Path, top: &Level, splits: &[Level]) -> Result<Dataset, DatasetError> {
-    let (mut images, mut warnings) = (Vec::new(), Vec::new());
+    let (mut images, mut notes) = (Vec::new(), Notes::default());
     for split in splits {
-        images.push(split.images(&mut warnings)?);
+        images.push(split.images(&mut notes)?);
     }
     let found = images.iter().flatten().map(|image| image.class.as_str());
     let mut dataset = Dataset::new(Layout::Folder, root, sorted(found));
@@ -115,7 +131,7 @@ fn read_splits(root: &Path, top: &Level, splits: &[Level]) -> Result<Dataset, Da
             _ => dataset.val = samples,
         }
     }
-    dataset.warnings = warnings;
+    dataset.warnings = notes.into_warnings();
     let is_split = |name: &&String| splits.iter().any(|split| split.path == root.join(name));
     for name in top.folders.iter().filter(|name| !is_split(name)) {
         dataset.warnings.push(format!(
@@ -129,11 +145,11 @@ fn read_splits(root: &Path, top: &Level, splits: &[Level]) -> Result<Dataset, Da
 }
 
 fn read_classes(root: &Path, top: Level, seed: u64) -> Result<Dataset, DatasetError> {
-    let mut warnings = Vec::new();
-    let mut images = top.images(&mut warnings)?;
+    let mut notes = Notes::default();
+    let mut images = top.images(&mut notes)?;
     let mut dataset =
         Dataset::new(Layout::Folder, root, sorted(images.iter().map(|i| i.class.as_str())));
-    dataset.warnings = warnings;
+    dataset.warnings = notes.into_warnings();
     dataset.split_seed = Some(seed);
     top.warn(&dataset.classes, &mut dataset.warnings);
     // Keeps the images of a class together, in the same order within each split.
@@ -219,10 +235,10 @@ impl Level {
     }
 
     /// Returns the images of all classes: classes in byte order, then images in byte order.
-    fn images(&self, warnings: &mut Vec<String>) -> Result<Vec<Image>, DatasetError> {
+    fn images(&self, notes: &mut Notes) -> Result<Vec<Image>, DatasetError> {
         let mut images = Vec::new();
         for class in &self.folders {
-            walk(&self.path, &self.path.join(class), class, &mut images, warnings)?;
+            walk(&self.path, &self.path.join(class), class, &mut images, notes)?;
         }
         Ok(images)
     }
@@ -297,6 +313,8 @@ mod tests {
                 "train/a/.5.jpg",
                 "train/a/.x/6.jpg",
                 "train/empty/no.txt",
+                "train/a/7.heics",
+                "test/c/8.dng",
                 "validation/a/1.webp",
                 "test/a/1.jpg",
                 "test/c/2.jpg",
@@ -318,6 +336,7 @@ mod tests {
             "1 images directly in",
             "folder empty",
             "folder notes",
+            "1 HEIC, 1 raw files: this build reads none",
             "one image of each",
             ": b, c",
             "no training images of these classes, so the model cannot learn them: c",

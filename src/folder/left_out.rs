@@ -66,6 +66,15 @@ impl LeftOut {
         formats
     }
 
+    /// Returns a sentence with the numbers of the pictures that this build does not read.
+    pub fn unread_photos(&self) -> Option<String> {
+        let files = if self.of_kind(FileKind::Photo) == 1 { "file" } else { "files" };
+        let named: Vec<String> =
+            self.photos().iter().map(|(format, count)| format!("{count} {format}")).collect();
+        let named = named.join(", ");
+        (!named.is_empty()).then(|| format!("{named} {files}: this build reads none"))
+    }
+
     /// Adds other numbers to these.
     pub fn add(&mut self, other: &Self) {
         self.hidden += other.hidden;
@@ -120,6 +129,8 @@ mod tests {
         assert_eq!((all.hidden, all.system, all.excluded, all.total()), (1, 2, 1, 12));
         let photos: Vec<_> = all.photos().into_iter().collect();
         assert_eq!(photos, [("HEIC".to_owned(), 2), ("raw".to_owned(), 1)]);
+        let said = all.unread_photos().unwrap();
+        assert_eq!(said, "2 HEIC, 1 raw files: this build reads none");
         assert_eq!((all.of_kind(FileKind::Video), all.of_kind(FileKind::Other)), (1, 4));
         assert_eq!(all.kinds[&FileKind::Other][""], 3);
         let text = serde_json::to_string(&all).unwrap();

@@ -12,6 +12,7 @@ mod data;
 #[cfg(target_os = "linux")]
 mod desktop;
 mod engine;
+mod folders;
 mod index;
 mod learn;
 mod methods;

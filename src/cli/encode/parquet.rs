@@ -18,8 +18,8 @@ use crate::cli::{Context, counts};
 use crate::engine::BATCH;
 use crate::engine::shard::{Encoded, Job, Shard, encode};
 use crate::file;
-use crate::folder::shown;
-use crate::index::{Labels, ScanOptions, files_under};
+use crate::folder::{ScanOptions, Walk, shown};
+use crate::index::{IndexError, Labels};
 use crate::task::Task;
 
 /// Options of `barbule encode` for Parquet files.
@@ -131,12 +131,16 @@ fn found(context: &Context, named: &[PathBuf]) -> Result<(Vec<String>, Vec<Strin
             files.push(stored);
             continue;
         }
-        let list = |task: &Task<'_>| files_under(Path::new(&stored), &ScanOptions::default(), task);
-        let (within, unreadable) = context.with_progress("listing", list)?;
-        for skipped in unreadable {
+        let (folder, options) = (Path::new(&stored), ScanOptions::default());
+        let list = |task: &Task<'_>| Walk::new(folder, &options)?.run(&|found| task.count(found));
+        let listing = context.with_progress("listing", list).map_err(IndexError::from)?;
+        for skipped in listing.unreadable {
             context.warn(format_args!("skipped: {}", skipped.reason));
         }
-        for file in within {
+        if let Some(left_out) = counts::in_words(&listing.left_out) {
+            context.say(format_args!("{}: {left_out}", path.display()));
+        }
+        for file in listing.found.into_iter().map(|found| found.path) {
             match file.to_str() {
                 Some(file) => files.push(file.to_owned()),
                 None => context.warn(format_args!(
