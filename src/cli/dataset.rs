@@ -8,8 +8,9 @@ use super::Context;
 use crate::dataset::Dataset;
 use crate::folder::shown;
 
-/// Prints the warnings about a data set, and how many test images are training images, too.
-pub fn warn(context: &Context, dataset: &Dataset) -> Result<()> {
+/// Prints the warnings about a data set, and how many test images are training images, too; returns
+/// this number.
+pub fn warn(context: &Context, dataset: &Dataset) -> Result<usize> {
     dataset.warnings.iter().for_each(|warning| context.warn(warning));
     let shared = context.with_progress("comparing splits", |task| dataset.shared(task))?;
     if let Some((test, other)) = &shared.first {
@@ -19,5 +20,5 @@ pub fn warn(context: &Context, dataset: &Dataset) -> Result<()> {
             "{images} of {of} test images are also among the images to learn from or to find, which makes figures too good; remove one of each pair (first: {test} = {other})"
         ));
     }
-    Ok(())
+    Ok(shared.images)
 }

@@ -2,8 +2,13 @@
 What folders contain besides good images, and changes that are hard to notice.
 */
 
-use std::fs::{self, File};
+use std::fs;
+#[cfg(target_os = "linux")]
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
+#[cfg(target_os = "linux")]
+use std::process::{Child, Command, Stdio};
+#[cfg(unix)]
 use std::time::{Duration, SystemTime};
 
 use crate::common::{TestEnv, jpeg, png, stderr};
@@ -145,7 +150,118 @@ fn a_name_that_is_not_unicode_is_named_once_and_kept() {
     assert_eq!(failures(), json!([]));
 }
 
-#[cfg(unix)]
+/// Runs the program without the right of an administrator to read everything.
+#[cfg(target_os = "linux")]
+fn humble(env: &TestEnv, args: &[&str]) -> Command {
+    let own = env.plain_command(args);
+    let probe = env.path("probe");
+    fs::create_dir(&probe).unwrap();
+    fs::set_permissions(&probe, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+    let reads_everything = fs::read_dir(&probe).is_ok();
+    fs::remove_dir(&probe).unwrap();
+    if !reads_everything {
+        return own;
+    }
+    let mut humble = Command::new("setpriv");
+    humble.args(["--bounding-set", "-dac_override,-dac_read_search"]);
+    humble.arg(own.get_program()).args(own.get_args()).current_dir(env.root());
+    for (name, value) in own.get_envs() {
+        match value {
+            Some(value) => humble.env(name, value),
+            None => humble.env_remove(name),
+        };
+    }
+    humble
+}
+
+/// Reads stderr of a program that watches until it does so.
+#[cfg(target_os = "linux")]
+fn until_watching(child: &mut Child) -> String {
+    let (mut said, mut lines) = (String::new(), BufReader::new(child.stderr.take().unwrap()));
+    while !said.contains("watching for changes") {
+        assert!(lines.read_line(&mut said).unwrap() > 0, "it ended: {said}");
+    }
+    // It must be able to say more.
+    std::thread::spawn(move || lines.read_to_string(&mut String::new()));
+    said
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn watching_goes_on_past_folders_that_cannot_be_watched() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let env = TestEnv::new();
+    env.write("p/a.png", png(0, 1));
+    for folder in ["p/lost+found", "p/closed"] {
+        fs::create_dir(env.path(folder)).unwrap();
+        fs::set_permissions(env.path(folder), fs::Permissions::from_mode(0)).unwrap();
+    }
+    let args = ["index", "p", "--index", "i.db", "--watch"];
+    let mut command = humble(&env, &args);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    until_watching(&mut child);
+    let images = || {
+        barbule::index::Index::open(&env.path("i.db")).and_then(|index| index.len()).unwrap_or(0)
+    };
+    let wait = |wanted| {
+        let begun = std::time::Instant::now();
+        while images() != wanted && begun.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        assert_eq!(images(), wanted);
+    };
+    env.write("p/new/b.png", png(0, 2));
+    wait(2);
+    // The new folder is watched, too.
+    env.write("p/new/c.png", png(0, 3));
+    wait(3);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_limit_of_watches_is_told_with_its_remedy() {
+    let env = TestEnv::new();
+    (0..20).for_each(|i| drop(env.write(&format!("p/{i}/a.png"), png(0, i))));
+    let own = env.plain_command(&["index", "p", "--index", "i.db", "--watch"]);
+    // A limit of its own needs a name space of its own.
+    let script = "echo 5 > /proc/sys/user/max_inotify_watches && exec \"$0\" \"$@\"";
+    let mut limited = Command::new("unshare");
+    limited.args(["-Ur", "sh", "-c"]).arg(script).arg(own.get_program()).args(own.get_args());
+    limited.current_dir(env.root()).env("HOME", env.root());
+    let probe = ["-Ur", "sh", "-c", "echo 5 > /proc/sys/user/max_inotify_watches"];
+    let able = Command::new("unshare").args(probe).stderr(Stdio::null()).status();
+    if !able.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: this system gives out no name spaces");
+        return;
+    }
+    let mut child = limited.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let said = until_watching(&mut child);
+    assert!(said.contains("fs.inotify.max_user_watches"), "{said}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_closed_folder_ends_no_training() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let env = TestEnv::with_birds(2, 5);
+    let closed = env.path("birds/class-0/closed");
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+    std::os::unix::fs::symlink("..", env.path("birds/class-1/up")).unwrap();
+    let train = ["train", "lsh", "--data", "birds", "--bits", "8", "--size", "32", "--out", "m"];
+    let output = humble(&env, &train).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("class-0/closed"), "{}", stderr(&output));
+    assert_eq!(env.json(&train)["data"]["images"], 8);
+}
+
+#[cfg(target_os = "linux")]
 #[test]
 fn a_closed_folder_is_named_once_and_kept() {
     use std::os::unix::fs::PermissionsExt;
@@ -156,9 +272,11 @@ fn a_closed_folder_is_named_once_and_kept() {
     assert_eq!(number(&index(&env, &[]), "added"), 2);
     let mode = |mode| fs::set_permissions(env.path("p/closed"), fs::Permissions::from_mode(mode));
     mode(0).unwrap();
-    if fs::read_dir(env.path("p/closed")).is_ok() {
-        return; // This user may read everything.
-    }
+    let index = |env: &TestEnv, _: &[&str]| -> Value {
+        let args = ["index", "p", "--index", "i.db", "--json"];
+        let output = humble(env, &args).output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
     let report = index(&env, &[]);
     assert_eq!((number(&report, "unchanged"), number(&report, "images")), (1, 2));
     assert_eq!(report["skipped"].as_array().unwrap().len(), 1);
@@ -171,6 +289,7 @@ fn a_closed_folder_is_named_once_and_kept() {
 }
 
 /// Bytes of a picture whose length depends on its size alone.
+#[cfg(unix)]
 fn bmp(seed: usize) -> Vec<u8> {
     let image = image::load_from_memory(&png(seed, 0)).unwrap().to_rgb8();
     let mut bytes = std::io::Cursor::new(Vec::new());
@@ -178,8 +297,9 @@ fn bmp(seed: usize) -> Vec<u8> {
     bytes.into_inner()
 }
 
+#[cfg(unix)]
 fn set_time(path: &Path, time: SystemTime) {
-    File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
 }
 
 /// Path, content and code of each image, in the order of paths.
@@ -370,6 +490,5 @@ fn thumbnails_are_no_training_data_and_pictures_in_both_splits_are_told() {
     let said = stderr(&env.run(&train));
     assert!(said.contains("2 of 8 test images are also among the images"), "{said}");
     assert_eq!(env.json(&train)["data"]["images"], 8);
-    let report = env.run(&["eval", "--model", "m", "--data", "d"]);
-    assert!(stderr(&report).contains("2 of 8 test images"), "{}", stderr(&report));
+    assert_eq!(env.json(&["eval", "--model", "m", "--data", "d"])["shared_images"], 2);
 }
