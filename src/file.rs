@@ -19,8 +19,8 @@ pub(crate) fn write_whole(
 ) -> io::Result<()> {
     let mut file = beside(path)?;
     let mut buffered = BufWriter::new(&mut file);
-    fill(&mut buffered)?;
-    buffered.flush()?;
+    fill(&mut buffered).map_err(nameless)?;
+    buffered.flush().map_err(nameless)?;
     drop(buffered);
     file.as_file().sync_all()?;
     file.persist(path).map(drop).map_err(|error| error.error)
@@ -55,6 +55,34 @@ pub(crate) fn read_whole(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Returns the text of a file: UTF-8, or UTF-16 as spreadsheets save it, without a byte order mark.
+///
+/// # Errors
+/// If it is neither.
+pub(crate) fn text(bytes: Vec<u8>) -> io::Result<String> {
+    let invalid = || io::Error::new(io::ErrorKind::InvalidData, "it is no text in UTF-8 or UTF-16");
+    let utf16 = |bytes: &[u8], number: fn([u8; 2]) -> u16| {
+        let (pairs, rest) = bytes.as_chunks::<2>();
+        let units: Vec<u16> = pairs.iter().map(|pair| number(*pair)).collect();
+        String::from_utf16(&units).ok().filter(|_| rest.is_empty()).ok_or_else(invalid)
+    };
+    match bytes.as_slice() {
+        [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8(rest.to_vec()).map_err(|_| invalid()),
+        _ => String::from_utf8(bytes).map_err(|_| invalid()),
+    }
+}
+
+/// Returns the lines of a list of paths; a list with zero bytes is divided by these (`find
+/// -print0`), since names may contain line breaks.
+pub(crate) fn listed(text: &str) -> Vec<&str> {
+    let zeros = text.contains('\0');
+    let parts = text.split(if zeros { '\0' } else { '\n' });
+    let parts = parts.map(|part| if zeros { part } else { part.trim_end_matches('\r') });
+    parts.filter(|part| !part.is_empty()).collect()
+}
+
 /// Creates a temporary file in the folder of `path`, to be renamed to `path`.
 ///
 /// # Errors
@@ -73,7 +101,17 @@ pub(crate) fn beside(path: &Path) -> io::Result<NamedTempFile> {
     // Temporary files are private by default, and renaming keeps the mode.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
+    builder.tempfile_in(folder).map_err(nameless)
+}
+
+/// Returns the system's error without the name of the temporary file, which the user never chose.
+fn nameless(error: io::Error) -> io::Error {
+    let cause = error.get_ref().and_then(|error| error.source()?.downcast_ref::<io::Error>());
+    match cause.map(|cause| (cause.raw_os_error(), cause)) {
+        Some((Some(code), _)) => io::Error::from_raw_os_error(code),
+        Some((None, cause)) => io::Error::new(cause.kind(), cause.to_string()),
+        None => error,
+    }
 }
 
 #[cfg(test)]
@@ -95,6 +133,42 @@ mod tests {
         assert!(check_writable(folder.path()).is_err());
         assert!(check_writable(&folder.path().join("no/such")).is_err());
         assert!(check_writable(&path).is_ok());
+    }
+
+    #[test]
+    fn temporary_names_are_in_no_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let gone = folder.path().join("gone");
+        let named = Builder::new().prefix(".barbule-").tempfile_in(&gone).unwrap_err();
+        assert!(named.to_string().contains(".barbule-"), "{named}");
+        let (kind, plain) = (named.kind(), nameless(named));
+        assert_eq!(plain.kind(), kind);
+        assert!(!plain.to_string().contains(".barbule-"), "{plain}");
+        assert!(plain.to_string().contains("os error"), "{plain}");
+        let own = nameless(io::Error::other("disk full"));
+        assert_eq!(own.to_string(), "disk full");
+    }
+
+    #[test]
+    fn lists_are_read_in_every_form() {
+        let plain = "a b.jpg\r\n\né.png\n";
+        let lines = ["a b.jpg", "é.png"];
+        let little: Vec<u8> = plain.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = plain.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let all = [
+            plain.as_bytes().to_vec(),
+            [b"\xef\xbb\xbf", plain.as_bytes()].concat(),
+            [b"\xff\xfe", &little[..]].concat(),
+            [b"\xfe\xff", &big[..]].concat(),
+            "a b.jpg\0é.png\0".as_bytes().to_vec(),
+        ];
+        for bytes in all {
+            assert_eq!(listed(&text(bytes).unwrap()), lines);
+        }
+        assert_eq!(listed("a\nb\0c\0"), ["a\nb", "c"]);
+        for odd in [&b"caf\xe9"[..], b"\xff\xfea", b"\xff\xfe\x00\xd8"] {
+            assert!(text(odd.to_vec()).is_err(), "{odd:?}");
+        }
     }
 
     #[test]

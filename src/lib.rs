@@ -112,6 +112,9 @@ pub mod explain;
 mod file;
 #[cfg(feature = "model")]
 #[doc(hidden)]
+pub mod folder;
+#[cfg(feature = "model")]
+#[doc(hidden)]
 pub mod hash;
 #[cfg(feature = "model")]
 #[doc(hidden)]
@@ -145,11 +148,13 @@ pub use device::{AdapterInfo, Device, DeviceChoice, DeviceError};
 #[cfg(feature = "model")]
 pub use explain::Attention;
 #[cfg(feature = "model")]
+pub use folder::{FileKind, LeftOut, ScanOptions};
+#[cfg(feature = "model")]
 pub use image::{ImageError, Limits};
 #[cfg(feature = "model")]
 pub use index::{
     Collection, DuplicateOptions, Duplicates, Filter, Group, Hit, IndexError, IndexWriter, Labels,
-    Scan, ScanOptions, Search, Update, UpdateOptions, Vote,
+    Scan, Search, Update, UpdateOptions, Vote,
 };
 #[cfg(feature = "model")]
 pub use model::{Model, ModelError};

@@ -59,6 +59,8 @@ struct Report {
     split: &'static str,
     seed: u64,
     unreadable_images: usize,
+    /// Test images that are also training or database images.
+    shared_images: usize,
     bytes_per_image: usize,
     /// mAP with the learned codes of the database, as papers report it.
     map_learned: Option<f64>,
@@ -93,7 +95,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     // A folder without its own split must be split with the seed used in training.
     let split_seed = card.data.split_seed.unwrap_or(card.seed);
     let dataset = Dataset::open(&args.data, args.layout, split_seed)?;
-    dataset.warnings.iter().for_each(|warning| context.warn(warning));
+    let shared_images = super::dataset::warn(context, &dataset)?;
     let measure =
         |task: &Task<'_>| evaluate(&model, &dataset, args.split, args.float, &context.limits, task);
     let found = context.with_progress("features", measure)?;
@@ -106,6 +108,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         split: args.split.name(),
         seed: card.seed,
         unreadable_images,
+        shared_images,
         bytes_per_image: card.bits.div_ceil(8),
         map_learned: found.learned.map(|learned| learned.map),
         network: found.network,

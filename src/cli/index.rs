@@ -4,28 +4,18 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueHint;
-use notify_debouncer_mini::notify::event::{AccessKind, AccessMode, Event, EventKind};
-use notify_debouncer_mini::notify::{
-    self, EventHandler, RecommendedWatcher, RecursiveMode, Watcher, WatcherKind,
-};
-use notify_debouncer_mini::{Config, new_debouncer_opt};
 use serde_json::{Value, json};
 
 use super::query::index_path;
-use super::{Context, advice};
+use super::{Context, counts, watch};
+use crate::folder::shown;
 use crate::index::{Index, IndexWriter, Labels, Scan, ScanOptions, Update, UpdateOptions};
 use crate::model::Model;
-use crate::task::{Stopped, Task};
-
-/// Quiet period after the last change in a watched folder, before it is scanned.
-const QUIET: Duration = Duration::from_secs(2);
-/// Interval of the checks for Ctrl-C.
-const GLANCE: Duration = Duration::from_millis(200);
+use crate::task::Task;
 
 /// Index folders of images, or update an index
 ///
@@ -51,6 +41,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     model: Option<PathBuf>,
     /// Labels: `folder` for the name of each image's folder, or a file of PATH,LABEL lines
+    /// (commas, semicolons or tabs)
     #[arg(long, value_name = "folder|FILE.csv")]
     labels: Option<String>,
     /// Also skip names that match a pattern such as '*.png' or 'raw'; one with a slash is matched
@@ -67,6 +58,10 @@ pub struct Args {
     /// Also store the features of each image (2.5 KB) for `search --rerank`
     #[arg(long)]
     keep_features: bool,
+    /// Look into every file, even if its size, times and number are as before; pictures that are
+    /// the same keep their codes
+    #[arg(long)]
+    again: bool,
     /// Keep the index current: scan the folders whenever they change, until Ctrl-C
     #[arg(long)]
     watch: bool,
@@ -82,12 +77,12 @@ impl Args {
             Some("folder") => Labels::Folder,
             Some(file) => {
                 let labels = Labels::read(file.as_ref())?;
-                if let Labels::Table(table) = &labels
-                    && !table.keys().any(|path| Path::new(path).exists())
+                if let Labels::Rows(table) = &labels
+                    && !table.names_a_file()
                 {
                     context.warn(format_args!(
                         "none of the {} images in {file} exists, so no labels are set; paths are relative to the folder of {file}",
-                        table.len()
+                        table.rows()
                     ));
                 }
                 labels
@@ -103,13 +98,14 @@ impl Args {
             (true, false) => Scan::Add(scan),
         };
         let keep_features = self.keep_features;
-        Ok(UpdateOptions { labels, limits: context.limits, scan, keep_features })
+        let (limits, again) = (context.limits, self.again);
+        Ok(UpdateOptions { labels, limits, scan, keep_features, again })
     }
 }
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let path = index_path(args.index.as_deref())?;
-    let options = args.options(context)?;
+    let mut options = args.options(context)?;
     if let Some(wrong) = args.folders.iter().find(|folder| !folder.is_dir()) {
         bail!("{} is not a folder; pass the folders of your images", wrong.display());
     }
@@ -125,9 +121,19 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     if let Some(file) = &args.model {
         writer.set_model_file(file)?;
     }
-    let skipped = once(context, args, &options, &mut writer, &model, &args.folders)?;
+    let report = once(context, args, &options, &mut writer, &model)?;
+    if let Labels::Rows(table) = &options.labels
+        && table.names_a_file()
+    {
+        counts::warn_table(context, report.labels.as_ref());
+    }
+    let skipped = report.skipped.len() + report.skipped_before;
     if args.watch {
-        watch(context, args, &options, &mut writer, &model)?;
+        // Only the first look goes into every file.
+        options.again = false;
+        let update =
+            |writer: &mut IndexWriter| once(context, args, &options, writer, &model).map(drop);
+        watch::watch(context, &args.folders, &mut writer, update)?;
     } else if args.strict && skipped > 0 {
         bail!("{skipped} images were skipped (--strict)");
     }
@@ -148,17 +154,16 @@ fn model(context: &Context, args: &Args, path: &Path) -> Result<Model> {
     context.model(made_with.as_deref(), &device)
 }
 
-/// Runs one update, prints the result and returns the number of unusable files.
+/// Runs one update, prints the result and returns it.
 fn once(
     context: &Context,
     args: &Args,
     options: &UpdateOptions,
     writer: &mut IndexWriter,
     model: &Model,
-    folders: &[PathBuf],
-) -> Result<usize> {
+) -> Result<Update> {
     let begun = Instant::now();
-    let work = |task: &Task<'_>| writer.update(model, folders, options, task);
+    let work = |task: &Task<'_>| writer.update(model, &args.folders, options, task);
     let report = context.with_progress("indexing", work)?;
     for skipped in &report.skipped {
         context.warn(format_args!("skipped: {}", skipped.reason));
@@ -190,26 +195,24 @@ fn once(
     if report.found == 0 && report.absent.is_empty() {
         context.warn("no images found; supported formats: JPEG, PNG, WebP, GIF, BMP and TIFF");
     }
-    Ok(report.skipped.len() + report.skipped_before)
+    Ok(report)
 }
 
 fn document(report: &Update, index: &Index, images: usize, seconds: f64) -> Value {
-    let list = report
-        .skipped
-        .iter()
-        .map(|s| json!({ "path": s.path.display().to_string(), "reason": s.reason }));
+    let list = report.skipped.iter().map(|s| json!({ "path": shown(&s.path), "reason": s.reason }));
     let absent = report.absent.iter().map(|folder| folder.display().to_string());
     json!({
         "index": index.path().display().to_string(), "bits": index.bits(), "images": images,
         "found": report.found, "added": report.added, "copied": report.copied,
         "changed": report.changed, "moved": report.moved, "unchanged": report.unchanged,
         "removed": report.removed, "skipped": list.collect::<Vec<_>>(),
-        "skipped_before": report.skipped_before, "absent": absent.collect::<Vec<_>>(),
+        "skipped_before": report.skipped_before, "left_out": report.left_out,
+        "table": counts::table_json(report.labels.as_ref()), "absent": absent.collect::<Vec<_>>(),
         "seconds": seconds,
     })
 }
 
-/// The numbers of an update as text; moved and removed only if they are not 0.
+/// The numbers of an update as text; from moved on, most only if they are not 0.
 fn in_words(report: &Update) -> String {
     let Update { added, changed, moved, unchanged, removed, .. } = report;
     let mut parts = vec![format!("{added} added"), format!("{changed} changed")];
@@ -217,93 +220,9 @@ fn in_words(report: &Update) -> String {
     parts.push(format!("{unchanged} unchanged"));
     parts.extend((*removed > 0).then(|| format!("{removed} removed")));
     parts.push(format!("{} skipped", report.skipped.len() + report.skipped_before));
-    parts.join(", ")
-}
-
-/// A watcher that reports changes only: the reads of an update must not start another.
-struct Changes(RecommendedWatcher);
-
-impl Watcher for Changes {
-    fn new<F: EventHandler>(mut handler: F, config: notify::Config) -> notify::Result<Self> {
-        let only = move |event: notify::Result<Event>| {
-            let read = event.as_ref().is_ok_and(|event| match event.kind {
-                EventKind::Access(kind) => kind != AccessKind::Close(AccessMode::Write),
-                _ => false,
-            });
-            if !read {
-                handler.handle_event(event);
-            }
-        };
-        RecommendedWatcher::new(only, config).map(Self)
+    let mut words = parts.join(", ");
+    if let Some(left_out) = counts::in_words(&report.left_out) {
+        words = format!("{words}; {left_out}");
     }
-
-    fn watch(&mut self, path: &Path, mode: RecursiveMode) -> notify::Result<()> {
-        self.0.watch(path, mode)
-    }
-
-    fn unwatch(&mut self, path: &Path) -> notify::Result<()> {
-        self.0.unwatch(path)
-    }
-
-    fn kind() -> WatcherKind {
-        RecommendedWatcher::kind()
-    }
-}
-
-/// Updates the index whenever a folder changes, until Ctrl-C.
-fn watch(
-    context: &Context,
-    args: &Args,
-    options: &UpdateOptions,
-    writer: &mut IndexWriter,
-    model: &Model,
-) -> Result<()> {
-    let folders = if args.folders.is_empty() {
-        let roots = writer.index().roots()?;
-        roots.into_iter().map(|root| PathBuf::from(root.path)).collect()
-    } else {
-        args.folders.clone()
-    };
-    let (sender, receiver) = channel();
-    let config = Config::default().with_timeout(QUIET);
-    let debouncer = new_debouncer_opt::<_, Changes>(config, sender);
-    let mut debouncer = debouncer.context("cannot watch folders on this system")?;
-    for folder in folders.iter().filter(|folder| folder.is_dir()) {
-        let watched = debouncer.watcher().watch(folder, RecursiveMode::Recursive);
-        watched.with_context(|| format!("cannot watch {}", folder.display()))?;
-    }
-    context.say("watching for changes; press Ctrl-C to stop");
-    let own = writer.index().path();
-    let own = own.canonicalize().unwrap_or_else(|_| own.to_owned());
-    while !context.stopped() {
-        let events = match receiver.recv_timeout(GLANCE) {
-            Ok(Ok(events)) => events,
-            Ok(Err(error)) => {
-                context.warn(format_args!("watching: {error}"));
-                continue;
-            }
-            Err(RecvTimeoutError::Timeout) => continue,
-            Err(RecvTimeoutError::Disconnected) => {
-                bail!("the file watcher stopped; run the command again")
-            }
-        };
-        // An index inside a watched folder changes with every update.
-        let beside = |path: &Path| path.to_string_lossy().starts_with(&*own.to_string_lossy());
-        if events.iter().all(|event| beside(&event.path)) {
-            continue;
-        }
-        match once(context, args, options, writer, model, &args.folders) {
-            Ok(_) => {}
-            Err(error) if error.downcast_ref::<crate::index::IndexError>().is_some_and(stopped) => {
-                break;
-            }
-            // A folder may be missing for a moment, so keep watching.
-            Err(error) => context.warn(advice::sentence(&error)),
-        }
-    }
-    Ok(())
-}
-
-fn stopped(error: &crate::index::IndexError) -> bool {
-    matches!(error, crate::index::IndexError::Stopped(Stopped))
+    words
 }

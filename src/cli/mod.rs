@@ -13,7 +13,9 @@ mod commands;
 mod compare;
 mod completions;
 mod context;
+mod counts;
 mod data;
+mod dataset;
 mod demo;
 mod doctor;
 mod duplicates;
@@ -33,6 +35,7 @@ mod server;
 pub mod shaders;
 mod status;
 mod train;
+mod watch;
 mod weights;
 
 pub use commands::{Cli, run};

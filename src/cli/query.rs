@@ -13,7 +13,8 @@ use super::context::{BUILT_IN, default_index};
 use crate::device::Device;
 use crate::engine::postgres::Remote;
 use crate::index::{
-    Collection, Filter, Index, IndexError, QueryImage, QueryOptions, indexed_path, open_model,
+    Catalogue, Collection, Filter, Index, IndexError, QueryImage, QueryOptions, indexed_path,
+    open_model,
 };
 use crate::model::Model;
 use crate::task::Task;
@@ -50,10 +51,30 @@ pub struct FilterArgs {
 }
 
 impl FilterArgs {
+    /// Returns whether folders or labels are wanted.
+    pub fn names_any(&self) -> bool {
+        !self.under.is_empty() || !self.label.is_empty()
+    }
+
     pub fn filter(&self) -> Result<Filter> {
         let under: Result<Vec<String>> = self.under.iter().map(|folder| absolute(folder)).collect();
         let (labels, not) = (self.label.clone(), self.not.clone());
         Ok(Filter { under: under?, labels, not, labelled: false })
+    }
+}
+
+/// Warns of folders and labels of a filter that no image is in.
+pub fn warn_unmatched(context: &Context, filter: &Filter, catalogue: &Catalogue) {
+    let (folders, labels) = (catalogue.folders(), catalogue.labels());
+    for folder in &filter.under {
+        let mut within = folders.keys().map(Path::new);
+        let file = || Path::new(folder).is_file();
+        if !within.any(|other| other.starts_with(folder)) && !file() {
+            context.warn(format_args!("no image in {folder} is indexed (--under)"));
+        }
+    }
+    for label in filter.labels.iter().filter(|label| !labels.contains_key(label.as_str())) {
+        context.warn(format_args!("no indexed image has the label {label} (--label)"));
     }
 }
 

@@ -2,7 +2,7 @@
 `barbule search`: the indexed images nearest to an image or a code.
 */
 
-use std::io::BufRead;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use clap::ValueHint;
 use super::answer::{Answer, OutputArgs, Seconds};
 use super::query::{
     FileQuery, FilterArgs, IndexArgs, LocalQueries, Queries, RemoteQueries, collection,
+    warn_unmatched,
 };
 use super::server::{SearchArgs, use_approximate};
 use super::{Context, answer, gallery};
@@ -87,6 +88,9 @@ fn search_index(context: &Context, args: &Args) -> Result<ExitCode> {
     let collection = queries.collection();
     if collection.is_empty() {
         context.warn(format_args!("{name} holds no images"));
+    } else if args.filter.names_any() {
+        let filter = args.filter.filter()?;
+        warn_unmatched(context, &filter, collection.snapshot().catalogue()?);
     }
     let mut answers = args.answers(&asked, &name, |search| Ok(collection.search(search)?))?;
     let ranked = begun.elapsed();
@@ -238,8 +242,11 @@ fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
             files.push(file.clone());
             continue;
         }
-        for line in std::io::stdin().lock().lines() {
-            let line = line.context("cannot read the paths on stdin")?;
+        let mut bytes = Vec::new();
+        let read = std::io::stdin().lock().read_to_end(&mut bytes);
+        let text = read.and_then(|_| crate::file::text(bytes));
+        let text = text.context("cannot read the paths on stdin")?;
+        for line in crate::file::listed(&text) {
             // File managers copy paths as URLs and in quotes.
             let line = line.trim().trim_matches(['"', '\'']);
             let line = line.strip_prefix("file://").unwrap_or(line);

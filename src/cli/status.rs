@@ -9,8 +9,8 @@ use anyhow::Result;
 use clap::ValueHint;
 use serde_json::json;
 
-use super::Context;
 use super::query::index_path;
+use super::{Context, counts};
 use crate::index::{Filter, Index};
 use crate::model::Model;
 
@@ -46,7 +46,10 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     }
     if context.json {
         let roots = roots.iter().map(|(images, there, root)| {
-            json!({ "path": root.path, "images": images, "there": there, "options": root.options })
+            json!({
+                "path": root.path, "images": images, "there": there, "options": root.options,
+                "left_out": root.left_out,
+            })
         });
         let failures = failures.iter().map(|f| json!({ "path": f.path, "reason": f.reason }));
         context.print_json(&json!({
@@ -77,6 +80,12 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             patterns => format!(", excluding {}", patterns.join(" ")),
         };
         context.print(format_args!("  {}: {images} images{without}{gone}", root.path))?;
+        let left_out = root.left_out.unwrap_or_default();
+        if let Some(words) = counts::in_words(&left_out) {
+            let others = counts::other_extensions(&left_out);
+            let others = others.map(|others| format!(" ({others})")).unwrap_or_default();
+            context.print(format_args!("    {words}{others}"))?;
+        }
     }
     if !labels.is_empty() {
         context.print(format_args!("  {} labels", labels.len()))?;

@@ -64,7 +64,7 @@ pub enum DatasetError {
         other: PathBuf,
     },
     /// A folder's name is not Unicode, so it cannot be a class name.
-    #[error("the folder name {} is not Unicode; rename it", .0.display())]
+    #[error("the folder name {} is not Unicode; rename it", crate::folder::shown(.0))]
     Name(PathBuf),
     /// A required split has no images.
     #[error("the {split} split of {} has no images ({}); add some in a folder for each class, or choose the layout photos for a method that needs no classes", root.display(), crate::image::IMAGE_EXTENSIONS.join(", "))]

@@ -2,9 +2,10 @@
 One folder per class: the folder name is the class name, and all images below it belong to
 the class.
 
-If the class folders lie in folders `train`, `test` and optionally `val` (or `valid`,
-`validation`), these are the splits. Otherwise, one fifth of each class, chosen by seed, becomes
-the test split. Hidden files and folders are ignored.
+If the class folders lie in folders `train`, `test` and optionally `val` (in any case, and by their
+other usual names), these are the splits. Otherwise, one fifth of each class, chosen by seed,
+becomes the test split. Files and folders are left out by the rules of [`crate::folder`], as in an
+index.
 
 This module also reads photos without classes, for unsupervised methods: every image below the
 folder is a training image.
@@ -12,33 +13,48 @@ folder is a training image.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use walkdir::{DirEntry, WalkDir};
-
 use super::{Dataset, DatasetError, Layout, Sample};
+use crate::folder::{FolderError, LeftOut, ScanOptions, Walk, leads_to, rule_of_name};
 use crate::image::is_image_path;
 
-const VAL: [&str; 3] = ["val", "valid", "validation"];
+/// The usual names of the training, test and validation split, in lower case.
+const SPLITS: [&[&str]; 3] =
+    [&["train", "training"], &["test", "testing"], &["val", "valid", "validation"]];
 
 /// Reads the data set in `root`.
 pub(super) fn read(root: &Path, seed: u64) -> Result<Dataset, DatasetError> {
     let top = Level::read(root)?;
     match splits(root, &top)? {
-        Some(splits) => read_splits(root, &splits),
+        Some(splits) => read_splits(root, &top, &splits),
         None => read_classes(root, top, seed),
     }
 }
 
 /// Reads all images below `root` as training images without labels.
 pub(super) fn read_photos(root: &Path) -> Result<Dataset, DatasetError> {
-    let mut images = Vec::new();
-    walk(root, root, "", &mut images)?;
+    let (mut images, mut notes) = (Vec::new(), Notes::default());
+    walk(root, root, "", &mut images, &mut notes)?;
     let mut dataset = Dataset::new(Layout::Photos, root, Vec::new());
+    dataset.warnings = notes.into_warnings();
     let sample = |image: Image| Sample::file(image.path, Vec::new());
     dataset.train = images.into_iter().map(sample).collect();
     Ok(dataset)
+}
+
+/// What is said of the folders.
+#[derive(Default)]
+struct Notes {
+    warnings: Vec<String>,
+    left_out: LeftOut,
+}
+
+impl Notes {
+    fn into_warnings(self) -> Vec<String> {
+        let photos = self.left_out.unread_photos();
+        self.warnings.into_iter().chain(photos).collect()
+    }
 }
 
 /// Appends the images below `folder`, in byte order of their paths relative to `top`.
@@ -47,23 +63,28 @@ fn walk(
     folder: &Path,
     class: &str,
     images: &mut Vec<Image>,
+    notes: &mut Notes,
 ) -> Result<(), DatasetError> {
+    let Notes { warnings, left_out } = notes;
     let start = images.len();
     // Symbolic links are followed: collections are often assembled from them.
-    for entry in WalkDir::new(folder).follow_links(true).into_iter().filter_entry(visible) {
-        let entry = match entry {
-            Ok(entry) => entry,
-            // A dangling link. Some editors create them as lock files.
-            Err(error) if leads_nowhere(&error) => continue,
-            Err(error) => {
-                let path = error.path().unwrap_or(folder).to_path_buf();
-                return Err(DatasetError::Read { path, source: error.into() });
-            }
-        };
-        if entry.file_type().is_file() && is_image_path(entry.path()) {
-            images.push(Image::new(top, class, entry));
+    let options = ScanOptions::default().with_links();
+    let listed = Walk::new(folder, &options).and_then(|walk| walk.run(&|_| Ok(())));
+    let listing = match listed {
+        Ok(listing) => listing,
+        Err(FolderError::Read { path, source }) if path == top => {
+            return Err(DatasetError::Read { path, source });
         }
-    }
+        Err(error) => {
+            warnings.push(format!("{error}, so its images are left out"));
+            return Ok(());
+        }
+    };
+    // A link to a file that is gone needs no mention: some editors make them as lock files.
+    let closed = listing.unreadable.iter().filter(|it| !it.path.is_symlink());
+    warnings.extend(closed.map(|it| format!("{}, so it is left out", it.reason)));
+    left_out.add(&listing.left_out);
+    images.extend(listing.found.into_iter().map(|file| Image::new(top, class, file.path)));
     images[start..].sort_by(|a, b| a.key.cmp(&b.key));
     Ok(())
 }
@@ -71,27 +92,34 @@ fn walk(
 /// Returns the split folders of `root`: train, test and, if present, validation. Returns `None`
 /// if the folders are classes.
 fn splits(root: &Path, top: &Level) -> Result<Option<Vec<Level>>, DatasetError> {
-    let has = |name: &&str| top.folders.iter().any(|folder| folder == name);
-    let val = VAL.into_iter().find(|name| has(name));
-    if !has(&"train") {
-        return Ok(None);
-    }
-    if !has(&"test") {
+    let names = |folder: &String, split: &[&str]| {
+        split.iter().any(|name| folder.eq_ignore_ascii_case(name))
+    };
+    // The exact name first, should there be several.
+    let find = |split: &'static [&str]| {
+        let exact = split.iter().find_map(|name| top.folders.iter().find(|f| f == name));
+        exact.or_else(|| top.folders.iter().find(|folder| names(folder, split)))
+    };
+    let found = SPLITS.map(find);
+    let [Some(train), Some(test), val] = found else {
         // Next to folders that are not splits, "train" is a class: the vehicle.
-        let split = |name: &String| name == "train" || VAL.contains(&name.as_str());
-        if top.folders.iter().all(split) {
-            return Err(DatasetError::Missing { layout: Layout::Folder, path: root.join("test") });
-        }
-        return Ok(None);
-    }
-    let names = ["train", "test"].into_iter().chain(val);
+        let all = top.folders.iter().all(|f| SPLITS.iter().any(|split| names(f, split)));
+        let lacks = SPLITS.iter().zip(found).find(|(_, found)| found.is_none());
+        return match lacks.filter(|_| all && !top.folders.is_empty()) {
+            Some((split, _)) => {
+                Err(DatasetError::Missing { layout: Layout::Folder, path: root.join(split[0]) })
+            }
+            None => Ok(None),
+        };
+    };
+    let names = [train, test].into_iter().chain(val);
     names.map(|name| Level::read(&root.join(name))).collect::<Result<_, _>>().map(Some)
 }
 
-fn read_splits(root: &Path, splits: &[Level]) -> Result<Dataset, DatasetError> {
-    let mut images = Vec::new();
+fn read_splits(root: &Path, top: &Level, splits: &[Level]) -> Result<Dataset, DatasetError> {
+    let (mut images, mut notes) = (Vec::new(), Notes::default());
     for split in splits {
-        images.push(split.images()?);
+        images.push(split.images(&mut notes)?);
     }
     let found = images.iter().flatten().map(|image| image.class.as_str());
     let mut dataset = Dataset::new(Layout::Folder, root, sorted(found));
@@ -103,14 +131,25 @@ fn read_splits(root: &Path, splits: &[Level]) -> Result<Dataset, DatasetError> {
             _ => dataset.val = samples,
         }
     }
+    dataset.warnings = notes.into_warnings();
+    let is_split = |name: &&String| splits.iter().any(|split| split.path == root.join(name));
+    for name in top.folders.iter().filter(|name| !is_split(name)) {
+        dataset.warnings.push(format!(
+            "ignoring the folder {name} in {}, because the splits beside it are the data set",
+            root.display()
+        ));
+    }
+    top.warn_loose(&mut dataset.warnings);
     splits.iter().for_each(|split| split.warn(&dataset.classes, &mut dataset.warnings));
     Ok(dataset)
 }
 
 fn read_classes(root: &Path, top: Level, seed: u64) -> Result<Dataset, DatasetError> {
-    let mut images = top.images()?;
+    let mut notes = Notes::default();
+    let mut images = top.images(&mut notes)?;
     let mut dataset =
         Dataset::new(Layout::Folder, root, sorted(images.iter().map(|i| i.class.as_str())));
+    dataset.warnings = notes.into_warnings();
     dataset.split_seed = Some(seed);
     top.warn(&dataset.classes, &mut dataset.warnings);
     // Keeps the images of a class together, in the same order within each split.
@@ -152,10 +191,10 @@ struct Image {
 }
 
 impl Image {
-    fn new(top: &Path, class: &str, entry: DirEntry) -> Self {
-        let place = entry.path().strip_prefix(top).unwrap_or(entry.path());
+    fn new(top: &Path, class: &str, path: PathBuf) -> Self {
+        let place = path.strip_prefix(top).unwrap_or(&path);
         let parts: Vec<_> = place.iter().map(|part| part.as_encoded_bytes()).collect();
-        Self { class: class.into(), key: parts.join(&b'/'), path: entry.into_path() }
+        Self { class: class.into(), key: parts.join(&b'/'), path }
     }
 
     fn sample(&self, classes: &[String]) -> Sample {
@@ -168,7 +207,7 @@ impl Image {
 /// A folder whose subfolders are classes or splits.
 struct Level {
     path: PathBuf,
-    /// Names of the visible subfolders, in byte order.
+    /// Names of the subfolders that no rule leaves out, in byte order.
     folders: Vec<String>,
     /// Number of image files directly in the folder, which belong to no class.
     loose: usize,
@@ -181,7 +220,8 @@ impl Level {
         for entry in fs::read_dir(path).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
             let path = path.join(&name);
-            if name.as_encoded_bytes().starts_with(b".") {
+            // A link to a folder above would make a class of everything.
+            if rule_of_name(&name).is_some() || path.is_symlink() && leads_to(&path).is_none() {
                 continue;
             }
             if !path.is_dir() {
@@ -195,37 +235,30 @@ impl Level {
     }
 
     /// Returns the images of all classes: classes in byte order, then images in byte order.
-    fn images(&self) -> Result<Vec<Image>, DatasetError> {
+    fn images(&self, notes: &mut Notes) -> Result<Vec<Image>, DatasetError> {
         let mut images = Vec::new();
         for class in &self.folders {
-            walk(&self.path, &self.path.join(class), class, &mut images)?;
+            walk(&self.path, &self.path.join(class), class, &mut images, notes)?;
         }
         Ok(images)
     }
 
+    fn warn_loose(&self, warnings: &mut Vec<String>) {
+        let (loose, folder) = (self.loose, self.path.display());
+        warnings.extend((loose > 0).then(|| {
+            format!("ignoring {loose} images directly in {folder}, because they belong to no class")
+        }));
+    }
+
     fn warn(&self, classes: &[String], warnings: &mut Vec<String>) {
+        self.warn_loose(warnings);
         let folder = self.path.display();
-        if self.loose > 0 {
-            warnings.push(format!(
-                "ignoring {} images directly in {folder}, because they belong to no class",
-                self.loose
-            ));
-        }
         let empty = |name: &&String| classes.binary_search(name).is_err();
         for name in self.folders.iter().filter(empty) {
             warnings
                 .push(format!("ignoring the folder {name} in {folder}, because it has no images"));
         }
     }
-}
-
-fn leads_nowhere(error: &walkdir::Error) -> bool {
-    error.io_error().is_some_and(|e| e.kind() == io::ErrorKind::NotFound)
-}
-
-fn visible(entry: &DirEntry) -> bool {
-    // The caller has already checked the class folder itself.
-    entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".")
 }
 
 fn sorted<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
@@ -280,6 +313,8 @@ mod tests {
                 "train/a/.5.jpg",
                 "train/a/.x/6.jpg",
                 "train/empty/no.txt",
+                "train/a/7.heics",
+                "test/c/8.dng",
                 "validation/a/1.webp",
                 "test/a/1.jpg",
                 "test/c/2.jpg",
@@ -300,6 +335,8 @@ mod tests {
         for expected in [
             "1 images directly in",
             "folder empty",
+            "folder notes",
+            "1 HEIC, 1 raw files: this build reads none",
             "one image of each",
             ": b, c",
             "no training images of these classes, so the model cannot learn them: c",
@@ -401,7 +438,55 @@ mod tests {
             (data.classes.as_slice(), data.samples().count()),
             (&["a".into(), "b".into()][..], 4)
         );
-        std::os::unix::fs::symlink(folder.path(), folder.path().join("a/up")).unwrap();
-        assert!(refused(folder.path(), None).contains("a/up"));
+        // Links to the folder above and to themselves are passed over.
+        for (target, link) in [("..", "a/up"), (".", "all"), ("loop", "loop"), ("me", "a/me")] {
+            std::os::unix::fs::symlink(target, folder.path().join(link)).unwrap();
+        }
+        assert_eq!(open(folder.path(), 0), data);
+    }
+
+    #[test]
+    fn what_an_index_leaves_out_is_no_class_and_no_image() {
+        let folder = tempfile::tempdir().unwrap();
+        make_class(folder.path(), "owl", 0..6);
+        make_class(folder.path(), "wren", 0..6);
+        let plain = open(folder.path(), 0);
+        make(
+            folder.path(),
+            &[
+                "owl/@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg",
+                "@eaDir/owl/1.jpg",
+                "$RECYCLE.BIN/1.jpg",
+                "__MACOSX/owl/1.jpg",
+                "wren/lost+found/1.jpg",
+            ],
+        );
+        assert_eq!(open(folder.path(), 0), plain);
+        let photos = Dataset::open(folder.path(), Some(Layout::Photos), 1).unwrap();
+        assert_eq!(photos.train.len(), 12);
+    }
+
+    #[test]
+    fn splits_have_several_names_in_any_case() {
+        for [train, test, val] in [
+            ["Train", "Test", "Val"],
+            ["TRAINING", "testing", "valid"],
+            ["training", "TEST", "Validation"],
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            for split in [train, test, val] {
+                make(
+                    folder.path(),
+                    &[&format!("{split}/owl/1.png"), &format!("{split}/tit/2.png")],
+                );
+            }
+            let data = open(folder.path(), 0);
+            assert_eq!(data.classes, ["owl", "tit"], "{train}");
+            assert_eq!([data.train.len(), data.test.len(), data.val.len()], [2; 3]);
+            assert_eq!(names(&data, &data.train)[0], format!("{train}/owl/1.png"));
+            std::fs::remove_dir_all(folder.path().join(train)).unwrap();
+            let said = refused(folder.path(), None);
+            assert!(said.contains(&folder.path().join("train").display().to_string()), "{said}");
+        }
     }
 }

@@ -28,6 +28,7 @@ mod nuswide;
 mod open;
 mod parts;
 mod sample;
+mod shared;
 mod vegfru;
 
 pub use error::DatasetError;
@@ -36,6 +37,7 @@ pub use labelled::{Dataset, MISSING_SHOWN};
 pub use layout::Layout;
 pub use parts::{Area, TellingParts};
 pub use sample::Sample;
+pub use shared::Shared;
 
 #[cfg(test)]
 pub(crate) mod tests;

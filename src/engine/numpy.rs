@@ -106,6 +106,20 @@ fn write(path: &Path, codes: &BinaryCodes) -> io::Result<()> {
 pub struct Writer {
     codes: Rows<u8>,
     side: sidecar::Writer,
+    // Last, so that the temporary files in it are gone before.
+    made: Made,
+}
+
+/// A folder that was made here, and is removed again if it stays empty.
+struct Made(Option<PathBuf>);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        if let Some(folder) = &self.0 {
+            // A folder with files in it is not removed.
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
 }
 
 impl Writer {
@@ -114,11 +128,13 @@ impl Writer {
     /// # Errors
     /// If the folder cannot be created or is not writable.
     pub fn create(folder: &Path, head: &Head) -> Result<Self, EngineError> {
-        std::fs::create_dir_all(folder).map_err(EngineError::write(folder))?;
         head.check()?;
+        let made = Made((!folder.exists()).then(|| folder.to_owned()));
+        std::fs::create_dir_all(folder).map_err(EngineError::write(folder))?;
         let shape = [head.images, head.bits.div_ceil(8) as u64];
         let codes = Rows::create(&folder.join(CODES), &shape)?;
-        Ok(Self { codes, side: sidecar::Writer::create(Names::within(folder), head)? })
+        let side = sidecar::Writer::create(Names::within(folder), head)?;
+        Ok(Self { codes, side, made })
     }
 }
 
@@ -131,8 +147,10 @@ impl Sink for Writer {
     }
 
     fn finish(self: Box<Self>) -> Result<(), EngineError> {
-        let Self { codes, side } = *self;
-        side.finish(codes.finish()?)
+        let Self { codes, side, made } = *self;
+        let finished = codes.finish().and_then(|codes| side.finish(codes));
+        drop(made);
+        finished
     }
 }
 

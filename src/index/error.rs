@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::FORMAT;
 use crate::code::CodeError;
+use crate::folder::FolderError;
 use crate::image::{DecodeError, ImageError};
 use crate::model::ModelError;
 use crate::rank::RankError;
@@ -138,4 +139,14 @@ pub enum IndexError {
     /// The work was stopped.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+}
+
+impl From<FolderError> for IndexError {
+    fn from(error: FolderError) -> Self {
+        match error {
+            FolderError::Read { path, source } => Self::Folder { path, source },
+            FolderError::Pattern { pattern, reason } => Self::Pattern { pattern, reason },
+            FolderError::Stopped(stopped) => Self::Stopped(stopped),
+        }
+    }
 }

@@ -12,10 +12,10 @@ use std::path::Path;
 use file_id::FileId;
 use rayon::prelude::*;
 
+use super::files::KnownImage;
 use super::living::{Here, Living};
 use super::picture::Picture;
 use super::snapshot::Snapshot;
-use super::store::KnownImage;
 use super::{Filter, IndexError};
 use crate::image::{self, Limits};
 use crate::rank::{IdSet, Neighbour, Search};

@@ -8,8 +8,9 @@ use std::time::SystemTime;
 
 use file_id::FileId;
 
+use super::files::KnownImage;
 use super::paths::is_gone;
-use super::store::KnownImage;
+use crate::folder::Stamp;
 
 /// The file of an image, now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl Living {
             Err(_) if is_gone(path) => return Self::Gone,
             _ => return Self::Changed,
         };
-        if !image.stamp.is_of(&meta) && hash(path).ok() != Some(image.content) {
+        if !image.stamp.is(&Stamp::of(&meta), true) && hash(path).ok() != Some(image.content) {
             return Self::Changed;
         }
         Self::Here(Here {

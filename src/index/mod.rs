@@ -16,8 +16,10 @@ mod catalogue;
 mod collection;
 mod error;
 mod features;
+mod files;
 mod filter;
 mod groups;
+mod label_table;
 mod labels;
 mod living;
 mod lock;
@@ -40,13 +42,16 @@ mod vote;
 mod write;
 mod writer;
 
+pub use crate::folder::ScanOptions;
 #[cfg(feature = "engine")]
 pub use batch::Batch;
 pub use catalogue::Catalogue;
 pub use collection::Collection;
 pub use error::IndexError;
+pub use files::{Failure, Root};
 pub use filter::Filter;
 pub use groups::{DuplicateOptions, Duplicates, Group, Member, Role};
+pub use label_table::{LabelTable, Row, TableUse};
 pub use labels::Labels;
 #[cfg(feature = "engine")]
 pub(crate) use lock::WriteLock;
@@ -58,13 +63,13 @@ pub use paths::{indexed_path, innermost};
 pub use prune::{Forgotten, Prunable};
 pub use query::{QueryImage, QueryOptions, StoredCodes};
 pub use report::{Skipped, Update};
-pub use scan::{ScanOptions, files_under};
+pub use scan::files_under;
 pub use search::{Hit, Rerank, Search};
 pub use snapshot::Snapshot;
-pub use store::{Failure, ImageRow, Index, Root};
+pub use store::{ImageRow, Index};
 pub use vote::{Reach, Vote};
 pub use writer::IndexWriter;
 
 /// Version of the index format that this program writes, and the newest it reads. Earlier formats
 /// are read, too, and converted on the first write.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;

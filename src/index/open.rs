@@ -64,6 +64,15 @@ CREATE TABLE IF NOT EXISTS looks (
 ) WITHOUT ROWID;
 ";
 
+/// The columns of format 3 that earlier ones lack; null where an earlier version wrote the row.
+const SINCE_3: &str = "
+ALTER TABLE roots ADD COLUMN left_out TEXT;   -- JSON: how many files are not read, and why
+ALTER TABLE images ADD COLUMN changed INTEGER; -- nanoseconds since 1970
+ALTER TABLE images ADD COLUMN file INTEGER;    -- the file's number in its file system
+ALTER TABLE failures ADD COLUMN changed INTEGER;
+ALTER TABLE failures ADD COLUMN file INTEGER;
+";
+
 /// An open SQLite file that is an index.
 #[derive(Debug)]
 pub(super) struct Opened {
@@ -126,9 +135,9 @@ pub(super) fn to_write(path: &Path, owner: Option<Owner<'_>>) -> Result<Opened, 
     if let Some(owner) = owner {
         opened.same_model(path, owner)?;
     }
-    if opened.version < 2 {
-        upgrade(&mut opened.connection).map_err(|error| failed(path, error))?;
-        opened.version = 2;
+    if opened.version < FORMAT {
+        upgrade(&mut opened).map_err(|error| failed(path, error))?;
+        opened.version = FORMAT;
     }
     opened.connection.execute_batch(LOOKS).map_err(|error| failed(path, error))?;
     Ok(opened)
@@ -166,6 +175,7 @@ fn create(connection: &mut Connection, owner: Owner<'_>) -> rusqlite::Result<()>
     transaction.execute_batch(SCHEMA)?;
     transaction.execute_batch(SINCE_2)?;
     transaction.execute_batch(LOOKS)?;
+    transaction.execute_batch(SINCE_3)?;
     let program = env!("CARGO_PKG_VERSION");
     let meta = [
         ("bits", owner.bits.to_string()),
@@ -302,11 +312,16 @@ fn unchanging(path: &Path) -> Option<String> {
     Some(uri)
 }
 
-/// From format 1 to format 2.
-fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    transaction.execute_batch("ALTER TABLE roots ADD COLUMN options TEXT NOT NULL DEFAULT '{}'")?;
-    transaction.execute_batch(SINCE_2)?;
-    transaction.pragma_update(None, "user_version", 2)?;
+/// From an earlier format to this one.
+fn upgrade(opened: &mut Opened) -> rusqlite::Result<()> {
+    let transaction =
+        opened.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if opened.version < 2 {
+        let sql = "ALTER TABLE roots ADD COLUMN options TEXT NOT NULL DEFAULT '{}'";
+        transaction.execute_batch(sql)?;
+        transaction.execute_batch(SINCE_2)?;
+    }
+    transaction.execute_batch(SINCE_3)?;
+    transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()
 }

@@ -18,6 +18,8 @@ pub struct UpdateOptions {
     /// Store the features of every image from now on, in half precision, for
     /// [`Search::rerank`](super::Search::rerank): 2,560 bytes per image with EfficientNet-Lite0.
     pub keep_features: bool,
+    /// Look into every file, even if size, times and number are as before.
+    pub again: bool,
 }
 
 impl UpdateOptions {
@@ -39,6 +41,11 @@ impl UpdateOptions {
     /// Stores the features of every image from now on.
     pub fn with_features(self) -> Self {
         Self { keep_features: true, ..self }
+    }
+
+    /// Looks into every file, even if it seems unchanged.
+    pub fn with_every_file(self) -> Self {
+        Self { again: true, ..self }
     }
 }
 

@@ -5,14 +5,17 @@ The plan of an update: which files have to be read, and which images are gone.
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use super::files::{Failure, KnownImage};
 use super::paths::{innermost, is_under, stored_path};
 use super::prepare::Work;
 use super::report::{Skipped, Update};
-use super::scan::{Candidate, Listing, Stamp, scan};
-use super::store::{Failure, KnownImage};
 use super::writer::IndexWriter;
 use super::{IndexError, Scan, ScanOptions, UpdateOptions};
-use crate::task::Task;
+use crate::folder::{Candidate, FolderError, Listing, Stamp, Walk, shown};
+use crate::task::{Stopped, Task};
+
+/// Files with other numbers than before that are read in any case.
+const FEW: usize = 8;
 
 /// The work of an update.
 pub(super) struct Plan {
@@ -22,6 +25,8 @@ pub(super) struct Plan {
     pub relabelled: Vec<(i64, Option<String>)>,
     /// Stored reasons of the files that could not be used.
     pub failed: HashMap<String, String>,
+    /// Files and folders that cannot be used and were not known as such: path and reason.
+    pub unusable: Vec<(String, String)>,
     /// The part of the result that is known already.
     pub report: Update,
 }
@@ -58,8 +63,9 @@ pub(super) struct Planner<'a> {
     failed: HashMap<String, String>,
     work: Vec<Work>,
     relabelled: Vec<(i64, Option<String>)>,
+    unusable: Vec<(String, String)>,
     report: Update,
-    /// Paths of all files that were found.
+    /// Paths of all files that were found, and of what could not be used.
     seen: HashSet<String>,
     looked_at: Vec<String>,
     /// Folders below those that could not be read.
@@ -88,6 +94,7 @@ impl<'a> Planner<'a> {
             failed,
             work: Vec::new(),
             relabelled: Vec::new(),
+            unusable: Vec::new(),
             report: Update::default(),
             seen: HashSet::new(),
             looked_at: Vec::new(),
@@ -97,12 +104,15 @@ impl<'a> Planner<'a> {
 
     /// Lists the files under `folders`, or under all indexed folders if there are none.
     pub fn plan(mut self, folders: &[PathBuf], task: &Task<'_>) -> Result<Plan, IndexError> {
-        for folder in self.folders(folders)? {
-            self.visit(folder, task)?;
+        let folders = self.folders(folders)?;
+        let paths: Vec<PathBuf> = folders.iter().map(|folder| folder.path.clone()).collect();
+        for folder in folders {
+            self.visit(folder, &paths, task)?;
         }
         let gone = self.gone()?;
-        let Self { work, relabelled, failed, report, .. } = self;
-        Ok(Plan { work, gone, relabelled, failed, report })
+        self.report.labels = self.options.labels.table_use(|path| self.seen.contains(path));
+        let Self { work, relabelled, failed, unusable, report, .. } = self;
+        Ok(Plan { work, gone, relabelled, failed, unusable, report })
     }
 
     /// Returns the folders to list, inner ones before those around them: the named ones and the
@@ -144,21 +154,27 @@ impl<'a> Planner<'a> {
         Ok(folders)
     }
 
-    /// Lists one folder.
-    fn visit(&mut self, folder: Folder, task: &Task<'_>) -> Result<(), IndexError> {
+    /// Lists one folder; those of `all` within it have listings of their own.
+    fn visit(
+        &mut self,
+        folder: Folder,
+        all: &[PathBuf],
+        task: &Task<'_>,
+    ) -> Result<(), IndexError> {
         let Folder { path: folder, options, said, named } = folder;
         let stored = stored_path(&folder);
         let before = self.report.found;
-        let step = |found| Ok(task.count(before + found)?);
-        let Listing { found, unreadable } = match scan(&folder, &options, &step) {
+        let step = |found| task.count(before + found);
+        let walk = Walk::new(&folder, &options)?.apart_from(all.iter().map(PathBuf::as_path));
+        let Listing { found, unreadable, left_out, .. } = match walk.run(&step) {
             Ok(listing) => listing,
             // An unreadable folder must not prevent the update of the others.
-            Err(error @ IndexError::Folder { .. }) if !named => {
+            Err(error @ FolderError::Read { .. }) if !named => {
                 let reason = error.to_string();
-                self.report.skipped.push(Skipped { path: folder, reason });
+                self.give_up(folder, reason);
                 return Ok(());
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
         let root = self.writer.root(&stored, said.then_some(&options))?;
         let had_some = || self.known.iter().any(|image| is_under(&image.path, &stored));
@@ -167,25 +183,56 @@ impl<'a> Planner<'a> {
             return Ok(());
         }
         self.looked_at.push(stored);
-        self.unreadable.extend(unreadable.iter().map(|skipped| stored_path(&skipped.path)));
-        self.report.skipped.extend(unreadable);
-        found.into_iter().for_each(|candidate| self.judge(root, candidate));
+        self.writer.note_left_out(root, &left_out)?;
+        self.report.left_out.add(&left_out);
+        for unreadable in unreadable {
+            self.unreadable.push(stored_path(&unreadable.path));
+            self.give_up(unreadable.path, unreadable.reason);
+        }
+        let numbers = self.numbers_count(&found);
+        found.into_iter().for_each(|candidate| self.judge(root, candidate, numbers));
         Ok(())
     }
 
-    /// Decides whether a file has to be read.
-    fn judge(&mut self, root: i64, Candidate { path, stamp }: Candidate) {
-        let Some(stored) = path.to_str().map(str::to_owned) else {
-            let reason = format!("{}: its name is not valid Unicode; rename it", path.display());
+    /// Notes a file or folder that cannot be used. Nothing shows whether that has changed, so it is
+    /// tried each time.
+    fn give_up(&mut self, path: PathBuf, reason: String) {
+        let stored = shown(&path);
+        if self.failed.get(&stored) == Some(&reason) {
+            self.report.skipped_before += 1;
+        } else {
+            self.unusable.push((stored.clone(), reason.clone()));
             self.report.skipped.push(Skipped { path, reason });
-            return;
+        }
+        self.seen.insert(stored);
+    }
+
+    /// Returns whether files keep their numbers. Drives with FAT number them anew each time; then
+    /// most have another number, though nothing else has changed.
+    fn numbers_count(&self, found: &[Candidate]) -> bool {
+        let before = |path: &Path| self.by_path.get(path.to_str()?).map(|image| image.stamp);
+        let (mut same, mut other) = (0, 0);
+        for Candidate { path, stamp } in found {
+            if let Some(before) = before(path).filter(|before| before.is(stamp, false)) {
+                *if before.is(stamp, true) { &mut same } else { &mut other } += 1;
+            }
+        }
+        other <= FEW || other <= same
+    }
+
+    /// Decides whether a file has to be read.
+    fn judge(&mut self, root: i64, Candidate { path, stamp }: Candidate, numbers: bool) {
+        let Some(stored) = path.to_str().map(str::to_owned) else {
+            let reason = format!("{}: its name is not valid Unicode; rename it", shown(&path));
+            return self.give_up(path, reason);
         };
         if !self.seen.insert(stored.clone()) {
-            return; // folders that overlap
+            return; // folders that overlap through links
         }
         self.report.found += 1;
+        let is_same = |before: &Stamp| before.is(&stamp, numbers) && !self.options.again;
         let before = self.by_path.get(stored.as_str());
-        if let Some(image) = before.filter(|image| image.stamp == stamp) {
+        if let Some(image) = before.filter(|image| is_same(&image.stamp)) {
             let label = self.options.labels.said(&path);
             if let Some(label) = label.filter(|label| *label != image.label) {
                 self.relabelled.push((image.id, label));
@@ -194,7 +241,7 @@ impl<'a> Planner<'a> {
                 self.report.unchanged += 1;
                 return;
             }
-        } else if self.failures.get(&stored) == Some(&stamp) {
+        } else if self.failures.get(&stored).is_some_and(is_same) {
             self.report.skipped_before += 1;
             return;
         }
@@ -224,14 +271,11 @@ impl<'a> Planner<'a> {
 }
 
 /// Returns whether a folder has no image at all, not even an excluded one.
-fn is_bare(
-    folder: &Path,
-    step: &dyn Fn(usize) -> Result<(), IndexError>,
-) -> Result<bool, IndexError> {
-    let everything = ScanOptions { hidden: true, ..ScanOptions::default() };
-    match scan(folder, &everything, step) {
+fn is_bare(folder: &Path, step: &dyn Fn(usize) -> Result<(), Stopped>) -> Result<bool, Stopped> {
+    let everything = ScanOptions::default().with_hidden();
+    match Walk::new(folder, &everything).and_then(|walk| walk.run(step)) {
         Ok(listing) => Ok(listing.found.is_empty()),
-        Err(stopped @ IndexError::Stopped(_)) => Err(stopped),
+        Err(FolderError::Stopped(stopped)) => Err(stopped),
         // The folder has disappeared.
         Err(_) => Ok(true),
     }

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use super::picture::Picture;
-use super::scan::Stamp;
+use crate::folder::Stamp;
 use crate::image::{self, DecodeError, ImageError, Limits, Preprocess};
 
 /// A file that has to be read.

@@ -9,6 +9,7 @@ use super::paths::{innermost, is_gone, stored_path};
 use super::scan::files_under;
 use super::writer::IndexWriter;
 use super::{Filter, Index, IndexError, Root, ScanOptions};
+use crate::folder::from_shown;
 use crate::task::Task;
 
 /// The result of [`IndexWriter::forget`].
@@ -67,9 +68,13 @@ impl Index {
             !all && innermost(path, &paths).is_some_and(|root| missing.iter().any(|m| m == root))
         };
         let images = lost.into_iter().filter(|(_, path)| !is_kept(path)).collect();
+        let is_lost = |path: &String| {
+            let odd = from_shown(path);
+            is_gone(odd.as_deref().unwrap_or(Path::new(path)))
+        };
         let failures = self.failures()?.into_iter().map(|failure| failure.path);
         let mut forgotten: Vec<String> =
-            failures.filter(|path| is_gone(Path::new(path)) && !is_kept(path)).collect();
+            failures.filter(|path| is_lost(path) && !is_kept(path)).collect();
         forgotten.extend(missing.iter().filter(|root| all && !Path::new(root).is_dir()).cloned());
         Ok(Prunable { images, missing, forgotten })
     }

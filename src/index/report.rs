@@ -4,6 +4,9 @@ The result of an update.
 
 use std::path::PathBuf;
 
+use super::TableUse;
+use crate::folder::{LeftOut, Unreadable};
+
 /// A file that could not be indexed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -14,7 +17,15 @@ pub struct Skipped {
     pub reason: String,
 }
 
-/// Numbers of images of an update.
+impl From<Unreadable> for Skipped {
+    fn from(Unreadable { path, reason }: Unreadable) -> Self {
+        Self { path, reason }
+    }
+}
+
+/// Numbers of images of an update. Each file under the folders is in one of `added`, `changed`,
+/// `moved`, `unchanged`, `skipped`, `skipped_before` and `left_out`; folders that cannot be read
+/// are in `skipped` or `skipped_before`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Update {
@@ -36,6 +47,10 @@ pub struct Update {
     pub skipped: Vec<Skipped>,
     /// Unusable before and unchanged since.
     pub skipped_before: usize,
+    /// Files that are not read, and why.
+    pub left_out: LeftOut,
+    /// How much of a table of labels names images here.
+    pub labels: Option<TableUse>,
     /// Folders that are missing, or empty and were not before, like an unplugged drive. Their
     /// images stay in the index.
     pub absent: Vec<PathBuf>,

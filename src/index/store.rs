@@ -12,8 +12,7 @@ use super::Batch;
 use super::open::{self, Opened, Owner, failed};
 use super::paths::FileStamp;
 use super::picture::Picture;
-use super::scan::Stamp;
-use super::{Filter, IndexError, ScanOptions, features};
+use super::{Filter, IndexError, features};
 use crate::code::{BinaryCodes, Code};
 use crate::image::Look;
 use crate::task::Task;
@@ -42,38 +41,6 @@ pub struct ImageRow {
     pub label: Option<String>,
     /// BLAKE3 of its file.
     pub content: blake3::Hash,
-}
-
-/// A row of `images`, as an update needs it.
-pub(super) struct KnownImage {
-    pub id: i64,
-    pub path: String,
-    pub stamp: Stamp,
-    pub content: blake3::Hash,
-    pub label: Option<String>,
-    /// Whether its features are stored.
-    pub features: bool,
-}
-
-/// A folder that is indexed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Root {
-    /// Its absolute path.
-    pub path: String,
-    /// The selection of its files.
-    pub options: ScanOptions,
-}
-
-/// A file that could not be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Failure {
-    /// Its path.
-    pub path: String,
-    /// The reason, a sentence that names it.
-    pub reason: String,
-    pub(super) stamp: Stamp,
 }
 
 impl Index {
@@ -119,6 +86,11 @@ impl Index {
     /// Bits per code.
     pub fn bits(&self) -> usize {
         self.opened.bits
+    }
+
+    /// Format of the file.
+    pub(super) fn version(&self) -> u32 {
+        self.opened.version
     }
 
     pub(super) fn connection(&self) -> &Connection {
@@ -283,43 +255,6 @@ impl Index {
         self.mine(self.mine(rows)?.collect())
     }
 
-    /// Returns the indexed folders, in the order in which they were added.
-    ///
-    /// # Errors
-    /// If the file is damaged.
-    pub fn roots(&self) -> Result<Vec<Root>, IndexError> {
-        let sql = match self.opened.version {
-            1 => "SELECT path, '{}' FROM roots ORDER BY id",
-            _ => "SELECT path, options FROM roots ORDER BY id",
-        };
-        let mut statement = self.mine(self.connection().prepare(sql))?;
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)));
-        let rows: Vec<(String, String)> = self.mine(self.mine(rows)?.collect())?;
-        let root = |(path, options): (String, String)| {
-            let options = serde_json::from_str(&options)
-                .map_err(|error| self.damaged(&format!("the options of {path}: {error}")))?;
-            Ok(Root { path, options })
-        };
-        rows.into_iter().map(root).collect()
-    }
-
-    /// Returns the files that could not be used, in the order of their paths.
-    ///
-    /// # Errors
-    /// If the file is damaged.
-    pub fn failures(&self) -> Result<Vec<Failure>, IndexError> {
-        if self.opened.version < 2 {
-            return Ok(Vec::new());
-        }
-        let sql = "SELECT path, reason, size, modified FROM failures ORDER BY path";
-        let mut statement = self.mine(self.connection().prepare(sql))?;
-        let rows = statement.query_map([], |row| {
-            let stamp = Stamp { size: row.get(2)?, modified: row.get(3)? };
-            Ok(Failure { path: row.get(0)?, reason: row.get(1)?, stamp })
-        });
-        self.mine(self.mine(rows)?.collect())
-    }
-
     /// Returns the path of the model's file when it was last used; `None` for the built-in model.
     ///
     /// # Errors
@@ -404,24 +339,6 @@ impl Index {
             return Err(self.damaged("its images and its codes are not the same"));
         }
         Ok(Some(batch))
-    }
-
-    /// All images, in the order of their ids.
-    pub(super) fn known(&self) -> Result<Vec<KnownImage>, IndexError> {
-        let sql = "SELECT images.id, path, size, modified, content, label, features.id IS NOT NULL \
-            FROM images LEFT JOIN features ON features.id = images.id ORDER BY images.id";
-        let mut statement = self.mine(self.connection().prepare(sql))?;
-        let rows = statement.query_map([], |row| {
-            Ok(KnownImage {
-                id: row.get(0)?,
-                path: row.get(1)?,
-                stamp: Stamp { size: row.get(2)?, modified: row.get(3)? },
-                content: blake3::Hash::from_bytes(row.get(4)?),
-                label: row.get(5)?,
-                features: row.get(6)?,
-            })
-        });
-        self.mine(self.mine(rows)?.collect())
     }
 
     /// The error of a damaged file.

@@ -14,12 +14,12 @@ use std::sync::mpsc::sync_channel;
 use super::plan::{Gone, Plan, Planner};
 use super::prepare::{Prepared, Preparer, Unusable, Work};
 use super::report::{Skipped, Update};
-use super::scan::Stamp;
 use super::write::{Changes, Moved, NewImage};
 use super::writer::IndexWriter;
 use super::{IndexError, UpdateOptions, features};
 use crate::code::BinaryCodes;
 use crate::encoder::BATCH;
+use crate::folder::Stamp;
 use crate::model::{Model, ModelError};
 use crate::task::Task;
 
@@ -54,7 +54,8 @@ impl IndexWriter {
         let features = self.index().keeps_features()?;
         let known = self.index().known()?;
         let planner = Planner::new(self, options, features, &known)?;
-        let Plan { work, gone, relabelled, failed, report } = planner.plan(folders, task)?;
+        let Plan { work, gone, relabelled, failed, unusable, report } =
+            planner.plan(folders, task)?;
         let mut absent: HashMap<blake3::Hash, Vec<i64>> = HashMap::new();
         let mut complete: HashMap<blake3::Hash, bool> = HashMap::new();
         let is_gone: HashSet<i64> = gone.images.iter().copied().collect();
@@ -65,8 +66,12 @@ impl IndexWriter {
             }
         }
         drop(known);
-        if !relabelled.is_empty() {
-            self.apply(&Changes { relabelled, ..Changes::default() })?;
+        if !relabelled.is_empty() || !unusable.is_empty() {
+            let none = Stamp { size: 0, modified: -1, changed: None, file: None };
+            let failed =
+                unusable.iter().map(|(path, reason)| (path.as_str(), none, reason.clone()));
+            let failed = failed.collect();
+            self.apply(&Changes { relabelled, failed, ..Changes::default() })?;
         }
         let left = HashMap::new();
         let mut updater =

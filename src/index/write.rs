@@ -12,10 +12,10 @@ use super::Batch;
 use super::paths::innermost;
 use super::paths::is_under;
 use super::picture::Picture;
-use super::scan::Stamp;
 use super::store::unpack_ids;
 use super::writer::IndexWriter;
 use super::{IndexError, ScanOptions};
+use crate::folder::{LeftOut, Stamp};
 
 /// Codes per block.
 const BLOCK: usize = 4096;
@@ -74,6 +74,19 @@ impl IndexWriter {
             self.connection().query_row(sql, [folder], |row| row.get(0))
         });
         self.mine(id)
+    }
+
+    /// Stores how many files of an indexed folder are left out.
+    pub(super) fn note_left_out(
+        &mut self,
+        root: i64,
+        left_out: &LeftOut,
+    ) -> Result<(), IndexError> {
+        let text = serde_json::to_string(left_out);
+        let text = text.map_err(|error| self.index().damaged(&error.to_string()))?;
+        let sql = "UPDATE roots SET left_out = ?2 WHERE id = ?1 AND left_out IS NOT ?2";
+        let done = self.connection().execute(sql, params![root, text]).map(drop);
+        self.mine(done)
     }
 
     /// Keeps the features of every image from now on.
@@ -213,8 +226,9 @@ fn apply(
     remove(transaction, &gone, bytes)?;
     for Moved { id, root, path, stamp } in &changes.moved {
         transaction.execute(
-            "UPDATE images SET root = ?2, path = ?3, size = ?4, modified = ?5 WHERE id = ?1",
-            params![id, root, path, stamp.size, stamp.modified],
+            "UPDATE images SET root = ?2, path = ?3, size = ?4, modified = ?5, changed = ?6, \
+             file = ?7 WHERE id = ?1",
+            params![id, root, path, stamp.size, stamp.modified, stamp.changed, stamp.file],
         )?;
     }
     for (id, label) in &changes.relabelled {
@@ -235,8 +249,10 @@ fn apply(
         transaction.execute(sql, params![content.as_bytes(), width, height, look.to_bytes()])?;
     }
     for (path, stamp, reason) in &changes.failed {
-        let sql = "INSERT OR REPLACE INTO failures VALUES (?1, ?2, ?3, ?4)";
-        transaction.execute(sql, params![path, stamp.size, stamp.modified, reason])?;
+        let sql = "INSERT OR REPLACE INTO failures (path, size, modified, changed, file, reason) \
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let Stamp { size, modified, changed, file } = stamp;
+        transaction.execute(sql, params![path, size, modified, changed, file, reason])?;
     }
     Ok(())
 }
@@ -292,7 +308,8 @@ fn append(
     });
     let (mut block, mut ids, mut codes) = last.optional()?.unwrap_or_default();
     let mut insert = transaction.prepare_cached(
-        "INSERT INTO images (root, path, size, modified, content, label) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO images (root, path, size, modified, changed, file, content, label) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?;
     let mut keep = transaction.prepare_cached("INSERT INTO features VALUES (?1, ?2)")?;
     for image in new {
@@ -300,9 +317,9 @@ fn append(
             write_block(transaction, block, &ids, &codes)?;
             (block, ids, codes) = Default::default();
         }
-        let Stamp { size, modified } = image.stamp;
-        let content = image.content.as_bytes();
-        insert.execute(params![image.root, image.path, size, modified, content, image.label])?;
+        let Stamp { size, modified, changed, file } = image.stamp;
+        let (root, path, content) = (image.root, image.path, image.content.as_bytes());
+        insert.execute(params![root, path, size, modified, changed, file, content, image.label])?;
         let id = transaction.last_insert_rowid();
         ids.extend(id.to_le_bytes());
         codes.extend(&image.code);

@@ -13,6 +13,7 @@ mod data;
 mod desktop;
 mod duplicates;
 mod engine;
+mod folders;
 mod index;
 mod learn;
 mod methods;

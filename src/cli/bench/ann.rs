@@ -116,7 +116,7 @@ pub fn run(context: &Context, args: &Args) -> Result<()> {
     let dim = card.features();
     let dataset =
         Dataset::open(&args.data, args.layout, card.data.split_seed.unwrap_or(card.seed))?;
-    dataset.warnings.iter().for_each(|warning| context.warn(warning));
+    crate::cli::dataset::warn(context, &dataset)?;
     let mut samples = args.split.of(&dataset).to_vec();
     if samples.is_empty() {
         bail!("the data set has no {} split; choose another --split", args.split.name());

@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use clap::{Subcommand, ValueHint};
 use serde_json::json;
-use walkdir::WalkDir;
 
 use super::{ann, rank};
 use crate::cli::Context;
 use crate::cli::train::{Network, learned_method};
 use crate::encoder::Encoder;
-use crate::image::is_image_path;
+use crate::index::{ScanOptions, files_under};
 use crate::method::Method;
 use crate::task::Task;
 use crate::train::{LearnPlan, StepTimes, time_training};
@@ -122,9 +121,8 @@ fn encode(
     let trunk = seconds[seconds.len() / 2];
     let files = match images {
         Some(folder) => {
-            let files = WalkDir::new(folder).sort_by_file_name().into_iter().flatten();
-            let files = files.filter(|f| f.file_type().is_file() && is_image_path(f.path()));
-            let files: Vec<PathBuf> = files.take(256).map(|f| f.into_path()).collect();
+            let (files, _) = files_under(folder, &ScanOptions::default(), &Task::unwatched())?;
+            let files: Vec<PathBuf> = files.into_iter().take(256).collect();
             if files.is_empty() {
                 bail!("{} contains no images; name a folder of photos", folder.display());
             }

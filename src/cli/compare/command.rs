@@ -132,7 +132,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let mut comparison =
         Comparison::open(setting(context, args, &entries, seeds.clone())?, &device)?;
     if let Some(dataset) = comparison.dataset() {
-        dataset.warnings.iter().for_each(|warning| context.warn(warning));
+        crate::cli::dataset::warn(context, dataset)?;
     }
     let mut planned = plan(&comparison, &entries, &seeds, &lengths)?;
     let mut records = take_known(&mut planned, runs.as_ref());

@@ -4,6 +4,7 @@ them, to a Parquet file.
 */
 
 use std::collections::HashSet;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -12,11 +13,13 @@ use anyhow::{Context as _, Result, ensure};
 use clap::ValueHint;
 use serde_json::json;
 
-use crate::cli::Context;
 use crate::cli::query::absolute;
+use crate::cli::{Context, counts};
 use crate::engine::BATCH;
 use crate::engine::shard::{Encoded, Job, Shard, encode};
-use crate::index::{Labels, ScanOptions, files_under};
+use crate::file;
+use crate::folder::{ScanOptions, Walk, shown};
+use crate::index::{IndexError, Labels};
 use crate::task::Task;
 
 /// Options of `barbule encode` for Parquet files.
@@ -65,6 +68,8 @@ pub fn run(
         Some("folder") => Labels::Folder,
         Some(file) => Labels::read(file.as_ref())?,
     };
+    let there: HashSet<&str> = files.iter().map(String::as_str).collect();
+    counts::warn_table(context, labels.table_use(|path| there.contains(path)).as_ref());
     if let Some(folder) = out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
@@ -126,17 +131,21 @@ fn found(context: &Context, named: &[PathBuf]) -> Result<(Vec<String>, Vec<Strin
             files.push(stored);
             continue;
         }
-        let list = |task: &Task<'_>| files_under(Path::new(&stored), &ScanOptions::default(), task);
-        let (within, unreadable) = context.with_progress("listing", list)?;
-        for skipped in unreadable {
+        let (folder, options) = (Path::new(&stored), ScanOptions::default());
+        let list = |task: &Task<'_>| Walk::new(folder, &options)?.run(&|found| task.count(found));
+        let listing = context.with_progress("listing", list).map_err(IndexError::from)?;
+        for skipped in listing.unreadable {
             context.warn(format_args!("skipped: {}", skipped.reason));
         }
-        for file in within {
+        if let Some(left_out) = counts::in_words(&listing.left_out) {
+            context.say(format_args!("{}: {left_out}", path.display()));
+        }
+        for file in listing.found.into_iter().map(|found| found.path) {
             match file.to_str() {
                 Some(file) => files.push(file.to_owned()),
                 None => context.warn(format_args!(
                     "skipped: {}: its name is not valid Unicode; rename it",
-                    file.display()
+                    shown(&file)
                 )),
             }
         }
@@ -147,13 +156,14 @@ fn found(context: &Context, named: &[PathBuf]) -> Result<(Vec<String>, Vec<Strin
 
 /// Reads the paths in a list file and makes them absolute.
 fn listed(list: &Path) -> Result<Vec<String>> {
-    let text = if list == Path::new("-") {
-        std::io::read_to_string(std::io::stdin())
+    let mut bytes = Vec::new();
+    let read = if list == Path::new("-") {
+        std::io::stdin().lock().read_to_end(&mut bytes)
     } else {
-        std::fs::read_to_string(list)
+        std::fs::File::open(list).and_then(|mut file| file.read_to_end(&mut bytes))
     };
+    let text = read.and_then(|_| file::text(bytes));
     let text = text.with_context(|| format!("cannot read the list {}", list.display()))?;
-    let lines =
-        text.lines().map(|line| line.trim_end_matches('\r')).filter(|line| !line.is_empty());
+    let lines = file::listed(&text).into_iter();
     lines.map(|line| Ok(std::path::absolute(line)?.to_string_lossy().into_owned())).collect()
 }

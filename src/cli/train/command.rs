@@ -138,7 +138,7 @@ fn devices_help() -> String {
 
 pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let mut dataset = Dataset::open(&args.data, args.layout, args.seed)?;
-    dataset.warnings.iter().for_each(|warning| context.warn(warning));
+    crate::cli::dataset::warn(context, &dataset)?;
     if let Some(share) = args.hold_out_classes {
         dataset.hold_out(share, args.seed)?;
         let held_out = dataset.held_out.iter().filter_map(|l| dataset.classes.get(*l as usize));
