@@ -106,11 +106,13 @@ pub(crate) fn beside(path: &Path) -> io::Result<NamedTempFile> {
 
 /// Returns the system's error without the name of the temporary file, which the user never chose.
 fn nameless(error: io::Error) -> io::Error {
-    let cause = error.get_ref().and_then(|error| error.source()?.downcast_ref::<io::Error>());
-    match cause.map(|cause| (cause.raw_os_error(), cause)) {
-        Some((Some(code), _)) => io::Error::from_raw_os_error(code),
-        Some((None, cause)) => io::Error::new(cause.kind(), cause.to_string()),
-        None => error,
+    let text = error.to_string();
+    // The error that names the file does not give the system's own.
+    let Some((plain, _)) = text.split_once(" at path \"") else { return error };
+    let code = plain.rsplit_once("(os error ").and_then(|(_, code)| code.strip_suffix(')'));
+    match code.and_then(|code| code.parse().ok()) {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), plain.to_owned()),
     }
 }
 

@@ -64,11 +64,12 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     if args.paths0 {
         context.print_paths0(found.removable(args.exact).map(|image| image.path.as_str()))?;
     } else if context.json {
-        context.print_json(&json!({
-            "index": collection.path().display().to_string(), "bits": collection.bits(),
-            "radius": found.radius, "groups": found.groups.iter().map(members).collect::<Vec<_>>(),
-            "gone": found.gone, "changed": found.changed, "unseen": found.unseen,
-        }))?;
+        let mut document =
+            json!({ "index": collection.path().display().to_string(), "bits": collection.bits() });
+        if let (Value::Object(all), Value::Object(more)) = (&mut document, found.document()) {
+            all.extend(more);
+        }
+        context.print_json(&document)?;
     } else {
         print(context, &found)?;
     }
@@ -142,16 +143,4 @@ fn notes(context: &Context, found: &Duplicates) {
             found.unseen
         ));
     }
-}
-
-fn members(group: &Group) -> Vec<Value> {
-    let member = |image: &Member| {
-        json!({
-            "id": image.id, "path": image.path, "label": image.label,
-            "distance": image.distance, "copy": image.role == Role::Copy, "role": image.role,
-            "width": image.size.map(|(width, _)| width),
-            "height": image.size.map(|(_, height)| height), "bytes": image.bytes,
-        })
-    };
-    group.images.iter().map(member).collect()
 }

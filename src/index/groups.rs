@@ -81,6 +81,25 @@ pub struct Duplicates {
 }
 
 impl Duplicates {
+    /// The document of `duplicates --json` and of the page, without the index: radius, groups and
+    /// counts.
+    #[cfg(any(feature = "cli", feature = "serve"))]
+    pub(crate) fn document(&self) -> serde_json::Value {
+        let member = |image: &Member| {
+            serde_json::json!({
+                "id": image.id, "path": image.path, "label": image.label,
+                "distance": image.distance, "copy": image.role == Role::Copy, "role": image.role,
+                "width": image.size.map(|(width, _)| width),
+                "height": image.size.map(|(_, height)| height), "bytes": image.bytes,
+            })
+        };
+        let group = |group: &Group| group.images.iter().map(member).collect::<Vec<_>>();
+        serde_json::json!({
+            "radius": self.radius, "groups": self.groups.iter().map(group).collect::<Vec<_>>(),
+            "gone": self.gone, "changed": self.changed, "unseen": self.unseen,
+        })
+    }
+
     /// The files that could be removed so that one of each group remains: copies, and near
     /// duplicates unless `exact` is set.
     pub fn removable(&self, exact: bool) -> impl Iterator<Item = &Member> {

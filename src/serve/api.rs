@@ -6,7 +6,7 @@ The routes and their answers.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use ::image::RgbImage;
@@ -21,8 +21,9 @@ use super::semaphore::Semaphore;
 use crate::device::Device;
 use crate::explain::{Attention, Share};
 use crate::image::{self, Limits};
-use crate::index::{Collection, Filter, Hit, IndexError, Search, Snapshot};
+use crate::index::{Collection, DuplicateOptions, Filter, Hit, IndexError, Search, Snapshot};
 use crate::model::Model;
+use crate::task::Task;
 
 /// The OpenAPI 3.1 description of all routes.
 pub const OPENAPI: &str = include_str!("openapi.json");
@@ -54,10 +55,11 @@ struct Route {
 
 const NARROW: [&str; 4] = ["k", "under", "label", "radius"];
 
-const ROUTES: [Route; 16] = [
-    Route { method: "GET", path: "/", known: &["id"], answer: |_, _, _| page(PAGE) },
+const ROUTES: [Route; 18] = [
+    Route { method: "GET", path: "/", known: &["id", "duplicates"], answer: |_, _, _| page(PAGE) },
     Route { method: "GET", path: "/page.css", known: &[], answer: |_, _, _| page(STYLE) },
     Route { method: "GET", path: "/page.js", known: &[], answer: |_, _, _| page(SCRIPT) },
+    Route { method: "GET", path: "/duplicates.js", known: &[], answer: |_, _, _| page(TWINS) },
     Route { method: "GET", path: "/icon.svg", known: &[], answer: |_, _, _| page(ICON) },
     Route {
         method: "GET",
@@ -68,6 +70,12 @@ const ROUTES: [Route; 16] = [
     Route { method: "GET", path: "/api/status", known: &[], answer: App::status },
     Route { method: "GET", path: "/api/folders", known: &[], answer: App::folders },
     Route { method: "GET", path: "/api/labels", known: &[], answer: App::labels },
+    Route {
+        method: "GET",
+        path: "/api/duplicates",
+        known: &["under", "label"],
+        answer: App::duplicates,
+    },
     Route {
         method: "GET",
         path: "/api/images",
@@ -106,6 +114,7 @@ const ROUTES: [Route; 16] = [
 const PAGE: (&str, &str) = ("text/html; charset=utf-8", include_str!("page/index.html"));
 const STYLE: (&str, &str) = ("text/css; charset=utf-8", include_str!("page/page.css"));
 const SCRIPT: (&str, &str) = ("text/javascript; charset=utf-8", include_str!("page/page.js"));
+const TWINS: (&str, &str) = ("text/javascript; charset=utf-8", include_str!("page/duplicates.js"));
 const ICON: (&str, &str) = ("image/svg+xml", include_str!("page/icon.svg"));
 
 /// Returns method and path of every route.
@@ -124,6 +133,8 @@ pub struct App {
     limits: Limits,
     /// A description of the model.
     card: Value,
+    /// Held while near duplicates are searched for, which uses all cores itself.
+    comparing: Mutex<()>,
     /// Held while attention is computed, which uses all cores itself.
     explaining: Mutex<()>,
     /// The earliest moment at which to check again whether the index has changed.
@@ -155,6 +166,7 @@ impl App {
             collection,
             limits,
             card,
+            comparing: Mutex::default(),
             explaining: Mutex::default(),
             next_look: Mutex::new(Instant::now() + LOOK),
             trouble: Mutex::default(),
@@ -235,6 +247,20 @@ impl App {
 
     fn labels(&self, _: &mut Call<'_, '_>, _: &Ask) -> Answer {
         Ok(counted("labels", "label", &self.collection.snapshot().catalogue()?.labels()))
+    }
+
+    /// Returns groups of near duplicates. Takes a while in a large collection.
+    fn duplicates(&self, _: &mut Call<'_, '_>, ask: &Ask) -> Answer {
+        let snapshot = self.collection.snapshot();
+        check_folder(&snapshot, ask)?;
+        let _one = match self.comparing.try_lock() {
+            Ok(held) => held,
+            Err(TryLockError::Poisoned(held)) => held.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(busy()),
+        };
+        let options = DuplicateOptions::default().among(filter(ask)).with_limits(self.limits);
+        let found = snapshot.duplicates(&options, &Task::unwatched())?;
+        Ok(Response::json(200, &found.document()))
     }
 
     fn images(&self, _: &mut Call<'_, '_>, ask: &Ask) -> Answer {

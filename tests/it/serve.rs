@@ -517,6 +517,57 @@ fn a_model_that_attends_is_explained() {
     page.get(&format!("/api/images/{one}/agreement?with=99999")).sentence(404);
 }
 
+#[test]
+fn duplicates_are_shown_and_a_list_is_saved() {
+    use crate::common::browser::Browser;
+
+    let env = indexed();
+    for copy in ["copy", "other"] {
+        let to = env.path(&format!("birds/class-0/{copy}.png"));
+        fs::copy(env.path("birds/class-0/0.png"), to).unwrap();
+    }
+    env.ok(&["index", "birds", "--index", "i.db", "--labels", "folder"]);
+    fs::remove_file(env.path("birds/class-0/other.png")).unwrap();
+    let page = Page::start(&env, &[]);
+    let found = page.json("/api/duplicates");
+    let own = env.json(&["duplicates", "--index", "i.db"]);
+    assert_eq!(found["groups"], own["groups"]);
+    let group = found["groups"].as_array().unwrap().iter().find(|group| {
+        let mut roles = group.as_array().unwrap().iter().map(|image| &image["role"]);
+        roles.any(|role| role == "gone")
+    });
+    assert!(group.is_some() && found["gone"] == 1, "{found}");
+    assert_eq!(page.json("/api/duplicates?label=class-1")["gone"], 0);
+
+    fs::create_dir(env.path("browser")).unwrap();
+    let Some(mut browser) = Browser::start(&env.path("browser")) else { return };
+    browser.visit(&page.url);
+    browser.wait_for("document.querySelectorAll('.hit').length === 20");
+    browser.value("document.getElementById('twins').click()");
+    browser.wait_for("document.querySelectorAll('#groups .twin').length > 2");
+    assert_eq!(browser.value("location.search"), "?duplicates");
+    browser.wait_for("document.getElementById('notice').textContent.includes('not there now')");
+    let kept = "groups.map(group => group.images.find(i => i.id === group.keep).role)";
+    let all = browser.value(kept);
+    assert!(all.as_array().unwrap().iter().all(|role| role == "original"), "{all}");
+    // What is gone cannot be kept, so that nothing is listed in its favour.
+    let gone = "document.querySelectorAll('.twin.aside input').length";
+    assert_eq!(browser.value(gone), 0);
+    let listed = "dropped().map(image => image.path.split(/[\\\\/]/).at(-1)).join()";
+    let first = browser.value(listed);
+    let choose = "[...document.querySelectorAll('.twin input')].find(i => !i.checked).click()";
+    browser.value(choose);
+    let second = browser.value(listed);
+    assert_ne!(first, second, "the choice changes the list");
+    browser.value("document.getElementById('save').click()");
+    browser.wait_for("document.getElementById('status').textContent.startsWith('Saved a list of')");
+    // Back to the images.
+    browser.value("history.back()");
+    browser.wait_for(
+        "document.querySelectorAll('.hit').length && document.getElementById('groups').hidden",
+    );
+}
+
 #[cfg(unix)]
 #[test]
 fn the_page_searches_in_a_real_browser() {

@@ -101,7 +101,7 @@ fn no_text_of_the_library_names_an_option_or_a_command() {
             }
         }
     }
-    for file in ["page/index.html", "page/page.js", "openapi.json"] {
+    for file in ["page/index.html", "page/page.js", "page/duplicates.js", "openapi.json"] {
         let file = format!("src/serve/{file}");
         let text = fs::read_to_string(root().join(&file)).unwrap();
         for (line, text) in (1..).zip(text.lines()) {

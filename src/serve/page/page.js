@@ -67,7 +67,9 @@ function complain(text) {
 // ---- What is looked for
 
 function wish() {
-  const id = new URLSearchParams(location.search).get("id");
+  const address = new URLSearchParams(location.search);
+  if (address.has("duplicates")) return { duplicates: true };
+  const id = address.get("id");
   if (id !== null) return { id };
   const number = history.state && history.state.sent;
   if (number === undefined || number === null) return {};
@@ -87,11 +89,18 @@ async function show() {
   at("grid").classList.add("busy");
   at("grid").setAttribute("aria-busy", "true");
   complain("");
-  say(wanted.id || wanted.file ? "Searching…" : "");
+  say(wanted.duplicates ? "Comparing all images…" : wanted.id || wanted.file ? "Searching…" : "");
+  showGroups(null);
   try {
     if (!about) await refresh();
     const begun = performance.now();
-    if (wanted.id) {
+    if (wanted.duplicates) {
+      asked(null);
+      fill([]);
+      at("title").textContent = "Nearly the same";
+      const answer = await read("/api/duplicates" + narrowed({ k: "" }).replace(/k=&?/, ""));
+      if (current()) showGroups(answer);
+    } else if (wanted.id) {
       const answer = await read("/api/images/" + encodeURIComponent(wanted.id) + "/similar" + narrowed());
       if (current()) found(answer, { id: wanted.id, path: answer.query }, begun);
     } else if (wanted.file) {
@@ -107,7 +116,7 @@ async function show() {
     if (!current()) return;
     asked(wanted.file ? wanted : null, true);
     fill([]);
-    at("title").textContent = wanted.id || wanted.file ? "Nothing to show" : "Your images";
+    at("title").textContent = wanted.id || wanted.file || wanted.duplicates ? "Nothing to show" : "Your images";
     say("");
     complain(error.message);
   } finally {
@@ -219,7 +228,8 @@ function card(hit, i, bits) {
   });
   frame.append(image);
   link.append(frame);
-  if (hit.same) frame.append(made("span", "same", "the same image"));
+  if (hit.gone) frame.append(made("span", "same gone", "not there now"));
+  else if (hit.same) frame.append(made("span", "same", "the same image"));
   if (hit.distance !== undefined) {
     const near = made("span", "near");
     const meter = made("meter");
@@ -394,6 +404,12 @@ at("home").addEventListener("click", (event) => {
   event.preventDefault();
   go("/");
 });
+at("twins").addEventListener("click", (event) => {
+  if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+  event.preventDefault();
+  go("/?duplicates");
+});
+at("save").addEventListener("click", saveList);
 at("others").addEventListener("click", show);
 for (const id of ["under", "label", "k"]) at(id).addEventListener("change", show);
 at("filters").addEventListener("submit", (event) => event.preventDefault());
