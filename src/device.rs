@@ -12,6 +12,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use crate::cause::Cause;
+#[cfg(feature = "model")]
+use crate::cause::in_detail;
+
 /// The kind of device to open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -77,7 +81,7 @@ impl FromStr for DeviceChoice {
 }
 
 /// An error of opening a device.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceError {
     /// No adapter matches the choice.
@@ -100,7 +104,8 @@ pub enum DeviceError {
         /// The adapter's name.
         adapter: String,
         /// The driver's error message.
-        reason: String,
+        #[source]
+        reason: Cause,
     },
 }
 
@@ -172,8 +177,8 @@ impl States {
 #[cfg(feature = "model")]
 impl Gpu {
     /// Submits Burn's queued work to the device.
-    pub(crate) fn flush(&self) -> Result<(), String> {
-        self.burn.flush().map_err(|error| format!("{error:?}"))
+    pub(crate) fn flush(&self) -> Result<(), Cause> {
+        self.burn.flush().map_err(in_detail)
     }
 }
 
@@ -332,7 +337,7 @@ fn open_adapter(info: AdapterInfo, adapter: wgpu::Adapter) -> Result<Arc<Gpu>, D
     if let Some(gpu) = open.iter().filter(same).find(|gpu| gpu.info.index == info.index) {
         return Ok(gpu.clone());
     }
-    let refused = |reason: String| DeviceError::Open { adapter: info.to_string(), reason };
+    let refused = |reason: Cause| DeviceError::Open { adapter: info.to_string(), reason };
     // The features that Burn itself requests, without the experimental ones, which need
     // `unsafe`.
     let features = adapter.features()
@@ -346,7 +351,7 @@ fn open_adapter(info: AdapterInfo, adapter: wgpu::Adapter) -> Result<Arc<Gpu>, D
         ..Default::default()
     };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
-        .map_err(|error| refused(error.to_string()))?;
+        .map_err(|error| refused(error.into()))?;
     #[cfg(feature = "model")]
     let burn = share_with_burn(&adapter, &device, &queue).map_err(refused)?;
     let gpu = Arc::new(Gpu {
@@ -366,7 +371,7 @@ fn share_with_burn(
     adapter: &wgpu::Adapter,
     device: &wgpu::Device,
     queue: &wgpu::Queue,
-) -> Result<burn::tensor::Device, String> {
+) -> Result<burn::tensor::Device, Cause> {
     let backend = adapter.get_info().backend;
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
         backends: backend.into(),
@@ -374,7 +379,7 @@ fn share_with_burn(
     });
     let (adapter, device, queue) = (adapter.clone(), device.clone(), queue.clone());
     let setup = burn::tensor::wgpu::WgpuSetup { instance, adapter, device, queue, backend };
-    burn::tensor::Device::wgpu_options().setup(setup).init().map_err(|error| error.to_string())
+    Ok(burn::tensor::Device::wgpu_options().setup(setup).init()?)
 }
 
 #[cfg(test)]

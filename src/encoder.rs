@@ -10,6 +10,7 @@ use ::image::RgbImage;
 use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 
+use crate::cause::{Cause, in_detail};
 use crate::device::Device;
 use crate::image::{self, ImageError, Limits, Preprocess};
 use crate::network::Extractor;
@@ -29,7 +30,8 @@ pub enum EncodeError {
         /// The device.
         device: String,
         /// The error message of the device.
-        reason: String,
+        #[source]
+        reason: Cause,
     },
     /// The work was stopped.
     #[error(transparent)]
@@ -117,8 +119,8 @@ impl Encoder {
 
     fn read<const D: usize>(&self, tensor: Tensor<D>) -> Result<Vec<f32>, EncodeError> {
         let failed = |reason| EncodeError::Device { device: self.device.to_string(), reason };
-        let data = tensor.try_into_data().map_err(|error| failed(format!("{error:?}")))?;
-        data.try_into_vec::<f32>().map_err(|error| failed(format!("{error:?}")))
+        let data = tensor.try_into_data().map_err(|error| failed(in_detail(error)))?;
+        data.try_into_vec::<f32>().map_err(|error| failed(in_detail(error)))
     }
 
     /// Computes the pooled features of image files, [`BATCH`] at a time.

@@ -89,6 +89,7 @@ The items at the root, and those of [`train`], [`dataset`], [`method`], [`eval`]
 [`serve`] that this documentation shows, follow semantic versioning. Hidden modules do not.
 */
 
+mod cause;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
@@ -143,6 +144,7 @@ pub mod train;
 #[doc(hidden)]
 pub mod trunk;
 
+pub use cause::Cause;
 pub use code::{BinaryCodes, Code, CodeError};
 pub use device::{AdapterInfo, Device, DeviceChoice, DeviceError};
 #[cfg(feature = "model")]
@@ -165,7 +167,7 @@ pub use task::{Stopped, Task};
 /// The crates whose types stand in signatures of this library, in the versions that it uses.
 pub mod foreign {
     #[cfg(feature = "model")]
-    pub use ::{blake3, burn, image, rusqlite};
+    pub use ::{blake3, burn, glob, image, rusqlite};
     pub use ::wgpu;
 }
 

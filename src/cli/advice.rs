@@ -6,6 +6,7 @@ commands: one function per error type, and one function that assembles the messa
 */
 
 use std::error::Error;
+use std::io;
 
 use crate::device::DeviceError;
 use crate::encoder::EncodeError;
@@ -32,6 +33,14 @@ pub fn sentence(error: &anyhow::Error) -> String {
         }
     }
     text
+}
+
+/// Returns whether a command failed because the reader of its output closed the pipe. A pipe that
+/// broke below a library error, such as a connection to a server, is a failure of its own.
+pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    let mut own = error.chain().take_while(|cause| of(*cause).is_none());
+    own.any(|cause| cause.downcast_ref().is_some_and(closed))
 }
 
 /// Returns a library error with its advice.
@@ -218,8 +227,6 @@ fn serve(error: &crate::serve::ServeError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use anyhow::Context as _;
 
     use super::*;
@@ -265,7 +272,7 @@ mod tests {
             assert!(said.ends_with("lost; use the CPU (--device cpu)"), "{said}");
         }
         let way = Smaller::Batch { batch: 8, accumulate: 4 };
-        let said = told(&TrainError::OutOfMemory { device: "card".into(), way });
+        let said = told(&TrainError::OutOfMemory { device: "card".into(), way, source: device() });
         assert!(said.ends_with("(--resume --batch 8 --accumulate 4)"), "{said}");
     }
 }

@@ -27,6 +27,7 @@ mod forget;
 mod gallery;
 mod index;
 mod label;
+mod list;
 mod prune;
 mod query;
 mod search;

@@ -2,7 +2,6 @@
 `barbule search`: the indexed images nearest to an image or a code.
 */
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -16,7 +15,7 @@ use super::query::{
     warn_unmatched,
 };
 use super::server::{SearchArgs, use_approximate};
-use super::{Context, answer, gallery};
+use super::{Context, answer, gallery, list};
 use crate::code::{BinaryCodes, Code};
 use crate::engine::postgres::{Address, Remote};
 use crate::index::{Hit, QueryImage, Search};
@@ -242,11 +241,9 @@ fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
             files.push(file.clone());
             continue;
         }
-        let mut bytes = Vec::new();
-        let read = std::io::stdin().lock().read_to_end(&mut bytes);
-        let text = read.and_then(|_| crate::file::text(bytes));
+        let text = list::text(std::io::stdin().lock());
         let text = text.context("cannot read the paths on stdin")?;
-        for line in crate::file::listed(&text) {
+        for line in list::paths(&text) {
             // File managers copy paths as URLs and in quotes.
             let line = line.trim().trim_matches(['"', '\'']);
             let line = line.strip_prefix("file://").unwrap_or(line);

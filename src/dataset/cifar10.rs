@@ -16,6 +16,7 @@ use ::image::{Rgb, RgbImage};
 use super::draw::{Draw, USUAL};
 use super::list::{List, folder_with};
 use super::{Dataset, DatasetError, Layout, Sample};
+use crate::cause::told;
 use crate::image::ImageError;
 
 const CLASSES: &str = "batches.meta.txt";
@@ -64,7 +65,7 @@ fn read_batch(path: &Path, classes: usize, samples: &mut Vec<Sample>) -> Result<
         return Err(DatasetError::Missing { layout: Layout::Cifar10, path: path.into() });
     }
     let failed = |source| DatasetError::Read { path: path.into(), source };
-    let unfit = |reason| DatasetError::Unfit { path: path.into(), reason };
+    let unfit = |reason: String| DatasetError::Unfit { path: path.into(), reason: reason.into() };
     let file = File::open(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
     let records = u32::try_from(size / RECORD as u64).ok().filter(|_| size % RECORD as u64 == 0);
@@ -105,7 +106,7 @@ pub(super) fn picture(path: &Path, record: u32) -> Result<RgbImage, ImageError> 
     });
     read.map_err(|error| match error.kind() {
         io::ErrorKind::UnexpectedEof => {
-            failed(io::Error::other(format!("it ends before image {record}")))
+            failed(io::Error::other(told(format!("it ends before image {record}"), error)))
         }
         _ => failed(error),
     })?;

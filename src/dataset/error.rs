@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::Layout;
+use crate::cause::Cause;
 
 /// An error of opening a data set.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +45,8 @@ pub enum DatasetError {
         expected: String,
         /// The actual content, shortened.
         found: String,
+        /// The error of its parser, if there is one.
+        source: Option<Cause>,
     },
     /// A file does not match the layout.
     #[error("{} cannot be used: {reason}; download it from the publisher again", path.display())]
@@ -51,7 +54,8 @@ pub enum DatasetError {
         /// The file.
         path: PathBuf,
         /// The reason.
-        reason: String,
+        #[source]
+        reason: Cause,
     },
     /// An entry of one list is missing from another list.
     #[error("{} has no line for {what}, which {} lists; complete it", path.display(), other.display())]
@@ -95,4 +99,14 @@ pub enum DatasetError {
         /// The class.
         class: String,
     },
+}
+
+impl DatasetError {
+    /// Adds the error of the parser to an error about a line.
+    pub(super) fn because(mut self, error: impl Into<Cause>) -> Self {
+        if let Self::Line { source, .. } = &mut self {
+            *source = Some(error.into());
+        }
+        self
+    }
 }

@@ -72,8 +72,9 @@ impl Split {
         let entries = if json {
             let read = serde_json::from_str::<BTreeMap<String, Vec<String>>>(&list.text);
             let wrong = |error: serde_json::Error| {
-                let found = error.to_string();
-                list.error(error.line().max(1), "an object of lists of 'class/image'", &found)
+                let line = error.line().max(1);
+                let (expected, found) = ("an object of lists of 'class/image'", error.to_string());
+                list.error(line, expected, &found).because(error)
             };
             read.map_err(wrong)?.into_values().flatten().map(|entry| (1, entry)).collect()
         } else {

@@ -60,7 +60,8 @@ impl List {
     /// Returns an error about a line; `found` is shortened.
     pub fn error(&self, line: usize, expected: impl Into<String>, found: &str) -> DatasetError {
         let found = found.chars().take(80).collect();
-        DatasetError::Line { path: self.path.clone(), line, expected: expected.into(), found }
+        let (path, expected) = (self.path.clone(), expected.into());
+        DatasetError::Line { path, line, expected, found, source: None }
     }
 
     /// Joins `folder` and a path from the list. Returns an error if the path leads out of

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::ZlibDecoder;
 
 use super::{DatasetError, Layout};
+use crate::cause::{Cause, told};
 
 /// Length of the file header in bytes.
 const HEADER: usize = 128;
@@ -118,7 +119,7 @@ impl Mat {
 
     /// Returns an error about the file.
     pub fn unfit(&self, reason: String) -> DatasetError {
-        DatasetError::Unfit { path: self.path.clone(), reason }
+        DatasetError::Unfit { path: self.path.clone(), reason: reason.into() }
     }
 
     fn variable(&self, name: &str) -> Result<&Array, DatasetError> {
@@ -132,9 +133,9 @@ impl Mat {
 }
 
 /// Parses all variables of a file, or returns the reason why it is invalid.
-fn variables(bytes: &[u8]) -> Result<Vec<(String, Array)>, String> {
+fn variables(bytes: &[u8]) -> Result<Vec<(String, Array)>, Cause> {
     if bytes.len() > MOST {
-        return Err(format!("it is larger than {} MiB, the limit for lists", MOST >> 20));
+        return Err(format!("it is larger than {} MiB, the limit for lists", MOST >> 20).into());
     }
     let (Some(version), Some(order)) = (bytes.get(124..126), bytes.get(126..HEADER)) else {
         return Err("it is too short for a MATLAB file".into());
@@ -148,7 +149,8 @@ fn variables(bytes: &[u8]) -> Result<Vec<(String, Array)>, String> {
     if major != 1 {
         return Err(format!(
             "it is a MATLAB file of version {major}, not of Level 5 (save it with -v7)"
-        ));
+        )
+        .into());
     }
     let mut elements = Elements { rest: &bytes[HEADER..], big };
     let mut room = MOST;
@@ -173,19 +175,21 @@ fn variables(bytes: &[u8]) -> Result<Vec<(String, Array)>, String> {
 }
 
 /// Decompresses an element. Returns an error if the result exceeds `room` bytes.
-fn unpack(packed: &[u8], room: usize) -> Result<Vec<u8>, String> {
+fn unpack(packed: &[u8], room: usize) -> Result<Vec<u8>, Cause> {
     let mut unpacked = Vec::new();
     let mut decoder = ZlibDecoder::new(packed).take(room as u64 + 1);
     let read = decoder.read_to_end(&mut unpacked);
-    read.map_err(|error| format!("its compressed data are damaged ({error})"))?;
+    read.map_err(|error| told(format!("its compressed data are damaged ({error})"), error))?;
     if unpacked.len() > room {
-        return Err(format!("it unpacks to more than {} MiB, the limit for lists", MOST >> 20));
+        return Err(
+            format!("it unpacks to more than {} MiB, the limit for lists", MOST >> 20).into()
+        );
     }
     Ok(unpacked)
 }
 
 /// Parses the name and value of a matrix element. An empty element is an empty, unnamed array.
-fn matrix(data: &[u8], big: bool, depth: usize) -> Result<(String, Array), String> {
+fn matrix(data: &[u8], big: bool, depth: usize) -> Result<(String, Array), Cause> {
     if data.is_empty() {
         return Ok((String::new(), Array::Numbers(Vec::new())));
     }
@@ -216,7 +220,9 @@ fn matrix(data: &[u8], big: bool, depth: usize) -> Result<(String, Array), Strin
             };
             if values.len() != entries {
                 let found = values.len();
-                return Err(format!("its array {name} has {found} numbers instead of {entries}"));
+                return Err(
+                    format!("its array {name} has {found} numbers instead of {entries}").into()
+                );
             }
             Array::Numbers(values)
         }
@@ -224,7 +230,7 @@ fn matrix(data: &[u8], big: bool, depth: usize) -> Result<(String, Array), Strin
     Ok((name, value))
 }
 
-fn cells(parts: &mut Elements<'_>, count: usize, depth: usize) -> Result<Vec<Array>, String> {
+fn cells(parts: &mut Elements<'_>, count: usize, depth: usize) -> Result<Vec<Array>, Cause> {
     let Some(depth) = depth.checked_sub(1) else {
         return Err("its cells are nested too deep".into());
     };
@@ -238,7 +244,7 @@ fn cells(parts: &mut Elements<'_>, count: usize, depth: usize) -> Result<Vec<Arr
 }
 
 /// Converts the numbers of an element of any numeric type to `f64`.
-fn numbers((kind, data): (u32, &[u8]), big: bool) -> Result<Vec<f64>, String> {
+fn numbers((kind, data): (u32, &[u8]), big: bool) -> Result<Vec<f64>, Cause> {
     fn all<const N: usize>(data: &[u8], big: bool, one: impl Fn([u8; N]) -> f64) -> Vec<f64> {
         data.chunks_exact(N).map(|bytes| one(ordered(bytes, big))).collect()
     }
@@ -253,7 +259,7 @@ fn numbers((kind, data): (u32, &[u8]), big: bool) -> Result<Vec<f64>, String> {
         DOUBLE => all(data, big, f64::from_le_bytes),
         INT64 => all(data, big, |b| i64::from_le_bytes(b) as f64),
         UINT64 => all(data, big, |b| u64::from_le_bytes(b) as f64),
-        _ => return Err(format!("it has numbers of the unknown type {kind}")),
+        _ => return Err(format!("it has numbers of the unknown type {kind}").into()),
     })
 }
 

@@ -5,6 +5,7 @@ Errors of exchanging collections with other programs.
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::cause::Cause;
 use crate::code::CodeError;
 use crate::index::IndexError;
 use crate::model::ModelError;
@@ -28,7 +29,8 @@ pub enum EngineError {
         /// The file.
         path: PathBuf,
         /// The reason and a remedy.
-        reason: String,
+        #[source]
+        reason: Cause,
     },
     /// Codes of different models cannot be combined.
     #[error(
@@ -44,7 +46,7 @@ pub enum EngineError {
     },
     /// The parts do not form a complete collection.
     #[error("{0}")]
-    Parts(String),
+    Parts(#[source] Cause),
     /// The ids are not ascending.
     #[error("image {0} is duplicated or out of order; give each part only once")]
     Order(i64),
@@ -65,7 +67,8 @@ pub enum EngineError {
         /// Host, port and database.
         server: String,
         /// The reason.
-        reason: String,
+        #[source]
+        reason: Cause,
         /// The remedy.
         remedy: Remedy,
     },
@@ -75,7 +78,8 @@ pub enum EngineError {
         /// Host, port and database.
         server: String,
         /// The reason and a remedy.
-        reason: String,
+        #[source]
+        reason: Cause,
     },
     /// An error of a NumPy file.
     #[error(transparent)]
@@ -143,13 +147,13 @@ impl EngineError {
     }
 
     /// Returns a converter of read errors, for `map_err`.
-    pub(super) fn read<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> Self {
+    pub(super) fn read<E: Into<Cause>>(path: &Path) -> impl FnOnce(E) -> Self {
         let path = path.to_owned();
-        move |error| Self::Read { path, reason: error.to_string() }
+        move |error| Self::Read { path, reason: error.into() }
     }
 
     /// Returns an error for an invalid file.
-    pub(super) fn unfit(path: &Path, reason: impl Into<String>) -> Self {
+    pub(super) fn unfit(path: &Path, reason: impl Into<Cause>) -> Self {
         Self::Read { path: path.to_owned(), reason: reason.into() }
     }
 }

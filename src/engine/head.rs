@@ -42,10 +42,11 @@ impl Head {
         if self.images <= MOST_IMAGES {
             Ok(())
         } else {
-            Err(EngineError::Parts(format!(
+            let reason = format!(
                 "the source claims {} images, which exceeds the limit of {MOST_IMAGES}; it is damaged, create it again",
                 self.images
-            )))
+            );
+            Err(EngineError::Parts(reason.into()))
         }
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::sidecar;
 use super::{Batch, EngineError, Head, Sink, Source};
+use crate::cause::told;
 use crate::index::{Index, IndexError, IndexWriter, WriteLock, files};
 use crate::task::Task;
 
@@ -109,9 +110,10 @@ struct Importer {
 impl Sink for Importer {
     fn write(&mut self, batch: &Batch) -> Result<(), EngineError> {
         self.index.take_in(batch, &self.roots).map_err(|error| match error {
-            IndexError::Database { source, .. } if is_twice(&source) => EngineError::Parts(
-                "two images have the same path; an index holds each path once".to_owned(),
-            ),
+            IndexError::Database { source, .. } if is_twice(&source) => EngineError::Parts(told(
+                "two images have the same path; an index holds each path once",
+                source,
+            )),
             error => error.into(),
         })
     }

@@ -33,6 +33,8 @@ use parquet::schema::types::{ColumnPath, Type};
 use super::share::Share;
 use super::sidecar::{self, Pending};
 use super::{BATCH, Batch, EngineError, Head, Sink, Source};
+use crate::cause::{Cause, told};
+use crate::code::CodeError;
 
 /// Images per row group: about ten megabytes.
 const GROUP: usize = 16 * BATCH;
@@ -278,7 +280,7 @@ impl Reader {
             return Ok(None);
         }
         let columns = Columns::open(&self.file, 0, self.about.head.bits);
-        let read = columns.and_then(|mut columns| columns.read(1));
+        let read = columns.map_err(Cause::from).and_then(|mut columns| columns.read(1));
         Ok(read.map_err(EngineError::read(&self.path))?.ids.first().copied())
     }
 }
@@ -329,9 +331,10 @@ impl Columns {
         Ok(Self { columns: columns.collect::<Result<_, _>>()?, bits })
     }
 
-    fn read(&mut self, most: usize) -> Result<Batch, ParquetError> {
+    fn read(&mut self, most: usize) -> Result<Batch, Cause> {
         let damaged = |reason: &str| ParquetError::General(format!("it is damaged: {reason}"));
-        let mut batch = Batch::new(self.bits).map_err(|error| damaged(&error.to_string()))?;
+        let odd = |error: CodeError| told(damaged(&error.to_string()).to_string(), error);
+        let mut batch = Batch::new(self.bits).map_err(odd)?;
         for (number, column) in self.columns.iter_mut().enumerate() {
             match (number, column) {
                 (0, ColumnReader::Int64ColumnReader(column)) => {
@@ -366,11 +369,10 @@ impl Columns {
                     let mut values: Vec<FixedLenByteArray> = Vec::new();
                     column.read_records(most, None, None, &mut values)?;
                     for value in &values {
-                        let pushed = batch.codes.push_bytes(value.data());
-                        pushed.map_err(|error| damaged(&error.to_string()))?;
+                        batch.codes.push_bytes(value.data()).map_err(odd)?;
                     }
                 }
-                _ => return Err(damaged("a column has the wrong type")),
+                _ => return Err(damaged("a column has the wrong type").into()),
             }
         }
         let lengths =
@@ -378,7 +380,7 @@ impl Columns {
         if lengths.iter().all(|length| *length == batch.len()) {
             Ok(batch)
         } else {
-            Err(damaged("its columns differ in length"))
+            Err(damaged("its columns differ in length").into())
         }
     }
 }

@@ -51,7 +51,7 @@ impl Parts {
             parts.push((reader.first_id()?, path));
         }
         let Some(head) = head else {
-            return Err(EngineError::Parts("no parts given; name Parquet files".to_owned()));
+            return Err(EngineError::Parts("no parts given; name Parquet files".into()));
         };
         whole(&shares)?;
         parts.sort();
@@ -84,7 +84,7 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, EngineError> {
 fn whole(shares: &[Option<Share>]) -> Result<(), EngineError> {
     let known: Vec<&Share> = shares.iter().flatten().collect();
     let Some(first) = known.first() else { return Ok(()) };
-    let failed = |reason: String| Err(EngineError::Parts(reason));
+    let failed = |reason: String| Err(EngineError::Parts(reason.into()));
     if known.len() < shares.len() || known.iter().any(|share| share.list != first.list) {
         return failed(
             "the parts come from different lists of files; use parts of one list".into(),

@@ -15,6 +15,7 @@ use npyz::{NpyFile, NpyWriter, WriterBuilder};
 use tempfile::NamedTempFile;
 
 use super::{BATCH, Batch, EngineError, Head};
+use crate::cause::told;
 use crate::code::BinaryCodes;
 use crate::file;
 
@@ -186,12 +187,10 @@ impl Reader {
     pub fn open(names: Names) -> Result<Self, EngineError> {
         let about = names.of("about.json");
         let text = file::read_whole(&about, 1 << 24).map_err(|error| {
-            EngineError::unfit(
-                &about,
-                format!(
-                    "{error}; it is written last, so the export is incomplete: create it again"
-                ),
-            )
+            let text = format!(
+                "{error}; it is written last, so the export is incomplete: create it again"
+            );
+            EngineError::unfit(&about, told(text, error))
         })?;
         let head: Head = serde_json::from_slice(&text).map_err(EngineError::read(&about))?;
         head.check().map_err(EngineError::read(&about))?;
@@ -286,7 +285,7 @@ pub(super) fn rows<T: npyz::Deserialize>(
         );
         return Err(EngineError::unfit(path, reason));
     }
-    array.data().map_err(|error| EngineError::unfit(path, error.to_string()))
+    array.data().map_err(EngineError::read(path))
 }
 
 /// Hashes the paths, sizes and modification times of files, which change on a rewrite.

@@ -21,13 +21,14 @@ pub enum FolderError {
     },
     /// An exclusion pattern is invalid.
     #[error(
-        "{pattern} is not a valid pattern: {reason}; use shell syntax, such as '*.png' or 'raw/**'"
+        "{pattern} is not a valid pattern: {}; use shell syntax, such as '*.png' or 'raw/**'",
+        source.msg
     )]
     Pattern {
         /// The pattern.
         pattern: String,
         /// The reason.
-        reason: String,
+        source: glob::PatternError,
     },
     /// The work was stopped.
     #[error(transparent)]

@@ -19,10 +19,7 @@ impl Patterns {
     pub fn new(patterns: &[String]) -> Result<Self, FolderError> {
         let mut compiled = Self::default();
         for pattern in patterns {
-            let failed = |error: glob::PatternError| FolderError::Pattern {
-                pattern: pattern.clone(),
-                reason: error.msg.to_owned(),
-            };
+            let failed = |source| FolderError::Pattern { pattern: pattern.clone(), source };
             let ready = Pattern::new(pattern.trim_matches('/')).map_err(failed)?;
             let to = if pattern.contains('/') { &mut compiled.paths } else { &mut compiled.names };
             to.push(ready);

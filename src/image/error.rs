@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::file::MAX_FILE_BYTES;
 use super::preprocess::MAX_SIZE;
+use crate::cause::Cause;
 
 /// An error of opening an image file. Every message names the file.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +46,7 @@ pub enum ImageError {
 }
 
 /// An error of decoding an image.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The file is empty.
@@ -86,7 +87,8 @@ pub enum DecodeError {
         /// The format.
         format: &'static str,
         /// The decoder's message.
-        reason: String,
+        #[source]
+        reason: Cause,
     },
     /// The content is inconsistent.
     #[error("the {format} image is damaged ({reason}); restore it from a copy")]
@@ -94,7 +96,8 @@ pub enum DecodeError {
         /// The format.
         format: &'static str,
         /// The decoder's message.
-        reason: String,
+        #[source]
+        reason: Cause,
     },
 }
 

@@ -26,8 +26,7 @@ pub fn is_heic(bytes: &[u8]) -> bool {
 /// # Errors
 /// If the library cannot read it, or it is larger than `limits` allows.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, DecodeError> {
-    let failed =
-        |error: HeifError| DecodeError::Damaged { format: NAME, reason: error.to_string() };
+    let failed = |error: HeifError| DecodeError::Damaged { format: NAME, reason: error.into() };
     let context = HeifContext::read_from_bytes(bytes).map_err(failed)?;
     let handle = context.primary_image_handle().map_err(failed)?;
     let (width, height) = (handle.width(), handle.height());
@@ -36,7 +35,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, DecodeError> {
     // transparency.
     let image =
         LibHeif::new().decode(&handle, ColorSpace::Rgb(RgbChroma::Rgb), None).map_err(failed)?;
-    let odd = || DecodeError::Damaged { format: NAME, reason: "it has no pixels".to_owned() };
+    let odd = || DecodeError::Damaged { format: NAME, reason: "it has no pixels".into() };
     let plane = image.planes().interleaved.ok_or_else(odd)?;
     let row = plane.width as usize * 3;
     let rows = plane.data.chunks(plane.stride.max(1)).take(plane.height as usize);

@@ -5,6 +5,7 @@ Errors of opening, changing and searching an index.
 use std::path::PathBuf;
 
 use super::FORMAT;
+use crate::cause::Cause;
 use crate::code::CodeError;
 use crate::folder::FolderError;
 use crate::image::{DecodeError, ImageError};
@@ -28,7 +29,8 @@ pub enum IndexError {
         /// The file.
         path: PathBuf,
         /// The reason.
-        reason: String,
+        #[source]
+        reason: Cause,
     },
     /// The file has a newer format.
     #[error("{} is an index of format {found}, and this version reads only up to {FORMAT}; install a newer Barbule", path.display())]
@@ -88,13 +90,14 @@ pub enum IndexError {
     },
     /// An exclusion pattern is invalid.
     #[error(
-        "{pattern} is not a valid pattern: {reason}; use shell syntax, such as '*.png' or 'raw/**'"
+        "{pattern} is not a valid pattern: {}; use shell syntax, such as '*.png' or 'raw/**'",
+        source.msg
     )]
     Pattern {
         /// The pattern.
         pattern: String,
         /// The reason.
-        reason: String,
+        source: glob::PatternError,
     },
     /// The index contains no features.
     #[error("{} contains no features; update it with the option to keep features", .0.display())]
@@ -113,7 +116,8 @@ pub enum IndexError {
         /// The file.
         path: PathBuf,
         /// The reason.
-        reason: String,
+        #[source]
+        reason: Cause,
     },
     /// No image has this id; it may have been removed.
     #[error("there is no image {0} in the index")]
@@ -145,7 +149,7 @@ impl From<FolderError> for IndexError {
     fn from(error: FolderError) -> Self {
         match error {
             FolderError::Read { path, source } => Self::Folder { path, source },
-            FolderError::Pattern { pattern, reason } => Self::Pattern { pattern, reason },
+            FolderError::Pattern { pattern, source } => Self::Pattern { pattern, source },
             FolderError::Stopped(stopped) => Self::Stopped(stopped),
         }
     }

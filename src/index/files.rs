@@ -6,6 +6,7 @@ and the stamps of the images.
 use rusqlite::Row;
 
 use super::{Index, IndexError, ScanOptions};
+use crate::cause::told;
 use crate::folder::{LeftOut, Stamp};
 
 /// A row of `images`, as an update needs it.
@@ -57,8 +58,9 @@ impl Index {
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
         let rows: Vec<(String, String, Option<String>)> = self.mine(self.mine(rows)?.collect())?;
         let root = |(path, options, left_out): (String, String, Option<String>)| {
-            let damaged =
-                |error| self.damaged(&format!("what it knows of the folder {path}: {error}"));
+            let damaged = |error| {
+                self.damaged(told(format!("what it knows of the folder {path}: {error}"), error))
+            };
             let options = serde_json::from_str(&options).map_err(damaged)?;
             let left_out = left_out.map(|text| serde_json::from_str(&text)).transpose();
             let left_out = left_out.map_err(damaged)?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::IndexError;
 use super::paths::stored_path;
+use crate::cause::Cause;
 use crate::file;
 
 /// Possible separators, in the order in which they are preferred.
@@ -68,10 +69,10 @@ pub struct TableUse {
 impl LabelTable {
     /// Reads a table; see [`Labels::read`](super::Labels::read).
     pub(super) fn read(path: &Path) -> Result<Self, IndexError> {
-        let failed = |reason: String| IndexError::Labels { path: path.to_owned(), reason };
+        let failed = |reason: Cause| IndexError::Labels { path: path.to_owned(), reason };
         let text = std::fs::read(path).and_then(file::text);
-        let text = text.map_err(|error| failed(error.to_string()))?;
-        let folder = std::path::absolute(path).map_err(|error| failed(error.to_string()))?;
+        let text = text.map_err(|error| failed(error.into()))?;
+        let folder = std::path::absolute(path).map_err(|error| failed(error.into()))?;
         let folder = folder.parent().unwrap_or(Path::new("/"));
         let mut parsed: Vec<_> = SEPARATORS.iter().map(|by| parse(&text, *by)).collect();
         // The separator that every row has. Names may contain the others, so what is on disk
@@ -148,13 +149,13 @@ impl LabelTable {
 }
 
 /// Returns the rows and labels of a text, or the reason why this is not its separator.
-fn parse(text: &str, separator: u8) -> Result<Vec<(Row, String)>, String> {
+fn parse(text: &str, separator: u8) -> Result<Vec<(Row, String)>, Cause> {
     let mut reader = csv::ReaderBuilder::new();
     let reader = reader.has_headers(false).flexible(true).delimiter(separator);
     let mut reader = reader.from_reader(text.as_bytes());
     let mut record = csv::StringRecord::new();
     let (mut rows, mut line, mut at) = (Vec::new(), 1, 0);
-    while reader.read_record(&mut record).map_err(|error| error.to_string())? {
+    while reader.read_record(&mut record)? {
         let end = usize::try_from(reader.position().byte()).unwrap_or(text.len());
         let read = text.get(at..end).unwrap_or_default();
         let blank = read.len() - read.trim_start_matches(['\r', '\n']).len();
@@ -169,7 +170,9 @@ fn parse(text: &str, separator: u8) -> Result<Vec<(Row, String)>, String> {
                 let row = Row { line: first, path: path.trim().to_owned() };
                 rows.push((row, label.trim().to_owned()));
             }
-            _ => return Err(format!("line {first} has no comma, semicolon or tab")),
+            _ => {
+                return Err(format!("line {first} has no comma, semicolon or tab").into());
+            }
         }
     }
     Ok(rows)

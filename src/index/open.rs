@@ -3,6 +3,7 @@ The SQLite file: its schema, and opening it for reading or for writing.
 */
 
 use std::fmt::Write as _;
+use std::num::ParseIntError;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
 use super::paths::{beside, real};
 use super::{FORMAT, IndexError};
+use crate::cause::{Cause, told};
 use crate::code::BinaryCodes;
 
 /// Identifies the file as an index in SQLite's own header ("Barb").
@@ -190,15 +192,16 @@ fn create(connection: &mut Connection, owner: Owner<'_>) -> rusqlite::Result<()>
 
 /// Checks that a database is an index that this program reads.
 fn check(connection: Connection, path: &Path) -> Result<Opened, IndexError> {
-    let unfit = |reason: &str| IndexError::Unfit { path: path.to_owned(), reason: reason.into() };
+    let unfit = |reason: Cause| IndexError::Unfit { path: path.to_owned(), reason };
+    let odd_bits = |error: Cause| unfit(told("its bit length is damaged", error));
     let pragma = |name| pragma(&connection, name).map_err(|error| failed(path, error));
     let application = pragma("application_id")?;
     if application != i64::from(APPLICATION) {
         let blank = is_blank(&connection, path).map_err(|error| failed(path, error))?;
         return Err(match pragma("page_count")? {
             _ if blank => IndexError::Empty(path.to_owned()),
-            0 => unfit("it is no SQLite file"),
-            _ => unfit("it was made by another program"),
+            0 => unfit("it is no SQLite file".into()),
+            _ => unfit("it was made by another program".into()),
         });
     }
     let version = pragma("user_version")?;
@@ -207,18 +210,18 @@ fn check(connection: Connection, path: &Path) -> Result<Opened, IndexError> {
         return Err(IndexError::Newer { path: path.to_owned(), found });
     }
     if version < 1 {
-        return Err(unfit("its version is damaged"));
+        return Err(unfit("its version is damaged".into()));
     }
     if is_cut_off(&connection, path).unwrap_or(false) {
-        return Err(unfit("it is cut off; restore it from a copy or make it anew"));
+        return Err(unfit("it is cut off; restore it from a copy or make it anew".into()));
     }
     let meta = |key: &str| {
         let sql = "SELECT value FROM meta WHERE key = ?1";
         let value = connection.query_row(sql, [key], |row| row.get::<_, String>(0));
         value.map_err(|error| failed(path, error))
     };
-    let bits = meta("bits")?.parse().map_err(|_| unfit("its bit length is damaged"))?;
-    BinaryCodes::new(bits).map_err(|_| unfit("its bit length is damaged"))?;
+    let bits = meta("bits")?.parse().map_err(|error: ParseIntError| odd_bits(error.into()))?;
+    BinaryCodes::new(bits).map_err(|error| odd_bits(error.into()))?;
     let model = meta("model")?;
     let version = u32::try_from(version).unwrap_or_default();
     Ok(Opened { connection, bits, model, version })
@@ -231,11 +234,11 @@ pub(super) fn failed(path: &Path, error: rusqlite::Error) -> IndexError {
     match error.sqlite_error_code() {
         // Without a code: a value has the wrong type or is missing.
         Some(Code::NotADatabase) => {
-            IndexError::Unfit { path, reason: "it is no SQLite file".to_owned() }
+            IndexError::Unfit { path, reason: told("it is no SQLite file", error) }
         }
         None | Some(Code::DatabaseCorrupt | Code::TypeMismatch | Code::Unknown) => {
-            let reason = format!("it is damaged ({error}); restore it from a copy or make it anew");
-            IndexError::Unfit { path, reason }
+            let text = format!("it is damaged ({error}); restore it from a copy or make it anew");
+            IndexError::Unfit { path, reason: told(text, error) }
         }
         Some(_) => IndexError::Database { path, source: error },
     }
@@ -266,7 +269,7 @@ fn is_cut_off(connection: &Connection, path: &Path) -> rusqlite::Result<bool> {
 
 pub(super) fn not_a_folder(path: &Path) -> Result<(), IndexError> {
     if path.is_dir() {
-        let reason = "it is a folder; name a file".to_owned();
+        let reason = "it is a folder; name a file".into();
         return Err(IndexError::Unfit { path: path.to_owned(), reason });
     }
     Ok(())

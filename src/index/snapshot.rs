@@ -253,7 +253,7 @@ impl Snapshot {
         let index = self.index();
         index.image(id).map_err(|error| match error {
             IndexError::NoSuchImage(id) => {
-                index.damaged(&format!("image {id} has a code and is not listed"))
+                index.damaged(format!("image {id} has a code and is not listed"))
             }
             error => error,
         })

@@ -13,6 +13,7 @@ use super::open::{self, Opened, Owner, failed};
 use super::paths::FileStamp;
 use super::picture::Picture;
 use super::{Filter, IndexError, features};
+use crate::cause::Cause;
 use crate::code::{BinaryCodes, Code};
 use crate::image::Look;
 use crate::task::Task;
@@ -169,7 +170,7 @@ impl Index {
     pub fn code(&self, id: i64) -> Result<Code, IndexError> {
         let Some(bytes) = self.code_bytes(id)? else {
             self.image(id)?;
-            return Err(self.damaged(&format!("image {id} has no code")));
+            return Err(self.damaged(format!("image {id} has no code")));
         };
         Ok(Code::from_bytes(self.bits(), &bytes)?)
     }
@@ -342,8 +343,8 @@ impl Index {
     }
 
     /// The error of a damaged file.
-    pub(super) fn damaged(&self, reason: &str) -> IndexError {
-        IndexError::Unfit { path: self.path.clone(), reason: reason.to_owned() }
+    pub(super) fn damaged(&self, reason: impl Into<Cause>) -> IndexError {
+        IndexError::Unfit { path: self.path.clone(), reason: reason.into() }
     }
 
     pub(super) fn mine<T>(&self, result: rusqlite::Result<T>) -> Result<T, IndexError> {

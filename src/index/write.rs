@@ -65,7 +65,7 @@ impl IndexWriter {
         options: Option<&ScanOptions>,
     ) -> Result<i64, IndexError> {
         let options = options.map(serde_json::to_string).transpose();
-        let options = options.map_err(|error| self.index().damaged(&error.to_string()))?;
+        let options = options.map_err(|error| self.index().damaged(error))?;
         let sql = "INSERT INTO roots (path, options) VALUES (?1, coalesce(?2, '{}')) \
             ON CONFLICT DO UPDATE SET options = coalesce(?2, options)";
         // Not RETURNING: a full disk is noticed when the statement ends, after its row.
@@ -83,7 +83,7 @@ impl IndexWriter {
         left_out: &LeftOut,
     ) -> Result<(), IndexError> {
         let text = serde_json::to_string(left_out);
-        let text = text.map_err(|error| self.index().damaged(&error.to_string()))?;
+        let text = text.map_err(|error| self.index().damaged(error))?;
         let sql = "UPDATE roots SET left_out = ?2 WHERE id = ?1 AND left_out IS NOT ?2";
         let done = self.connection().execute(sql, params![root, text]).map(drop);
         self.mine(done)

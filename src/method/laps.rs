@@ -4,6 +4,7 @@ A stopwatch for the parts of a training step.
 
 use std::time::{Duration, Instant};
 
+use crate::cause::in_detail;
 use crate::device::Device;
 use crate::encoder::EncodeError;
 
@@ -63,7 +64,7 @@ impl Laps {
             let synced = self.device.burn().sync();
             synced.map_err(|error| EncodeError::Device {
                 device: self.device.to_string(),
-                reason: format!("{error:?}"),
+                reason: in_detail(error),
             })?;
             let now = Instant::now();
             self.times[lap as usize] += now - self.last;

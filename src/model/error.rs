@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::format::NEWEST;
+use crate::cause::Cause;
 use crate::encoder::EncodeError;
 use crate::hash::HashError;
 
@@ -27,7 +28,8 @@ pub enum ModelError {
         /// The file.
         path: PathBuf,
         /// The reason.
-        reason: String,
+        #[source]
+        reason: Cause,
     },
     /// The model has no attention.
     #[error("{0} models have no attention to parts; only ExchNet and DSaH models do")]

@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{Card, ModelError};
+use crate::cause::{Cause, told};
 use crate::code::BinaryCodes;
 use crate::hash::codebooks::WORD_BITS;
 
@@ -29,47 +30,54 @@ const MAX_PARTS: usize = 64;
 /// Reads the card of the model file with the content `bytes`, and checks that it is one of a
 /// model of this program.
 pub(super) fn read_card(path: &Path, bytes: &[u8]) -> Result<Card, ModelError> {
-    let unfit = |reason: String| ModelError::Unfit { path: path.to_owned(), reason };
+    let unfit = |reason: Cause| ModelError::Unfit { path: path.to_owned(), reason };
     let (_, header) =
-        safetensors::SafeTensors::read_metadata(bytes).map_err(|error| unfit(error.to_string()))?;
+        safetensors::SafeTensors::read_metadata(bytes).map_err(|error| unfit(error.into()))?;
     let empty = HashMap::new();
     let text = header.metadata().as_ref().unwrap_or(&empty).get(CARD);
-    let text = text.ok_or_else(|| unfit("it has no card".to_owned()))?;
+    let text = text.ok_or_else(|| unfit("it has no card".into()))?;
     // The version is looked at first: a later card may have other fields.
     #[derive(Deserialize)]
     struct Version {
         format: u64,
     }
-    let damaged = |error: serde_json::Error| unfit(format!("its card is damaged ({error})"));
+    let damaged =
+        |error: serde_json::Error| unfit(told(format!("its card is damaged ({error})"), error));
     let Version { format } = serde_json::from_str(text).map_err(damaged)?;
     if format > u64::from(NEWEST) {
         return Err(ModelError::Newer { path: path.to_owned(), found: format });
     }
     let card: Card = serde_json::from_str(text).map_err(damaged)?;
     if card.shared_trunk.is_some() && (card.attends() || card.original) {
-        return Err(unfit("its card names parts, which the trunk it shares has not".to_owned()));
+        return Err(unfit("its card names parts, which the trunk it shares has not".into()));
     }
     if card.shared_trunk.is_some() && !card.trunk.ships() {
-        return Err(unfit(format!("it shares the trunk {}, which does not ship", card.trunk)));
+        return Err(unfit(
+            format!("it shares the trunk {}, which does not ship", card.trunk).into(),
+        ));
     }
     if card.parts > MAX_PARTS {
-        return Err(unfit(format!("its card names {} parts, more than {MAX_PARTS}", card.parts)));
+        return Err(unfit(
+            format!("its card names {} parts, more than {MAX_PARTS}", card.parts).into(),
+        ));
     }
     // Room for them is made before the file is read.
     if let Some(anchors) = card.anchors
         && anchors.checked_mul(card.features()).is_none_or(|n| n > bytes.len() / 4)
     {
-        return Err(unfit(format!("its card names {anchors} anchors, more than it holds")));
+        return Err(unfit(format!("its card names {anchors} anchors, more than it holds").into()));
     }
-    BinaryCodes::new(card.bits).map_err(|error| unfit(error.to_string()))?;
+    BinaryCodes::new(card.bits).map_err(|error| unfit(error.into()))?;
     if card.codebooks.is_some() != (format == u64::from(FORMAT_CODEBOOKS)) {
         let has = if card.codebooks.is_some() { "codebooks" } else { "no codebooks" };
-        return Err(unfit(format!("its card names {has} in a file of format {format}")));
+        return Err(unfit(format!("its card names {has} in a file of format {format}").into()));
     }
     if let Some(count) = card.codebooks
         && (count.checked_mul(WORD_BITS) != Some(card.bits) || card.anchors.is_some())
     {
-        return Err(unfit(format!("its card names {count} codebooks for {} bits", card.bits)));
+        return Err(unfit(
+            format!("its card names {count} codebooks for {} bits", card.bits).into(),
+        ));
     }
     Ok(card)
 }

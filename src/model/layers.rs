@@ -7,6 +7,7 @@ use burn::prelude::*;
 use burn::tensor::TensorData;
 
 use super::Card;
+use crate::cause::{Cause, in_detail};
 use crate::hash::codebooks::WORDS;
 use crate::hash::{Codebooks, Hash, KernelHash, LinearHash, Quantizer};
 use crate::network::Extractor;
@@ -84,24 +85,21 @@ impl HashWeights {
         }
     }
 
-    pub(super) fn hash(self) -> Result<Hash, String> {
-        let values = |data: TensorData| data.try_into_vec::<f32>().map_err(|e| format!("{e:?}"));
+    pub(super) fn hash(self) -> Result<Hash, Cause> {
+        let values = |data: TensorData| data.try_into_vec::<f32>().map_err(in_detail);
         let mean = values(self.mean.val().into_data())?;
         let projection = values(self.projection.val().into_data())?;
         let bias = values(self.bias.val().into_data())?;
-        let linear = LinearHash::new(mean, projection).and_then(|hash| hash.with_bias(bias));
-        let linear = linear.map_err(|error| error.to_string())?;
+        let linear = LinearHash::new(mean, projection)?.with_bias(bias)?;
         if let Some(words) = self.codebooks {
             let words = values(words.val().into_data())?;
-            let codebooks = Codebooks::new(linear.bits(), words);
-            let hash = codebooks.and_then(|codebooks| Quantizer::new(linear, codebooks));
-            return Ok(hash.map_err(|error| error.to_string())?.into());
+            let codebooks = Codebooks::new(linear.bits(), words)?;
+            return Ok(Quantizer::new(linear, codebooks)?.into());
         }
         let Some(kernel) = self.kernel else { return Ok(linear.into()) };
         let anchors = values(kernel.anchors.val().into_data())?;
         let rate = values(kernel.rate.val().into_data())?.first().copied().unwrap_or_default();
-        let hash = KernelHash::new(anchors, rate, linear).map_err(|error| error.to_string())?;
-        Ok(hash.into())
+        Ok(KernelHash::new(anchors, rate, linear)?.into())
     }
 }
 

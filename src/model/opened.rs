@@ -12,6 +12,7 @@ use burn_store::{FloatCastAdapter, SafetensorsStore};
 use super::format::read_card;
 use super::layers::{HashAlone, HashWeights, Network};
 use super::{Card, ModelError};
+use crate::cause::Cause;
 use crate::code::{BinaryCodes, Code};
 use crate::device::Device as BarbuleDevice;
 use crate::encoder::Encoder;
@@ -74,7 +75,7 @@ impl Model {
     }
 
     fn from_bytes(path: &Path, bytes: Vec<u8>, device: &BarbuleDevice) -> Result<Self, ModelError> {
-        let unfit = |reason: String| ModelError::Unfit { path: path.to_owned(), reason };
+        let unfit = |reason: Cause| ModelError::Unfit { path: path.to_owned(), reason };
         let card = read_card(path, &bytes)?;
         let fingerprint = fingerprint(&bytes);
         let burn = device.burn();
@@ -223,13 +224,13 @@ impl Model {
 }
 
 /// The shipped trunk, if it is the one of this hash.
-fn shipped(expected: &str, device: &Device) -> Result<Trunk, String> {
-    let trunk = weights::shipped(device).map_err(|error| error.to_string())?.into();
-    let found = weights::fingerprint(&trunk).map_err(|error| error.to_string())?;
+fn shipped(expected: &str, device: &Device) -> Result<Trunk, Cause> {
+    let trunk = weights::shipped(device)?.into();
+    let found = weights::fingerprint(&trunk)?;
     if found.to_hex().as_str() == expected {
         Ok(trunk)
     } else {
-        Err("it shares a trunk that does not ship with this program".to_owned())
+        Err("it shares a trunk that does not ship with this program".into())
     }
 }
 

@@ -10,6 +10,7 @@ use burn_store::{ModuleSnapshot, SafetensorsStore};
 use super::format::{CARD, FORMAT, FORMAT_CODEBOOKS, FORMAT_MORE};
 use super::layers::{HashAlone, HashWeights, Network};
 use super::{Card, ModelError};
+use crate::cause::Cause;
 use crate::device::Device;
 use crate::file;
 use crate::hash::{Codebooks, Hash};
@@ -49,12 +50,14 @@ pub fn write_sharing_trunk(
     device: &Device,
 ) -> Result<(), ModelError> {
     let burn = device.burn();
-    let failed = |reason: String| unwritten(path)(io::Error::other(reason));
+    let failed = |reason: Cause| unwritten(path)(io::Error::other(reason));
     if !card.trunk.ships() {
-        return Err(failed(format!("its trunk {} does not ship and cannot be shared", card.trunk)));
+        return Err(failed(
+            format!("its trunk {} does not ship and cannot be shared", card.trunk).into(),
+        ));
     }
-    let trunk = weights::shipped(&burn).map_err(|error| failed(error.to_string()))?.into();
-    let trunk = weights::fingerprint(&trunk).map_err(|error| failed(error.to_string()))?;
+    let trunk = weights::shipped(&burn).map_err(|error| failed(error.into()))?.into();
+    let trunk = weights::fingerprint(&trunk).map_err(|error| failed(error.into()))?;
     let card = Card { shared_trunk: Some(trunk.to_hex().to_string()), ..card.clone() };
     write_module(path, card, hash, &HashAlone { hash: HashWeights::new(hash, &burn) })
 }
@@ -65,21 +68,21 @@ fn write_module(
     hash: &Hash,
     module: &impl ModuleSnapshot,
 ) -> Result<(), ModelError> {
-    let failed = |reason: String| unwritten(path)(io::Error::other(reason));
+    let failed = |reason: Cause| unwritten(path)(io::Error::other(reason));
     let described = (card.format, card.features(), card.bits, card.anchors, card.codebooks);
     let codebooks = hash.codebooks().map(Codebooks::count);
     let format = format_of(hash, card.saliency.is_some() || card.original);
     if (format, hash.dim(), hash.bits(), hash.anchors(), codebooks) != described {
-        return Err(failed("the hash does not belong to the card".to_owned()));
+        return Err(failed("the hash does not belong to the card".into()));
     }
     // Times differ from run to run, and the same training is to give the same file.
     card.figures.retain(|name, _| !name.starts_with("seconds"));
-    let card = serde_json::to_string(&card).map_err(|error| failed(error.to_string()))?;
+    let card = serde_json::to_string(&card).map_err(|error| failed(error.into()))?;
     // The card alone: several entries would be written in another order each time.
     let store = SafetensorsStore::from_bytes(None).clear_metadata().metadata(CARD, card);
     let mut store = store.with_to_adapter(half_precision()).skip_enum_variants(true);
-    module.save_into(&mut store).map_err(|error| failed(error.to_string()))?;
-    let bytes = store.get_bytes().map_err(|error| failed(error.to_string()))?;
+    module.save_into(&mut store).map_err(|error| failed(error.into()))?;
+    let bytes = store.get_bytes().map_err(|error| failed(error.into()))?;
     file::write_whole(path, |out| out.write_all(&bytes)).map_err(unwritten(path))
 }
 

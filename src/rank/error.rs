@@ -2,6 +2,8 @@
 Errors of ranking.
 */
 
+use crate::cause::Cause;
+
 /// Errors of ranking.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -33,6 +35,7 @@ pub enum RankError {
         /// The adapter's name.
         adapter: String,
         /// Its message.
-        reason: String,
+        #[source]
+        reason: Cause,
     },
 }

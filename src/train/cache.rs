@@ -20,7 +20,9 @@ use memmap2::Mmap;
 use rayon::prelude::*;
 
 use super::random_part::random_part;
+use super::step::device_failed;
 use super::{TrainError, Unreadable};
+use crate::cause::in_detail;
 use crate::dataset::Sample;
 use crate::device::Device;
 use crate::encoder::EncodeError;
@@ -200,11 +202,16 @@ impl Source<'_> {
                 }
             }
         }
-        if let (true, Some(first)) = (kept.is_empty(), unreadable.first()) {
-            let (count, first) = (self.samples.len(), first.error.to_string());
-            return Err(TrainError::NoImages { split: "training", count, first });
+        if !kept.is_empty() {
+            return Ok((kept, unreadable));
         }
-        Ok((kept, unreadable))
+        let count = self.samples.len();
+        match unreadable.into_iter().next() {
+            Some(Unreadable { error: first, .. }) => {
+                Err(TrainError::NoImages { split: "training", count, first })
+            }
+            None => Ok((kept, Vec::new())),
+        }
     }
 
     /// Returns a key of everything that the numbers depend on.
@@ -296,9 +303,6 @@ impl Source<'_> {
 
     /// Computes the maps or features of one view of some images.
     fn maps(&self, view: usize, batch: &[usize]) -> Result<Vec<f32>, TrainError> {
-        let device_failed = |reason: String| {
-            TrainError::Encode(EncodeError::Device { device: self.device.to_string(), reason })
-        };
         let inputs: Vec<Vec<f32>> = batch
             .par_iter()
             .map(|position| {
@@ -314,8 +318,9 @@ impl Source<'_> {
             Some(refine) => pool(refine.forward(maps)).reshape([batch.len() as i32, -1, 1, 1]),
             None => maps,
         };
-        let data = maps.try_into_data().map_err(|error| device_failed(format!("{error:?}")))?;
-        data.try_into_vec::<f32>().map_err(|error| device_failed(format!("{error:?}")))
+        let data =
+            maps.try_into_data().map_err(|error| device_failed(self.device, in_detail(error)))?;
+        data.try_into_vec::<f32>().map_err(|error| device_failed(self.device, in_detail(error)))
     }
 
     /// Returns a view: the first is the image itself, the others are random crops, half of them

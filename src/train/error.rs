@@ -5,6 +5,7 @@ Errors of fitting and measuring models.
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::cause::Cause;
 use crate::encoder::EncodeError;
 use crate::eval::EvalError;
 use crate::image::{ImageError, PreprocessError};
@@ -24,7 +25,8 @@ pub enum TrainError {
         /// The number of images.
         count: usize,
         /// The error of the first image.
-        first: String,
+        #[source]
+        first: ImageError,
     },
     /// The cache of stem features could not be written or read.
     #[error("cannot store the stem's features in {}: {source}; choose another folder for them", path.display())]
@@ -40,7 +42,8 @@ pub enum TrainError {
         /// The file.
         path: PathBuf,
         /// The reason.
-        reason: String,
+        #[source]
+        reason: Cause,
     },
     /// The run cannot be resumed.
     #[error("cannot resume from {}: {reason}; start from the beginning", path.display())]
@@ -48,7 +51,8 @@ pub enum TrainError {
         /// The checkpoint.
         path: PathBuf,
         /// The reason.
-        reason: String,
+        #[source]
+        reason: Cause,
     },
     /// An image became unreadable during training.
     #[error("{source}, though it could be read before; start again")]
@@ -93,6 +97,8 @@ pub enum TrainError {
         device: String,
         /// Settings that need less memory.
         way: Smaller,
+        /// The device's error.
+        source: EncodeError,
     },
     /// More devices than images of an update.
     #[error(

@@ -25,6 +25,7 @@ use super::run::Run;
 use super::split_features::Unreadable;
 use super::step::read;
 use super::watch::{Outlook, Watcher};
+use crate::cause::Cause;
 use crate::dataset::Dataset;
 use crate::device::Device;
 use crate::encoder::{BATCH, EncodeError};
@@ -265,10 +266,10 @@ fn pace(
 }
 
 fn open_checkpoint(path: &Path, key: &str) -> Result<Checkpoint, TrainError> {
-    let failed = |reason: String| TrainError::Resume { path: path.to_owned(), reason };
-    let saved = Checkpoint::load(path).map_err(|error| failed(error.to_string()))?;
+    let failed = |reason: Cause| TrainError::Resume { path: path.to_owned(), reason };
+    let saved = Checkpoint::load(path).map_err(|error| failed(error.into()))?;
     if saved.run != key {
-        return Err(failed("it was created with other options or data".to_owned()));
+        return Err(failed("it was created with other options or data".into()));
     }
     Ok(saved)
 }

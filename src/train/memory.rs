@@ -75,13 +75,19 @@ pub(super) fn gibibytes(bytes: u64) -> f64 {
 
 /// Converts errors that report exhausted device memory; returns other errors unchanged.
 pub(super) fn advise(error: TrainError, plan: &LearnPlan) -> TrainError {
-    let TrainError::Encode(EncodeError::Device { device, reason }) = &error else { return error };
-    let text = reason.to_lowercase();
+    let source = match error {
+        TrainError::Encode(source) => source,
+        error => return error,
+    };
     let signs = ["outofmemory", "out-of-memory", "out of memory", "buffertoobig"];
-    if signs.iter().any(|sign| text.contains(sign)) {
-        return TrainError::OutOfMemory { device: device.clone(), way: way(plan) };
+    match &source {
+        EncodeError::Device { device, reason }
+            if signs.iter().any(|sign| reason.to_string().to_lowercase().contains(sign)) =>
+        {
+            TrainError::OutOfMemory { device: device.clone(), way: way(plan), source }
+        }
+        _ => source.into(),
     }
-    error
 }
 
 /// Returns settings that need less memory.
@@ -132,7 +138,7 @@ mod tests {
     #[test]
     fn an_adapter_out_of_memory_is_told_from_other_failures() {
         let failed = |reason: &str| {
-            let (device, reason) = ("a card".to_owned(), reason.to_owned());
+            let (device, reason) = ("a card".to_owned(), reason.into());
             TrainError::Encode(EncodeError::Device { device, reason })
         };
         let plan = plan(Trained::Refine);

@@ -26,6 +26,7 @@ use super::plan::{LearnPlan, Length};
 use super::step::{Input, Pass, StepResult, gradients};
 use super::watch::EpochReport;
 use super::{TrainError, survey};
+use crate::cause::{Cause, in_detail};
 use crate::code::BinaryCodes;
 use crate::device::Device;
 use crate::encoder::EncodeError;
@@ -107,15 +108,15 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// A sentence if the checkpoint does not match.
-    pub fn resume(mut self, net: Net, saved: Checkpoint) -> Result<(Self, Net), String> {
+    pub fn resume(mut self, net: Net, saved: Checkpoint) -> Result<(Self, Net), Cause> {
         if !self.learner.restore(saved.learner) || saved.position.outer >= self.length.outer {
-            return Err("it does not belong to these images".to_owned());
+            return Err("it does not belong to these images".into());
         }
         let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(saved.network));
         let net = record.and_then(|record| net.try_load_record(record));
-        let net = net.map_err(|error| format!("{error:?}"))?;
+        let net = net.map_err(in_detail)?;
         let optimiser = self.optimiser.from_bytes(Bytes::from_bytes_vec(saved.optimiser));
-        self.optimiser = optimiser.map_err(|error| format!("{error:?}"))?;
+        self.optimiser = optimiser.map_err(in_detail)?;
         self.at = saved.position;
         // The record restored the ids of the weights, by which learning rates are assigned. The
         // only state of Burn's schedules is their number of steps.
@@ -252,21 +253,20 @@ impl<'a> Run<'a> {
     }
 
     fn save(&self, net: &Net, path: &Path, key: &str) -> Result<(), TrainError> {
-        let failed = |reason: String| TrainError::Checkpoint { path: path.to_owned(), reason };
+        let failed = |reason: Cause| TrainError::Checkpoint { path: path.to_owned(), reason };
         // A record of the network would miss running statistics that only this thread has; those of
         // a validation copy are complete.
         let network = net.valid().into_record().into_bytes();
-        let optimiser =
-            self.optimiser.into_bytes().map_err(|error| failed(format!("{error:?}")))?;
+        let optimiser = self.optimiser.into_bytes().map_err(|error| failed(in_detail(error)))?;
         let checkpoint = Checkpoint {
             run: key.to_owned(),
             length: self.length,
             position: self.at,
             learner: self.learner.state(),
-            network: network.map_err(|error| failed(format!("{error:?}")))?.to_vec(),
+            network: network.map_err(|error| failed(in_detail(error)))?.to_vec(),
             optimiser: optimiser.to_vec(),
         };
-        checkpoint.save(path).map_err(|error| failed(error.to_string()))
+        checkpoint.save(path).map_err(|error| failed(error.into()))
     }
 
     fn draw_sample(&self, outer: usize) -> Vec<usize> {

@@ -56,13 +56,15 @@ pub(super) fn split_features(
 ) -> Result<SplitFeatures, TrainError> {
     let FileFeatures { values, kept, failures } =
         encoder.features_of(samples, |sample: &Sample| sample.open(limits), task)?;
-    if let (true, Some((_, first))) = (kept.is_empty(), failures.first()) {
-        let (count, first) = (samples.len(), first.to_string());
-        return Err(TrainError::NoImages { split, count, first });
-    }
     let labels = kept.iter().map(|i| samples[*i].labels.clone()).collect();
     let name =
         |(i, error): (usize, ImageError)| Unreadable { path: samples[i].path.clone(), error };
-    let unreadable = failures.into_iter().map(name).collect();
+    let mut unreadable = failures.into_iter().map(name);
+    if kept.is_empty()
+        && let Some(Unreadable { error: first, .. }) = unreadable.next()
+    {
+        return Err(TrainError::NoImages { split, count: samples.len(), first });
+    }
+    let unreadable = unreadable.collect();
     Ok(SplitFeatures { values, kept, labels, unreadable })
 }

@@ -7,6 +7,7 @@ use burn::tensor::{Tensor, TensorData};
 
 use super::TrainError;
 use super::images::Begins;
+use crate::cause::{Cause, in_detail};
 use crate::device::Device;
 use crate::encoder::EncodeError;
 use crate::method::laps::{Lap, Laps};
@@ -92,12 +93,12 @@ pub(super) fn read<const D: usize>(
     device: &Device,
     tensor: Tensor<D>,
 ) -> Result<Vec<f32>, TrainError> {
-    let failed = |reason: String| device_failed(device, reason);
-    let data: TensorData = tensor.try_into_data().map_err(|error| failed(format!("{error:?}")))?;
-    data.try_into_vec::<f32>().map_err(|error| failed(format!("{error:?}")))
+    let data: TensorData =
+        tensor.try_into_data().map_err(|error| device_failed(device, in_detail(error)))?;
+    data.try_into_vec::<f32>().map_err(|error| device_failed(device, in_detail(error)))
 }
 
 /// Converts a device's failure to an error.
-pub(super) fn device_failed(device: &Device, reason: String) -> TrainError {
+pub(super) fn device_failed(device: &Device, reason: Cause) -> TrainError {
     TrainError::Encode(EncodeError::Device { device: device.to_string(), reason })
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::TrunkKind;
+use crate::cause::Cause;
 
 /// An error of reading or writing weights.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +28,8 @@ pub enum WeightsError {
         /// The network to load.
         network: TrunkKind,
         /// The reason.
-        reason: String,
+        #[source]
+        reason: Cause,
     },
     /// The file is of another trunk.
     #[error("{} holds the weights of {found}, not of {wanted}; choose the trunk {found}, or other weights", path.display())]
@@ -47,7 +49,8 @@ pub enum WeightsError {
         /// The file.
         path: PathBuf,
         /// The reason.
-        reason: String,
+        #[source]
+        reason: Cause,
     },
     /// The weights of this trunk do not ship with Barbule.
     #[error(

@@ -12,6 +12,7 @@ use super::efficientnet_lite::STEM_BLOCKS;
 use super::pytorch::{self, Stored};
 use super::weights::{fill_reporting, from_pytorch, named, read, unfit};
 use super::{Trunk, TrunkKind, WeightsError};
+use crate::cause::Cause;
 
 /// Imports published weights. The trunk is detected from the tensor names, and must be `kind`
 /// if given.
@@ -28,27 +29,27 @@ pub fn import_weights(
     kind: Option<TrunkKind>,
     device: &Device,
 ) -> Result<Trunk, WeightsError> {
-    let unknown = |reason: String| WeightsError::Unknown { path: path.to_owned(), reason };
+    let unknown = |reason: Cause| WeightsError::Unknown { path: path.to_owned(), reason };
     let bytes = read(path)?;
     if named(&bytes).is_some() {
         let reason = "it is already in Barbule's own format, and can be used as it is";
-        return Err(unknown(reason.to_owned()));
+        return Err(unknown(reason.into()));
     }
     let tensors = match bytes.get(8) {
         // Safetensors: a length in eight bytes, then JSON.
         Some(b'{') => safetensors_of(&bytes).map_err(unknown)?,
-        _ => pytorch::read(&bytes).map_err(unknown)?,
+        _ => pytorch::read(&bytes).map_err(|reason| unknown(reason.into()))?,
     };
     drop(bytes);
     let tensors = relevant(tensors);
     let found = recognise(&tensors)
-        .ok_or_else(|| unknown("its tensor names match no known network".to_owned()))?;
+        .ok_or_else(|| unknown("its tensor names match no known network".into()))?;
     if let Some(wanted) = kind.filter(|wanted| *wanted != found) {
         return Err(WeightsError::OtherTrunk { path: path.to_owned(), found, wanted });
     }
-    let unfit = |reason| unfit(path, found, reason);
+    let unfit = |reason: Cause| unfit(path, found, reason);
     let serialized = safetensors::serialize(tensors.iter().map(|t| (&t.name, t)), None);
-    let serialized = serialized.map_err(|error| unfit(error.to_string()))?;
+    let serialized = serialized.map_err(|error| unfit(error.into()))?;
     drop(tensors);
     let remapper = match found {
         TrunkKind::EfficientNetLite0 => lite_names(),
@@ -61,13 +62,13 @@ pub fn import_weights(
     let unused = fill_reporting(&mut trunk, store).map_err(unfit)?;
     match unused.first() {
         None => Ok(trunk),
-        Some(name) => Err(unfit(format!("unexpected tensor {name}"))),
+        Some(name) => Err(unfit(format!("unexpected tensor {name}").into())),
     }
 }
 
 /// Reads the tensors of a safetensors file.
-fn safetensors_of(bytes: &[u8]) -> Result<Vec<Stored>, String> {
-    let file = safetensors::SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
+fn safetensors_of(bytes: &[u8]) -> Result<Vec<Stored>, Cause> {
+    let file = safetensors::SafeTensors::deserialize(bytes)?;
     let stored = |(name, view): (String, safetensors::tensor::TensorView<'_>)| Stored {
         name,
         dtype: view.dtype(),
@@ -111,7 +112,7 @@ fn recognise(tensors: &[Stored]) -> Option<TrunkKind> {
 }
 
 /// Maps torchvision's names to ours.
-fn resnet_names() -> Result<KeyRemapper, String> {
+fn resnet_names() -> Result<KeyRemapper, Cause> {
     let patterns = [
         (r"^conv1\.", "stem.entry."),
         (r"^bn1\.", "stem.entry.norm."),
@@ -126,11 +127,11 @@ fn resnet_names() -> Result<KeyRemapper, String> {
         (r"\.downsample\.0\.", ".shortcut."),
         (r"\.downsample\.1\.", ".shortcut.norm."),
     ];
-    KeyRemapper::from_patterns(patterns.to_vec()).map_err(|error| error.to_string())
+    Ok(KeyRemapper::from_patterns(patterns.to_vec())?)
 }
 
 /// Maps the names of the released EfficientNet-Lite checkpoints to ours.
-fn lite_names() -> Result<KeyRemapper, String> {
+fn lite_names() -> Result<KeyRemapper, Cause> {
     let mut patterns: Vec<(String, String)> = vec![
         (r"^_conv_stem\.".into(), "stem.entry.".into()),
         (r"^_bn0\.".into(), "stem.entry.norm.".into()),
@@ -150,5 +151,5 @@ fn lite_names() -> Result<KeyRemapper, String> {
         };
         patterns.push((format!(r"^_blocks\.{block}\."), ours));
     }
-    KeyRemapper::from_patterns(patterns).map_err(|error| error.to_string())
+    Ok(KeyRemapper::from_patterns(patterns)?)
 }

@@ -17,6 +17,7 @@ use burn_store::{
 };
 
 use super::{EfficientNetLite0, Trunk, TrunkKind, WeightsError};
+use crate::cause::{Cause, told};
 use crate::file;
 
 /// EfficientNet-Lite0, ImageNet-1k, half precision, without the classifier (Apache-2.0).
@@ -72,7 +73,7 @@ pub fn save(trunk: &Trunk, path: &Path, half: bool) -> Result<(), WeightsError> 
         store = store.with_to_adapter(half_precision());
     }
     let failed = |source| WeightsError::Write { path: path.to_owned(), source };
-    let other = |error: SafetensorsStoreError| failed(io::Error::other(error.to_string()));
+    let other = |error: SafetensorsStoreError| failed(io::Error::other(error));
     trunk.save_into(&mut store).map_err(other)?;
     let bytes = store.get_bytes().map_err(other)?;
     file::write_whole(path, |out| out.write_all(&bytes)).map_err(failed)
@@ -84,7 +85,7 @@ pub fn save(trunk: &Trunk, path: &Path, half: bool) -> Result<(), WeightsError> 
 /// Only if memory runs out.
 pub fn rounded(trunk: Trunk, device: &Device) -> Result<Trunk, WeightsError> {
     let (path, kind) = (Path::new("the trunk in memory"), trunk.kind());
-    let failed = |error: SafetensorsStoreError| unfit(path, kind, error.to_string());
+    let failed = |error: SafetensorsStoreError| unfit(path, kind, error);
     let store = SafetensorsStore::from_bytes(None).skip_enum_variants(true);
     let mut store = store.with_to_adapter(half_precision());
     trunk.save_into(&mut store).map_err(failed)?;
@@ -97,9 +98,7 @@ pub fn rounded(trunk: Trunk, device: &Device) -> Result<Trunk, WeightsError> {
 /// # Errors
 /// Only if memory runs out.
 pub fn fingerprint(trunk: &Trunk) -> Result<blake3::Hash, WeightsError> {
-    let failed = |error: SafetensorsStoreError| {
-        unfit(Path::new("the trunk"), trunk.kind(), error.to_string())
-    };
+    let failed = |error: SafetensorsStoreError| unfit(Path::new("the trunk"), trunk.kind(), error);
     // Without metadata, whose order changes from run to run.
     let store = SafetensorsStore::from_bytes(None).clear_metadata().skip_enum_variants(true);
     let mut store = store.with_to_adapter(half_precision());
@@ -140,7 +139,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, WeightsError> {
 pub(crate) fn fill_whole(
     module: &mut impl ModuleSnapshot,
     store: SafetensorsStore,
-) -> Result<(), String> {
+) -> Result<(), Cause> {
     fill_reporting(module, store).map(drop)
 }
 
@@ -148,22 +147,27 @@ pub(crate) fn fill_whole(
 pub(super) fn fill_reporting(
     module: &mut impl ModuleSnapshot,
     store: SafetensorsStore,
-) -> Result<Vec<String>, String> {
+) -> Result<Vec<String>, Cause> {
     let mut store = store.validate(false).allow_partial(true).skip_enum_variants(true);
-    let filled = module.load_from(&mut store).map_err(|error| error.to_string())?;
-    match (filled.errors.first(), filled.missing.first()) {
-        (None, None) => Ok(filled.unused),
-        (Some(ApplyError::ShapeMismatch { path, expected, found }), _) => {
-            Err(format!("{path} has the shape {:?} instead of {:?}", &found[..], &expected[..]))
+    let filled = module.load_from(&mut store)?;
+    let Some(error) = filled.errors.into_iter().next() else {
+        return match filled.missing.first() {
+            None => Ok(filled.unused),
+            Some((name, _)) => Err(format!("missing tensor {name}").into()),
+        };
+    };
+    let text = match &error {
+        ApplyError::ShapeMismatch { path, expected, found } => {
+            format!("{path} has the shape {:?} instead of {:?}", &found[..], &expected[..])
         }
-        (Some(ApplyError::DTypeMismatch { path, found, .. }), _) => {
-            Err(format!("{path} has the type {found:?} instead of floating point"))
+        ApplyError::DTypeMismatch { path, found, .. } => {
+            format!("{path} has the type {found:?} instead of floating point")
         }
-        (Some(error), _) => Err(error.to_string()),
-        (None, Some((name, _))) => Err(format!("missing tensor {name}")),
-    }
+        _ => return Err(error.into()),
+    };
+    Err(told(text, error))
 }
 
-pub(super) fn unfit(path: &Path, network: TrunkKind, reason: String) -> WeightsError {
-    WeightsError::Unfit { path: path.to_owned(), network, reason }
+pub(super) fn unfit(path: &Path, network: TrunkKind, reason: impl Into<Cause>) -> WeightsError {
+    WeightsError::Unfit { path: path.to_owned(), network, reason: reason.into() }
 }

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::common::{TestEnv, png, stderr};
+use barbule::device::Device;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rusqlite::Connection;
@@ -466,4 +467,33 @@ fn folders_that_cannot_be_read_or_written_are_said_to_be() {
     assert_eq!(answer["results"][0]["same"], true);
     mode("closed/inner", 0o755);
     mode("fixed", 0o755);
+}
+
+/// The sentence of an error, and that of its source.
+fn told(error: &dyn std::error::Error) -> (String, String) {
+    (error.to_string(), error.source().expect("a cause").to_string())
+}
+
+#[test]
+fn errors_give_their_cause() {
+    use std::error::Error as _;
+
+    use barbule::engine::{Parts, numpy};
+    use barbule::index::{Index, Labels};
+    use barbule::model::Model;
+
+    let env = TestEnv::new();
+    let damaged = env.write("damaged", "no such thing");
+    let (said, cause) = told(&Model::open(&damaged, &Device::Cpu).unwrap_err());
+    assert!(said.contains(&format!("is not a Barbule model: {cause}")), "{said}");
+    let (said, cause) = told(&Index::open(&damaged).unwrap_err());
+    assert!(said.ends_with(&format!("is not a Barbule index: {cause}")), "{said}");
+    let (said, cause) = told(&Labels::read(&env.path("none.csv")).unwrap_err());
+    assert!(said.contains(&cause) && cause.contains("os error 2"), "{said}");
+    let (said, cause) = told(&Labels::read(&damaged).unwrap_err());
+    assert!(said.contains(&cause) && cause.starts_with("line 1 has no"), "{said}");
+    let parts = Parts::open(&[&damaged]).err().unwrap();
+    let (said, cause) = told(&parts);
+    assert!(said.contains(&cause), "{said}");
+    assert!(numpy::Reader::open(&damaged).err().unwrap().source().is_some());
 }

@@ -13,15 +13,10 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(code) => code,
         // A reader that closes the pipe (`barbule … | head`) is not an error.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if advice::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             remark(format_args!("error: {}", advice::sentence(&error)));
             ExitCode::FAILURE
         }
     }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let broken = |e: &std::io::Error| e.kind() == std::io::ErrorKind::BrokenPipe;
-    error.chain().any(|cause| cause.downcast_ref().is_some_and(broken))
 }

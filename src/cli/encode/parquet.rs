@@ -4,7 +4,6 @@ them, to a Parquet file.
 */
 
 use std::collections::HashSet;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -14,10 +13,9 @@ use clap::ValueHint;
 use serde_json::json;
 
 use crate::cli::query::absolute;
-use crate::cli::{Context, counts};
+use crate::cli::{Context, counts, list};
 use crate::engine::BATCH;
 use crate::engine::shard::{Encoded, Job, Shard, encode};
-use crate::file;
 use crate::folder::{ScanOptions, Walk, shown};
 use crate::index::{IndexError, Labels};
 use crate::task::Task;
@@ -156,14 +154,12 @@ fn found(context: &Context, named: &[PathBuf]) -> Result<(Vec<String>, Vec<Strin
 
 /// Reads the paths in a list file and makes them absolute.
 fn listed(list: &Path) -> Result<Vec<String>> {
-    let mut bytes = Vec::new();
-    let read = if list == Path::new("-") {
-        std::io::stdin().lock().read_to_end(&mut bytes)
+    let text = if list == Path::new("-") {
+        list::text(std::io::stdin().lock())
     } else {
-        std::fs::File::open(list).and_then(|mut file| file.read_to_end(&mut bytes))
+        std::fs::File::open(list).and_then(list::text)
     };
-    let text = read.and_then(|_| file::text(bytes));
     let text = text.with_context(|| format!("cannot read the list {}", list.display()))?;
-    let lines = file::listed(&text).into_iter();
+    let lines = list::paths(&text).into_iter();
     lines.map(|line| Ok(std::path::absolute(line)?.to_string_lossy().into_owned())).collect()
 }

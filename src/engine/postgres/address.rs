@@ -18,6 +18,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::super::{EngineError, Remedy};
+use crate::cause::{Cause, told};
 use crate::file;
 
 /// Connection timeout, unless the address specifies one.
@@ -86,7 +87,7 @@ impl Address {
     pub fn parse(text: &str, connecting: &Connecting) -> Result<Self, EngineError> {
         let unfit = |reason: String| EngineError::Server {
             server: "the server's address".to_owned(),
-            reason: format!("{reason}; write it as postgres://USER@HOST:PORT/DATABASE"),
+            reason: format!("{reason}; write it as postgres://USER@HOST:PORT/DATABASE").into(),
         };
         // The parser's error message could contain a part of the password.
         let parsed = if Self::is_one(text) { text.parse::<Config>().ok() } else { None };
@@ -243,14 +244,16 @@ fn is_local(config: &Config) -> bool {
 }
 
 fn encryption(ca: Option<&Path>) -> Result<MakeRustlsConnect, EngineError> {
-    let failed = |reason: String| EngineError::Refused {
+    let failed = |reason: Cause| EngineError::Refused {
         server: "encryption".to_owned(),
         reason,
         remedy: Remedy::Authority,
     };
     let Some(path) = ca else {
-        let (connect, _) = MakeRustlsConnect::with_native_certs().map_err(|_| {
-            failed("this system has no certificates to verify a server with".to_owned())
+        let (connect, _) = MakeRustlsConnect::with_native_certs().map_err(|errors| {
+            let text = "this system has no certificates to verify a server with";
+            let first = errors.into_iter().next();
+            failed(first.map_or_else(|| text.into(), |first| told(text, first)))
         })?;
         return Ok(connect);
     };
@@ -261,7 +264,7 @@ fn encryption(ca: Option<&Path>) -> Result<MakeRustlsConnect, EngineError> {
         roots.add(certificate).map_err(EngineError::read(path))?;
     }
     if roots.is_empty() {
-        return Err(failed(format!("{} contains no certificate", path.display())));
+        return Err(failed(format!("{} contains no certificate", path.display()).into()));
     }
     let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     Ok(MakeRustlsConnect::new(config))

@@ -69,7 +69,8 @@ pub(super) fn same_width(
     match found {
         Some(bits) if usize::try_from(bits) != Ok(head.bits) => Err(EngineError::Refused {
             server: session.address().to_string(),
-            reason: format!("{table} stores codes of {bits} bits, but these have {}", head.bits),
+            reason: format!("{table} stores codes of {bits} bits, but these have {}", head.bits)
+                .into(),
             remedy: Remedy::Table,
         }),
         _ => Ok(()),

@@ -156,7 +156,10 @@ impl Holder {
                 )
             }
         };
-        Err(EngineError::Server { server: self.session.address().to_string(), reason })
+        Err(EngineError::Server {
+            server: self.session.address().to_string(),
+            reason: reason.into(),
+        })
     }
 }
 

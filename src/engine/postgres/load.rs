@@ -200,7 +200,7 @@ fn on_all(
 /// share one table.
 fn sensible(servers: &[Address]) -> Result<(), EngineError> {
     let refused = |server: &Address, reason: String| {
-        Err(EngineError::Server { server: server.to_string(), reason })
+        Err(EngineError::Server { server: server.to_string(), reason: reason.into() })
     };
     for (at, server) in servers.iter().enumerate() {
         if at == sql::MOST {
@@ -222,7 +222,8 @@ fn claim(coordinator: &mut Session, table: &Table) -> Result<(), EngineError> {
             server: coordinator.address().to_string(),
             reason: format!(
                 "another program is loading {table}; wait until it finishes, or stop it"
-            ),
+            )
+            .into(),
         })
     }
 }
@@ -232,7 +233,7 @@ pub(super) fn joined<T>(
     thread: std::thread::ScopedJoinHandle<'_, Result<T, EngineError>>,
 ) -> Result<T, EngineError> {
     thread.join().unwrap_or_else(|_| {
-        let (server, reason) = ("a shard".to_owned(), "its thread failed".to_owned());
+        let (server, reason) = ("a shard".to_owned(), "its thread failed".into());
         Err(EngineError::Server { server, reason })
     })
 }
@@ -309,7 +310,7 @@ fn fits(
     let value = |key: &str| present.iter().find(|(own, _)| own == key).map(|(_, v)| v.as_str());
     let refused = |reason: String| EngineError::Refused {
         server: session.address().to_string(),
-        reason,
+        reason: reason.into(),
         remedy: Remedy::Table,
     };
     // An interrupted first load leaves only its own entries.

@@ -18,6 +18,7 @@ use super::load::joined;
 use super::session::Session;
 use super::shards::{self, Layout};
 use super::sql::{self, Statement, Table, Value, Wanted};
+use crate::cause::{Cause, told};
 use crate::code::Code;
 use crate::engine::{Batch, EngineError, Head, Remedy, Source};
 use crate::index::{Hit, QueryImage, Search, StoredCodes};
@@ -76,12 +77,14 @@ impl Remote {
     ) -> Result<Self, EngineError> {
         let mut session = Session::open(address, connecting.timeout)?;
         let facts = meta(&mut session, &table)?;
-        let unfit =
-            |reason: String| EngineError::Server { server: session.address().to_string(), reason };
+        let unfit = |reason: String| EngineError::Server {
+            server: session.address().to_string(),
+            reason: reason.into(),
+        };
         let fact = |key: &str| facts.iter().find(|(own, _)| own == key).map(|(_, v)| v.as_str());
         let refused = |reason: String, remedy: Remedy| EngineError::Refused {
             server: session.address().to_string(),
-            reason,
+            reason: reason.into(),
             remedy,
         };
         let Some(state) = fact("state") else {
@@ -184,7 +187,7 @@ impl Remote {
         let (mut found, mut wanted) = (0, 0);
         let used = self.approximate;
         for row in &rows {
-            let code = row.try_get(0).map_err(|error| self.odd(&error))?;
+            let code = row.try_get(0).map_err(|error| self.odd(error))?;
             let code = of_bit(&code, self.head.bits)?;
             let query = Search::nearest(&code, NEAREST);
             self.approximate = false;
@@ -232,7 +235,7 @@ impl Remote {
         let (approximate, k) = (self.approximate, search.k());
         let lines = self.session().run(|client| run(client, &explain, approximate.then_some(k)))?;
         let lines: Result<Vec<String>, Error> = lines.iter().map(|row| row.try_get(0)).collect();
-        let lines = lines.map_err(|error| self.odd(&error))?;
+        let lines = lines.map_err(|error| self.odd(error))?;
         Ok(Explained { sql: statement.filled(), plan: lines.join("\n") })
     }
 
@@ -244,7 +247,7 @@ impl Remote {
         let content = content.as_bytes().as_slice();
         let found = self.first("content", &content, "code")?;
         let Some(row) = found else { return Ok(None) };
-        let code = row.try_get(1).map_err(|error| self.odd(&error))?;
+        let code = row.try_get(1).map_err(|error| self.odd(error))?;
         Ok(Some(of_bit(&code, self.head.bits)?))
     }
 
@@ -302,11 +305,11 @@ impl Remote {
     fn ask(&self, statement: &Statement, k: usize) -> Result<Vec<Hit>, EngineError> {
         let looks = self.approximate.then_some(k);
         let rows = self.session().run(|client| run(client, statement, looks))?;
-        rows.iter().map(|row| found(row).map_err(|error| self.odd(&error))).collect()
+        rows.iter().map(|row| found(row).map_err(|error| self.odd(error))).collect()
     }
 
-    fn odd(&self, error: &Error) -> EngineError {
-        let reason = format!("its answer cannot be read: {error}");
+    fn odd(&self, error: Error) -> EngineError {
+        let reason = told(format!("its answer cannot be read: {error}"), error);
         EngineError::Server { server: self.place(), reason }
     }
 
@@ -429,7 +432,8 @@ impl Rows {
             reason: format!(
                 "an export changed {} while it was read; wait until it finishes, then run the same command again",
                 self.table
-            ),
+            )
+            .into(),
         })
     }
 }
@@ -466,14 +470,13 @@ impl Source for Rows {
             return Ok(None);
         }
         let server = self.session.address().to_string();
-        let odd =
-            |reason: &str| EngineError::Server { server: server.clone(), reason: reason.into() };
+        let odd = |reason: Cause| EngineError::Server { server: server.clone(), reason };
         let mut batch = Batch::new(self.head.bits)?;
         for row in rows {
-            let content = take_row(&row, &mut batch).map_err(|error| odd(&error.to_string()))?;
+            let content = take_row(&row, &mut batch).map_err(|error| odd(error.into()))?;
             let content = <[u8; 32]>::try_from(content);
-            batch.contents.push(content.map_err(|_| odd("a content is not a BLAKE3 hash"))?);
-            let code = row.try_get(4).map_err(|error| odd(&error.to_string()))?;
+            batch.contents.push(content.map_err(|_| odd("a content is not a BLAKE3 hash".into()))?);
+            let code = row.try_get(4).map_err(|error| odd(error.into()))?;
             batch.codes.push(&of_bit(&code, self.head.bits)?)?;
         }
         self.last = batch.ids.last().copied().unwrap_or(last);

@@ -11,6 +11,7 @@ use postgres::{Client, Error};
 
 use super::address::{Address, Refused};
 use super::sql;
+use crate::cause::told;
 use crate::engine::{EngineError, Remedy};
 
 /// Number of attempts after transient errors.
@@ -75,7 +76,10 @@ impl Session {
             let done = self.client().and_then(|client| work(client).map_err(Refused::Postgres));
             let (error, passes) = match done {
                 Ok(done) => return Ok(done),
-                Err(Refused::Postgres(error)) => (self.failed(&error), may_pass(&error)),
+                Err(Refused::Postgres(error)) => {
+                    let passes = may_pass(&error);
+                    (self.failed(error), passes)
+                }
                 Err(Refused::Certificates(error)) => return Err(error),
                 // The server may not have noticed yet that our previous connection broke.
                 Err(Refused::Locked) => (self.broken(LOCKED), true),
@@ -104,7 +108,7 @@ impl Session {
             return Err(self.broken("the connection is closed"));
         };
         let done = work(client);
-        done.map_err(|error| self.failed(&error))
+        done.map_err(|error| self.failed(error))
     }
 
     /// Runs work that needs the current connection, such as an open transaction.
@@ -121,7 +125,7 @@ impl Session {
             ));
         };
         let done = work(client);
-        done.map_err(|error| self.failed(&error))
+        done.map_err(|error| self.failed(error))
     }
 
     fn client(&mut self) -> Result<&mut Client, Refused> {
@@ -143,18 +147,21 @@ impl Session {
     }
 
     fn broken(&self, reason: &str) -> EngineError {
-        EngineError::Server { server: self.address.to_string(), reason: reason.to_owned() }
+        EngineError::Server { server: self.address.to_string(), reason: reason.into() }
     }
 
-    fn failed(&self, error: &Error) -> EngineError {
+    fn failed(&self, error: Error) -> EngineError {
         let server = self.address.to_string();
-        let Meaning { reason, advice } = meaning(error);
+        let Meaning { reason, advice } = meaning(&error);
+        let cause = |text| told(text, error);
         match advice {
-            Advice::None => EngineError::Server { server, reason },
+            Advice::None => EngineError::Server { server, reason: cause(reason) },
             Advice::Text(text) => {
-                EngineError::Server { server, reason: format!("{reason}; {text}") }
+                EngineError::Server { server, reason: cause(format!("{reason}; {text}")) }
             }
-            Advice::Remedy(remedy) => EngineError::Refused { server, reason, remedy },
+            Advice::Remedy(remedy) => {
+                EngineError::Refused { server, reason: cause(reason), remedy }
+            }
         }
     }
 }

@@ -91,7 +91,8 @@ pub(super) fn addresses(
                 server: session.address().to_string(),
                 reason: format!(
                     "the foreign server of shard {number} is missing, or lacks its host, port or dbname"
-                ),
+                )
+                .into(),
                 remedy: Remedy::NameShards,
             }
         })

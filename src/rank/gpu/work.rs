@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::super::RankError;
 use super::cache::Cache;
+use crate::cause::Cause;
 use crate::device::Gpu;
 
 /// Shared code that is prepended to every kernel.
@@ -182,7 +183,7 @@ impl<'a> Commands<'a> {
     }
 
     /// Submits all commands, waits, and returns the requested contents in order.
-    pub fn finish(self) -> Result<Vec<Vec<u32>>, String> {
+    pub fn finish(self) -> Result<Vec<Vec<u32>>, Cause> {
         self.gpu.queue.submit([self.encoder.finish()]);
         let (sender, receiver) = mpsc::channel();
         for (buffer, _) in &self.back {
@@ -192,11 +193,10 @@ impl<'a> Commands<'a> {
             buffer.slice(..).map_async(wgpu::MapMode::Read, done);
         }
         let wait = wgpu::PollType::Wait { submission_index: None, timeout: Some(PATIENCE) };
-        self.gpu.device.poll(wait).map_err(|error| error.to_string())?;
+        self.gpu.device.poll(wait)?;
         let contents = self.back.iter().map(|(buffer, _)| {
-            let mapped = receiver.recv().map_err(|error| error.to_string())?;
-            mapped.map_err(|error| error.to_string())?;
-            let view = buffer.slice(..).get_mapped_range().map_err(|error| error.to_string())?;
+            receiver.recv()??;
+            let view = buffer.slice(..).get_mapped_range()?;
             Ok(bytemuck::pod_collect_to_vec(&view))
         });
         contents.collect()
@@ -215,13 +215,13 @@ pub fn guarded<T>(gpu: &Gpu, work: impl FnOnce() -> T) -> Result<T, RankError> {
     let result = work();
     let errors = [pollster::block_on(validation.pop()), pollster::block_on(memory.pop())];
     match errors.into_iter().flatten().next() {
-        Some(error) => Err(failed(gpu, error.to_string())),
+        Some(error) => Err(failed(gpu, error.into())),
         None => Ok(result),
     }
 }
 
 /// Creates the error for a failed adapter.
-pub fn failed(gpu: &Gpu, reason: String) -> RankError {
+pub fn failed(gpu: &Gpu, reason: Cause) -> RankError {
     RankError::Gpu { adapter: gpu.info.name.clone(), reason }
 }
 

@@ -15,6 +15,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use super::super::TrainError;
 use super::super::plan::LearnPlan;
 use super::super::step::{StepResult, device_failed};
+use crate::cause::in_detail;
 use crate::device::Device;
 use crate::method::laps::{Lap, Laps};
 use crate::method::net::Net;
@@ -135,7 +136,7 @@ impl Team {
     fn statistics(&self, net: &Net, images: usize, theirs: &[Share]) -> Result<Values, TrainError> {
         let own = read_out(net, What::Statistics, &self.first)?;
         let count = images + theirs.iter().map(|share| share.images).sum::<usize>();
-        let failed = |error| device_failed(&self.first, format!("{error:?}"));
+        let failed = |error| device_failed(&self.first, in_detail(error));
         let mut means = Values::new();
         for (id, data) in own {
             let shape = data.shape();
@@ -187,7 +188,7 @@ impl Member {
             None
         } else {
             let pool = ThreadPoolBuilder::new().num_threads(1).build();
-            Some(pool.map_err(|error| device_failed(device, error.to_string()))?)
+            Some(pool.map_err(|error| device_failed(device, error.into()))?)
         };
         Ok(Self { device: device.clone(), thread, net: None })
     }
@@ -258,7 +259,7 @@ fn read_out(net: &Net, what: What, device: &Device) -> Result<Values, TrainError
 }
 
 fn read(ids: Vec<ParamId>, reading: Transaction, device: &Device) -> Result<Values, TrainError> {
-    let failed = |error| device_failed(device, format!("{error:?}"));
+    let failed = |error| device_failed(device, in_detail(error));
     Ok(ids.into_iter().zip(reading.try_execute().map_err(failed)?).collect())
 }
 
