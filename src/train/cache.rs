@@ -19,8 +19,8 @@ use half::slice::HalfFloatSliceExt;
 use memmap2::Mmap;
 use rayon::prelude::*;
 
+use super::error::device_failed;
 use super::random_part::random_part;
-use super::step::device_failed;
 use super::{TrainError, Unreadable};
 use crate::cause::in_detail;
 use crate::dataset::Sample;

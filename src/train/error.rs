@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::cause::Cause;
+use crate::device::Device;
 use crate::encoder::EncodeError;
 use crate::eval::EvalError;
 use crate::image::{ImageError, PreprocessError};
@@ -178,4 +179,9 @@ impl TrainError {
                 | Self::Eval(EvalError::Stopped(_))
         )
     }
+}
+
+/// Converts a device's failure to an error.
+pub(super) fn device_failed(device: &Device, reason: Cause) -> TrainError {
+    TrainError::Encode(EncodeError::Device { device: device.to_string(), reason })
 }

@@ -6,10 +6,10 @@ use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Tensor, TensorData};
 
 use super::TrainError;
+use super::error::device_failed;
 use super::images::Begins;
-use crate::cause::{Cause, in_detail};
+use crate::cause::in_detail;
 use crate::device::Device;
-use crate::encoder::EncodeError;
 use crate::method::laps::{Lap, Laps};
 use crate::method::learner::{Learner, Moment, Seen, Shown};
 use crate::method::net::{Net, Output, Twice};
@@ -96,9 +96,4 @@ pub(super) fn read<const D: usize>(
     let data: TensorData =
         tensor.try_into_data().map_err(|error| device_failed(device, in_detail(error)))?;
     data.try_into_vec::<f32>().map_err(|error| device_failed(device, in_detail(error)))
-}
-
-/// Converts a device's failure to an error.
-pub(super) fn device_failed(device: &Device, reason: Cause) -> TrainError {
-    TrainError::Encode(EncodeError::Device { device: device.to_string(), reason })
 }

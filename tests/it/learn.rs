@@ -508,7 +508,8 @@ fn three_steps_on_a_graphics_adapter_equal_three_on_the_cpu() {
                 plan.sample = Some(12);
                 plan.batch = 4;
                 // AdamW's first steps are as large for a gradient of rounding noise as for
-                // any other; at a low rate they do not drown what is compared.plan.rate: 1e-5 = rate: 1e-5;
+                // any other; at a low rate they do not drown what is compared.
+                plan.rate = 1e-5;
                 plan.cache = env.path(&format!("cache-{}", device.is_cpu()));
             });
             let mut loss = 0.0;

@@ -31,7 +31,7 @@ impl Page {
         let document = document.unwrap().unwrap();
         let url = document["url"].as_str().unwrap().to_owned();
         let token = url.split_once("/?token=").unwrap().1.to_owned();
-        assert_eq!(document["images"], 18);
+        assert!(document["images"].as_u64().is_some_and(|images| images >= 18), "{document}");
         let port = document["port"].as_u64().unwrap() as u16;
         assert!(url.starts_with(&format!("http://127.0.0.1:{port}/?token=")), "{url}");
         Self { child, port, url, token }

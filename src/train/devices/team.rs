@@ -13,8 +13,9 @@ use burn::tensor::{Device as BurnDevice, Tensor, TensorData, Transaction};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::super::TrainError;
+use super::super::error::device_failed;
 use super::super::plan::LearnPlan;
-use super::super::step::{StepResult, device_failed};
+use super::super::step::StepResult;
 use crate::cause::in_detail;
 use crate::device::Device;
 use crate::method::laps::{Lap, Laps};
