@@ -327,8 +327,8 @@ fn near_duplicates_are_given_in_groups() {
     let folder = tempfile::tempdir().unwrap();
     let photos = folder.path().join("photos");
     std::fs::create_dir(&photos).unwrap();
-    draw(&photos, 2);
-    std::fs::copy(photos.join("01.png"), photos.join("copy.png")).unwrap();
+    draw(&photos, 1);
+    std::fs::copy(photos.join("00.png"), photos.join("copy.png")).unwrap();
     let (model, name) = (open_model(None), c_path(&photos));
     let index = open_index(&folder.path().join("photos.db"), model);
     let (folders, mut found) = ([name.as_ptr()], null_mut());
@@ -357,10 +357,10 @@ fn near_duplicates_are_given_in_groups() {
         let status = barbule_find_duplicates(index, None, null_mut(), &mut found);
         assert_eq!((status, roles(found)), (Status::Ok, Vec::new()), "{}", said());
         barbule_duplicates_free(found);
-        let (mut hits, kept) = (null_mut(), c_path(&photos.join("01.png")));
-        assert_eq!(barbule_search_file(index, kept.as_ptr(), 3, &mut hits), Status::Ok);
-        let gone = (0..3).map(|i| (*barbule_hits_get(hits, i)).gone);
-        assert_eq!(gone.collect::<Vec<_>>(), [false, true, false]);
+        let (mut hits, kept) = (null_mut(), c_path(&photos.join("00.png")));
+        assert_eq!(barbule_search_file(index, kept.as_ptr(), 2, &mut hits), Status::Ok);
+        let gone = (0..2).map(|i| (*barbule_hits_get(hits, i)).gone);
+        assert_eq!(gone.collect::<Vec<_>>(), [false, true]);
         barbule_hits_free(hits);
         assert_eq!(
             barbule_find_duplicates(null(), None, null_mut(), &mut found),
