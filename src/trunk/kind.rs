@@ -8,7 +8,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::efficientnet_lite;
-use super::resnet::{self, Depth};
+#[cfg(feature = "train")]
+use super::resnet;
+use super::resnet::Depth;
 use crate::image::{Preprocess, PreprocessError};
 
 /// The trunk of a model.
