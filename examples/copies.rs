@@ -5,8 +5,8 @@ all of them.
     cargo run --release --example copies -- DATA [SPLIT] [PHOTOS]
 
 DATA is a labelled data set, SPLIT `train`, `val` or `test` (the default). For each kind of edit the
-table shows the distance of its codes from the original's, the share that is found, and the share
-found by codes alone at the radius that `barbule duplicates` uses.
+table shows the distance of its codes from the original's, the share that is found, and how many
+other photos are taken for its original: by `barbule duplicates`, and by its radius of codes alone.
 */
 
 use std::error::Error;

@@ -150,7 +150,7 @@ pub use device::{AdapterInfo, Device, DeviceChoice, DeviceError};
 #[cfg(feature = "model")]
 pub use explain::Attention;
 #[cfg(feature = "model")]
-pub use folder::{FileKind, LeftOut, ScanOptions};
+pub use folder::{FileKind, FolderError, LeftOut, ScanOptions};
 #[cfg(feature = "model")]
 pub use image::{ImageError, Limits};
 #[cfg(feature = "model")]

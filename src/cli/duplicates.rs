@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::context::plain_name;
 use super::query::{FilterArgs, IndexArgs, collection};
-use crate::index::{DuplicateOptions, Duplicates, Group, Member, Role};
+use crate::index::{DuplicateOptions, Duplicates, Member, Role};
 use crate::task::Task;
 
 /// Find groups of images that are nearly the same
@@ -21,12 +21,18 @@ use crate::task::Task;
 ///
 /// Each group starts with its original, the best of its files: the one with the most pixels; of
 /// these the largest file, which is the least compressed; of these the oldest; of these the one
-/// that was indexed first. The others are:
+/// that was indexed first. The others have a note before their path:
 ///
-///   copy  a file with the same content as one above it
-///   N     a picture that looks nearly the same, with a code N bits from the original's
-///   same  another path to one of these files, by a link; it is no second file
-///   gone  a file that is not there now; it never counts
+/// copy: the same content as a file above it.
+///
+/// A number: looks nearly the same; its code differs from the original's in so many bits.
+///
+/// same: another path to one of these files, by a link. It is no second file.
+///
+/// gone: not there now. It never counts.
+///
+/// Photos that were shot one after the other, with the camera hardly moved, can be taken for one:
+/// look before you remove what is only near.
 ///
 /// Nothing is deleted. --paths0 lists what could be removed, for other programs.
 #[derive(Debug, clap::Args)]
@@ -89,17 +95,13 @@ fn print(context: &Context, found: &Duplicates) -> Result<()> {
         }
         context.print("")?;
     }
-    let files: usize = found.groups.iter().map(|group| 1 + removable(group)).sum();
+    let (groups, removable) = (found.groups.len(), found.removable(false).count());
     let copies = found.removable(true).count();
     context.print(format_args!(
-        "{} groups of {files} files; {copies} are copies and {} look nearly the same",
-        found.groups.len(),
-        found.removable(false).count() - copies
+        "{groups} groups of {} files; {copies} are copies and {} look nearly the same",
+        groups + removable,
+        removable - copies
     ))
-}
-
-fn removable(group: &Group) -> usize {
-    group.images.iter().filter(|image| matches!(image.role, Role::Copy | Role::Near)).count()
 }
 
 fn role(image: &Member) -> String {

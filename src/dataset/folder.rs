@@ -43,7 +43,7 @@ pub(super) fn read_photos(root: &Path) -> Result<Dataset, DatasetError> {
     Ok(dataset)
 }
 
-/// What is said of the folders.
+/// Sentences about the folders.
 #[derive(Default)]
 struct Notes {
     warnings: Vec<String>,

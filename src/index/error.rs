@@ -88,28 +88,12 @@ pub enum IndexError {
         /// The system's error.
         source: std::io::Error,
     },
-    /// An exclusion pattern is invalid.
-    #[error(
-        "{pattern} is not a valid pattern: {}; use shell syntax, such as '*.png' or 'raw/**'",
-        source.msg
-    )]
-    Pattern {
-        /// The pattern.
-        pattern: String,
-        /// The reason.
-        source: glob::PatternError,
-    },
     /// The index contains no features.
     #[error("{} contains no features; update it with the option to keep features", .0.display())]
     NoFeatures(PathBuf),
-    /// A folder to index could not be read.
-    #[error("cannot read the folder {}: {source}", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// The system's error.
-        source: std::io::Error,
-    },
+    /// A folder to index could not be listed.
+    #[error(transparent)]
+    Folder(FolderError),
     /// The file with labels could not be used.
     #[error("{}: {reason}; each line is PATH,LABEL", path.display())]
     Labels {
@@ -148,9 +132,8 @@ pub enum IndexError {
 impl From<FolderError> for IndexError {
     fn from(error: FolderError) -> Self {
         match error {
-            FolderError::Read { path, source } => Self::Folder { path, source },
-            FolderError::Pattern { pattern, source } => Self::Pattern { pattern, source },
             FolderError::Stopped(stopped) => Self::Stopped(stopped),
+            error => Self::Folder(error),
         }
     }
 }

@@ -304,7 +304,7 @@ impl Near<'_> {
         let mut paths: HashMap<FileId, usize> = HashMap::new();
         let mut same: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         here.retain(|(row, file)| {
-            let first = file.file.map_or(*row, |file| *paths.entry(file).or_insert(*row));
+            let first = *paths.entry(file.file).or_insert(*row);
             if first != *row {
                 same.entry(first).or_default().push(*row);
             }

@@ -50,7 +50,7 @@ pub struct Row {
     pub path: String,
 }
 
-/// How much of a table names images.
+/// The rows of a table that name images, and those that do not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TableUse {

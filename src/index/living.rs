@@ -19,15 +19,16 @@ pub(super) enum Living {
     Here(Here),
     /// There is no file at its path.
     Gone,
-    /// It has another content, or cannot be read.
+    /// It has another content, cannot be read, or the system does not tell which file it is, so
+    /// that two paths to it would seem two files.
     Changed,
 }
 
 /// A file that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Here {
-    /// The file itself, whatever path leads to it; `None` where the system cannot tell.
-    pub file: Option<FileId>,
+    /// The file itself, whatever path leads to it.
+    pub file: FileId,
     /// Whether the path is a link.
     pub link: bool,
     /// Size in bytes.
@@ -48,8 +49,9 @@ impl Living {
         if !image.stamp.is(&Stamp::of(&meta), true) && hash(path).ok() != Some(image.content) {
             return Self::Changed;
         }
+        let Ok(file) = file_id::get_file_id(path) else { return Self::Changed };
         Self::Here(Here {
-            file: file_id::get_file_id(path).ok(),
+            file,
             link: fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink()),
             bytes: meta.len(),
             modified: meta.modified().ok(),

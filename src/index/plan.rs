@@ -123,8 +123,7 @@ impl<'a> Planner<'a> {
         let roots = self.writer.index().roots()?;
         let of = |stored: &str| roots.iter().find(|root| root.path == stored);
         for folder in named {
-            let failed =
-                |source: std::io::Error| IndexError::Folder { path: folder.clone(), source };
+            let failed = |source| FolderError::Read { path: folder.clone(), source };
             // One spelling per folder, so that its images are recognised next time.
             let path = folder.canonicalize().map_err(failed)?;
             let before = of(&stored_path(&path)).map(|root| root.options.clone());

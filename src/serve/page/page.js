@@ -76,11 +76,12 @@ function wish() {
   return sent.has(number) ? { file: sent.get(number) } : { lost: true };
 }
 
-function narrowed(more) {
-  const query = new URLSearchParams({ k: at("k").value, ...more });
+function filtered(query) {
   for (const name of ["under", "label"]) if (at(name).value) query.set(name, at(name).value);
   return "?" + query;
 }
+
+const narrowed = () => filtered(new URLSearchParams({ k: at("k").value }));
 
 async function show() {
   const mine = ++turn;
@@ -98,7 +99,7 @@ async function show() {
       asked(null);
       fill([]);
       at("title").textContent = "Nearly the same";
-      const answer = await read("/api/duplicates" + narrowed({ k: "" }).replace(/k=&?/, ""));
+      const answer = await read("/api/duplicates" + filtered(new URLSearchParams()));
       if (current()) showGroups(answer);
     } else if (wanted.id) {
       const answer = await read("/api/images/" + encodeURIComponent(wanted.id) + "/similar" + narrowed());
