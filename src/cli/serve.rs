@@ -3,7 +3,7 @@
 */
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -13,15 +13,19 @@ use serde_json::json;
 use super::Context;
 use super::query::index_path;
 use crate::device::Device;
-use crate::index::{Index, open_model};
+use crate::index::{Index, IndexWriter, open_model};
 use crate::model::Model;
 use crate::serve::{Options, Server};
 
 /// Serve a page on this machine to search your photos
 ///
 /// Prints the URL with the secret that opens the page, and runs until Ctrl-C. Only this machine can
-/// reach it, unless --address allows others. The index is only read; images that `barbule index`
-/// adds meanwhile appear automatically.
+/// reach it, unless --address allows others.
+///
+/// On the page you add folders to the index and give images labels. The pictures themselves are
+/// never changed. With --read-only, or if other machines can reach the page, the index is only read.
+/// Images that `barbule index` adds meanwhile appear automatically. Without --index, the default
+/// index is made if it is missing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule serve --open\n         \
                         barbule serve --model birds.safetensors --index birds.db --port 8080")]
@@ -38,6 +42,9 @@ pub struct Args {
     /// The port to listen on; 0 for any free one
     #[arg(long, value_name = "N", default_value_t = 0)]
     port: u16,
+    /// Show the index, and let nobody add folders or give labels
+    #[arg(long)]
+    read_only: bool,
     /// Open the page in the browser
     #[arg(long)]
     open: bool,
@@ -45,13 +52,22 @@ pub struct Args {
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let index = index_path(args.index.as_deref())?;
-    // Before the model, which takes longer to open.
-    let opened = Index::open(&index)?;
-    let device = context.device()?;
-    let model = model(context, args, &opened, &device)?;
-    drop(opened);
+    // The first folder may be added on the page.
+    let editable = args.address.is_loopback() && !args.read_only;
+    let (device, model) = if args.index.is_none() && editable && !index.exists() {
+        let device = context.device()?;
+        let model = created(context, args, &index, &device)?;
+        (device, model)
+    } else {
+        // Before the model, which takes longer to open.
+        let opened = Index::open(&index)?;
+        let device = context.device()?;
+        let model = model(context, args, &opened, &device)?;
+        (device, model)
+    };
     let address = SocketAddr::new(args.address, args.port);
-    let server = Server::bind(Options { index, address, limits: context.limits }, device, model)?;
+    let options = Options::new(index, address).with_limits(context.limits);
+    let server = Server::bind(options.with_read_only(args.read_only), device, model)?;
     if !args.address.is_loopback() {
         context.warn(
             "anyone who can reach this machine and learns the URL below can see the indexed photos; the connection is not encrypted",
@@ -78,6 +94,21 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     }
     server.run(context.stop())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes the default index, without images, and returns its model.
+fn created(context: &Context, args: &Args, index: &Path, device: &Device) -> Result<Model> {
+    let model = context.model(args.model.as_deref(), device)?;
+    if let Some(folder) = index.parent() {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+    let mut writer = IndexWriter::open(index, &model)?;
+    if let Some(file) = &args.model {
+        writer.set_model_file(file)?;
+    }
+    context.say(format_args!("{} is new; add folders on the page", index.display()));
+    Ok(model)
 }
 
 /// Opens the model of `--model`, or the one that made the index.

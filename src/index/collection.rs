@@ -280,6 +280,26 @@ impl Collection {
         Ok(report)
     }
 
+    /// Gives images a label, or removes their labels, as [`IndexWriter::set_labels`], and reloads
+    /// the index.
+    ///
+    /// # Errors
+    /// As [`IndexWriter::open_existing`], [`IndexWriter::set_labels`] and [`Collection::reload`].
+    /// Nothing is changed if an id is unknown or the label cannot be used.
+    pub fn set_labels<'a>(
+        &self,
+        ids: &[i64],
+        label: Option<&'a str>,
+    ) -> Result<Option<&'a str>, IndexError> {
+        let _one = lock(&self.updating);
+        let mut writer = IndexWriter::open_existing(&self.path)?;
+        writer.index().same_model(self.bits, &self.fingerprint)?;
+        let label = writer.set_labels(ids, label)?;
+        drop(writer);
+        self.reload()?;
+        Ok(label)
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
         self.snapshot().len()

@@ -103,6 +103,9 @@ pub enum IndexError {
         #[source]
         reason: Cause,
     },
+    /// A label that was given by hand cannot be used.
+    #[error("{0}")]
+    Label(String),
     /// No image has this id; it may have been removed.
     #[error("there is no image {0} in the index")]
     NoSuchImage(i64),

@@ -8,6 +8,27 @@ use std::path::Path;
 use super::paths::stored_path;
 use super::{IndexError, LabelTable, TableUse};
 
+/// Maximum length of a label that is given by hand, in characters.
+const LONGEST: usize = 200;
+
+/// Returns a label that is given by hand without the spaces around it.
+///
+/// # Errors
+/// [`IndexError::Label`] if it is empty, too long, or has control characters.
+pub(super) fn checked_label(text: &str) -> Result<&str, IndexError> {
+    let label = text.trim();
+    if label.is_empty() {
+        return Err(IndexError::Label("a label must not be empty".to_owned()));
+    }
+    if label.chars().count() > LONGEST {
+        return Err(IndexError::Label(format!("a label has at most {LONGEST} characters")));
+    }
+    if label.chars().any(char::is_control) {
+        return Err(IndexError::Label("a label has no control characters".to_owned()));
+    }
+    Ok(label)
+}
+
 /// The source of labels.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -63,5 +84,24 @@ impl Labels {
             Self::Rows(table) => table.label(&stored_path(path)),
         };
         label.map(|label| Some(label.to_owned()).filter(|label| !label.is_empty()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_by_hand_are_short_and_plain() {
+        let longest = "ä".repeat(LONGEST);
+        for (text, label) in
+            [(" barn owl\n", "barn owl"), (&longest, &longest), ("a, \"b\"", "a, \"b\"")]
+        {
+            assert_eq!(checked_label(text).unwrap(), label);
+        }
+        let long = format!("{longest}x");
+        for wrong in ["", "  \t", "a\nb", "a\u{1b}b", &long] {
+            assert!(matches!(checked_label(wrong), Err(IndexError::Label(_))), "{wrong:?}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
 #[cfg(feature = "engine")]
 use super::Batch;
+use super::labels::checked_label;
 #[cfg(feature = "engine")]
 use super::paths::innermost;
 use super::paths::is_under;
@@ -132,6 +133,27 @@ impl IndexWriter {
             transaction.commit()
         })();
         self.mine(applied)
+    }
+
+    /// Gives images a label, or removes their labels, and returns the label as it is stored:
+    /// without spaces around it. Later updates keep it, unless they have labels of their own.
+    ///
+    /// # Errors
+    /// [`IndexError::NoSuchImage`], [`IndexError::Label`] if the label is empty, too long or has
+    /// control characters, or if the file is damaged or cannot be written. Nothing is changed then.
+    pub fn set_labels<'a>(
+        &mut self,
+        ids: &[i64],
+        label: Option<&'a str>,
+    ) -> Result<Option<&'a str>, IndexError> {
+        let label = label.map(checked_label).transpose()?;
+        // Nobody else writes meanwhile, so they are still there in the transaction.
+        for id in ids {
+            self.index().image(*id)?;
+        }
+        let relabelled = ids.iter().map(|id| (*id, label.map(str::to_owned))).collect();
+        self.apply(&Changes { relabelled, ..Changes::default() })?;
+        Ok(label)
     }
 
     /// Removes images, and the indexed folders and failures that lie under one of `folders`.

@@ -202,8 +202,11 @@ impl<'a> Connection<'a> {
     /// Reads the body of a request; fails if it is longer than `limit` bytes.
     pub fn body(&mut self, request: &Request, limit: u64) -> Result<Vec<u8>, Problem> {
         if request.length > limit {
-            let megabytes = limit >> 20;
-            let sentence = format!("the file is larger than {megabytes} MiB; send a smaller one");
+            let (what, most) = match limit >> 20 {
+                0 => ("request", format!("{} KiB", limit >> 10)),
+                megabytes => ("file", format!("{megabytes} MiB")),
+            };
+            let sentence = format!("the {what} is larger than {most}; send a smaller one");
             return Err(Problem::new(413, sentence));
         }
         if request.field("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue")) {
@@ -306,6 +309,7 @@ impl<'a> Connection<'a> {
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        202 => "Accepted",
         303 => "See Other",
         400 => "Bad Request",
         401 => "Unauthorized",
@@ -313,8 +317,10 @@ fn reason(status: u16) -> &'static str {
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
+        409 => "Conflict",
         411 => "Length Required",
         413 => "Content Too Large",
+        415 => "Unsupported Media Type",
         421 => "Misdirected Request",
         422 => "Unprocessable Content",
         431 => "Request Header Fields Too Large",

@@ -44,6 +44,11 @@ impl From<ImageError> for Problem {
 impl From<IndexError> for Problem {
     fn from(error: IndexError) -> Self {
         match error {
+            IndexError::Busy { process, .. } if process == Some(std::process::id()) => {
+                Self::new(409, "this server is writing to the index; try again later")
+            }
+            IndexError::Busy { .. } => Self::new(409, error.to_string()),
+            IndexError::Label(_) => Self::new(400, error.to_string()),
             IndexError::NoSuchImage(_) => Self::new(404, error.to_string()),
             IndexError::Decode(error) => error.into(),
             IndexError::Image(error) => error.into(),

@@ -30,6 +30,8 @@ pub struct Ask {
     pub part: Option<usize>,
     /// The id of the image to compare with.
     pub with: Option<i64>,
+    /// The folder to list.
+    pub path: Option<String>,
 }
 
 impl Ask {
@@ -43,6 +45,7 @@ impl Ask {
             recent: false,
             part: None,
             with: None,
+            path: None,
         };
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             if !known.contains(&&*name) {
@@ -58,6 +61,7 @@ impl Ask {
                 "k" => ask.k = number(&name, &value, 1, MAX_K)?,
                 "under" => ask.under = text(value),
                 "label" => ask.label = text(value),
+                "path" => ask.path = text(value),
                 "radius" => ask.radius = Some(number(&name, &value, 0, 1024)? as u32),
                 "with" => ask.with = i64::try_from(number(&name, &value, 0, MAX_ID)?).ok(),
                 "part" => ask.part = Some(number(&name, &value, 1, 64)?),

@@ -5,21 +5,21 @@ A server with an open port: accepts connections and answers each in a thread of 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::ServeError;
-use super::api::App;
+use super::app::App;
 use super::guard::{self, Guard};
 use super::http::{Connection, Request, Response};
+use super::options::Options;
 use super::peers::Peers;
 use super::problem::Problem;
 use super::semaphore::Semaphore;
 use crate::device::Device;
-use crate::image::Limits;
 use crate::model::Model;
 
 /// Maximum number of connections; further ones wait.
@@ -28,30 +28,8 @@ const CONNECTIONS: usize = 64;
 const TICK: Duration = Duration::from_millis(100);
 /// Time limit of running answers when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// Options of a server.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Options {
-    /// The index.
-    pub index: PathBuf,
-    /// The address to listen on; port 0 for any free one.
-    pub address: SocketAddr,
-    /// Larger images are refused.
-    pub limits: Limits,
-}
-
-impl Options {
-    /// Serves the index in the file `index` at `address`, with the usual limits of images.
-    pub fn new(index: impl Into<PathBuf>, address: SocketAddr) -> Self {
-        Self { index: index.into(), address, limits: Limits::default() }
-    }
-
-    /// Sets the limits above which images are refused.
-    pub fn with_limits(self, limits: Limits) -> Self {
-        Self { limits, ..self }
-    }
-}
+/// Time limit of indexing when the server stops: it ends after the batch that it is at.
+const LAST_BATCH: Duration = Duration::from_secs(60);
 
 /// A server with an open port, ready to run.
 #[derive(Debug)]
@@ -79,9 +57,10 @@ impl Server {
     /// # Errors
     /// If the index cannot be used or belongs to another model, or the port cannot be opened.
     pub fn bind(options: Options, device: Device, model: Model) -> Result<Self, ServeError> {
-        let app = App::new(options.index, device, model, options.limits)?;
-        let failed = |source| ServeError::Listen { address: options.address, source };
-        let listener = TcpListener::bind(options.address).map_err(failed)?;
+        let address = options.address;
+        let app = App::new(options, device, model)?;
+        let failed = |source| ServeError::Listen { address, source };
+        let listener = TcpListener::bind(address).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let guard = Guard::new(address).map_err(ServeError::Random)?;
         Ok(Self { listener, address, guard, app })
@@ -116,7 +95,8 @@ impl Server {
         self.app.len()
     }
 
-    /// Answers until `stop` is set, then waits a few seconds for running answers.
+    /// Answers until `stop` is set, then waits a few seconds for running answers. Indexing ends
+    /// after the batch that it is at; what it has written stays.
     ///
     /// # Errors
     /// If connections can no longer be accepted.
@@ -148,6 +128,7 @@ impl Server {
             thread::sleep(TICK);
         }
         running.closing.store(true, Ordering::Relaxed);
+        running.app.worker.close();
         // Wakes the accepting thread, which then sees that the server stops.
         let own = match address.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
@@ -160,6 +141,7 @@ impl Server {
             _ => accepted.join().unwrap_or(Ok(())),
         };
         running.connections.wait_until_empty(Instant::now() + GRACE);
+        running.app.worker.wait(Instant::now() + LAST_BATCH);
         drop(reloading);
         outcome.map_err(|source| ServeError::Listen { address, source })
     }

@@ -12,6 +12,7 @@ mod data;
 #[cfg(target_os = "linux")]
 mod desktop;
 mod duplicates;
+mod edit;
 mod engine;
 mod folders;
 mod index;

@@ -101,7 +101,9 @@ fn no_text_of_the_library_names_an_option_or_a_command() {
             }
         }
     }
-    for file in ["page/index.html", "page/page.js", "page/duplicates.js", "openapi.json"] {
+    let scripts = ["page", "duplicates", "folders", "labels"].map(|name| format!("page/{name}.js"));
+    let texts = ["page/index.html", "openapi.json"].map(str::to_owned);
+    for file in texts.iter().chain(&scripts) {
         let file = format!("src/serve/{file}");
         let text = fs::read_to_string(root().join(&file)).unwrap();
         for (line, text) in (1..).zip(text.lines()) {

@@ -60,11 +60,7 @@ function twin(group, image, number) {
     if (!link.querySelector(".lost")) link.append(made("span", "lost", "cannot be shown"));
   });
   link.append(picture);
-  link.addEventListener("click", (event) => {
-    if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
-    event.preventDefault();
-    go("/?id=" + image.id);
-  });
+  link.addEventListener("click", (event) => follow(event, "/?id=" + image.id));
   box.append(link, made("span", "name", name));
   const where = made("span", "where", familiar(folder));
   where.title = image.path;

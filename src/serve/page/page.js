@@ -30,6 +30,10 @@ async function ask(path, options) {
 
 const read = async (path, options) => (await ask(path, options)).json();
 
+// Sends a JSON document; what comes back.
+const send = (path, body, method = "POST") =>
+  read(path, { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+
 function made(name, className, text) {
   const element = document.createElement(name);
   if (className) element.className = className;
@@ -69,6 +73,7 @@ function complain(text) {
 function wish() {
   const address = new URLSearchParams(location.search);
   if (address.has("duplicates")) return { duplicates: true };
+  if (address.has("folders")) return { folders: true };
   const id = address.get("id");
   if (id !== null) return { id };
   const number = history.state && history.state.sent;
@@ -92,6 +97,7 @@ async function show() {
   complain("");
   say(wanted.duplicates ? "Comparing all images…" : wanted.id || wanted.file ? "Searching…" : "");
   showGroups(null);
+  showFolders(Boolean(wanted.folders));
   try {
     if (!about) await refresh();
     const begun = performance.now();
@@ -101,6 +107,11 @@ async function show() {
       at("title").textContent = "Nearly the same";
       const answer = await read("/api/duplicates" + filtered(new URLSearchParams()));
       if (current()) showGroups(answer);
+    } else if (wanted.folders) {
+      asked(null);
+      fill([]);
+      at("title").textContent = "Folders";
+      await fillFolders(current);
     } else if (wanted.id) {
       const answer = await read("/api/images/" + encodeURIComponent(wanted.id) + "/similar" + narrowed());
       if (current()) found(answer, { id: wanted.id, path: answer.query }, begun);
@@ -117,7 +128,7 @@ async function show() {
     if (!current()) return;
     asked(wanted.file ? wanted : null, true);
     fill([]);
-    at("title").textContent = wanted.id || wanted.file || wanted.duplicates ? "Nothing to show" : "Your images";
+    at("title").textContent = wanted.id || wanted.file || wanted.duplicates || wanted.folders ? "Nothing to show" : "Your images";
     say("");
     complain(error.message);
   } finally {
@@ -134,7 +145,7 @@ function welcome(images) {
   at("others").hidden = !images.length;
   say(images.length ? "Or drop, paste or choose any other image." : "");
   fill(images, about && !about.images
-    ? ["This index has no images yet. Add some, and they show up here by themselves."]
+    ? ["This index has no images yet. Add some, and they show up here by themselves.", about.editable && "Add a folder"]
     : ["No image fits these filters."]);
 }
 
@@ -207,8 +218,14 @@ function fill(hits, nothing, bits) {
   box.hidden = Boolean(hits.length) || !nothing;
   if (nothing) {
     box.replaceChildren(made("p", "", nothing[0]));
-    if (nothing[1]) box.append(made("code", "", nothing[1]));
+    if (nothing[1]) {
+      const link = made("a", "strong", nothing[1]);
+      link.href = "/?folders";
+      link.addEventListener("click", (event) => follow(event, "/?folders"));
+      box.append(link);
+    }
   }
+  unpick();
 }
 
 function card(hit, i, bits) {
@@ -248,15 +265,23 @@ function card(hit, i, bits) {
   const where = made("span", "where", familiar(hit.label === last ? above : folder));
   where.title = hit.path;
   foot.append(where, copier(hit.path, name));
-  item.append(link, foot);
-  if (hit.label) {
-    const tag = made("span", "tag", hit.label);
-    tag.title = "Label: " + hit.label;
-    item.append(tag);
-  }
+  item.append(link);
+  // Before the foot, so that the tab key comes to it after the image.
+  if (about && about.editable) item.append(pickBox(i, name));
+  item.append(foot);
+  showTag(item, hit.label);
   if (bits && !hit.same && shown.query && shown.query.id && about.model.parts) item.append(why(hit));
   draw(image, hit);
   return item;
+}
+
+function showTag(item, label) {
+  const old = item.querySelector(".tag");
+  if (!label) return old && old.remove();
+  const tag = old || made("span", "tag");
+  tag.textContent = label;
+  tag.title = "Label: " + label;
+  if (!old) item.querySelector(".foot").after(tag);
 }
 
 // Which parts made a hit's code agree with that of the image that was looked for.
@@ -360,23 +385,32 @@ function pick(files, otherwise) {
   if (files.length > 1) say("Searching with the first of " + files.length + " files…");
 }
 
+// A click on a link of this page, which needs no new one.
+function follow(event, address) {
+  if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+  event.preventDefault();
+  go(address);
+}
+
 at("grid").addEventListener("click", (event) => {
   const hit = event.target.closest(".hit");
-  if (!hit || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+  if (!hit || selecting() || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
   event.preventDefault();
   go("/?id=" + hit.dataset.id);
   at("results").focus({ preventScroll: true });
 });
 
 at("grid").addEventListener("keydown", (event) => {
-  const hit = event.target.closest(".hit");
+  // Along the images, or along their boxes while some are selected.
+  const kind = event.target.closest(".hit") ? ".hit" : ".pick";
+  const hit = event.target.closest(kind);
   if (!hit) return;
-  const hits = [...at("grid").querySelectorAll(".hit")];
+  const hits = [...at("grid").querySelectorAll(kind)];
   const here = hits.indexOf(hit);
   const top = hit.offsetParent.offsetTop;
   const columns = Math.max(1, hits.filter((other) => other.offsetParent.offsetTop === at("grid").firstElementChild.offsetTop).length);
   const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key];
-  if (event.key === " ") {
+  if (event.key === " " && kind === ".hit") {
     event.preventDefault();
     hit.click();
   } else if (event.key === "Home" || event.key === "End") {
@@ -400,16 +434,9 @@ addEventListener("keydown", (event) => {
 });
 
 addEventListener("popstate", show);
-at("home").addEventListener("click", (event) => {
-  if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
-  event.preventDefault();
-  go("/");
-});
-at("twins").addEventListener("click", (event) => {
-  if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
-  event.preventDefault();
-  go("/?duplicates");
-});
+at("home").addEventListener("click", (event) => follow(event, "/"));
+at("twins").addEventListener("click", (event) => follow(event, "/?duplicates"));
+at("to-folders").addEventListener("click", (event) => follow(event, "/?folders"));
 at("save").addEventListener("click", saveList);
 at("others").addEventListener("click", show);
 for (const id of ["under", "label", "k"]) at(id).addEventListener("change", show);
@@ -427,7 +454,7 @@ at("file").addEventListener("change", () => {
   at("file").value = "";
 });
 addEventListener("paste", (event) => {
-  if (!event.clipboardData) return;
+  if (!event.clipboardData || event.target.closest("input[type=text]")) return;
   pick(event.clipboardData.files, "No image was pasted: copy an image, not its address or text.");
 });
 
@@ -465,7 +492,7 @@ function options(select, all, items) {
   if (select.selectedIndex < 0) select.value = "";
 }
 
-async function refresh() {
+async function refresh(anew) {
   const before = about;
   about = await read("/api/status");
   at("summary").textContent = many(about.images, "image") + " · codes of " + about.bits + " bits";
@@ -476,13 +503,15 @@ async function refresh() {
   const parts = [...Array(about.model.parts).keys()].map((i) => [String(i + 1), "Part " + (i + 1)]);
   options(at("part"), "All together", parts);
   const same = before && before.images === about.images && before.labels === about.labels && before.roots.length === about.roots.length;
-  if (same) return false;
+  at("select").hidden = !about.editable || !shown.hits.length;
+  if (same && !anew) return false;
   const [{ folders }, { labels }] = await Promise.all([read("/api/folders"), read("/api/labels")]);
   const depth = (path) => familiar(path).split(/[\\/]/).length - 1;
   options(at("under"), "All folders", folders.map(({ path, images }) =>
     [path, "\u2003".repeat(depth(path)) + (depth(path) ? split(path)[0] : familiar(path)) + " (" + images.toLocaleString("en") + ")"]));
   options(at("label"), "All labels", labels.map(({ label, images }) => [label, label + " (" + images.toLocaleString("en") + ")"]));
-  at("labels").hidden = !labels.length;
+  at("labels").hidden = at("labels-csv").hidden = !labels.length;
+  suggest(labels.map(({ label }) => label));
   return Boolean(before);
 }
 
@@ -491,11 +520,15 @@ setInterval(async () => {
   if (document.hidden || !about) return;
   try {
     const empty = !about.images;
-    if (await refresh() && empty && about.images) show();
+    if (await refresh() && empty && about.images && !wish().folders) show();
   } catch (error) {
     if (!(error instanceof Trouble)) throw error;
     complain(error.message);
   }
 }, 5000);
 
-show();
+// Once the scripts after this one are read.
+addEventListener("DOMContentLoaded", () => {
+  show();
+  watchWork();
+});

@@ -6,6 +6,7 @@ Shared test utilities: a temporary folder, test images, runs of the program, and
 pub mod browser;
 pub mod collection;
 mod gpu;
+pub mod page;
 #[cfg(unix)]
 pub mod server;
 
