@@ -23,9 +23,9 @@ use crate::serve::{Options, Server};
 /// reach it, unless --address allows others.
 ///
 /// On the page you add folders to the index and give images labels. The pictures themselves are
-/// never changed. With --read-only, or if other machines can reach the page, the index is only read.
-/// Images that `barbule index` adds meanwhile appear automatically. Without --index, the default
-/// index is made if it is missing.
+/// never changed. The index is only read with --read-only, or if other machines can reach the page.
+/// Images that `barbule index` adds meanwhile appear automatically. The default index is made if it
+/// is missing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule serve --open\n         \
                         barbule serve --model birds.safetensors --index birds.db --port 8080")]

@@ -138,6 +138,7 @@ fn found(text: &str, home: Option<&Path>) -> Result<(PathBuf, String), Problem> 
 mod tests {
     use super::*;
 
+    #[cfg(unix)]
     #[test]
     fn a_folder_is_found_or_refused_in_a_sentence() {
         let place = tempfile::tempdir().unwrap();

@@ -30,6 +30,36 @@ fn update(env: &TestEnv, collection: &Collection) -> barbule::index::Update {
 }
 
 #[test]
+fn labels_are_given_to_all_or_to_none() {
+    let (env, collection) = indexed();
+    let label = |id| collection.image(id).unwrap().label;
+    let before = (label(1), label(5));
+    let wrong = collection.set_labels(&[1, 99], Some("owl")).unwrap_err();
+    assert!(matches!(wrong, IndexError::NoSuchImage(99)), "{wrong}");
+    let wrong = collection.set_labels(&[1], Some(" ")).unwrap_err();
+    assert!(matches!(wrong, IndexError::Label(_)), "{wrong}");
+    assert_eq!((label(1), label(5)), before);
+
+    assert_eq!(collection.set_labels(&[1, 5], Some(" owl ")).unwrap(), Some("owl"));
+    assert_eq!((label(1).as_deref(), label(5).as_deref()), (Some("owl"), Some("owl")));
+    assert_eq!(collection.set_labels(&[5], None).unwrap(), None);
+    assert_eq!(label(5), None);
+    // An update without labels of its own keeps them, even of a file that moved.
+    fs::rename(env.path("birds/class-0/0.png"), env.path("birds/class-1/moved.png")).unwrap();
+    assert_eq!(update(&env, &collection).moved, 1);
+    collection.reload().unwrap();
+    assert_eq!(label(1).as_deref(), Some("owl"));
+    let writer = IndexWriter::open_existing(&env.path("i.db")).unwrap();
+    let busy = collection.set_labels(&[1], None).unwrap_err();
+    assert!(matches!(busy, IndexError::Busy { .. }), "{busy}");
+    drop(writer);
+    // No index is made where there is none.
+    fs::rename(env.path("i.db"), env.path("away.db")).unwrap();
+    assert!(matches!(collection.set_labels(&[1], None), Err(IndexError::Missing(_))));
+    assert!(!env.path("i.db").exists());
+}
+
+#[test]
 fn every_search_answers_from_one_state_while_a_writer_changes_the_index() {
     let (env, collection) = indexed();
     let code = collection.code(1).unwrap();

@@ -99,8 +99,11 @@ fn a_folder_is_added_and_updated() {
     assert!(page.send("POST", "/api/folders", &json!({})).document(202)["folder"].is_null());
     let work = ended(&page);
     assert_eq!((&work["counts"]["added"], &work["counts"]["unchanged"]), (&1.into(), &26.into()));
-    assert_eq!(add(&page, " ~/more/ ").document(202)["known"], true);
-    ended(&page);
+    #[cfg(unix)]
+    {
+        assert_eq!(add(&page, " ~/more/ ").document(202)["known"], true);
+        ended(&page);
+    }
     // Labels of folders stay as they are.
     let one = page.id("birds/class-1/0.png");
     assert_eq!(page.json(&format!("/api/images/{one}/similar"))["results"][0]["label"], "class-1");
@@ -241,6 +244,7 @@ fn the_first_folder_is_added_without_a_terminal() {
     assert!(said.contains("there is no index at"), "{said}");
 }
 
+#[cfg(unix)]
 #[test]
 fn only_folders_below_home_can_be_chosen() {
     let env = indexed();
@@ -283,12 +287,9 @@ fn only_folders_below_home_can_be_chosen() {
             "{sentence}"
         );
     }
-    #[cfg(unix)]
-    {
-        std::os::unix::fs::symlink(env.path("birds"), env.path("home/birds")).unwrap();
-        page.get(&of(&format!("{home}/birds"))).sentence(403);
-        assert_eq!(names(&page.json("/api/browse")), ["Documents", "Photos"]);
-    }
+    std::os::unix::fs::symlink(env.path("birds"), env.path("home/birds")).unwrap();
+    page.get(&of(&format!("{home}/birds"))).sentence(403);
+    assert_eq!(names(&page.json("/api/browse")), ["Documents", "Photos"]);
     page.get(&of(&format!("{home}/none"))).sentence(404);
     page.get("/api/browse?under=x").sentence(400);
 
@@ -502,11 +503,8 @@ mod browser {
         format!("document.getElementById('{id}').textContent")
     }
 
-    fn tab(browser: &mut Browser) {
-        browser.press("Tab", 9, None);
-    }
-
-    const FOCUS: &str = "(document.activeElement.id || document.activeElement.getAttribute('aria-label') || document.activeElement.textContent)";
+    /// The id of the element with the focus.
+    const FOCUS: &str = "document.activeElement.id";
 
     #[test]
     fn a_folder_is_chosen_and_its_pictures_appear() {
@@ -629,20 +627,17 @@ mod browser {
         browser.press("ArrowRight", 39, None);
         browser.press(" ", 32, Some(" "));
         browser.wait_for(&format!("{} === 'Label 2 pictures:'", text("picked")));
-        // To the input: past the boxes that are left and the buttons below the images.
-        let mut steps = 0;
-        while browser.value(FOCUS) != "new-label" {
-            tab(&mut browser);
-            steps += 1;
-            assert!(steps < 60, "the input is never reached");
-        }
+        browser.press("Enter", 13, Some("\r"));
+        assert_eq!(browser.value(FOCUS), "new-label");
         for letter in ["t", "i", "t"] {
             browser.press(letter, u32::from(letter.to_uppercase().as_bytes()[0]), Some(letter));
         }
         browser.press("Enter", 13, Some("\r"));
         browser.wait_for(&format!("{} === 'Labelled 2 pictures: tit'", text("status")));
-        let tags = "[...document.querySelectorAll('#grid li')].map(li => li.querySelector('.tag')?.textContent)";
-        let tags = browser.value(tags);
+        let tags = browser.value(
+            "[...document.querySelectorAll('#grid li')]
+                .map(item => item.querySelector('.tag')?.textContent)",
+        );
         assert_eq!((&tags[0], &tags[1]), (&"tit".into(), &"tit".into()));
         assert_ne!(tags[2], "tit");
         let labels = page.json("/api/labels");
@@ -656,7 +651,10 @@ mod browser {
         // A range with the shift key, and no label for it.
         browser.value("boxes()[2].focus()");
         browser.press(" ", 32, Some(" "));
-        browser.value("boxes()[4].dispatchEvent(new MouseEvent('click', { shiftKey: true, bubbles: true, cancelable: true }))");
+        browser.value(
+            "boxes()[4].dispatchEvent(new MouseEvent('click',
+                { shiftKey: true, bubbles: true, cancelable: true }))",
+        );
         browser.wait_for(&format!("{} === 'Label 3 pictures:'", text("picked")));
         browser.value("document.getElementById('unlabel').click()");
         browser.wait_for(&format!("{} === 'Removed the label of 3 pictures.'", text("status")));
@@ -682,13 +680,16 @@ mod browser {
         let page = Page::start(&env, &["--read-only"]);
         browser.visit(&page.url);
         browser.wait_for("document.querySelectorAll('.hit').length === 18");
-        let seen = "[...document.querySelectorAll('#select, #labelling, .pick, #add, #update-all, #work, .root button')].filter(e => e.checkVisibility()).length";
-        assert_eq!(browser.value(seen), 0);
+        let controls = "#select, #labelling, .pick, #add, #update-all, #work, .root button";
+        let seen = format!(
+            "[...document.querySelectorAll('{controls}')].filter(e => e.checkVisibility()).length"
+        );
+        assert_eq!(browser.value(&seen), 0);
         browser.value("document.getElementById('to-folders').click()");
         browser.wait_for("document.querySelectorAll('#roots .root').length === 1");
         browser
             .wait_for("document.getElementById('roots').textContent.includes('1 JPEG XL picture')");
-        assert_eq!(browser.value(seen), 0);
+        assert_eq!(browser.value(&seen), 0);
         // The check finds them where they are.
         std::mem::drop(page);
         let page = Page::start(&env, &[]);

@@ -4,6 +4,7 @@
 
 let work = null; // what /api/work said last
 let watching = 0; // the timer of the next question
+let questions = 0; // counts them, so that a late answer is not shown
 
 function showFolders(on) {
   at("folders").hidden = !on;
@@ -136,10 +137,14 @@ function showWork() {
 // Asks how far the work is: often while it runs.
 async function watchWork() {
   clearTimeout(watching);
+  const mine = ++questions;
   const ran = isRunning();
   let pause = 5000;
   try {
-    work = await read("/api/work");
+    // Nobody looks; work that runs is watched to its end.
+    const answer = !document.hidden || ran || !work ? await read("/api/work") : work;
+    if (mine !== questions) return;
+    work = answer;
     showWork();
     if (isRunning()) pause = 500;
     else if (ran) await ended();
@@ -147,7 +152,7 @@ async function watchWork() {
     // The question for the state says that there is no answer.
     if (!(error instanceof Trouble)) throw error;
   }
-  watching = setTimeout(watchWork, pause);
+  if (mine === questions) watching = setTimeout(watchWork, pause);
 }
 
 async function ended() {
@@ -208,7 +213,7 @@ async function browse(path) {
     return step;
   }));
   at("choices").replaceChildren(...here.folders.map(choice));
-  const text = [many(here.folders.length, "folder")];
+  const text = [here.folders.length ? many(here.folders.length, "folder") : "No folders in it"];
   if (here.images) text.push(many(here.images, "picture") + " directly in it");
   if (here.more) text.push(here.more.toLocaleString("en") + " more folders are not listed: type where yours is");
   at("choices-text").textContent = text.join(", ");

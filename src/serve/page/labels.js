@@ -114,6 +114,11 @@ at("grid").addEventListener("click", (event) => {
   const place = [...at("grid").querySelectorAll(".hit")].indexOf(hit);
   pickRange(place, !boxes()[place].checked || event.shiftKey, event.shiftKey);
 });
+at("grid").addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !event.target.closest(".pick")) return;
+  event.preventDefault();
+  at("new-label").focus();
+});
 addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || !selecting() || document.querySelector("dialog[open]")) return;
   select(false);

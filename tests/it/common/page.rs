@@ -33,6 +33,7 @@ impl Page {
     }
 
     /// Serves the index `i.db` for a user whose home folder is `home`.
+    #[cfg(unix)]
     pub fn start_at_home(env: &TestEnv, home: &str) -> Self {
         let mut command = env.plain_command(&["serve", "--json", "--index", "i.db"]);
         command.env("HOME", env.path(home));
