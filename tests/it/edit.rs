@@ -539,6 +539,11 @@ mod browser {
         assert_eq!(browser.value("document.activeElement.lastChild.textContent"), "2 pictures");
         browser.press("Enter", 13, Some("\r"));
         browser.wait_for(&format!("{} === 'Add “Trip”'", text("take")));
+        browser.press("Enter", 13, Some("\r"));
+        // Nothing lies below: the button has the focus, and an arrow leads back.
+        browser.wait_for(&format!("{FOCUS} === 'take' && {} === 'Add “class-0”'", text("take")));
+        browser.press("ArrowLeft", 37, None);
+        browser.wait_for(&format!("{} === 'Add “Trip”'", text("take")));
         browser.press("ArrowLeft", 37, None);
         browser.wait_for(&format!("{} === 'Add “Photos”'", text("take")));
         browser.value("document.getElementById('take').focus()");

@@ -252,7 +252,7 @@ at("choose").addEventListener("click", async () => {
   (at("choices").querySelector("button") || at("take")).focus({ preventScroll: true });
 });
 at("take").addEventListener("click", () => begin(here.path));
-at("choices").addEventListener("keydown", (event) => {
+at("chooser").addEventListener("keydown", (event) => {
   const all = [...at("choices").querySelectorAll("button")];
   const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
   const next = all[all.indexOf(event.target.closest("button")) + step];
