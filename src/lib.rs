@@ -80,7 +80,7 @@ nothing. Each error is one sentence that states the fact, and gives its cause as
 | `engine` | formats of other programs, PostgreSQL | |
 | `serve` | a local page for an index, and its JSON interface | |
 | `cli` | the commands of the `barbule` program; implies the features above | |
-| `heic` | HEIC and AVIF, by the system's libheif | |
+| `avif` | AVIF | |
 | `tuned` | kernel tuning and fusion, for real GPUs | |
 
 # Stability

@@ -224,9 +224,9 @@ impl Context {
         result
     }
 
-    /// Prints a result to stdout.
+    /// Prints a result to stdout, with the control characters of names escaped.
     pub fn print(&self, text: impl Display) -> Result<()> {
-        writeln!(io::stdout().lock(), "{text}").context("cannot write to stdout")
+        print(&plain(&text.to_string()))
     }
 
     /// Prints paths to stdout, each followed by a zero byte, for `xargs -0`.
@@ -241,8 +241,12 @@ impl Context {
 
     /// Prints the JSON document of a command to stdout.
     pub fn print_json(&self, document: &impl serde::Serialize) -> Result<()> {
-        self.print(serde_json::to_string_pretty(document)?)
+        print(&serde_json::to_string_pretty(document)?)
     }
+}
+
+fn print(text: &str) -> Result<()> {
+    writeln!(io::stdout().lock(), "{text}").context("cannot write to stdout")
 }
 
 /// Writes a line to stderr. Ignores a closed pipe (`barbule … 2>&1 | head`), on which `eprintln!`

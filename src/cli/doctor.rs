@@ -149,7 +149,7 @@ fn features() -> Vec<&'static str> {
         ("cli", cfg!(feature = "cli")),
         ("engine", cfg!(feature = "engine")),
         ("serve", cfg!(feature = "serve")),
-        ("heic", cfg!(feature = "heic")),
+        ("avif", cfg!(feature = "avif")),
         ("tuned", cfg!(feature = "tuned")),
     ];
     all.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect()

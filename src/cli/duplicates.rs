@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::context::plain_name;
-use super::query::{FilterArgs, IndexArgs, collection};
+use super::query::{FilterArgs, IndexArgs, collection, warn_unmatched};
 use crate::index::{DuplicateOptions, Duplicates, Member, Role};
 use crate::task::Task;
 
@@ -62,7 +62,11 @@ pub struct Args {
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let collection = collection(context, args.index.index.as_deref())?;
-    let mut options = DuplicateOptions::default().among(args.filter.filter()?);
+    let filter = args.filter.filter()?;
+    if args.filter.names_any() {
+        warn_unmatched(context, &filter, collection.snapshot().catalogue()?);
+    }
+    let mut options = DuplicateOptions::default().among(filter);
     options = options.with_limits(context.limits);
     (options.radius, options.by_code) = (args.radius, args.by_code);
     let work = |task: &Task<'_>| collection.duplicates(&options, task);

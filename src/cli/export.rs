@@ -15,12 +15,14 @@ use super::query::index_path;
 use super::server::{ServerArgs, use_approximate};
 use crate::engine::postgres::{Address, LoadOptions, Loader, Remote};
 use crate::engine::{self, IndexSource, Sink, Source, faiss, numpy, parquet};
-use crate::index::Index;
+use crate::file;
+use crate::index::{Index, LabelTable};
 use crate::task::Task;
 
-/// Export the codes of an index to a file, a folder or a PostgreSQL server
+/// Export an index to a file, a folder or a PostgreSQL server
 ///
-/// --to selects the format: FILE.parquet (for DuckDB, ClickHouse, Spark), FILE.faiss (a faiss
+/// --to selects the format: FILE.csv (paths and labels of the labelled images, for spreadsheets and
+/// `index --labels`), FILE.parquet (for DuckDB, ClickHouse, Spark), FILE.faiss (a faiss
 /// IndexBinaryFlat, with paths and labels in sidecar files), a folder (NumPy arrays), or the URL of
 /// a PostgreSQL server with pgvector. Ids, paths, labels and content hashes are exported too, so
 /// that `barbule import` can rebuild the index.
@@ -32,6 +34,7 @@ use crate::task::Task;
 /// with the Citus extension distributes the images itself (experimental).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule export --to codes.parquet\n         \
+                  barbule export --to labels.csv\n         \
                   barbule export parts/ --to codes/\n         \
                   barbule export --to postgres://me@db.example/photos --approximate\n         \
                   barbule export --to postgres://me@db/photos --shard postgres://me@a/photos --shard postgres://me@b/photos")]
@@ -39,7 +42,7 @@ pub struct ExportArgs {
     /// Files from `barbule encode --out` or `export`, or folders of them, instead of an index
     #[arg(value_name = "PART", value_hint = ValueHint::AnyPath)]
     parts: Vec<PathBuf>,
-    /// The destination: FILE.parquet, FILE.faiss, a folder, or postgres://USER@HOST:PORT/DATABASE
+    /// The destination: FILE.csv, FILE.parquet, FILE.faiss, a folder, or postgres://USER@HOST:PORT/DATABASE
     #[arg(long, value_name = "FILE|DIR|URL")]
     to: String,
     /// The index file [default: barbule.db in the platform's data folder]
@@ -85,6 +88,9 @@ pub struct ImportArgs {
 
 pub fn run(context: &Context, args: &ExportArgs) -> Result<ExitCode> {
     let begun = Instant::now();
+    if Path::new(&args.to).extension().is_some_and(|ending| ending == "csv") {
+        return to_table(context, args, begun);
+    }
     let index;
     let mut source: Box<dyn Source + '_> = if args.parts.is_empty() {
         index = Index::open(&index_path(args.index.as_deref())?)?;
@@ -104,7 +110,7 @@ pub fn run(context: &Context, args: &ExportArgs) -> Result<ExitCode> {
     }
     ensure!(
         !args.to.is_empty() && !args.to.contains("://"),
-        "cannot export to '{}'; name FILE.parquet, FILE.faiss, a folder (with a trailing slash), or postgres://…",
+        "cannot export to '{}'; name FILE.csv, FILE.parquet, FILE.faiss, a folder (with a trailing slash), or postgres://…",
         args.to
     );
     let path = Path::new(&args.to);
@@ -112,13 +118,24 @@ pub fn run(context: &Context, args: &ExportArgs) -> Result<ExitCode> {
         Some("parquet") => Box::new(parquet::Writer::create(path, source.head(), None)?),
         Some("faiss") => Box::new(faiss::Writer::create(path, source.head())?),
         Some(other) if !path.is_dir() && !args.to.ends_with(['/', '\\']) => bail!(
-            "unknown file type .{other}; name FILE.parquet, FILE.faiss, a folder (with a trailing slash), or postgres://…"
+            "unknown file type .{other}; name FILE.csv, FILE.parquet, FILE.faiss, a folder (with a trailing slash), or postgres://…"
         ),
         _ => Box::new(numpy::Writer::create(path, source.head())?),
     };
     let images =
         context.with_progress("exporting", |task| engine::copy(source.as_mut(), sink, task))?;
     done(context, &args.to, images, source.head().bits, begun)
+}
+
+/// Writes the labels of an index as a table.
+fn to_table(context: &Context, args: &ExportArgs, begun: Instant) -> Result<ExitCode> {
+    ensure!(args.parts.is_empty(), "labels are those of an index; name it with --index");
+    let index = Index::open(&index_path(args.index.as_deref())?)?;
+    let images = index.labelled()?;
+    let path = Path::new(&args.to);
+    file::write_whole(path, |out| LabelTable::write(&images, out))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    done(context, &args.to, images.len() as u64, index.bits(), begun)
 }
 
 fn done(context: &Context, to: &str, images: u64, bits: usize, begun: Instant) -> Result<ExitCode> {

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::query::index_path;
 use super::{Context, counts, watch};
 use crate::folder::shown;
+use crate::image;
 use crate::index::{Index, IndexWriter, Labels, Scan, ScanOptions, Update, UpdateOptions};
 use crate::model::Model;
 use crate::task::Task;
@@ -193,7 +194,8 @@ fn once(
         ))?;
     }
     if report.found == 0 && report.absent.is_empty() {
-        context.warn("no images found; supported formats: JPEG, PNG, WebP, GIF, BMP and TIFF");
+        let formats = image::format_names().collect::<Vec<_>>().join(", ");
+        context.warn(format_args!("no images found; supported formats: {formats}"));
     }
     Ok(report)
 }

@@ -56,7 +56,8 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             "index": path.display().to_string(), "bytes": bytes, "images": images,
             "bits": index.bits(), "model": index.model(), "built_in": built_in,
             "model_file": model_file.map(|file| file.display().to_string()),
-            "features": index.keeps_features()?, "labels": labels.len(),
+            "features": index.keeps_features()?, "read_as_now": index.is_read_as_now()?,
+            "labels": labels.len(),
             "folders": roots.collect::<Vec<_>>(), "failures": failures.collect::<Vec<_>>(),
         }))?;
         return Ok(ExitCode::SUCCESS);
@@ -86,6 +87,11 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             let others = others.map(|others| format!(" ({others})")).unwrap_or_default();
             context.print(format_args!("    {words}{others}"))?;
         }
+    }
+    if images > 0 && !index.is_read_as_now()? {
+        context.print(
+            "  an earlier version read these images, without colour profiles among other things; `barbule index --again` computes their codes anew",
+        )?;
     }
     if !labels.is_empty() {
         context.print(format_args!("  {} labels", labels.len()))?;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::Layout;
 use crate::cause::Cause;
+use crate::index::IndexError;
 
 /// An error of opening a data set.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,15 @@ pub enum DatasetError {
     /// The folder does not exist.
     #[error("there is no folder {}; specify the folder of the data set", .0.display())]
     NoRoot(PathBuf),
+    /// An index cannot be read.
+    #[error("{source}")]
+    Index {
+        /// The error of the index.
+        source: IndexError,
+    },
+    /// An index has no labelled image whose file is there.
+    #[error("no image of {} has a label; give labels first", .0.display())]
+    NoLabels(PathBuf),
     /// The layout is unknown.
     #[error("'{0}' is not a data set layout; choose one of {names}", names = Layout::NAMES)]
     Layout(String),
@@ -71,7 +81,7 @@ pub enum DatasetError {
     #[error("the folder name {} is not Unicode; rename it", crate::folder::shown(.0))]
     Name(PathBuf),
     /// A required split has no images.
-    #[error("the {split} split of {} has no images ({}); add some in a folder for each class, or choose the layout photos for a method that needs no classes", root.display(), crate::image::IMAGE_EXTENSIONS.join(", "))]
+    #[error("the {split} split of {} has no images; add some in a folder for each class, or choose the layout photos for a method that needs no classes", root.display())]
     NoImages {
         /// "train" or "test".
         split: &'static str,
@@ -79,7 +89,7 @@ pub enum DatasetError {
         root: PathBuf,
     },
     /// A folder of unlabelled photos contains no images.
-    #[error("there is no image ({}) in {}; specify the folder with your photos", crate::image::IMAGE_EXTENSIONS.join(", "), .0.display())]
+    #[error("there is no image in {}; specify the folder with your photos", .0.display())]
     NoPhotos(PathBuf),
     /// The requested share of classes cannot be held out.
     #[error(

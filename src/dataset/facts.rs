@@ -88,6 +88,7 @@ impl Layout {
         match self {
             Self::Folder => &FOLDER,
             Self::Photos => &PHOTOS,
+            Self::Index => &INDEX,
             Self::Grocery => &GROCERY,
             Self::Cub => &CUB,
             Self::NaBirds => &NABIRDS,
@@ -112,7 +113,7 @@ static FOLDER: Facts = Facts {
     classes: None,
     images: None,
     files: &[
-        place("CLASS/IMAGE", "the images of each class (JPEG, PNG, WebP, GIF, BMP or TIFF), or:"),
+        place("CLASS/IMAGE", "the images of each class, or:"),
         place("train/CLASS/IMAGE", "the training images"),
         place("val/CLASS/IMAGE", "the validation images; optional"),
         place("test/CLASS/IMAGE", "the test images, which are the queries"),
@@ -130,6 +131,18 @@ static PHOTOS: Facts = Facts {
     images: None,
     files: &[place("IMAGE", "the images, in any folders")],
     splits: "all images are training images",
+};
+
+static INDEX: Facts = Facts {
+    layout: Layout::Index,
+    title: "Your own index with labels",
+    shows: "anything; each label is a class",
+    page: None,
+    terms: None,
+    classes: None,
+    images: None,
+    files: &[place("NAME.db", "the index; images without a label are left out")],
+    splits: "a fifth of each class, chosen by seed, becomes the test split",
 };
 
 static GROCERY: Facts = Facts {
@@ -347,7 +360,7 @@ mod tests {
         for layout in Layout::ALL {
             let facts = layout.facts();
             assert_eq!(facts.layout, layout);
-            let published = !matches!(layout, Layout::Folder | Layout::Photos);
+            let published = !matches!(layout, Layout::Folder | Layout::Photos | Layout::Index);
             let all = [
                 facts.page.is_some(),
                 facts.terms.is_some(),

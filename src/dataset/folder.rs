@@ -11,10 +11,10 @@ This module also reads photos without classes, for unsupervised methods: every i
 folder is a training image.
 */
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::split::{Image, by_class, sorted};
 use super::{Dataset, DatasetError, Layout, Sample};
 use crate::folder::{FolderError, LeftOut, ScanOptions, Walk, leads_to, rule_of_name};
 use crate::image::is_image_path;
@@ -146,62 +146,11 @@ fn read_splits(root: &Path, top: &Level, splits: &[Level]) -> Result<Dataset, Da
 
 fn read_classes(root: &Path, top: Level, seed: u64) -> Result<Dataset, DatasetError> {
     let mut notes = Notes::default();
-    let mut images = top.images(&mut notes)?;
-    let mut dataset =
-        Dataset::new(Layout::Folder, root, sorted(images.iter().map(|i| i.class.as_str())));
+    let images = top.images(&mut notes)?;
+    let mut dataset = by_class(Layout::Folder, root, images, seed);
     dataset.warnings = notes.into_warnings();
-    dataset.split_seed = Some(seed);
     top.warn(&dataset.classes, &mut dataset.warnings);
-    // Keeps the images of a class together, in the same order within each split.
-    images.sort_by(|a, b| (&a.class, &a.key).cmp(&(&b.class, &b.key)));
-    for class in images.chunk_by(|a, b| a.class == b.class) {
-        let test = held_out(class, seed);
-        for (image, test) in class.iter().zip(test) {
-            let split = if test { &mut dataset.test } else { &mut dataset.train };
-            split.push(image.sample(&dataset.classes));
-        }
-    }
     Ok(dataset)
-}
-
-/// Returns, for each image of one class, whether it belongs to the test split. The test split is
-/// a fifth of the class, rounded, at least one image; the only image of a class stays in training.
-///
-/// Images are ranked by a hash of seed and path, so adding a file moves at most one other file
-/// from one split to the other.
-fn held_out(class: &[Image], seed: u64) -> Vec<bool> {
-    let wanted = if class.len() < 2 { 0 } else { ((class.len() + 2) / 5).max(1) };
-    let mut ranked: Vec<_> = (0..class.len()).collect();
-    ranked.sort_by_cached_key(|i| {
-        let text = [&seed.to_le_bytes(), class[*i].key.as_slice()].concat();
-        *blake3::hash(&text).as_bytes()
-    });
-    let mut test = vec![false; class.len()];
-    ranked.into_iter().take(wanted).for_each(|i| test[i] = true);
-    test
-}
-
-/// An image of a class folder.
-struct Image {
-    class: String,
-    path: PathBuf,
-    /// Path relative to the folder of the data set or split, joined by `/` on every system, so
-    /// that order and split are the same everywhere.
-    key: Vec<u8>,
-}
-
-impl Image {
-    fn new(top: &Path, class: &str, path: PathBuf) -> Self {
-        let place = path.strip_prefix(top).unwrap_or(&path);
-        let parts: Vec<_> = place.iter().map(|part| part.as_encoded_bytes()).collect();
-        Self { class: class.into(), key: parts.join(&b'/'), path }
-    }
-
-    fn sample(&self, classes: &[String]) -> Sample {
-        // Always found: the classes were collected from the images.
-        let at = classes.partition_point(|class| class < &self.class);
-        Sample::file(self.path.clone(), vec![at as u32])
-    }
 }
 
 /// A folder whose subfolders are classes or splits.
@@ -261,11 +210,6 @@ impl Level {
     }
 }
 
-fn sorted<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let names: BTreeSet<&str> = names.collect();
-    names.into_iter().map(str::to_string).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::tests::{names, refused, write};
@@ -314,7 +258,7 @@ mod tests {
                 "train/a/.x/6.jpg",
                 "train/empty/no.txt",
                 "train/a/7.heics",
-                "test/c/8.dng",
+                "test/c/8.x3f",
                 "validation/a/1.webp",
                 "test/a/1.jpg",
                 "test/c/2.jpg",

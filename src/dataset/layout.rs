@@ -9,7 +9,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DatasetError, aircraft, cifar10, cub, dogs, flowers, food101, grocery, nabirds, nuswide, vegfru,
+    DatasetError, aircraft, cifar10, cub, dogs, flowers, food101, grocery, indexed, nabirds,
+    nuswide, vegfru,
 };
 
 /// The arrangement of a data set's files on disk.
@@ -21,6 +22,8 @@ pub enum Layout {
     Folder,
     /// Images without labels, in any folders, for methods that need no labels.
     Photos,
+    /// An index whose images have labels.
+    Index,
     /// Grocery Store: `train.txt`, `val.txt`, `test.txt` and `classes.csv`.
     Grocery,
     /// CUB-200-2011: `images.txt`, the related lists, and `images/`.
@@ -47,9 +50,10 @@ pub enum Layout {
 
 impl Layout {
     /// All layouts.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Folder,
         Self::Photos,
+        Self::Index,
         Self::Grocery,
         Self::Cub,
         Self::NaBirds,
@@ -64,14 +68,15 @@ impl Layout {
     ];
 
     /// The names of all layouts, for messages.
-    pub const NAMES: &str = "folder, photos, grocery, cub, nabirds, dogs, flowers102, flowers17, \
-                             aircraft, vegfru, food101, cifar10, nuswide";
+    pub const NAMES: &str = "folder, photos, index, grocery, cub, nabirds, dogs, flowers102, \
+                             flowers17, aircraft, vegfru, food101, cifar10, nuswide";
 
     /// Returns the name used on the command line and in a model card.
     pub fn name(self) -> &'static str {
         match self {
             Self::Folder => "folder",
             Self::Photos => "photos",
+            Self::Index => "index",
             Self::Grocery => "grocery",
             Self::Cub => "cub",
             Self::NaBirds => "nabirds",
@@ -87,13 +92,16 @@ impl Layout {
     }
 
     /// Detects the layout of the data set in `root` by its lists; [`Layout::Folder`] if there are
-    /// none.
+    /// none, [`Layout::Index`] if it is an index.
     ///
     /// Part of a layout's lists is enough, so that opening the data set can report missing ones.
     ///
     /// # Errors
-    /// [`DatasetError::NoRoot`] if `root` is not a folder.
+    /// [`DatasetError::NoRoot`] if `root` is neither a folder nor an index.
     pub fn detect(root: &Path) -> Result<Self, DatasetError> {
+        if indexed::is_index(root) {
+            return Ok(Self::Index);
+        }
         if !root.is_dir() {
             return Err(DatasetError::NoRoot(root.into()));
         }
@@ -104,7 +112,7 @@ impl Layout {
     /// Returns whether `root` contains the lists of this published data set.
     fn fits(self, root: &Path) -> bool {
         match self {
-            Self::Folder | Self::Photos => false,
+            Self::Folder | Self::Photos | Self::Index => false,
             Self::Grocery => grocery::base(root).is_some(),
             // NABirds uses the same file names.
             Self::Cub => cub::base(root).is_some() && nabirds::base(root).is_none(),

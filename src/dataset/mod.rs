@@ -17,6 +17,7 @@ mod flowers;
 mod folder;
 mod food101;
 mod grocery;
+mod indexed;
 mod keyed;
 mod labelled;
 mod layout;
@@ -29,6 +30,7 @@ mod open;
 mod parts;
 mod sample;
 mod shared;
+mod split;
 mod vegfru;
 
 pub use error::DatasetError;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::{
     Dataset, DatasetError, Layout, Sample, aircraft, cifar10, cub, dogs, flowers, folder, food101,
-    grocery, nabirds, nuswide, vegfru,
+    grocery, indexed, nabirds, nuswide, vegfru,
 };
 
 /// Maximum number of class names in a warning.
@@ -17,7 +17,7 @@ impl Dataset {
     /// Reads the data set in `root`, in the given layout or the one that [`Layout::detect`] finds.
     ///
     /// `split_seed` is used only if splits are random: in a folder of classes without a `train`
-    /// level, and for CIFAR-10 and NUS-WIDE, where retrieval does not use the published split.
+    /// level, in an index, and for CIFAR-10 and NUS-WIDE, where retrieval does not use the published split.
     /// Does not check whether listed image files exist; see [`Dataset::missing_files`].
     ///
     /// # Errors
@@ -33,6 +33,7 @@ impl Dataset {
             Layout::Grocery => grocery::read(root)?,
             Layout::Folder => folder::read(root, split_seed)?,
             Layout::Photos => folder::read_photos(root)?,
+            Layout::Index => indexed::read(root, split_seed)?,
             Layout::Cub => cub::read(root)?,
             Layout::NaBirds => nabirds::read(root)?,
             Layout::Dogs => dogs::read(root)?,
@@ -61,6 +62,9 @@ impl Dataset {
         if self.layout == Layout::Photos {
             let none = || DatasetError::NoPhotos(self.root.clone());
             return self.train.first().map(|_| ()).ok_or_else(none);
+        }
+        if self.layout == Layout::Index && self.classes.is_empty() {
+            return Err(DatasetError::NoLabels(self.root.clone()));
         }
         if self.train.is_empty() || self.test.is_empty() {
             return Err(DatasetError::NoImages { split, root: self.root.clone() });

@@ -17,25 +17,20 @@ pub enum FileKind {
     Other,
 }
 
-/// Formats of pictures and their extensions, in lower case.
-const PHOTOS: [(&str, &[&str]); 10] = [
-    ("HEIC", &["heic", "heif", "hif", "heics", "heifs"]),
+/// Formats of pictures that are not read, and their extensions, in lower case.
+const PHOTOS: [(&str, &[&str]); 6] = [
     ("AVIF", &["avif", "avifs"]),
     (
         "raw",
         &[
-            "3fr", "arw", "cr2", "cr3", "crw", "dcr", "dng", "erf", "fff", "gpr", "iiq", "k25",
-            "kdc", "mef", "mos", "mrw", "nef", "nrw", "orf", "pef", "raf", "raw", "rw2", "rwl",
-            "sr2", "srf", "srw", "x3f",
+            "3fr", "crw", "dcr", "erf", "fff", "gpr", "iiq", "k25", "kdc", "mef", "mos", "mrw",
+            "nrw", "raw", "rwl", "sr2", "srf", "srw", "x3f",
         ],
     ),
-    ("JPEG XL", &["jxl"]),
-    ("JPEG 2000", &["j2c", "j2k", "jp2", "jpf", "jpx"]),
-    ("Photoshop", &["psb", "psd"]),
+    ("HEIC", &["heics", "heifs"]),
     ("GIMP", &["xcf"]),
     ("SVG", &["svg", "svgz"]),
     ("HDR", &["exr", "hdr"]),
-    ("Netpbm", &["pam", "pbm", "pgm", "pnm", "ppm"]),
 ];
 
 /// Extensions of videos.
@@ -44,9 +39,8 @@ const VIDEOS: [&str; 22] = [
     "mpeg", "mpg", "mts", "ogv", "ts", "vob", "webm", "wmv", "lrv",
 ];
 
-/// Other pictures, which go by their own extension.
-const MORE_PHOTOS: [&str; 10] =
-    ["jfif", "jif", "jpe", "dib", "apng", "tga", "pcx", "qoi", "ico", "jxr"];
+/// Other pictures that are not read, which go by their own extension.
+const MORE_PHOTOS: [&str; 6] = ["pcx", "jxr", "jph", "dds", "cur", "wbmp"];
 
 impl FileKind {
     /// Returns the kind of the files with an extension in lower case.
@@ -71,12 +65,12 @@ mod tests {
 
     #[test]
     fn extensions_have_one_kind() {
-        let all = [("heic", FileKind::Photo), ("cr3", FileKind::Photo), ("jfif", FileKind::Photo)];
+        let all = [("heics", FileKind::Photo), ("x3f", FileKind::Photo), ("pcx", FileKind::Photo)];
         let more = [("mp4", FileKind::Video), ("txt", FileKind::Other), ("", FileKind::Other)];
         for (extension, kind) in all.into_iter().chain(more) {
             assert_eq!(FileKind::of(extension), kind, "{extension}");
         }
-        assert_eq!(["hif", "nef", "tga"].map(FileKind::format), ["HEIC", "raw", "TGA"]);
+        assert_eq!(["heifs", "mrw", "pcx"].map(FileKind::format), ["HEIC", "raw", "PCX"]);
         let photos = PHOTOS.iter().flat_map(|(_, all)| all.iter());
         for extension in photos.chain(&MORE_PHOTOS) {
             assert!(!VIDEOS.contains(extension), "{extension}");

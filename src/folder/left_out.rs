@@ -124,17 +124,17 @@ mod tests {
             all.count(rule);
         }
         let names =
-            ["a.HEIC", "b.hif", "c.Nef", "d.mp4", "e.txt", "f", "g.001", "h.very-long-ending"];
+            ["a.SVG", "b.svgz", "c.X3f", "d.mp4", "e.txt", "f", "g.001", "h.very-long-ending"];
         names.iter().for_each(|name| all.count_kind(Path::new(name)));
         assert_eq!((all.hidden, all.system, all.excluded, all.total()), (1, 2, 1, 12));
         let photos: Vec<_> = all.photos().into_iter().collect();
-        assert_eq!(photos, [("HEIC".to_owned(), 2), ("raw".to_owned(), 1)]);
+        assert_eq!(photos, [("SVG".to_owned(), 2), ("raw".to_owned(), 1)]);
         let said = all.unread_photos().unwrap();
-        assert_eq!(said, "2 HEIC, 1 raw files: this build reads none");
+        assert_eq!(said, "2 SVG, 1 raw files: this build reads none");
         assert_eq!((all.of_kind(FileKind::Video), all.of_kind(FileKind::Other)), (1, 4));
         assert_eq!(all.kinds[&FileKind::Other][""], 3);
         let text = serde_json::to_string(&all).unwrap();
-        assert!(text.contains("\"photo\":{\"heic\":1"), "{text}");
+        assert!(text.contains("\"photo\":{\"svg\":1"), "{text}");
         assert_eq!(serde_json::from_str::<LeftOut>(&text).unwrap(), all);
         let mut twice = all.clone();
         twice.add(&all);

@@ -1,136 +1,79 @@
 /*!
-Decoding of JPEG, PNG, WebP, GIF, BMP and TIFF files to upright 8-bit RGB.
+Decoding of image files to upright 8-bit sRGB.
 */
 
-use std::io::{Cursor, ErrorKind};
-use std::panic::catch_unwind;
+use ::image::RgbImage;
 
-use ::image::metadata::Orientation;
-use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Rgb, RgbImage, RgbaImage};
+use super::formats::{FORMATS, Format};
+use super::{DecodeError, Limits, quiet};
 
-use super::size::check_size;
-use super::{DecodeError, Limits, container};
+/// Number of the way in which files become pictures. It rises when a file may become another
+/// picture than before, or when more files can be read.
+pub const READING: u32 = 2;
 
-/// Decodes a JPEG, PNG, WebP, GIF, BMP or TIFF image to 8-bit RGB; with the feature `heic` also
-/// HEIC and AVIF. The format is detected from the content.
+/// Decodes an image to upright 8-bit sRGB. The format is detected from the content.
 ///
-/// The EXIF orientation is applied. Grey and palette images are converted to RGB, 16 bits to
-/// 8, and transparent images are composited over white. CMYK and YCCK are read in Adobe's
-/// inverted convention (which all known programs write) and converted without a colour
-/// profile. Of an animation or a multi-page file, the first frame or page is decoded.
+/// The orientation that EXIF or XMP give is applied, and so is an embedded colour profile. Grey and
+/// palette images are converted to RGB, 16 bits to 8, and transparent images are composited over
+/// white. CMYK is converted without a colour profile. Of an animation the first frame is decoded,
+/// of several pages the first that is no thumbnail, of several pictures the main one.
 ///
 /// # Errors
 /// If the content is of another format, has no pixels or more than `limits` allows, is
 /// truncated, or is damaged in a way that the decoder detects.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, DecodeError> {
-    #[cfg(feature = "heic")]
-    if super::heic::is_heic(bytes) {
-        return super::heic::decode(bytes, limits);
-    }
     let format = recognise(bytes)?;
     // The decoders are third-party code that reads untrusted files. A bug in one of them must
     // cost one image, not a run over a hundred thousand.
-    let result = catch_unwind(|| decode_as(bytes, format, limits));
-    result.unwrap_or_else(|_| {
+    quiet::catch(|| Ok((format.read)(bytes, limits)?.upright_srgb())).unwrap_or_else(|| {
         let reason = "the decoder crashed".into();
-        Err(DecodeError::Damaged { format: name(format), reason })
+        Err(DecodeError::Damaged { format: format.name, reason })
     })
 }
 
-fn recognise(bytes: &[u8]) -> Result<ImageFormat, DecodeError> {
+fn recognise(bytes: &[u8]) -> Result<&'static Format, DecodeError> {
     if bytes.is_empty() {
         return Err(DecodeError::Empty);
     }
-    let found = match ::image::guess_format(bytes) {
-        Ok(
-            format @ (ImageFormat::Jpeg
-            | ImageFormat::Png
-            | ImageFormat::WebP
-            | ImageFormat::Gif
-            | ImageFormat::Bmp
-            | ImageFormat::Tiff),
-        ) => return Ok(format),
-        // The ISO container of phone photos; the brand after it distinguishes HEIF and AVIF.
-        _ if bytes.get(4..8) == Some(b"ftyp") => Some("HEIC, AVIF or a video"),
-        _ => None,
-    };
-    Err(DecodeError::Format { found })
+    let found = FORMATS.iter().find(|format| (format.recognises)(bytes));
+    found.ok_or(DecodeError::Format { found: named(bytes) })
 }
 
-fn decode_as(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<RgbImage, DecodeError> {
-    let whole = match format {
-        ImageFormat::Jpeg => container::jpeg_is_whole(bytes),
-        ImageFormat::WebP => container::webp_is_whole(bytes),
-        _ => true,
-    };
-    if !whole {
-        return Err(DecodeError::Truncated(name(format)));
+/// Returns in words what content is that cannot be read, if it is something well known.
+fn named(bytes: &[u8]) -> Option<&'static str> {
+    const STARTS: [(&[u8], &str); 8] = [
+        (b"%PDF", "a PDF document"),
+        (b"gimp xcf", "a GIMP file"),
+        (b"PK\x03\x04", "an archive"),
+        (b"\x1a\x45\xdf\xa3", "a video"),
+        (b"\0\0\x01\xba", "a video"),
+        (b"v/1\x01", "an OpenEXR image"),
+        (b"#?RADIANCE", "a Radiance image"),
+        (b"II\xbc", "a JPEG XR image"),
+    ];
+    if bytes.get(4..8) == Some(b"ftyp") || bytes.get(8..12) == Some(b"AVI ") {
+        return Some("a video");
     }
-    let failed = |error| from_decoder(format, error);
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    reader.limits(memory(limits));
-    let mut decoder = reader.into_decoder().map_err(failed)?;
-    check_size(decoder.dimensions(), limits)?;
-    // Broken metadata must not make the image unreadable.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let rgb = flatten(DynamicImage::from_decoder(decoder).map_err(failed)?);
-    let mut upright = DynamicImage::ImageRgb8(rgb);
-    upright.apply_orientation(orientation);
-    Ok(upright.into_rgb8())
-}
-
-/// The decoder's memory limit: 16-bit RGBA for every pixel, plus 64 MiB for metadata.
-fn memory(limits: &Limits) -> ::image::Limits {
-    let mut memory = ::image::Limits::no_limits();
-    memory.max_alloc = Some(limits.max_pixels.saturating_mul(8).saturating_add(64 << 20));
-    memory
-}
-
-fn flatten(image: DynamicImage) -> RgbImage {
-    if image.color().has_alpha() { over_white(&image.into_rgba8()) } else { image.into_rgb8() }
-}
-
-fn over_white(image: &RgbaImage) -> RgbImage {
-    let mut flat = RgbImage::new(image.width(), image.height());
-    for (to, from) in flat.pixels_mut().zip(image.pixels()) {
-        let [r, g, b, alpha] = from.0.map(u32::from);
-        // At most 255 × 255 before the division, so the result fits a byte.
-        let mix = |c: u32| ((c * alpha + 255 * (255 - alpha) + 127) / 255) as u8;
-        *to = Rgb([mix(r), mix(g), mix(b)]);
+    if let Some((_, name)) = STARTS.iter().find(|(start, _)| bytes.starts_with(start)) {
+        return Some(name);
     }
-    flat
-}
-
-fn from_decoder(format: ImageFormat, error: ::image::ImageError) -> DecodeError {
-    use ::image::ImageError as E;
-    let format = name(format);
-    match error {
-        E::IoError(e) if e.kind() == ErrorKind::UnexpectedEof => DecodeError::Truncated(format),
-        // Some decoders report truncation only in the message.
-        error if error.to_string().to_lowercase().contains("end of file") => {
-            DecodeError::Truncated(format)
-        }
-        E::Unsupported(_) => DecodeError::Unsupported { format, reason: error.into() },
-        error => DecodeError::Damaged { format, reason: error.into() },
+    // What a server sends in place of a picture is often saved under the picture's name.
+    let start = bytes.get(..bytes.len().min(512))?.to_ascii_lowercase();
+    let has = |word: &[u8]| start.windows(word.len()).any(|window| window == word);
+    if has(b"<svg") {
+        return Some("an SVG drawing");
     }
-}
-
-fn name(format: ImageFormat) -> &'static str {
-    match format {
-        ImageFormat::Jpeg => "JPEG",
-        ImageFormat::Png => "PNG",
-        ImageFormat::Gif => "GIF",
-        ImageFormat::Bmp => "BMP",
-        ImageFormat::Tiff => "TIFF",
-        _ => "WebP",
-    }
+    (has(b"<!doctype html") || has(b"<html")).then_some("a web page")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ::image::{GrayImage, ImageBuffer, Luma, LumaA, Rgba};
+    use ::image::{
+        DynamicImage, GrayImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, Rgba, RgbaImage,
+    };
     use proptest::prelude::*;
+    use std::io::Cursor;
 
     const RED: [u8; 3] = [220, 30, 30];
     const GREEN: [u8; 3] = [30, 200, 40];
@@ -249,22 +192,27 @@ mod tests {
     fn other_content_is_named() {
         assert!(matches!(refused(b""), DecodeError::Empty));
         let said = |bytes: &[u8]| refused(bytes).to_string();
-        assert!(
-            said(b"Dear Sir or Madam")
-                .starts_with("not a JPEG, PNG, WebP, GIF, BMP or TIFF image; ")
-        );
+        let letter = said(b"Dear Sir or Madam");
+        assert_eq!(letter, "not an image of a known format; convert it to JPEG or leave it out");
         assert!(said(b"GIF89a\x01\0\x01\0").contains("GIF image is cut off"));
-        #[cfg(not(feature = "heic"))]
-        assert!(said(b"\0\0\0\x18ftypheic\0\0\0\0").contains("but HEIC, AVIF or a video;"));
+        for (start, name) in [
+            (&b"\0\0\0\x18ftypisom\0\0\0\0"[..], "a video"),
+            (b"RIFF\0\0\0\0AVI LIST", "a video"),
+            (b"%PDF-1.7", "a PDF document"),
+            (b"\n<!DOCTYPE HTML><title>404", "a web page"),
+            (b"<?xml version='1.0'?><svg>", "an SVG drawing"),
+        ] {
+            assert!(said(start).contains(&format!(" format but {name};")), "{name}");
+        }
         assert!(said(b"\xff\xd8\xff").contains("JPEG image is cut off"));
         assert!(said(b"\x89PNG\r\n\x1a\n").contains("PNG image is cut off"));
     }
 
     #[test]
-    fn gif_bmp_and_tiff_are_read_and_noticed_when_cut() {
+    fn gif_and_bmp_are_read_and_noticed_when_cut() {
         let picture = RgbImage::from_fn(24, 16, |x, _| Rgb(if x < 12 { RED } else { BLUE }));
-        let formats = [ImageFormat::Gif, ImageFormat::Bmp, ImageFormat::Tiff];
-        for format in formats {
+        let formats = [(ImageFormat::Gif, "GIF"), (ImageFormat::Bmp, "BMP")];
+        for (format, name) in formats {
             let mut bytes = Vec::new();
             picture.write_to(&mut Cursor::new(&mut bytes), format).unwrap();
             let back = read(&bytes);
@@ -275,7 +223,7 @@ mod tests {
                 assert!(near, "{format:?} at {x}: {:?}", back.get_pixel(x, 8));
             }
             let error = refused(&bytes[..bytes.len() / 2]).to_string();
-            assert!(error.contains(name(format)), "{format:?}: {error}");
+            assert!(error.contains(name), "{name}: {error}");
             let small = decode(&bytes, &Limits { max_pixels: 24 * 16 - 1 }).unwrap_err();
             assert!(matches!(small, DecodeError::TooManyPixels { .. }), "{format:?}: {small}");
         }

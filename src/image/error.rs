@@ -53,7 +53,7 @@ pub enum DecodeError {
     #[error("the file is empty; copy or download it again")]
     Empty,
     /// The format is not supported.
-    #[error("not a JPEG, PNG, WebP, GIF, BMP or TIFF image{}; convert it to one of these or leave it out", found.map(|f| format!(" but {f}")).unwrap_or_default())]
+    #[error("not an image of a known format{}; convert it to JPEG or leave it out", found.map(|f| format!(" but {f}")).unwrap_or_default())]
     Format {
         /// The detected format, if it is a known one.
         found: Option<&'static str>,
@@ -82,7 +82,7 @@ pub enum DecodeError {
         limit: u64,
     },
     /// A variant of the format that the decoder does not support (such as arithmetic coding).
-    #[error("this kind of {format} cannot be read ({reason}); save it again as a plain {format}")]
+    #[error("this kind of {format} cannot be read ({reason}); save it again as a JPEG or PNG")]
     Unsupported {
         /// The format.
         format: &'static str,

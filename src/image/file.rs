@@ -65,11 +65,7 @@ mod tests {
         let text = folder.path().join("letter.jpg");
         fs::write(&text, "Dear Sir or Madam,").unwrap();
         assert!(said(&text).contains("letter.jpg: "), "{}", said(&text));
-        assert!(
-            said(&text).contains("not a JPEG, PNG, WebP, GIF, BMP or TIFF image"),
-            "{}",
-            said(&text)
-        );
+        assert!(said(&text).contains("not an image of a known format"), "{}", said(&text));
     }
 
     #[test]

@@ -6,7 +6,8 @@ Limits on what is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Maximum number of pixels (width × height). Decoding takes up to 12 bytes per pixel.
+    /// Maximum number of pixels (width × height). Decoding takes up to 12 bytes per pixel, and up to
+    /// 24 for floats and for JPEG 2000.
     pub max_pixels: u64,
 }
 

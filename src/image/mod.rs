@@ -6,22 +6,24 @@ and [`Preprocess`] turns that into a normalised square. This module does not dep
 labels, models or devices.
 */
 
-mod container;
 mod decode;
 mod error;
 mod extensions;
 mod file;
-#[cfg(feature = "heic")]
-mod heic;
+mod formats;
 mod limits;
 mod look;
+mod picture;
 mod preprocess;
+mod profile;
+mod quiet;
 mod size;
 
-pub use decode::decode;
+pub use decode::{READING, decode};
 pub use error::{DecodeError, ImageError, PreprocessError};
-pub use extensions::{IMAGE_EXTENSIONS, is_image_path};
+pub use extensions::is_image_path;
 pub use file::{MAX_FILE_BYTES, open, read};
+pub use formats::format_names;
 pub use limits::Limits;
 pub use look::Look;
 pub use preprocess::{Filter, MAX_SIZE, Preprocess};

@@ -3,10 +3,11 @@ A table of labels in a file.
 */
 
 use std::collections::HashMap;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::IndexError;
 use super::paths::stored_path;
+use super::{ImageRow, IndexError};
 use crate::cause::Cause;
 use crate::file;
 
@@ -67,6 +68,22 @@ pub struct TableUse {
 }
 
 impl LabelTable {
+    /// Writes paths and labels as a table that can be read back. Images without a label are left
+    /// out.
+    ///
+    /// # Errors
+    /// Any error of writing to `out`.
+    pub fn write(images: &[ImageRow], out: impl Write) -> io::Result<()> {
+        let mut table = csv::Writer::from_writer(out);
+        table.write_record(["path", "label"])?;
+        for image in images {
+            if let Some(label) = &image.label {
+                table.write_record([&image.path, label])?;
+            }
+        }
+        table.flush()
+    }
+
     /// Reads a table; see [`Labels::read`](super::Labels::read).
     pub(super) fn read(path: &Path) -> Result<Self, IndexError> {
         let failed = |reason: Cause| IndexError::Labels { path: path.to_owned(), reason };

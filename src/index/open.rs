@@ -13,6 +13,7 @@ use super::paths::{beside, real};
 use super::{FORMAT, IndexError};
 use crate::cause::{Cause, told};
 use crate::code::BinaryCodes;
+use crate::image::READING;
 
 /// Identifies the file as an index in SQLite's own header ("Barb").
 const APPLICATION: i32 = 0x4261_7262;
@@ -183,6 +184,7 @@ fn create(connection: &mut Connection, owner: Owner<'_>) -> rusqlite::Result<()>
         ("bits", owner.bits.to_string()),
         ("model", owner.fingerprint.into()),
         ("program", program.into()),
+        ("reading", READING.to_string()),
     ];
     for (key, value) in meta {
         transaction.execute("INSERT INTO meta VALUES (?1, ?2)", params![key, value])?;

@@ -25,6 +25,8 @@ pub(super) struct Plan {
     pub relabelled: Vec<(i64, Option<String>)>,
     /// Stored reasons of the files that could not be used.
     pub failed: HashMap<String, String>,
+    /// Whether every indexed folder was looked at.
+    pub whole: bool,
     /// Files and folders that cannot be used and were not known as such: path and reason.
     pub unusable: Vec<(String, String)>,
     /// The part of the result that is known already.
@@ -55,6 +57,8 @@ pub(super) struct Planner<'a> {
     pub options: &'a UpdateOptions,
     /// Whether features are kept.
     pub features: bool,
+    /// Whether the images were read in the present way. If not, more files may be readable now.
+    as_now: bool,
     known: &'a [KnownImage],
     by_path: HashMap<&'a str, &'a KnownImage>,
     /// Stamps of the files that could not be used.
@@ -84,10 +88,12 @@ impl<'a> Planner<'a> {
             failed.insert(path.clone(), reason);
             failures.insert(path, stamp);
         }
+        let as_now = writer.index().is_read_as_now()?;
         Ok(Self {
             writer,
             options,
             features,
+            as_now,
             known,
             by_path: known.iter().map(|image| (image.path.as_str(), image)).collect(),
             failures,
@@ -111,8 +117,10 @@ impl<'a> Planner<'a> {
         }
         let gone = self.gone()?;
         self.report.labels = self.options.labels.table_use(|path| self.seen.contains(path));
+        let roots = self.writer.index().roots()?;
+        let whole = roots.iter().all(|root| self.looked_at.contains(&root.path));
         let Self { work, relabelled, failed, unusable, report, .. } = self;
-        Ok(Plan { work, gone, relabelled, failed, unusable, report })
+        Ok(Plan { work, gone, relabelled, failed, whole, unusable, report })
     }
 
     /// Returns the folders to list, inner ones before those around them: the named ones and the
@@ -240,7 +248,7 @@ impl<'a> Planner<'a> {
                 self.report.unchanged += 1;
                 return;
             }
-        } else if self.failures.get(&stored).is_some_and(is_same) {
+        } else if self.as_now && self.failures.get(&stored).is_some_and(is_same) {
             self.report.skipped_before += 1;
             return;
         }

@@ -15,7 +15,7 @@ use super::picture::Picture;
 use super::{Filter, IndexError, features};
 use crate::cause::Cause;
 use crate::code::{BinaryCodes, Code};
-use crate::image::Look;
+use crate::image::{Look, READING};
 use crate::task::Task;
 
 /// An index that is open for reading: ids, codes, paths and labels as they were when it was
@@ -243,6 +243,20 @@ impl Index {
         Ok(())
     }
 
+    /// Returns all images that have a label, in the order of ids.
+    ///
+    /// # Errors
+    /// If the file is damaged.
+    pub fn labelled(&self) -> Result<Vec<ImageRow>, IndexError> {
+        let sql = "SELECT id, path, label, content FROM images WHERE label IS NOT NULL ORDER BY id";
+        let mut statement = self.mine(self.connection().prepare(sql))?;
+        let rows = statement.query_map([], |row| {
+            let content = blake3::Hash::from_bytes(row.get(3)?);
+            Ok(ImageRow { id: row.get(0)?, path: row.get(1)?, label: row.get(2)?, content })
+        });
+        self.mine(self.mine(rows)?.collect())
+    }
+
     /// Returns all labels in order, with the number of their images.
     ///
     /// # Errors
@@ -264,6 +278,17 @@ impl Index {
         let sql = "SELECT value FROM meta WHERE key = 'model_file'";
         let path = self.connection().query_row(sql, [], |row| row.get::<_, String>(0));
         self.mine(path.optional()).map(|path| path.map(PathBuf::from))
+    }
+
+    /// Returns whether all images were read in the present way, [`READING`]. If not, some may have
+    /// codes of other pictures than this program sees in their files.
+    ///
+    /// # Errors
+    /// If the file is damaged.
+    pub fn is_read_as_now(&self) -> Result<bool, IndexError> {
+        let sql = "SELECT value FROM meta WHERE key = 'reading'";
+        let value = self.connection().query_row(sql, [], |row| row.get::<_, String>(0)).optional();
+        Ok(self.mine(value)?.is_some_and(|value| value == READING.to_string()))
     }
 
     /// Returns whether features are kept of every image.

@@ -53,14 +53,17 @@ impl IndexWriter {
         }
         let features = self.index().keeps_features()?;
         let known = self.index().known()?;
+        // Pictures that were read in another way may have other codes now.
+        let anew = options.again && !self.index().is_read_as_now()?;
         let planner = Planner::new(self, options, features, &known)?;
-        let Plan { work, gone, relabelled, failed, unusable, report } =
+        let Plan { work, gone, relabelled, failed, whole, unusable, report } =
             planner.plan(folders, task)?;
         let mut absent: HashMap<blake3::Hash, Vec<i64>> = HashMap::new();
         let mut complete: HashMap<blake3::Hash, bool> = HashMap::new();
         let is_gone: HashSet<i64> = gone.images.iter().copied().collect();
         for image in &known {
-            *complete.entry(image.content).or_default() |= !features || image.features;
+            let is_complete = !anew && (!features || image.features);
+            *complete.entry(image.content).or_default() |= is_complete;
             if is_gone.contains(&image.id) {
                 absent.entry(image.content).or_default().push(image.id);
             }
@@ -80,9 +83,12 @@ impl IndexWriter {
         let mut done = Progress { done: 0, total: work.len(), task };
         // Two files may swap places, which removes a code that the plan relied on. Such files are
         // prepared in a second round.
-        let again = updater.run(&work, complete, false, &mut done)?;
+        let again = updater.run(&work, complete, anew, &mut done)?;
         updater.run(&again, HashMap::new(), true, &mut done)?;
         updater.clear(gone)?;
+        if anew && whole {
+            updater.writer.note_reading()?;
+        }
         updater.writer.settle();
         Ok(updater.report)
     }
@@ -192,7 +198,10 @@ impl Updater<'_> {
         for (work, prepared) in batch.iter().zip(prepared) {
             match prepared {
                 Err(unusable) => self.fail(work, unusable, &mut changes),
-                Ok(Prepared { content, .. }) if self.is_known(work, content) => {
+                Ok(Prepared { content, .. })
+                    if self.is_known(work, content)
+                        && !self.has_other_code(work, content, &encoded)? =>
+                {
                     self.keep(work, content, &encoded, &mut changes)?;
                 }
                 Ok(prepared) => {
@@ -222,6 +231,21 @@ impl Updater<'_> {
     fn is_known(&self, work: &Work, content: &blake3::Hash) -> bool {
         work.before.is_some_and(|(_, before)| before == *content)
             || self.absent.get(content).is_some_and(|ids| !ids.is_empty())
+    }
+
+    /// Returns whether the image at the path of a file has the same content and another code: the
+    /// one that the file gave when it was read in another way.
+    fn has_other_code(
+        &self,
+        work: &Work,
+        content: &blake3::Hash,
+        encoded: &Encoded,
+    ) -> Result<bool, IndexError> {
+        let Some((id, before)) = work.before.filter(|_| encoded.code(content).is_some()) else {
+            return Ok(false);
+        };
+        let code = self.writer.index().code(id)?.to_bytes();
+        Ok(before == *content && encoded.code(content) != Some(code))
     }
 
     /// Keeps the image of a file that was touched or moved.

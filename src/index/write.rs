@@ -17,6 +17,7 @@ use super::store::unpack_ids;
 use super::writer::IndexWriter;
 use super::{IndexError, ScanOptions};
 use crate::folder::{LeftOut, Stamp};
+use crate::image::READING;
 
 /// Codes per block.
 const BLOCK: usize = 4096;
@@ -94,6 +95,13 @@ impl IndexWriter {
     pub(super) fn keep_features(&mut self) -> Result<(), IndexError> {
         let sql = "INSERT OR REPLACE INTO meta VALUES ('features', 'f16')";
         let done = self.connection().execute(sql, []).map(drop);
+        self.mine(done)
+    }
+
+    /// Notes that all images were read in the present way.
+    pub(super) fn note_reading(&mut self) -> Result<(), IndexError> {
+        let sql = "INSERT OR REPLACE INTO meta VALUES ('reading', ?1)";
+        let done = self.connection().execute(sql, [READING.to_string()]).map(drop);
         self.mine(done)
     }
 

@@ -55,6 +55,12 @@ pub enum ModelError {
         /// The reason.
         source: io::Error,
     },
+    /// A file that is no model is at the place of the model to write.
+    #[error("{} exists and is no Barbule model, so it is not replaced; choose another name", path.display())]
+    Occupied {
+        /// The file.
+        path: PathBuf,
+    },
     /// The hash and the trunk do not fit together.
     #[error(transparent)]
     Hash(#[from] HashError),

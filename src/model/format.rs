@@ -3,9 +3,11 @@ The version of a model file, and the card in its header.
 */
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{Card, ModelError};
 use crate::cause::{Cause, told};
@@ -24,8 +26,23 @@ pub(super) const FORMAT_CODEBOOKS: u32 = 3;
 pub(super) const NEWEST: u32 = FORMAT_CODEBOOKS;
 /// The metadata key of the card.
 pub(super) const CARD: &str = "barbule";
+/// More than any model's header, in bytes.
+const MAX_HEADER: u64 = 16 << 20;
 /// More parts than any network has.
 const MAX_PARTS: usize = 64;
+
+/// Returns whether a file has the card of a model, of any version.
+pub(super) fn has_card(file: impl Read) -> bool {
+    let mut file = file;
+    let mut length = [0; 8];
+    if file.read_exact(&mut length).is_err() || u64::from_le_bytes(length) > MAX_HEADER {
+        return false;
+    }
+    let mut header = Vec::new();
+    let read = file.take(u64::from_le_bytes(length)).read_to_end(&mut header);
+    let header = read.ok().and_then(|_| serde_json::from_slice::<Value>(&header).ok());
+    header.is_some_and(|header| header["__metadata__"][CARD].is_string())
+}
 
 /// Reads the card of the model file with the content `bytes`, and checks that it is one of a
 /// model of this program.

@@ -2,12 +2,13 @@
 Writing a model file: everything or nothing.
 */
 
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
 use burn_store::{ModuleSnapshot, SafetensorsStore};
 
-use super::format::{CARD, FORMAT, FORMAT_CODEBOOKS, FORMAT_MORE};
+use super::format::{CARD, FORMAT, FORMAT_CODEBOOKS, FORMAT_MORE, has_card};
 use super::layers::{HashAlone, HashWeights, Network};
 use super::{Card, ModelError};
 use crate::cause::Cause;
@@ -89,9 +90,17 @@ fn write_module(
 /// Makes sure that a model can be written to `path`, before anything long begins.
 ///
 /// # Errors
-/// When the folder is missing or not writable, or `path` is a folder.
+/// When the folder is missing or not writable, or `path` is a folder or a file that holds something
+/// else than a model.
 pub fn check_writable(path: &Path) -> Result<(), ModelError> {
-    file::check_writable(path).map_err(unwritten(path))
+    file::check_writable(path).map_err(unwritten(path))?;
+    let Ok(file) = File::open(path) else { return Ok(()) };
+    // An empty file is one whose name was only reserved.
+    let is_empty = file.metadata().is_ok_and(|meta| meta.len() == 0);
+    if is_empty || has_card(file) {
+        return Ok(());
+    }
+    Err(ModelError::Occupied { path: path.to_owned() })
 }
 
 /// For `map_err`: that a model could not be written.

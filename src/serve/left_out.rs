@@ -13,7 +13,7 @@ use super::http::Response;
 use super::problem::Problem;
 use super::request::Ask;
 use crate::folder::{FileKind, LeftOut};
-use crate::index::innermost;
+use crate::index::{LabelTable, innermost};
 
 /// Maximum number of failed files in one answer.
 const FAILURES: usize = 300;
@@ -54,19 +54,11 @@ impl App {
 
     /// Returns the paths and labels of all labelled images, as a table that a later update reads.
     pub fn labels_csv(&self, _: &mut Call<'_, '_>, _: &Ask) -> Answer {
-        let snapshot = self.collection.snapshot();
-        let failed = |error: csv::Error| {
+        let images = self.collection.snapshot().index().labelled()?;
+        let mut bytes = Vec::new();
+        LabelTable::write(&images, &mut bytes).map_err(|error| {
             Problem::internal(format!("the table could not be written: {error}"))
-        };
-        let mut table = csv::Writer::from_writer(Vec::new());
-        let mut outcome = table.write_record(["path", "label"]);
-        snapshot.index().each_image(|_, path, label| {
-            if let (Some(label), Ok(())) = (label, &outcome) {
-                outcome = table.write_record([path, label]);
-            }
         })?;
-        outcome.map_err(failed)?;
-        let bytes = table.into_inner().map_err(|error| failed(error.into_error().into()))?;
         let field = ("Content-Disposition", "attachment; filename=\"labels.csv\"".to_owned());
         let response = Response::made("text/csv; charset=utf-8", bytes.into());
         Ok(Response { fields: vec![field], ..response })

@@ -427,6 +427,17 @@ fn labels_come_from_folders_or_a_table() {
     assert!(said.contains("none.csv"), "{said}");
 }
 
+#[cfg(unix)]
+#[test]
+fn names_are_printed_so_that_they_cannot_do_anything() {
+    let env = TestEnv::with_birds(1, 1);
+    let picture = fs::read(env.path("birds/class-0/0.png")).unwrap();
+    env.write("odd/\u{1b}[31mred\n\u{202e}gnp.png", picture);
+    let listed = env.ok(&["encode", "odd/\u{1b}[31mred\n\u{202e}gnp.png", "--device", "cpu"]);
+    assert_eq!(listed.lines().count(), 1, "{listed}");
+    assert!(listed.ends_with("  odd/\\u{1b}[31mred\\n\\u{202e}gnp.png\n"), "{listed}");
+}
+
 #[test]
 fn unusable_files_are_skipped_and_named() {
     let env = TestEnv::with_birds(2, 5);
@@ -445,9 +456,11 @@ fn unusable_files_are_skipped_and_named() {
     assert_eq!((&report["found"], &report["images"]), (&4.into(), &1.into()));
     let skipped = report["skipped"].as_array().unwrap();
     assert_eq!(skipped.len(), 3);
-    for (name, reason) in
-        [("cut.jpg", "cut off"), ("letter.jpg", "not a JPEG"), ("empty.png", "empty")]
-    {
+    for (name, reason) in [
+        ("cut.jpg", "cut off"),
+        ("letter.jpg", "not an image of a known format"),
+        ("empty.png", "empty"),
+    ] {
         let line = |line: &&str| line.starts_with("warning: skipped: ") && line.contains(name);
         let said = stderr(&output);
         let line = said.lines().find(line).unwrap_or_else(|| panic!("{name} is not in {said}"));
@@ -589,7 +602,9 @@ fn wrong_usage_is_explained_with_status_2() {
         "{said}"
     );
     assert!(env.misused(&train(&["--device", "cuda"])).contains("'cuda' is not one of auto, gpu"));
-    assert!(env.misused(&train(&["--layout", "zip"])).contains("folder, photos, grocery, cub"));
+    assert!(
+        env.misused(&train(&["--layout", "zip"])).contains("folder, photos, index, grocery, cub")
+    );
     assert!(env.misused(&["search"]).contains("required"));
     assert!(env.misused(&["search", "a.png", "--code", "00"]).contains("cannot be used with"));
     assert!(env.misused(&["fly"]).contains("'fly'"));
@@ -612,8 +627,10 @@ fn what_is_missing_is_named() {
     let model = env.train("lsh", 32);
     env.ok(&["index", "birds", "--model", &model, "--index", "i.db"]);
     let image = "birds/class-0/0.png";
-    let cases: [(&[&str], &str); 12] = [
+    env.write("notes.txt", "Not to be lost.");
+    let cases: [(&[&str], &str); 13] = [
         (&["train", "lsh", "--data", "no/data", "--out", "m"], "no/data"),
+        (&["train", "lsh", "--data", "birds", "--out", "notes.txt"], "is no Barbule model"),
         (&["train", "lsh", "--data", "birds", "--out", "no/folder/m"], "no folder no/folder"),
         (&["train", "lsh", "--data", "birds", "--out", "birds"], "it is a folder"),
         (&["train", "lsh", "--data", "birds", "--out", "m", "--size", "0"], "0 pixels"),

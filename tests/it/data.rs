@@ -6,9 +6,10 @@ whose database is larger than its training set.
 use crate::common::{TestEnv, stderr};
 use serde_json::Value;
 
-const LAYOUTS: [&str; 13] = [
+const LAYOUTS: [&str; 14] = [
     "folder",
     "photos",
+    "index",
     "grocery",
     "cub",
     "nabirds",
@@ -71,7 +72,7 @@ fn every_layout_is_described() {
         }
         assert_eq!(
             facts["page"].as_str().is_some_and(|page| text.contains(page)),
-            layout != "folder" && layout != "photos"
+            !["folder", "photos", "index"].contains(&layout)
         );
         assert!(facts["check"].is_null());
     }
@@ -134,4 +135,38 @@ fn a_database_beyond_the_training_images_is_searched() {
     let check = &serde_json::from_slice::<Value>(&found.stdout).unwrap()["check"];
     assert_eq!(words(&check["images"]), [5000, 0, 1000, 5100]);
     assert_eq!(check["missing"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn an_index_with_labels_is_a_data_set() {
+    let env = TestEnv::with_birds(3, 6);
+    env.ok(&["index", "birds", "--index", "photos.db", "--labels", "folder", "--device", "cpu"]);
+    // A copy and a file that is gone do not count.
+    std::fs::copy(env.path("birds/class-0/0.png"), env.path("birds/class-0/copy.png")).unwrap();
+    env.ok(&["index", "birds", "--index", "photos.db", "--labels", "folder", "--device", "cpu"]);
+    std::fs::remove_file(env.path("birds/class-2/5.png")).unwrap();
+
+    let check = ["data", "index", "--check", "photos.db"];
+    assert_eq!(words(&env.json(&check)["check"]["images"]), [14, 0, 3, 14]);
+    let said = stderr(&env.run(&check));
+    assert!(said.contains("1 labelled image left out: the files are not there"), "{said}");
+    assert!(said.contains("1 labelled image left out: copies of others"), "{said}");
+
+    let train = ["train", "lsh", "--data", "photos.db", "--bits", "16", "--size", "32"];
+    env.ok(&[&train[..], &["--out", "m.safetensors", "--device", "cpu"]].concat());
+    let figures = env.json(&["eval", "--model", "m.safetensors", "--data", "photos.db"]);
+    assert!(figures["map"].as_f64().unwrap() > 0.0, "{figures}");
+
+    // The table of labels can be read back, and gives the same labels.
+    env.ok(&["export", "--index", "photos.db", "--to", "labels.csv"]);
+    let table = std::fs::read_to_string(env.path("labels.csv")).unwrap();
+    assert_eq!(table.lines().next().unwrap(), "path,label");
+    assert_eq!(table.lines().count(), 1 + 19);
+    env.ok(&["index", "birds", "--index", "again.db", "--labels", "labels.csv", "--device", "cpu"]);
+    let check = ["data", "index", "--check", "again.db"];
+    assert_eq!(words(&env.json(&check)["check"]["images"]), [14, 0, 3, 14]);
+
+    env.ok(&["index", "birds", "--index", "plain.db", "--device", "cpu"]);
+    let said = env.fails(&["train", "lsh", "--data", "plain.db", "--out", "n"]);
+    assert!(said.contains("no image of plain.db has a label"), "{said}");
 }

@@ -10,7 +10,7 @@ use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage, imageops};
 use serde_json::{Value, json};
 
-use crate::common::TestEnv;
+use crate::common::{TestEnv, stderr};
 
 /// A drawing of discs. Different seeds give different drawings.
 fn drawing(seed: u32) -> RgbImage {
@@ -92,6 +92,8 @@ fn edits_are_grouped_around_the_best_file_and_others_are_left_alone() {
     assert_eq!(by_code["groups"][0].as_array().unwrap().len(), 14);
     let under = env.json(&["duplicates", "--under", "elsewhere", "--index", "i.db"]);
     assert_eq!(under["groups"], json!([]));
+    let said = stderr(&env.run(&["duplicates", "--under", "elsewhere", "--index", "i.db"]));
+    assert!(said.contains("elsewhere is indexed (--under)"), "{said}");
 }
 
 #[test]

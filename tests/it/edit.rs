@@ -372,9 +372,9 @@ fn what_is_left_out_is_told() {
     let env = indexed();
     for (name, content) in [
         ("mixed/a.png", png(2, 20)),
-        ("mixed/b.jxl", b"x".to_vec()),
-        ("mixed/c.jxl", b"x".to_vec()),
-        ("mixed/d.nef", b"x".to_vec()),
+        ("mixed/b.xcf", b"x".to_vec()),
+        ("mixed/c.xcf", b"x".to_vec()),
+        ("mixed/d.x3f", b"x".to_vec()),
         ("mixed/e.mp4", b"x".to_vec()),
         ("mixed/f.txt", b"x".to_vec()),
         ("mixed/.g.png", b"x".to_vec()),
@@ -399,7 +399,7 @@ fn what_is_left_out_is_told() {
         json!({
             "total": 8, "hidden": 1, "system": 1, "excluded": 1, "links": 0, "special": 0,
             "videos": 1, "others": 1, "photos": 3,
-            "photo_kinds": [{ "format": "JPEG XL", "files": 2 }, { "format": "raw", "files": 1 }],
+            "photo_kinds": [{ "format": "GIMP", "files": 2 }, { "format": "raw", "files": 1 }],
             "other_kinds": [{ "extension": "txt", "files": 1 }],
         })
     );
@@ -511,7 +511,7 @@ mod browser {
         let env = indexed();
         env.write_classes("Photos/Trip", 2, 2);
         env.write("Photos/Trip/broken.png", "no picture");
-        env.write("Photos/Trip/a.jxl", "x");
+        env.write("Photos/Trip/a.xcf", "x");
         env.write("Photos/Trip/own.png", png(2, 30));
         let Some(mut browser) = start(&env) else { return };
         let page = Page::start(&env, &[]);
@@ -557,7 +557,7 @@ mod browser {
         let listed = listed.as_str().unwrap();
         for said in [
             "1 file left out",
-            "1 JPEG XL picture: not read",
+            "1 GIMP picture: not read",
             "1 file could not be used",
             "broken.png",
         ] {
@@ -679,7 +679,7 @@ mod browser {
     #[test]
     fn nothing_can_be_changed_where_it_is_only_read() {
         let env = indexed();
-        env.write("birds/a.jxl", "x");
+        env.write("birds/a.xcf", "x");
         env.ok(&["index", "--index", "i.db"]);
         let Some(mut browser) = start(&env) else { return };
         let page = Page::start(&env, &["--read-only"]);
@@ -692,8 +692,7 @@ mod browser {
         assert_eq!(browser.value(&seen), 0);
         browser.value("document.getElementById('to-folders').click()");
         browser.wait_for("document.querySelectorAll('#roots .root').length === 1");
-        browser
-            .wait_for("document.getElementById('roots').textContent.includes('1 JPEG XL picture')");
+        browser.wait_for("document.getElementById('roots').textContent.includes('1 GIMP picture')");
         assert_eq!(browser.value(&seen), 0);
         // The check finds them where they are.
         std::mem::drop(page);

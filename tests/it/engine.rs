@@ -143,7 +143,7 @@ fn damage_and_strangers_are_told() {
     assert!(env.fails(&["import", "photo.parquet", "--index", "x.db"]).contains("photo.parquet"));
     assert!(env.fails(&["import", "nothing", "--index", "x.db"]).contains("nothing"));
     env.ok(&["import", "a", "--index", "x.db"]);
-    assert!(env.fails(&["export", "--index", "x.db", "--to", "a.csv"]).contains(".parquet"));
+    assert!(env.fails(&["export", "--index", "x.db", "--to", "a.xls"]).contains(".parquet"));
     assert!(
         env.fails(&["export", "--index", "x.db", "--to", "no/such/a.parquet"]).contains("no/such")
     );

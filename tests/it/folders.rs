@@ -61,9 +61,9 @@ fn one_of_everything() -> TestEnv {
         "__MACOSX/._good.png",
         "raw/a.png",
         "raw/deep/b.png",
-        "IMG_1.PSD",
-        "IMG_2.psd",
-        "a.nef",
+        "IMG_1.XCF",
+        "IMG_2.xcf",
+        "a.x3f",
         "film.mp4",
         "notes.txt",
         "README",
@@ -97,7 +97,7 @@ fn every_file_is_in_exactly_one_count() {
     for (name, count) in [("hidden", 2), ("system", 3), ("excluded", 2)] {
         assert_eq!(number(left_out, name), count, "{name}: {left_out}");
     }
-    assert_eq!(left_out["kinds"]["photo"], json!({ "nef": 1, "psd": 2 }));
+    assert_eq!(left_out["kinds"]["photo"], json!({ "x3f": 1, "xcf": 2 }));
     assert_eq!(left_out["kinds"]["video"], json!({ "mp4": 1 }));
     assert_eq!(left_out["kinds"]["other"], json!({ "": 1, "db": 1, "txt": 1 }));
     if cfg!(unix) {
@@ -110,13 +110,13 @@ fn every_file_is_in_exactly_one_count() {
     }
     assert_eq!(counted(&index(&env, &["--exclude", "raw"])), all);
     let said = env.ok(&["index", "p", "--index", "i.db"]);
-    for part in ["2 Photoshop, 1 raw files: this build reads none", "1 video", "2 hidden"] {
+    for part in ["2 GIMP, 1 raw files: this build reads none", "1 video", "2 hidden"] {
         assert!(said.contains(part), "{part} in {said}");
     }
     let status = env.json(&["status", "--index", "i.db"]);
     assert_eq!(status["folders"][0]["left_out"]["system"], 3, "{status:#}");
     let said = env.ok(&["status", "--index", "i.db"]);
-    for part in ["2 Photoshop, 1 raw files", "3 in system folders", "1 .txt"] {
+    for part in ["2 GIMP, 1 raw files", "3 in system folders", "1 .txt"] {
         assert!(said.contains(part), "{part} in {said}");
     }
     // Nothing is said of what is not there.
@@ -418,6 +418,43 @@ fn an_index_of_the_second_format_goes_on() {
         (version, index.query_row(sql, [], |row| row.get(0)).unwrap())
     };
     assert_eq!(version(), (3, 1));
+}
+
+#[test]
+fn codes_of_an_earlier_reader_are_computed_anew_on_request() {
+    let env = TestEnv::new();
+    env.write("p/a.png", png(0, 1));
+    env.write("p/copy.png", png(0, 1));
+    env.write("p/b.png", png(0, 2));
+    let labels = ["--labels", "folder"];
+    index(&env, &labels);
+    let codes = || -> Vec<Vec<u8>> {
+        let index = rusqlite::Connection::open(env.path("i.db")).unwrap();
+        let mut statement = index.prepare("SELECT codes FROM blocks ORDER BY first").unwrap();
+        let rows = statement.query_map([], |row| row.get(0)).unwrap();
+        rows.collect::<Result<_, _>>().unwrap()
+    };
+    let right = codes();
+    {
+        // As if the pictures had been read in another way.
+        let old = rusqlite::Connection::open(env.path("i.db")).unwrap();
+        old.execute_batch("DELETE FROM meta WHERE key = 'reading'").unwrap();
+        let wrong = vec![0x55_u8; right[0].len()];
+        old.execute("UPDATE blocks SET codes = ?1", [wrong]).unwrap();
+    }
+    let as_now = || env.json(&["status", "--index", "i.db"])["read_as_now"] == json!(true);
+    assert!(!as_now());
+    assert!(env.ok(&["status", "--index", "i.db"]).contains("`barbule index --again`"));
+    assert_eq!(number(&index(&env, &[]), "unchanged"), 3);
+    assert_ne!(codes(), right);
+
+    let report = index(&env, &["--again"]);
+    assert_eq!(["changed", "unchanged", "images"].map(|n| number(&report, n)), [3, 0, 3]);
+    assert_eq!(codes(), right);
+    assert!(as_now());
+    let labels = env.json(&["status", "--index", "i.db"])["labels"].clone();
+    assert_eq!(labels, json!(1));
+    assert_eq!(number(&index(&env, &["--again"]), "unchanged"), 3);
 }
 
 #[test]

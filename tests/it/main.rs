@@ -15,6 +15,7 @@ mod duplicates;
 mod edit;
 mod engine;
 mod folders;
+mod images;
 mod index;
 mod learn;
 mod methods;

@@ -34,8 +34,8 @@ pub struct Args {
     /// The model file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     model: PathBuf,
-    /// The folder of the labelled data set
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    /// The folder of the labelled data set, or an index with labels
+    #[arg(long, value_name = "DIR|FILE", value_hint = ValueHint::AnyPath)]
     data: PathBuf,
     /// Layout of the data set, as listed by `barbule data` [default: detected from the files]
     #[arg(long)]

@@ -47,8 +47,9 @@ pub struct Args {
     /// The methods, or all
     #[arg(required = true, value_name = "METHOD")]
     methods: Vec<Choice>,
-    /// The labelled photos: a folder per class, or a published data set's folder
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    /// The labelled photos: a folder per class, an index with labels, or the folder of a published
+    /// data set
+    #[arg(long, value_name = "DIR|FILE", value_hint = ValueHint::AnyPath)]
     data: PathBuf,
     /// The layout of the data, as listed by `barbule data` [default: detected]
     #[arg(long)]

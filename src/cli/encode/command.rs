@@ -10,6 +10,7 @@ use clap::{ValueEnum, ValueHint};
 use serde::Serialize;
 
 use super::parquet;
+use crate::cli::context::plain_name;
 use crate::cli::{Context, advice};
 use crate::task::Task;
 
@@ -105,7 +106,8 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let elsewhere = false;
     if !context.json && !elsewhere {
         for (position, row) in features.kept.iter().zip(&rows) {
-            context.print(format_args!("{row}  {}", args.images[*position].display()))?;
+            let name = args.images[*position].display().to_string();
+            context.print(format_args!("{row}  {}", plain_name(&name)))?;
         }
     }
     let failed = features.failures.len();

@@ -36,8 +36,9 @@ pub struct Args {
     /// The method, one of the names above
     #[arg(value_parser = method)]
     method: &'static Method,
-    /// The labelled photos: a folder per class, or a published data set's folder
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    /// The labelled photos: a folder per class, an index with labels, or the folder of a published
+    /// data set
+    #[arg(long, value_name = "DIR|FILE", value_hint = ValueHint::AnyPath)]
     data: PathBuf,
     /// The layout of the data: folder, photos (images without classes, for methods without labels),
     /// or a published data set as listed by `barbule data` [default: detected]
