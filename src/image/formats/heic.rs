@@ -103,8 +103,12 @@ const UNSAID: ColorInfo = ColorInfo {
 };
 
 fn pixels(image: DecodedImage) -> Result<DynamicImage, DecodeError> {
-    let color = Some(image.color_info.unwrap_or(UNSAID));
-    let options = RgbOptions { color, ..RgbOptions::default() };
+    let mut color = image.color_info.unwrap_or(UNSAID);
+    // 2 says that nothing is said; the decoder takes BT.709 for it.
+    if color.matrix_coefficients == 2 {
+        color.matrix_coefficients = UNSAID.matrix_coefficients;
+    }
+    let options = RgbOptions { color: Some(color), ..RgbOptions::default() };
     let (width, height) = size(image.width, image.height);
     let deep = image.bit_depth_luma > 8;
     match (image.alpha.is_some(), deep) {
@@ -169,6 +173,19 @@ mod tests {
         let [left, right] = [6, 18].map(|x| picture.get_pixel(x, 4).0);
         assert!(left[0] > 180 && left[2] < 80, "{left:?}");
         assert!(right[1] > 150 && right[0] < 80, "{right:?}");
+    }
+
+    #[test]
+    fn a_matrix_that_is_not_said_is_that_of_bt_601() {
+        let nclx = TURNED.windows(4).position(|four| four == b"nclx").unwrap();
+        let with_matrix = |number: u8| {
+            let mut bytes = TURNED.to_vec();
+            // Behind the kind: primaries, transfer, and the matrix in two bytes each.
+            bytes[nclx + 9] = number;
+            read(&bytes, &Limits::default()).unwrap().upright_srgb()
+        };
+        assert_eq!(with_matrix(2), with_matrix(6));
+        assert_ne!(with_matrix(2), with_matrix(1));
     }
 
     #[test]
