@@ -427,6 +427,18 @@ fn labels_come_from_folders_or_a_table() {
     assert!(said.contains("none.csv"), "{said}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn drivers_print_nothing_where_there_is_no_desktop() {
+    let env = TestEnv::with_birds(1, 1);
+    // Looking for a GPU asks the drivers.
+    let args = ["encode", "birds/class-0/0.png", "--device", "auto", "-q"];
+    let mut encode = env.plain_command(&args);
+    let output = encode.env_remove("XDG_RUNTIME_DIR").output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(stderr(&output), "");
+}
+
 #[cfg(unix)]
 #[test]
 fn names_are_printed_so_that_they_cannot_do_anything() {
