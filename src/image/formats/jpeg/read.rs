@@ -54,6 +54,17 @@ pub fn size(bytes: &[u8]) -> Option<(u32, u32)> {
 /// reads either: arithmetic, hierarchical, with 12 bits, or with a height that follows later.
 pub fn read(bytes: &[u8], limits: &Limits) -> Result<Picture, DecodeError> {
     let segments = Segments::of(bytes);
+    if !segments.odd_transforms.is_empty() {
+        // As libjpeg and browsers take it: YCbCr, or YCCK of four components.
+        let four = segments.frame.as_ref().is_some_and(|frame| frame.sampling.len() == 4);
+        let mut bytes = bytes.to_vec();
+        for at in segments.odd_transforms {
+            if let Some(transform) = bytes.get_mut(at) {
+                *transform = if four { 2 } else { 1 };
+            }
+        }
+        return read(&bytes, limits);
+    }
     if !segments.has_tables && segments.frame.as_ref().is_some_and(Frame::is_sequential) {
         let bytes = tables::with_typical(bytes);
         return read_with(&bytes, &Segments::of(&bytes), limits);
@@ -231,6 +242,20 @@ mod tests {
             bytes.drain(start..end);
         }
         check_quarters(&picture(&bytes));
+    }
+
+    #[test]
+    fn a_transform_without_a_meaning_is_the_usual_one() {
+        let adobe = |transform: u8| {
+            let content = [b"Adobe\0\x64\0\0\0\0".as_slice(), &[transform]].concat();
+            [[0xff, 0xee, 0, 14].as_slice(), &content].concat()
+        };
+        let usual = picture(&with_segments(&[adobe(1)]));
+        check_quarters(&usual);
+        for transform in [3, 7, 255] {
+            let many = vec![adobe(transform); 1000];
+            assert_eq!(picture(&with_segments(&many)), usual, "{transform}");
+        }
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub struct Segments<'a> {
     pub scans: Vec<Range<usize>>,
     /// The position behind the end-of-image marker, if there is one.
     pub end: Option<usize>,
+    /// The positions of bytes with Adobe's transform of colours that have no meaning.
+    pub odd_transforms: Vec<usize>,
     /// Whether there is a Huffman table.
     pub has_tables: bool,
     exif: Vec<&'a [u8]>,
@@ -85,7 +87,15 @@ impl<'a> Segments<'a> {
                 marker => {
                     let Some(length) = bytes.get(at + 1..at + 3) else { break };
                     let end = at + 1 + usize::from(u16::from_be_bytes([length[0], length[1]]));
-                    found.take(*marker, bytes.get(at + 3..end).unwrap_or_default());
+                    let content = bytes.get(at + 3..end).unwrap_or_default();
+                    // "Adobe", three numbers of two bytes, and the transform: 0, 1 or 2.
+                    if *marker == 0xee
+                        && content.starts_with(b"Adobe")
+                        && content.get(11).is_some_and(|transform| *transform > 2)
+                    {
+                        found.odd_transforms.push(at + 3 + 11);
+                    }
+                    found.take(*marker, content);
                     if *marker == 0xda {
                         data = Some(end);
                     }
