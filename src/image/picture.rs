@@ -13,9 +13,9 @@ use super::profile::Profile;
 pub(super) struct Picture {
     /// The samples. CMYK and Lab are already converted to RGB.
     pub pixels: DynamicImage,
-    /// How to turn the samples upright.
+    /// The turn that makes the samples upright.
     pub orientation: Orientation,
-    /// What the colours mean; `None` for sRGB.
+    /// The meaning of the colours; `None` for sRGB.
     pub profile: Option<Profile>,
 }
 

@@ -2,19 +2,20 @@
 Colour profiles: what the samples of a picture mean, and their conversion to sRGB.
 */
 
+use std::sync::Arc;
+
 use ::image::{DynamicImage, ImageBuffer, Pixel};
 use moxcms::{
     CicpColorPrimaries, CicpProfile, ColorProfile, DataColorSpace, Layout, MatrixCoefficients,
     TransferCharacteristics, TransformExecutor, TransformOptions,
 };
-use std::sync::Arc;
 
-/// How far a profile may move a colour of sRGB, of 255, and still be taken for sRGB.
+/// Largest shift of a colour, of 255, by a profile that is taken for sRGB.
 ///
 /// The profiles that programs embed for sRGB differ by so much among each other.
 const SAME: u8 = 2;
 
-/// What the samples of a picture mean.
+/// The meaning of the samples of a picture.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Profile {
     /// An ICC profile, as the file holds it.
@@ -68,12 +69,13 @@ impl Profile {
 }
 
 fn rgb(source: &ColorProfile, pixels: DynamicImage) -> DynamicImage {
-    if is_identity(source) {
+    let plain = by_8(source, Layout::Rgb);
+    if is_identity(&plain) {
         return pixels;
     }
     // Eight bits of linear light would show steps.
     match (is_deep(&pixels), pixels.color().has_alpha()) {
-        (false, false) => converted(pixels.into_rgb8(), by_8(source, Layout::Rgb)).into(),
+        (false, false) => converted(pixels.into_rgb8(), plain).into(),
         (false, true) => converted(pixels.into_rgba8(), by_8(source, Layout::Rgba)).into(),
         (true, false) => converted(pixels.into_rgb16(), by_16(source, Layout::Rgb)).into(),
         (true, true) => converted(pixels.into_rgba16(), by_16(source, Layout::Rgba)).into(),
@@ -140,15 +142,15 @@ fn grey(source: &ColorProfile, pixels: DynamicImage) -> DynamicImage {
     grey.into()
 }
 
-/// Returns whether a profile moves no colour of a coarse grid.
-fn is_identity(source: &ColorProfile) -> bool {
+/// Returns whether a conversion moves no colour of a coarse grid.
+fn is_identity(conversion: &Conversion<u8>) -> bool {
     const STEPS: [u8; 6] = [0, 51, 102, 153, 204, 255];
     let colours = STEPS
         .iter()
         .flat_map(|r| STEPS.iter().flat_map(move |g| STEPS.iter().flat_map(move |b| [*r, *g, *b])));
     let from: Vec<u8> = colours.collect();
     let mut to = vec![0; from.len()];
-    let applied = by_8(source, Layout::Rgb).is_some_and(|by| by.transform(&from, &mut to).is_ok());
+    let applied = conversion.as_ref().is_some_and(|by| by.transform(&from, &mut to).is_ok());
     applied && from.iter().zip(&to).all(|(a, b)| a.abs_diff(*b) <= SAME)
 }
 

@@ -90,7 +90,7 @@ fn write_module(
 /// Makes sure that a model can be written to `path`, before anything long begins.
 ///
 /// # Errors
-/// When the folder is missing or not writable, or `path` is a folder or a file that holds something
+/// If the folder is missing or not writable, or `path` is a folder or a file that holds something
 /// else than a model.
 pub fn check_writable(path: &Path) -> Result<(), ModelError> {
     file::check_writable(path).map_err(unwritten(path))?;

@@ -47,7 +47,7 @@ pub struct App {
     pub uploads: Semaphore,
     /// Indexes folders in the background.
     pub worker: Worker,
-    /// Why clients may not change the index, if so.
+    /// The reason for which clients may not change the index, if there is one.
     closed: Option<Closed>,
     /// The earliest moment at which to check again whether the index has changed.
     next_look: Mutex<Instant>,

@@ -16,7 +16,7 @@ use crate::image::Limits;
 use crate::index::{Collection, IndexError, IndexWriter, Update, UpdateOptions};
 use crate::task::Task;
 
-/// What is to be indexed.
+/// The folders to index.
 #[derive(Debug, Clone)]
 pub struct Job {
     /// The folder as it was asked for; `None` for all indexed folders.
@@ -29,7 +29,7 @@ pub struct Job {
     pub limits: Limits,
 }
 
-/// How far the work is.
+/// The phase of the work.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Phase {

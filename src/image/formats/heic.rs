@@ -47,8 +47,8 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Picture, DecodeError
     Ok(Picture { pixels, orientation: Orientation::NoTransforms, profile })
 }
 
-/// Returns a copy in which a property's index of 0, which means none, is that of a harmless property
-/// instead; `None` if there is no such index, or the description is inconsistent.
+/// Returns a copy in which a property's index of 0, which means none, is that of a harmless
+/// property instead; `None` if there is no such index, or the description is inconsistent.
 ///
 /// Some phones (HMD) write 0; the decoder refuses it. The walk follows ISO/IEC 14496-12, 8.11.14.
 fn with_properties_filled(bytes: &[u8]) -> Option<Vec<u8>> {
@@ -94,7 +94,8 @@ fn profile(image: &mut DecodedImage) -> Option<Profile> {
     Some(Profile::Cicp { primaries, transfer })
 }
 
-/// What a file means that does not say it: sRGB, BT.601, full range (ISO/IEC 23000-22, 7.3.6.4).
+/// The meaning of samples where a file says nothing: sRGB, BT.601, limited range, as libheif takes
+/// them.
 const UNSAID: ColorInfo = ColorInfo {
     color_primaries: 1,
     transfer_characteristics: 13,

@@ -6,7 +6,7 @@ Boxes of the ISO base media file format (ISO/IEC 14496-12): what HEIC, AVIF and 
 pub(super) struct IsoBox<'a> {
     /// Four characters, such as `meta`.
     pub kind: [u8; 4],
-    /// What follows the header of the box.
+    /// The bytes behind the header of the box.
     pub content: &'a [u8],
     /// Whether the file ends before the box does; `content` is then what there is.
     pub cut: bool,

@@ -52,7 +52,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Picture, DecodeError
     Ok(Picture { pixels, orientation: Orientation::NoTransforms, profile })
 }
 
-/// What the first components mean. One more component is alpha.
+/// The meaning of the first components. One more component is alpha.
 #[derive(Clone, Copy, PartialEq)]
 enum Model {
     Grey,

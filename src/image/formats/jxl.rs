@@ -76,7 +76,7 @@ fn advance(
     }
 }
 
-/// How the samples are asked for.
+/// The form in which the samples are asked for.
 struct Layout {
     kind: JxlColorType,
     deep: bool,

@@ -13,7 +13,7 @@ use crate::image::picture::Picture;
 use crate::image::profile::Profile;
 use crate::image::{DecodeError, Limits};
 
-/// How much text is unpacked from a chunk, in bytes. A block of EXIF has at most 64 KiB.
+/// Maximum length of unpacked text, in bytes. A block of EXIF has at most 64 KiB.
 const MAX_TEXT: u64 = 1 << 20;
 
 /// The name under which ImageMagick keeps EXIF.
@@ -48,7 +48,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Picture, DecodeError
     Ok(Picture { pixels: decoded.pixels, orientation, profile })
 }
 
-/// What the chunks of a file say of its picture.
+/// The facts in the chunks of a file.
 #[derive(Debug, Default)]
 struct Said {
     exif: Option<Orientation>,

@@ -15,7 +15,7 @@ pub(super) const NAME: &str = "AVIF";
 /// A decoded still.
 pub(super) struct Still(Frame);
 
-/// How luma and chroma make colours (ITU-T H.273, 8.3).
+/// The meaning of luma and chroma as colours (ITU-T H.273, 8.3).
 #[derive(Clone, Copy)]
 pub(super) enum Matrix {
     /// The planes are green, blue and red.

@@ -193,7 +193,7 @@ fn grid_of(data: &[u8]) -> Option<(usize, usize, (u32, u32))> {
     Some((usize::from(rows) + 1, usize::from(columns) + 1, size))
 }
 
-/// What the samples mean.
+/// The meaning of the samples.
 struct Colours {
     matrix: Matrix,
     full: bool,

@@ -112,7 +112,7 @@ fn unsupported(frame: &Frame) -> Option<&'static str> {
     }
 }
 
-/// Why `zune-jpeg` refused an image.
+/// The reason for which `zune-jpeg` refused an image.
 enum Refusal {
     /// The data ends before the image does.
     Exhausted,
@@ -242,6 +242,20 @@ mod tests {
             bytes.drain(start..end);
         }
         check_quarters(&picture(&bytes));
+    }
+
+    #[test]
+    fn lossless_samples_come_out_as_they_are() {
+        // ITU-T T.81, annex H: three grey samples, each the one to its left and a difference. One
+        // bit means no difference, two bits one of seven bits: 0, then 10 and 100, then 0.
+        let frame = [0xff, 0xc3, 0, 11, 8, 0, 1, 0, 3, 1, 1, 0x11, 0];
+        let mut table = vec![0xff, 0xc4, 0, 21, 0, 1, 1];
+        table.extend([0; 14]);
+        table.extend([0, 7]);
+        let scan = [0xff, 0xda, 0, 8, 1, 1, 0, 1, 0, 0, 0b0101_1001, 0b0001_1111];
+        let file = [&[0xff, 0xd8], frame.as_slice(), &table, &scan, &[0xff, 0xd9]].concat();
+        let samples: Vec<u8> = picture(&file).pixels().map(|pixel| pixel.0[0]).collect();
+        assert_eq!(samples, [128, 228, 228]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::super::orientation;
 use ::image::metadata::Orientation;
 
-/// What the segments of a JPEG file say.
+/// The facts in the segments of a JPEG file.
 #[derive(Debug, Default)]
 pub struct Segments<'a> {
     /// The frame header, if there is one.

@@ -24,7 +24,7 @@ pub(super) struct Header {
     pub mode: u16,
 }
 
-/// What the planes mean.
+/// The meaning of the planes.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Model {
     Bitmap,
@@ -138,7 +138,7 @@ fn unpack_row(mut packed: &[u8], length: usize, to: &mut Vec<u8>) {
     to.resize(end, 0);
 }
 
-/// What is not read yet.
+/// The bytes that are not read yet.
 pub(super) struct Rest<'a>(pub &'a [u8]);
 
 impl<'a> Rest<'a> {
@@ -159,7 +159,7 @@ impl<'a> Rest<'a> {
     }
 }
 
-/// What is used of the image resources.
+/// The image resources that are used.
 pub(super) struct Resources {
     pub profile: Option<Profile>,
     /// The clear index of a palette.

@@ -28,7 +28,7 @@ pub struct Rows<'a> {
     pub width: usize,
 }
 
-/// What all strips or tiles of a page share.
+/// The facts that all strips or tiles of a page share.
 pub struct Expander<'a> {
     layout: &'a Layout,
     limits: &'a Limits,

@@ -19,7 +19,7 @@ pub struct Components {
     pub width: usize,
     pub height: usize,
     pub count: usize,
-    /// What three of them are, by the stream itself: YCbCr, else RGB.
+    /// The meaning of three of them, by the stream itself: YCbCr, else RGB.
     pub ycbcr: bool,
 }
 

@@ -13,7 +13,7 @@ use crate::image::DecodeError;
 /// them overflows.
 pub const MAX_SAMPLES: usize = 1024;
 
-/// How the bits of a sample make a number.
+/// The kind of number that the bits of a sample make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Unsigned,

@@ -49,7 +49,7 @@ pub struct Layout {
     /// The size in pixels of a strip or tile. The last strip may be lower.
     pub chunk: (usize, usize),
     pub tiled: bool,
-    /// Where each strip or tile begins, in bytes from the start of the file.
+    /// The start of each strip or tile, in bytes from the start of the file.
     pub offsets: Vec<u64>,
     /// The size of each strip or tile in bytes. May be shorter than `offsets`.
     pub lengths: Vec<u64>,

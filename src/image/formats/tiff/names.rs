@@ -78,7 +78,7 @@ fn other_compression(code: u64) -> String {
     name.to_owned()
 }
 
-/// What the samples of a pixel are.
+/// The meaning of the samples of a pixel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Colours {
     WhiteIsZero,

@@ -5,7 +5,7 @@ Technical Note 3 for numbers with fractions).
 
 use super::order::Order;
 
-/// What was done to a row before its compression.
+/// The change of a row before its compression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Predictor {
     None,

@@ -25,7 +25,7 @@ impl Samples {
     }
 }
 
-/// How a row holds its samples.
+/// The form in which a row holds its samples.
 #[derive(Clone, Copy)]
 pub struct Form {
     pub kind: Kind,
@@ -85,7 +85,7 @@ pub fn place(
     }
 }
 
-/// Where samples of a row go.
+/// The place of the samples of a row.
 struct Target<'a> {
     channels: usize,
     pairs: &'a [(usize, usize)],

@@ -7,7 +7,7 @@ use super::directory::Directory;
 use super::level::Level;
 use super::tags;
 
-/// How YCbCr becomes RGB.
+/// The conversion of YCbCr to RGB.
 pub struct Conversion {
     /// The share of red, green and blue in Y.
     luma: [f32; 3],
