@@ -3,9 +3,9 @@ Additive quantization: approximates a vector by the sum of one word from each co
 computes the distances of such sums to a query.
 
 After Babenko and Lempitsky, "Additive Quantization for Extreme Vector Compression" (CVPR
-2014). A codebook has 16 words, so a word index takes 4 bits. There is one codebook per 4
-numbers of a vector, so c numbers are stored as c bits. Words have the full dimension of the
-vectors, so the words of all codebooks overlap.
+2014). A codebook has 16 words, so a word index takes 4 bits, and M codebooks give codes of 4·M
+bits. Words have the full dimension of the vectors, so the words of all codebooks overlap. Product
+quantization is the special case in which the words of different codebooks are orthogonal.
 */
 
 use rayon::prelude::*;
@@ -22,8 +22,10 @@ pub const WORD_BITS: usize = 4;
 const IN_64: usize = 64 / WORD_BITS;
 /// Maximum rounds over the codebooks when words are chosen; usually converges after about five.
 const ROUNDS: usize = 16;
+/// Partial sums that are kept from codebook to codebook when words are chosen.
+const BEAM: usize = 8;
 
-/// One codebook of [`WORDS`] words per [`WORD_BITS`] numbers of a vector.
+/// Codebooks of [`WORDS`] words each, for vectors of one dimension.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Codebooks {
     dim: usize,
@@ -35,30 +37,31 @@ impl Codebooks {
     /// Creates codebooks for vectors of `dim` numbers from all their words, codebook by codebook.
     ///
     /// # Errors
-    /// If `dim` is not a valid code length or not a multiple of 4, `words` is not the size of
-    /// `dim`/4 codebooks, or a number is not finite.
+    /// If `words` does not fill whole codebooks, their indices are too many for a code, or a
+    /// number is not finite.
     pub fn new(dim: usize, words: Vec<f32>) -> Result<Self, HashError> {
-        BinaryCodes::new(dim)?;
-        if !dim.is_multiple_of(WORD_BITS) || words.len() != Self::numbers(dim) {
-            return Err(HashError::Codebooks { dim, numbers: words.len() });
+        let numbers = words.len();
+        if dim == 0 || numbers == 0 || !numbers.is_multiple_of(dim.saturating_mul(WORDS)) {
+            return Err(HashError::Codebooks { dim, numbers });
         }
+        BinaryCodes::new(numbers / dim / WORDS * WORD_BITS)?;
         if words.iter().any(|v| !v.is_finite()) {
             return Err(HashError::NotFinite);
         }
         Ok(Self { dim, words })
     }
 
-    /// Total numbers in all codebooks for vectors of `dim` numbers.
-    pub(crate) fn numbers(dim: usize) -> usize {
-        dim / WORD_BITS * WORDS * dim
-    }
-
-    /// Number of codebooks.
+    /// Number of codebooks, M.
     pub fn count(&self) -> usize {
-        self.dim / WORD_BITS
+        self.words.len() / self.dim / WORDS
     }
 
-    /// Numbers per vector, and bits per code.
+    /// Bits per code: 4 per codebook.
+    pub fn bits(&self) -> usize {
+        self.count() * WORD_BITS
+    }
+
+    /// Numbers per vector.
     pub fn dim(&self) -> usize {
         self.dim
     }
@@ -74,17 +77,33 @@ impl Codebooks {
         &self.words[at..at + self.dim]
     }
 
-    /// Chooses words whose sum is near `vector`, and returns one index per codebook. Greedily
-    /// takes the word nearest to the residual of the previous codebooks, then runs
-    /// [`Codebooks::improve`].
+    /// Chooses words whose sum is near `vector`, and returns one index per codebook.
+    ///
+    /// Beam search: codebook by codebook, the [`BEAM`] partial sums that are nearest to the vector
+    /// are each continued by all words. Then runs [`Codebooks::improve`].
     pub fn choose(&self, vector: &[f32]) -> Vec<u8> {
-        let mut left = vector.to_vec();
-        let mut chosen = Vec::with_capacity(self.count());
+        let start = Partial { off: 0.0, left: vector.to_vec(), chosen: Vec::new() };
+        let mut beam = vec![start];
         for codebook in 0..self.count() {
-            let (word, _) = self.nearest(codebook, &left);
-            add(&mut left, self.word(codebook, word), -1.0);
-            chosen.push(word as u8);
+            let from = |(at, partial): (usize, &Partial)| {
+                let off = |word| squared_distance(&partial.left, self.word(codebook, word));
+                (0..WORDS).map(|word| (off(word), at, word)).collect::<Vec<_>>()
+            };
+            let mut next: Vec<_> = beam.iter().enumerate().flat_map(from).collect();
+            // The sort is stable: the first of equals stays first.
+            next.sort_by(|a, b| a.0.total_cmp(&b.0));
+            next.truncate(BEAM);
+            let more = |&(off, at, word): &(f32, usize, usize)| {
+                let mut next = beam[at].clone();
+                next.off = off;
+                next.chosen.push(word as u8);
+                add(&mut next.left, self.word(codebook, word), -1.0);
+                next
+            };
+            beam = next.iter().map(more).collect();
         }
+        let best = beam.into_iter().next();
+        let mut chosen = best.map_or_else(Vec::new, |partial| partial.chosen);
         self.improve(vector, &mut chosen);
         chosen
     }
@@ -151,7 +170,7 @@ impl Codebooks {
         let packed = chosen
             .chunks_exact(self.count())
             .flat_map(|code| code.chunks(IN_64).map(|some| some.iter().enumerate().fold(0, pack)));
-        Ok(BinaryCodes::from_words(self.dim, packed.collect())?)
+        Ok(BinaryCodes::from_words(self.bits(), packed.collect())?)
     }
 
     /// Returns the word indices of a code, codebook by codebook.
@@ -191,6 +210,17 @@ impl Codebooks {
     }
 }
 
+/// A sum of words of the first codebooks.
+#[derive(Debug, Clone)]
+struct Partial {
+    /// Its squared distance to the vector.
+    off: f32,
+    /// The vector minus the sum.
+    left: Vec<f32>,
+    /// The words.
+    chosen: Vec<u8>,
+}
+
 /// Adds `scale · what` to `to`.
 fn add(to: &mut [f32], what: &[f32], scale: f32) {
     to.iter_mut().zip(what).for_each(|(to, what)| *to += scale * what);
@@ -208,7 +238,7 @@ pub(crate) mod tests {
     }
 
     pub fn codebooks(dim: usize, seed: usize) -> Codebooks {
-        Codebooks::new(dim, values(Codebooks::numbers(dim), seed)).unwrap()
+        Codebooks::new(dim, values(dim / WORD_BITS * WORDS * dim, seed)).unwrap()
     }
 
     /// The squared distance of a vector to the sum of the chosen words, in double precision.
@@ -269,7 +299,7 @@ pub(crate) mod tests {
             assert_eq!(books.choose(&vector), [best.unwrap()]);
         }
         // Two codebooks with disjoint non-zero dimensions.
-        let mut words = values(Codebooks::numbers(8), 5);
+        let mut words = values(2 * WORDS * 8, 5);
         for (at, word) in words.chunks_mut(8).enumerate() {
             let zero = if at < 16 { 4..8 } else { 0..4 };
             word[zero].fill(0.0);
@@ -281,6 +311,23 @@ pub(crate) mod tests {
             let best =
                 all.min_by(|a, b| error(&books, &vector, a).total_cmp(&error(&books, &vector, b)));
             assert_eq!(books.choose(&vector), best.unwrap());
+        }
+    }
+
+    #[test]
+    fn codebooks_may_be_fewer_or_more_than_a_quarter_of_the_numbers() {
+        for (dim, count) in [(5, 1), (40, 3), (2, 9)] {
+            let books = Codebooks::new(dim, values(count * WORDS * dim, 4)).unwrap();
+            assert_eq!((books.count(), books.bits(), books.dim()), (count, 4 * count, dim));
+            let (images, query) = (values(dim * 7, 1), values(dim, 2));
+            let codes = books.encode(&images).unwrap();
+            assert_eq!((codes.len(), codes.bits()), (7, 4 * count));
+            let scores = books.scores(&query, &codes, &books.lengths(&codes));
+            let own: f32 = query.iter().map(|v| v * v).sum();
+            for (score, image) in scores.iter().zip(images.chunks(dim)) {
+                let expected = own - squared_distance(&query, &books.sum(&books.choose(image)));
+                assert!((score - expected).abs() < 1e-4, "{score} {expected}");
+            }
         }
     }
 
@@ -303,12 +350,12 @@ pub(crate) mod tests {
 
     #[test]
     fn what_are_no_codebooks_is_an_error() {
-        for (dim, numbers) in [(6, 144), (8, 255), (8, 0), (12, 256)] {
+        for (dim, numbers) in [(0, 16), (0, 0), (8, 255), (8, 0), (12, 256), (usize::MAX, 16)] {
             let error = Codebooks::new(dim, vec![0.0; numbers]);
             assert_eq!(error, Err(HashError::Codebooks { dim, numbers }));
         }
-        assert!(matches!(Codebooks::new(0, vec![]), Err(HashError::Code(_))));
-        assert!(matches!(Codebooks::new(1028, vec![]), Err(HashError::Code(_))));
+        // 257 codebooks would need 1028 bits.
+        assert!(matches!(Codebooks::new(1, vec![0.0; 257 * WORDS]), Err(HashError::Code(_))));
         let mut words = vec![0.0; 256];
         words[200] = f32::NAN;
         assert_eq!(Codebooks::new(8, words), Err(HashError::NotFinite));

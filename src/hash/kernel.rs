@@ -3,6 +3,7 @@ The kernel hash: a Gaussian kernel between an image and each of some anchors, th
 hash of these values.
 */
 
+use half::f16;
 use rayon::prelude::*;
 
 use super::{FeatureError, Features, HashError, LinearHash};
@@ -58,6 +59,11 @@ impl KernelHash {
     /// The kernel's decay rate with the squared distance: 1/(2σ²).
     pub fn rate(&self) -> f32 {
         self.rate
+    }
+
+    /// Whether all anchors and the rate are numbers of half precision.
+    pub fn is_half_precision(&self) -> bool {
+        self.anchors.iter().chain([&self.rate]).all(|v| f16::from_f32(*v).to_f32() == *v)
     }
 
     /// The linear hash of the kernel values.

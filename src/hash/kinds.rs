@@ -4,7 +4,7 @@ The hash of a trained model, as an enum over all kinds.
 The rest of the program only uses [`Hash`].
 */
 
-use super::{Codebooks, Features, HashError, KernelHash, LinearHash, Quantizer};
+use super::{Codebooks, Features, HashError, KernelHash, LinearHash, Quantizer, Values};
 use crate::code::BinaryCodes;
 
 /// A function from features to codes, in one of the kinds that a model file can contain.
@@ -25,21 +25,31 @@ impl Hash {
         match self {
             Self::Linear(hash) => hash.dim(),
             Self::Kernel(hash) => hash.dim(),
-            Self::Quantizer(hash) => hash.dim(),
+            Self::Quantizer(hash) => hash.map().dim(),
         }
     }
 
     /// Bits per code.
     pub fn bits(&self) -> usize {
-        self.linear().bits()
+        match self {
+            Self::Linear(hash) => hash.bits(),
+            Self::Kernel(hash) => hash.bits(),
+            Self::Quantizer(hash) => hash.codebooks().bits(),
+        }
+    }
+
+    /// The kernel, if any.
+    pub fn kernel(&self) -> Option<&KernelHash> {
+        match self {
+            Self::Linear(_) => None,
+            Self::Kernel(hash) => Some(hash),
+            Self::Quantizer(hash) => hash.map().kernel(),
+        }
     }
 
     /// Number of anchors of the kernel, if any.
     pub fn anchors(&self) -> Option<usize> {
-        match self {
-            Self::Linear(_) | Self::Quantizer(_) => None,
-            Self::Kernel(hash) => Some(hash.linear().dim()),
-        }
+        self.kernel().map(|kernel| kernel.linear().dim())
     }
 
     /// The codebooks, if codes are word indices instead of signs. The Hamming distance of such
@@ -56,7 +66,31 @@ impl Hash {
         match self {
             Self::Linear(hash) => hash,
             Self::Kernel(hash) => hash.linear(),
-            Self::Quantizer(hash) => hash.linear(),
+            Self::Quantizer(hash) => hash.map().linear(),
+        }
+    }
+
+    /// Computes the real values that become signs or words, n rows in row order: one value per
+    /// bit, or a vector of the codebooks' dimension.
+    ///
+    /// # Errors
+    /// If the features have another dimension, incomplete rows or values that are not finite.
+    pub fn values(&self, features: &Features<'_>) -> Result<Vec<f32>, HashError> {
+        match self {
+            Self::Linear(hash) => Ok(hash.project(features)?),
+            Self::Kernel(hash) => Ok(hash.project(features)?),
+            Self::Quantizer(hash) => hash.project(features),
+        }
+    }
+
+    /// Computes the codes of real values that [`Hash::values`] returned. For signs, sign(0) = +1.
+    ///
+    /// # Errors
+    /// If the values do not fill whole rows.
+    pub fn codes(&self, values: &[f32]) -> Result<BinaryCodes, HashError> {
+        match self {
+            Self::Linear(_) | Self::Kernel(_) => Ok(BinaryCodes::from_signs(self.bits(), values)?),
+            Self::Quantizer(hash) => hash.codebooks().encode(values),
         }
     }
 
@@ -65,11 +99,7 @@ impl Hash {
     /// # Errors
     /// If the features have another dimension, incomplete rows or values that are not finite.
     pub fn encode(&self, features: &Features<'_>) -> Result<BinaryCodes, HashError> {
-        match self {
-            Self::Linear(hash) => hash.encode(features),
-            Self::Kernel(hash) => hash.encode(features),
-            Self::Quantizer(hash) => hash.encode(features),
-        }
+        self.codes(&self.values(features)?)
     }
 }
 
@@ -82,6 +112,15 @@ impl From<LinearHash> for Hash {
 impl From<KernelHash> for Hash {
     fn from(hash: KernelHash) -> Self {
         Self::Kernel(hash)
+    }
+}
+
+impl From<Values> for Hash {
+    fn from(values: Values) -> Self {
+        match values {
+            Values::Linear(hash) => Self::Linear(hash),
+            Values::Kernel(hash) => Self::Kernel(hash),
+        }
     }
 }
 

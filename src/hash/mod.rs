@@ -10,7 +10,8 @@ mod features;
 pub(crate) mod kernel;
 mod kinds;
 mod linear;
-mod quantizer;
+pub(crate) mod quantizer;
+mod values;
 
 pub use codebooks::Codebooks;
 pub use error::{FeatureError, HashError};
@@ -19,3 +20,4 @@ pub use kernel::KernelHash;
 pub use kinds::Hash;
 pub use linear::LinearHash;
 pub use quantizer::Quantizer;
+pub use values::Values;

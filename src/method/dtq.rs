@@ -207,7 +207,10 @@ impl Learner for Dtq {
     fn end(&mut self, _: &[usize]) {
         let (begun, turns) = match self.codebooks.take() {
             Some(codebooks) => (Some(codebooks), TURNS),
-            None => (word_solver::first(&self.u, self.bits, self.seed).ok(), FIRST_TURNS),
+            None => {
+                let count = self.bits / WORD_BITS;
+                (word_solver::first(&self.u, self.bits, count, self.seed).ok(), FIRST_TURNS)
+            }
         };
         // If no words fit the values, the loss becomes NaN or infinite in the next step; until then
         // the codebooks stay unchanged.
@@ -231,7 +234,10 @@ impl Learner for Dtq {
         let codebooks = if words.is_empty() {
             None
         } else {
-            let Ok(codebooks) = Codebooks::new(self.bits, words) else { return false };
+            let codebooks = Codebooks::new(self.bits, words).ok();
+            let Some(codebooks) = codebooks.filter(|books| books.bits() == self.bits) else {
+                return false;
+            };
             Some(codebooks)
         };
         if !u.len().is_multiple_of(self.bits) {

@@ -12,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::{MethodError, linalg};
+use crate::code::BinaryCodes;
 use crate::hash::HashError;
 use crate::hash::codebooks::{Codebooks, WORD_BITS, WORDS};
 use crate::hash::kernel::squared_distance;
@@ -27,15 +28,16 @@ const RIDGE: f64 = 0.01;
 /// each later one are means of clusters of residuals.
 ///
 /// # Errors
-/// If there are no vectors, or `dim` is not a valid number of bits for such a code.
-pub fn first(vectors: &[f32], dim: usize, seed: u64) -> Result<Codebooks, HashError> {
+/// If there are no vectors, or the indices of `count` words are too many for a code.
+pub fn first(vectors: &[f32], dim: usize, count: usize, seed: u64) -> Result<Codebooks, HashError> {
     if vectors.is_empty() || dim == 0 || !vectors.len().is_multiple_of(dim) {
         return Err(HashError::Shape { dim, weights: vectors.len() });
     }
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut left = vectors.to_vec();
-    let mut words = Vec::with_capacity(Codebooks::numbers(dim));
-    for _ in 0..dim / WORD_BITS {
+    BinaryCodes::new(count * WORD_BITS)?;
+    let mut words = Vec::with_capacity(count * WORDS * dim);
+    for _ in 0..count {
         let means = means(&left, dim, &mut rng);
         left.par_chunks_exact_mut(dim).for_each(|vector| {
             let nearest = nearest(&means, vector);
@@ -196,7 +198,7 @@ mod tests {
     #[test]
     fn no_turn_raises_the_error() {
         let vectors = values(12 * 200, 4);
-        let mut books = first(&vectors, 12, 1).unwrap();
+        let mut books = first(&vectors, 12, 3, 1).unwrap();
         let mut chosen = books.choose_all(&vectors);
         let total = |books: &Codebooks, chosen: &[u8]| -> f64 {
             vectors.chunks(12).zip(chosen.chunks(3)).map(|(v, c)| error(books, v, c)).sum()
@@ -215,23 +217,24 @@ mod tests {
     #[test]
     fn learned_words_are_better_than_first_ones_and_than_random_ones() {
         let vectors = values(16 * 400, 3);
-        let begun = first(&vectors, 16, 7).unwrap();
+        let begun = first(&vectors, 16, 4, 7).unwrap();
         let better = learn(begun.clone(), &vectors, 4).unwrap();
         let [random, begun_off, learned] =
             [&codebooks(16, 5), &begun, &better].map(|books| off(books, &vectors));
         assert!(begun_off < 0.5 * random, "{begun_off} {random}");
         assert!(learned < 0.9 * begun_off, "{learned} {begun_off}");
-        assert_eq!(first(&vectors, 16, 7).unwrap(), begun);
-        assert!(first(&vectors, 16, 8).unwrap() != begun, "the seed draws");
+        assert_eq!(first(&vectors, 16, 4, 7).unwrap(), begun);
+        assert!(first(&vectors, 16, 4, 8).unwrap() != begun, "the seed draws");
     }
 
     #[test]
     fn few_and_equal_vectors_are_enough() {
         for vectors in [values(8, 1), vec![0.25; 8 * 5], vec![0.0; 8 * 40]] {
-            let books = learn(first(&vectors, 8, 1).unwrap(), &vectors, 3).unwrap();
+            let books = learn(first(&vectors, 8, 2, 1).unwrap(), &vectors, 3).unwrap();
             assert!(off(&books, &vectors) < 1e-6);
         }
-        assert!(first(&[], 8, 1).is_err());
-        assert!(first(&[0.0; 12], 6, 1).is_err());
+        assert!(first(&[], 8, 2, 1).is_err());
+        assert!(first(&[0.0; 12], 5, 2, 1).is_err());
+        assert!(first(&[0.0; 12], 6, 257, 1).is_err());
     }
 }

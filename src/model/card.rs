@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::format::format_of;
 use crate::code::{BinaryCodes, Code};
+use crate::hash::{Codebooks, Hash, Quantizer};
 use crate::image::Preprocess;
 use crate::network::Level;
 use crate::trunk::TrunkKind;
@@ -61,6 +63,12 @@ pub struct Card {
     /// Codebooks that codes are words of: one for each 4 bits. None where codes are signs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codebooks: Option<usize>,
+    /// Numbers that the words quantize, where they are not as many as bits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<usize>,
+    /// Whether these numbers are scaled to unit length first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unit: bool,
     /// The preparation of images.
     pub preprocess: Preprocess,
     /// Names of the classes trained on; empty for methods that need none.
@@ -92,6 +100,24 @@ impl Card {
     /// Length of the features that the hash sees.
     pub fn features(&self) -> usize {
         self.trunk.pooled() * (1 + self.parts + usize::from(self.original))
+    }
+
+    /// Sets what describes a hash: bits, anchors, codebooks and the version of the format.
+    pub fn with_hash(self, hash: &Hash) -> Self {
+        let dim = hash.linear().bits();
+        let words = match hash {
+            Hash::Quantizer(hash) => Some(hash),
+            Hash::Linear(_) | Hash::Kernel(_) => None,
+        };
+        Self {
+            format: format_of(hash, self.saliency.is_some() || self.original),
+            bits: hash.bits(),
+            anchors: hash.anchors(),
+            codebooks: hash.codebooks().map(Codebooks::count),
+            values: words.map(|_| dim).filter(|dim| *dim != hash.bits()),
+            unit: words.is_some_and(Quantizer::is_unit),
+            ..self
+        }
     }
 
     /// Whether the network has attention maps.

@@ -12,7 +12,8 @@ use serde_json::Value;
 use super::{Card, ModelError};
 use crate::cause::{Cause, told};
 use crate::code::BinaryCodes;
-use crate::hash::codebooks::WORD_BITS;
+use crate::hash::Hash;
+use crate::hash::codebooks::{WORD_BITS, WORDS};
 
 /// Version of most model files.
 pub const FORMAT: u32 = 1;
@@ -20,16 +21,32 @@ pub const FORMAT: u32 = 1;
 /// the trained ones. Programs of before would take it for a damaged one, or leave a part of it
 /// out; by the version they know to ask for a newer program.
 pub(super) const FORMAT_MORE: u32 = 2;
-/// Version of a model file with codebooks.
+/// Version of a model file with a codebook for every 4 values of a linear hash.
 pub(super) const FORMAT_CODEBOOKS: u32 = 3;
+/// Version of a model file with any other codebooks: of values of unit length, of more or fewer
+/// values than bits, or of those of a kernel.
+pub(super) const FORMAT_WORDS: u32 = 4;
 /// The newest version that this program reads.
-pub(super) const NEWEST: u32 = FORMAT_CODEBOOKS;
+pub(super) const NEWEST: u32 = FORMAT_WORDS;
 /// The metadata key of the card.
 pub(super) const CARD: &str = "barbule";
 /// More than any model's header, in bytes.
 const MAX_HEADER: u64 = 16 << 20;
 /// More parts than any network has.
 const MAX_PARTS: usize = 64;
+
+/// Returns the version of a file with this hash. `more` means that its network has saliency or the
+/// pretrained layers beside the trained ones.
+pub fn format_of(hash: &Hash, more: bool) -> u32 {
+    match hash {
+        Hash::Quantizer(words) => {
+            let usual = hash.linear().bits() == hash.bits() && hash.kernel().is_none();
+            if usual && !words.is_unit() { FORMAT_CODEBOOKS } else { FORMAT_WORDS }
+        }
+        Hash::Linear(_) if !more => FORMAT,
+        Hash::Linear(_) | Hash::Kernel(_) => FORMAT_MORE,
+    }
+}
 
 /// Returns whether a file has the card of a model, of any version.
 pub(super) fn has_card(file: impl Read) -> bool {
@@ -85,16 +102,34 @@ pub(super) fn read_card(path: &Path, bytes: &[u8]) -> Result<Card, ModelError> {
         return Err(unfit(format!("its card names {anchors} anchors, more than it holds").into()));
     }
     BinaryCodes::new(card.bits).map_err(|error| unfit(error.into()))?;
-    if card.codebooks.is_some() != (format == u64::from(FORMAT_CODEBOOKS)) {
-        let has = if card.codebooks.is_some() { "codebooks" } else { "no codebooks" };
-        return Err(unfit(format!("its card names {has} in a file of format {format}").into()));
-    }
-    if let Some(count) = card.codebooks
-        && (count.checked_mul(WORD_BITS) != Some(card.bits) || card.anchors.is_some())
-    {
-        return Err(unfit(
-            format!("its card names {count} codebooks for {} bits", card.bits).into(),
-        ));
-    }
+    check_words(&card, bytes.len()).map_err(unfit)?;
     Ok(card)
+}
+
+/// Makes sure that a card describes codebooks of its version that fit into a file of `length`
+/// bytes.
+fn check_words(card: &Card, length: usize) -> Result<(), Cause> {
+    let words = [FORMAT_CODEBOOKS, FORMAT_WORDS].contains(&card.format);
+    let Some(count) = card.codebooks else {
+        return match words || card.values.is_some() || card.unit {
+            true => Err("its card names no codebooks and describes their values".into()),
+            false => Ok(()),
+        };
+    };
+    if !words {
+        return Err(format!("its card names codebooks in a file of format {}", card.format).into());
+    }
+    let plain = card.anchors.is_none() && card.values.is_none() && !card.unit;
+    if count.checked_mul(WORD_BITS) != Some(card.bits)
+        || (card.format == FORMAT_CODEBOOKS && !plain)
+    {
+        return Err(format!("its card names {count} codebooks for {} bits", card.bits).into());
+    }
+    // Room for them is made before the file is read.
+    let values = card.values.unwrap_or(card.bits);
+    let rows = card.anchors.unwrap_or(card.features()).saturating_add(count * WORDS);
+    match rows.checked_mul(values) {
+        Some(numbers) if numbers <= length / 4 => Ok(()),
+        _ => Err(format!("its card names words of {values} numbers, more than it holds").into()),
+    }
 }

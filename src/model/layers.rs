@@ -9,7 +9,7 @@ use burn::tensor::TensorData;
 use super::Card;
 use crate::cause::{Cause, in_detail};
 use crate::hash::codebooks::WORDS;
-use crate::hash::{Codebooks, Hash, KernelHash, LinearHash, Quantizer};
+use crate::hash::{Codebooks, Hash, KernelHash, LinearHash, Quantizer, Values};
 use crate::network::Extractor;
 
 /// The hash as a module, so that it is stored like the trunk.
@@ -20,15 +20,18 @@ use crate::network::Extractor;
 pub(super) struct HashWeights {
     /// `[features]`.
     mean: Param<Tensor<1>>,
-    /// `[features, bits]`.
+    /// `[features, bits]`; with codebooks `[features, values]`.
     projection: Param<Tensor<2>>,
-    /// `[bits]`.
+    /// `[bits]` or `[values]`.
     bias: Param<Tensor<1>>,
     /// The kernel that comes first, if any; above, `features` are then its values.
     kernel: Option<KernelWeights>,
-    /// `[codebooks · 16, bits]`, if codes are words of codebooks.
+    /// `[codebooks · 16, values]`, if codes are words of codebooks.
     codebooks: Option<Param<Tensor<2>>>,
 }
+
+/// The name of [`KernelWeights`] in Burn's adapters.
+pub(super) const KERNEL: &str = "KernelWeights";
 
 /// The kernel of a hash.
 #[derive(Module, Debug)]
@@ -41,7 +44,8 @@ struct KernelWeights {
 
 impl HashWeights {
     pub(super) fn zeros(card: &Card, device: &Device) -> Self {
-        let (features, bits) = (card.anchors.unwrap_or(card.features()), card.bits);
+        let features = card.anchors.unwrap_or(card.features());
+        let bits = card.values.unwrap_or(card.bits);
         Self {
             mean: Param::from_tensor(Tensor::zeros([features], device)),
             projection: Param::from_tensor(Tensor::zeros([features, bits], device)),
@@ -57,17 +61,14 @@ impl HashWeights {
     }
 
     pub(super) fn new(hash: &Hash, device: &Device) -> Self {
-        let kernel = match hash {
-            Hash::Linear(_) | Hash::Quantizer(_) => None,
-            Hash::Kernel(hash) => {
-                let anchors = hash.anchors().to_vec();
-                let anchors = TensorData::new(anchors, [hash.linear().dim(), hash.dim()]);
-                Some(KernelWeights {
-                    anchors: Param::from_tensor(Tensor::from_data(anchors, device)),
-                    rate: Param::from_tensor(Tensor::from_data([hash.rate()], device)),
-                })
+        let kernel = hash.kernel().map(|kernel| {
+            let shape = [kernel.linear().dim(), kernel.dim()];
+            let anchors = TensorData::new(kernel.anchors().to_vec(), shape);
+            KernelWeights {
+                anchors: Param::from_tensor(Tensor::from_data(anchors, device)),
+                rate: Param::from_tensor(Tensor::from_data([kernel.rate()], device)),
             }
-        };
+        });
         let codebooks = hash.codebooks().map(|books| {
             let words =
                 TensorData::new(books.words().to_vec(), [books.count() * WORDS, books.dim()]);
@@ -85,21 +86,27 @@ impl HashWeights {
         }
     }
 
-    pub(super) fn hash(self) -> Result<Hash, Cause> {
-        let values = |data: TensorData| data.try_into_vec::<f32>().map_err(in_detail);
-        let mean = values(self.mean.val().into_data())?;
-        let projection = values(self.projection.val().into_data())?;
-        let bias = values(self.bias.val().into_data())?;
+    /// Returns the hash that `card` describes.
+    pub(super) fn hash(self, card: &Card) -> Result<Hash, Cause> {
+        let numbers = |data: TensorData| data.try_into_vec::<f32>().map_err(in_detail);
+        let mean = numbers(self.mean.val().into_data())?;
+        let projection = numbers(self.projection.val().into_data())?;
+        let bias = numbers(self.bias.val().into_data())?;
         let linear = LinearHash::new(mean, projection)?.with_bias(bias)?;
-        if let Some(words) = self.codebooks {
-            let words = values(words.val().into_data())?;
-            let codebooks = Codebooks::new(linear.bits(), words)?;
-            return Ok(Quantizer::new(linear, codebooks)?.into());
-        }
-        let Some(kernel) = self.kernel else { return Ok(linear.into()) };
-        let anchors = values(kernel.anchors.val().into_data())?;
-        let rate = values(kernel.rate.val().into_data())?.first().copied().unwrap_or_default();
-        Ok(KernelHash::new(anchors, rate, linear)?.into())
+        let dim = linear.bits();
+        let map = match self.kernel {
+            None => Values::from(linear),
+            Some(kernel) => {
+                let anchors = numbers(kernel.anchors.val().into_data())?;
+                let rate = numbers(kernel.rate.val().into_data())?;
+                let rate = rate.first().copied().unwrap_or_default();
+                KernelHash::new(anchors, rate, linear)?.into()
+            }
+        };
+        let Some(words) = self.codebooks else { return Ok(map.into()) };
+        let codebooks = Codebooks::new(dim, numbers(words.val().into_data())?)?;
+        let hash = Quantizer::new(map, codebooks)?;
+        Ok(if card.unit { hash.at_unit_length() } else { hash }.into())
     }
 }
 

@@ -6,7 +6,7 @@ precision), the hash in single precision, and the card as JSON in the metadata
 under the key `barbule`. Most hashes are linear; where a kernel comes first the card says
 how many anchors it has, and the file is of format 2. So is that of a network with saliency,
 or with the pretrained layers beside the trained ones. One whose codes are words of codebooks
-is of format 3.
+is of format 3, or 4 where these are not one for every 4 bits of a linear hash.
 
 A file may leave the trunk out and name the shipped one by its hash: so does the general
 model, which ships inside the program.
@@ -21,6 +21,6 @@ mod write;
 
 pub use card::{Card, DataCard};
 pub use error::ModelError;
-pub use format::FORMAT;
+pub use format::{FORMAT, format_of};
 pub use opened::Model;
-pub use write::{check_writable, format_of, write, write_sharing_trunk};
+pub use write::{check_writable, write, write_sharing_trunk};

@@ -97,7 +97,7 @@ impl Model {
                 (network.trunk, network.hash)
             }
         };
-        let hash = hash.hash().map_err(unfit)?;
+        let hash = hash.hash(&card).map_err(unfit)?;
         let encoder = Encoder::new(trunk, card.preprocess.clone(), device.clone());
         Ok(Self { card, encoder, hash, fingerprint })
     }
@@ -246,7 +246,7 @@ fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
 #[cfg(test)]
 mod tests {
     use super::super::format::{FORMAT, FORMAT_MORE};
-    use super::super::{format_of, write, write_sharing_trunk};
+    use super::super::{write, write_sharing_trunk};
     use super::*;
     use crate::device::DeviceChoice;
     use crate::hash::{Codebooks, KernelHash, LinearHash, Quantizer};
@@ -286,8 +286,7 @@ mod tests {
             let hash = LinearHash::new(vec![0.0; features.len()], vec![1.0; features.len()]);
             let hash = Hash::from(hash.unwrap());
             let general = Model::general(&device).unwrap();
-            let format = format_of(&hash, original);
-            let card = Card { format, bits: 1, parts, original, ..general.card().clone() };
+            let card = Card { parts, original, ..general.card().clone() }.with_hash(&hash);
             let path = folder.path().join("branches.safetensors");
             write(&path, &card, network, &hash).unwrap();
             let again = Model::open(&path, &device).unwrap();
@@ -308,14 +307,8 @@ mod tests {
         let codebooks = Codebooks::new(12, (0..3 * 16 * 12).map(value).collect()).unwrap();
         let hash = Hash::from(Quantizer::new(linear, codebooks).unwrap());
         let general = Model::general(&device).unwrap();
-        let card = Card {
-            format: format_of(&hash, false),
-            method: "dtq".to_owned(),
-            bits: 12,
-            codebooks: Some(3),
-            ..general.card().clone()
-        };
-        assert_eq!(card.format, 3);
+        let card = Card { method: "dtq".to_owned(), ..general.card().clone() }.with_hash(&hash);
+        assert_eq!((card.format, card.codebooks), (3, Some(3)));
         let path = folder.path().join("words.safetensors");
         write_sharing_trunk(&path, &card, &hash, &device).unwrap();
         let model = Model::open(&path, &device).unwrap();
@@ -333,6 +326,42 @@ mod tests {
     }
 
     #[test]
+    fn words_of_a_kernels_values_come_back_as_they_were() {
+        let (device, folder) = (device(), tempfile::tempdir().unwrap());
+        // Multiples of 1/64 up to 8 are numbers of half precision.
+        let value = |i: usize| ((i * 2_654_435_761) % 1009) as f32 / 64.0 - 8.0;
+        let linear = LinearHash::new(vec![0.5; 6], (0..6 * 5).map(value).collect()).unwrap();
+        let anchors: Vec<f32> = (0..6 * 1280).map(value).collect();
+        let kernel = KernelHash::new(anchors, 2f32.powi(-9), linear.clone()).unwrap();
+        assert!(kernel.is_half_precision());
+        let words = || Codebooks::new(5, (0..2 * 16 * 5).map(value).collect()).unwrap();
+        let wide = LinearHash::new(vec![0.5; 1280], (0..1280 * 5).map(value).collect()).unwrap();
+        let general = Model::general(&device).unwrap();
+        let path = folder.path().join("words.safetensors");
+        let mut sizes = Vec::new();
+        for hash in [
+            Hash::from(Quantizer::new(kernel, words()).unwrap().at_unit_length()),
+            Quantizer::new(wide, words()).unwrap().into(),
+        ] {
+            let card = general.card().clone().with_hash(&hash);
+            assert_eq!((card.format, card.bits, card.values), (4, 8, Some(5)));
+            write_sharing_trunk(&path, &card, &hash, &device).unwrap();
+            sizes.push(std::fs::metadata(&path).unwrap().len());
+            let model = Model::open(&path, &device).unwrap();
+            assert_eq!(model.hash(), &hash);
+            for card in [
+                Card { values: Some(6), ..card.clone() },
+                Card { unit: !card.unit, ..card.clone() },
+                Card { format: 3, ..card.clone() },
+            ] {
+                let error = write_sharing_trunk(&path, &card, &hash, &device).unwrap_err();
+                assert!(error.to_string().contains("does not belong"), "{error}");
+            }
+        }
+        assert!(sizes[0] < 6 * 1280 * 4, "the anchors take two bytes a number");
+    }
+
+    #[test]
     fn a_kernel_comes_back_as_it_was() {
         let (device, folder) = (device(), tempfile::tempdir().unwrap());
         let value = |i: usize| ((i * 2_654_435_761) % 1009) as f32 / 500.0 - 1.0;
@@ -342,12 +371,7 @@ mod tests {
         let hash = KernelHash::new((0..5 * 1280).map(value).collect(), 7e-4, linear).unwrap();
         let hash = Hash::from(hash);
         let general = Model::general(&device).unwrap();
-        let card = Card {
-            format: format_of(&hash, false),
-            bits: 12,
-            anchors: hash.anchors(),
-            ..general.card().clone()
-        };
+        let card = general.card().clone().with_hash(&hash);
         let path = folder.path().join("kernel.safetensors");
         write_sharing_trunk(&path, &card, &hash, &device).unwrap();
         let model = Model::open(&path, &device).unwrap();

@@ -8,25 +8,15 @@ use std::path::Path;
 
 use burn_store::{ModuleSnapshot, SafetensorsStore};
 
-use super::format::{CARD, FORMAT, FORMAT_CODEBOOKS, FORMAT_MORE, has_card};
-use super::layers::{HashAlone, HashWeights, Network};
+use super::format::{CARD, has_card};
+use super::layers::{HashAlone, HashWeights, KERNEL, Network};
 use super::{Card, ModelError};
 use crate::cause::Cause;
 use crate::device::Device;
 use crate::file;
-use crate::hash::{Codebooks, Hash};
+use crate::hash::{Hash, KernelHash};
 use crate::network::Extractor;
 use crate::trunk::weights::{self, half_precision};
-
-/// The version of a file with this hash; `more` when its network has saliency or the
-/// pretrained layers beside the trained ones.
-pub fn format_of(hash: &Hash, more: bool) -> u32 {
-    match (hash, more) {
-        (Hash::Quantizer(_), _) => FORMAT_CODEBOOKS,
-        (Hash::Linear(_), false) => FORMAT,
-        (Hash::Kernel(_), _) | (_, true) => FORMAT_MORE,
-    }
-}
 
 /// Writes a model: everything or nothing.
 ///
@@ -36,7 +26,7 @@ pub fn write(path: &Path, card: &Card, network: Extractor, hash: &Hash) -> Resul
     let device = network.stem.device();
     let card = Card { shared_trunk: None, ..card.clone() };
     let network = Network { trunk: network, hash: HashWeights::new(hash, &device) };
-    write_module(path, card, hash, &network)
+    write_module(path, &card, hash, &network)
 }
 
 /// Writes a model of pooled features without its trunk, which is the shipped one:
@@ -60,28 +50,30 @@ pub fn write_sharing_trunk(
     let trunk = weights::shipped(&burn).map_err(|error| failed(error.into()))?.into();
     let trunk = weights::fingerprint(&trunk).map_err(|error| failed(error.into()))?;
     let card = Card { shared_trunk: Some(trunk.to_hex().to_string()), ..card.clone() };
-    write_module(path, card, hash, &HashAlone { hash: HashWeights::new(hash, &burn) })
+    write_module(path, &card, hash, &HashAlone { hash: HashWeights::new(hash, &burn) })
 }
 
 fn write_module(
     path: &Path,
-    mut card: Card,
+    card: &Card,
     hash: &Hash,
     module: &impl ModuleSnapshot,
 ) -> Result<(), ModelError> {
     let failed = |reason: Cause| unwritten(path)(io::Error::other(reason));
-    let described = (card.format, card.features(), card.bits, card.anchors, card.codebooks);
-    let codebooks = hash.codebooks().map(Codebooks::count);
-    let format = format_of(hash, card.saliency.is_some() || card.original);
-    if (format, hash.dim(), hash.bits(), hash.anchors(), codebooks) != described {
+    if *card != card.clone().with_hash(hash) || card.features() != hash.dim() {
         return Err(failed("the hash does not belong to the card".into()));
     }
+    let mut card = card.clone();
     // Times differ from run to run, and the same training is to give the same file.
     card.figures.retain(|name, _| !name.starts_with("seconds"));
     let card = serde_json::to_string(&card).map_err(|error| failed(error.into()))?;
     // The card alone: several entries would be written in another order each time.
     let store = SafetensorsStore::from_bytes(None).clear_metadata().metadata(CARD, card);
-    let mut store = store.with_to_adapter(half_precision()).skip_enum_variants(true);
+    // Anchors that were rounded before the fit lose nothing.
+    let rounded = hash.kernel().is_some_and(KernelHash::is_half_precision);
+    let adapter = half_precision();
+    let adapter = if rounded { adapter.with_module(KERNEL) } else { adapter };
+    let mut store = store.with_to_adapter(adapter).skip_enum_variants(true);
     module.save_into(&mut store).map_err(|error| failed(error.into()))?;
     let bytes = store.get_bytes().map_err(|error| failed(error.into()))?;
     file::write_whole(path, |out| out.write_all(&bytes)).map_err(unwritten(path))

@@ -13,7 +13,7 @@ use crate::dataset::{Dataset, Sample, TellingParts};
 use crate::encoder::EncodeError;
 use crate::eval::pointing::{Pointing, look};
 use crate::eval::{self, Metrics};
-use crate::hash::{Codebooks, Features, Hash, HashError};
+use crate::hash::{Codebooks, Features};
 use crate::image::Limits;
 use crate::model::{Model, ModelError};
 use crate::task::Task;
@@ -104,24 +104,19 @@ impl Side {
     ) -> Result<Self, TrainError> {
         let dim = model.card().features();
         let rows = Features { dim, values };
-        let (codes, real) = match model.hash() {
-            Hash::Quantizer(hash) => {
-                let real = hash.project(&rows).map_err(HashError::from);
-                let real = real.map_err(ModelError::from)?;
-                (hash.codebooks().encode(&real).map_err(ModelError::from)?, real)
-            }
-            hash => (hash.encode(&rows).map_err(ModelError::from)?, Vec::new()),
-        };
+        let hash = model.hash();
+        let values = hash.values(&rows).map_err(ModelError::from)?;
+        let codes = hash.codes(&values).map_err(ModelError::from)?;
         let (dim, features) = if float { (dim, values.to_vec()) } else { (0, Vec::new()) };
-        Ok(Self { dim, features, codes, values: real, labels: labels.to_vec() })
+        Ok(Self { dim, features, codes, values, labels: labels.to_vec() })
     }
 
     fn rows(&self, wanted: impl Fn(&[u32]) -> bool) -> Self {
         let rows = 0..self.labels.len();
         let rows: Vec<usize> = rows.filter(|row| wanted(&self.labels[*row])).collect();
         let feature = |row: &usize| &self.features[row * self.dim..(row + 1) * self.dim];
-        let bits = if self.values.is_empty() { 0 } else { self.codes.bits() };
-        let value = |row: &usize| &self.values[row * bits..(row + 1) * bits];
+        let width = self.values.len() / self.labels.len().max(1);
+        let value = |row: &usize| &self.values[row * width..(row + 1) * width];
         Self {
             dim: self.dim,
             features: rows.iter().flat_map(feature).copied().collect(),
@@ -148,9 +143,9 @@ impl Side {
             )?);
         };
         let (codes, lengths) = (&database.codes, codebooks.lengths(&database.codes));
-        let bits = codes.bits();
+        let dim = codebooks.dim();
         let scores = |query: usize| {
-            codebooks.scores(&self.values[query * bits..(query + 1) * bits], codes, &lengths)
+            codebooks.scores(&self.values[query * dim..(query + 1) * dim], codes, &lengths)
         };
         Ok(eval::evaluate_by(scores, &self.labels, &database.labels, task)?)
     }

@@ -29,7 +29,7 @@ use crate::cause::Cause;
 use crate::dataset::Dataset;
 use crate::device::Device;
 use crate::encoder::{BATCH, EncodeError};
-use crate::hash::{Codebooks, Features, Hash, LinearHash};
+use crate::hash::{Features, Hash, LinearHash};
 use crate::method::net::Net;
 use crate::method::{Additions, MethodError};
 use crate::model::{self, Card};
@@ -204,7 +204,7 @@ fn card(
 ) -> Result<Card, TrainError> {
     let Additions { parts, saliency, original, .. } = plan.additions()?;
     Ok(Card {
-        format: model::format_of(hash, saliency.is_some() || original),
+        format: model::FORMAT,
         program: env!("CARGO_PKG_VERSION").to_owned(),
         method: plan.method.name.to_owned(),
         bits: plan.bits,
@@ -213,7 +213,9 @@ fn card(
         saliency,
         original,
         anchors: None,
-        codebooks: hash.codebooks().map(Codebooks::count),
+        codebooks: None,
+        values: None,
+        unit: false,
         preprocess: prepared.preprocess.clone(),
         classes: dataset.classes.clone(),
         data: data_card(dataset, kept),
@@ -222,7 +224,8 @@ fn card(
         licence: format!("trunk: {}; the rest: as its training data", plan.trunk.licence()),
         shared_trunk: None,
         learned: None,
-    })
+    }
+    .with_hash(hash))
 }
 
 /// Returns the features of all training images by a finished network, without random views:

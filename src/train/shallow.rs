@@ -140,7 +140,7 @@ pub(super) fn fit_features(
     figures.extend(method.figures());
     let classes = if plan.method.needs_labels { dataset.classes.clone() } else { Vec::new() };
     let card = Card {
-        format: model::format_of(&hash, false),
+        format: model::FORMAT,
         program: env!("CARGO_PKG_VERSION").to_owned(),
         method: plan.method.to_string(),
         bits: plan.bits,
@@ -148,8 +148,10 @@ pub(super) fn fit_features(
         parts: 0,
         saliency: None,
         original: false,
-        anchors: hash.anchors(),
+        anchors: None,
         codebooks: None,
+        values: None,
+        unit: false,
         preprocess,
         classes,
         data: data_card(dataset, &split.kept),
@@ -165,7 +167,8 @@ pub(super) fn fit_features(
         ),
         shared_trunk: None,
         learned: None,
-    };
+    }
+    .with_hash(&hash);
     if plan.share_trunk {
         model::write_sharing_trunk(out, &card, &hash, device)?;
     } else {
