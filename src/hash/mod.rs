@@ -4,6 +4,7 @@ Hashes: functions from an image's features to its code, as stored in model files
 A hash is fitted by a [method](crate::method); this module does not depend on methods.
 */
 
+mod asymmetric;
 pub mod codebooks;
 mod error;
 mod features;
@@ -13,6 +14,7 @@ mod linear;
 pub(crate) mod quantizer;
 mod values;
 
+pub use asymmetric::Asymmetric;
 pub use codebooks::Codebooks;
 pub use error::{FeatureError, HashError};
 pub use features::Features;
