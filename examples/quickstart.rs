@@ -48,9 +48,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     fit_shallow(&plan, &dataset, &file, &device, &task)?;
     let model = Model::open(&file, &device)?;
     let figures = evaluate(&model, &dataset, Split::Test, true, &plan.limits, &task)?;
-    println!("mAP with {} bits:     {:.3}", plan.bits, figures.network.map);
+    println!("mAP with {} bits:     {:.3}", plan.bits, figures.network.known.map);
     if let Some(float) = figures.float {
-        println!("mAP with 1280 floats: {:.3}", float.map);
+        println!("mAP with 1280 floats: {:.3}", float.known.map);
     }
 
     let path = folder.join("flowers.db");

@@ -17,7 +17,7 @@ use crate::eval::Metrics;
 use crate::eval::pointing::Pointing;
 use crate::model::Model;
 use crate::task::Task;
-use crate::train::{Split, evaluate};
+use crate::train::{Ranking, Split, evaluate};
 
 /// Evaluate a model: mAP and precision of test queries against the database
 ///
@@ -64,11 +64,14 @@ struct Report {
     bytes_per_image: usize,
     /// mAP with the learned codes of the database, as papers report it.
     map_learned: Option<f64>,
+    /// Number of classes that were held out of training.
+    classes_held_out: usize,
     /// Metrics with the network's codes on both sides; ties in expectation.
     #[serde(flatten)]
-    network: Metrics,
-    /// Metrics of queries from classes held out of training, against the whole database.
-    unseen: Option<Metrics>,
+    network: Ranking,
+    /// Metrics with the real values of queries against codes; null if codes are words, which are
+    /// always ranked so.
+    asymmetric: Option<Ranking>,
     /// Metrics by cosine similarity of the float features, with `--float`.
     float: Option<Float>,
     /// Pointing score of the attention, if the model has attention and the data set has parts.
@@ -80,8 +83,7 @@ struct Report {
 struct Float {
     bytes_per_image: usize,
     #[serde(flatten)]
-    metrics: Metrics,
-    unseen: Option<Metrics>,
+    ranking: Ranking,
 }
 
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
@@ -100,7 +102,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         |task: &Task<'_>| evaluate(&model, &dataset, args.split, args.float, &context.limits, task);
     let found = context.with_progress("features", measure)?;
     let unreadable_images = context.warn_unreadable(&found.unreadable);
-    let (bytes_per_image, unseen) = (card.features() * 4, found.float_unseen);
+    let bytes_per_image = card.features() * 4;
     let report = Report {
         method: card.method.clone(),
         trunk: card.trunk.to_string(),
@@ -111,9 +113,10 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         shared_images,
         bytes_per_image: card.bits.div_ceil(8),
         map_learned: found.learned.map(|learned| learned.map),
+        classes_held_out: found.held_out,
         network: found.network,
-        unseen: found.unseen,
-        float: found.float.map(|metrics| Float { bytes_per_image, metrics, unseen }),
+        asymmetric: found.asymmetric,
+        float: found.float.map(|ranking| Float { bytes_per_image, ranking }),
         pointing: found.pointing,
         seconds: found.seconds,
     };
@@ -138,7 +141,14 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             chance * 100.0,
         ))?;
     }
-    let Metrics { queries, database, skipped_queries, .. } = report.network;
+    let Metrics { queries, database, skipped_queries, .. } = report.network.known;
+    if report.network.unseen.is_some() {
+        context.print(format_args!(
+            "unseen: queries of the {} classes that were held out of training. Database: B, of known \
+             classes {} images, to which nothing was fitted; A, all classes; C, held-out classes alone",
+            report.classes_held_out, report.split,
+        ))?;
+    }
     context.print(format_args!(
         "{queries} {} queries ({skipped_queries} without a relevant image) against {database} images in {:.0} s",
         report.split, report.seconds,
@@ -152,10 +162,11 @@ fn cannot_write(path: &Path) -> String {
 
 /// Writes the curves.
 fn draw(context: &Context, report: &Report, folder: &Path) -> Result<()> {
-    let coded = format!("{} {} bits", report.method, report.bits);
-    let mut rankings = vec![(coded.as_str(), &report.network, report.unseen.as_ref())];
-    let float = report.float.as_ref();
-    rankings.extend(float.map(|float| ("cosine", &float.metrics, float.unseen.as_ref())));
+    let rankings = rankings(report);
+    let rankings: Vec<_> = rankings
+        .iter()
+        .map(|(name, _, one)| (name.as_str(), &one.known, one.unseen_fresh.as_ref()))
+        .collect();
     for Plot { file, svg, .. } in plot::of_rankings(&rankings) {
         let path = folder.join(file);
         crate::file::write_whole(&path, |out| out.write_all(svg.as_bytes()))
@@ -165,21 +176,35 @@ fn draw(context: &Context, report: &Report, folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Returns the rankings of the report: name, bytes per image, figures.
+fn rankings(report: &Report) -> Vec<(String, usize, &Ranking)> {
+    let coded = format!("{} {} bits", report.method, report.bits);
+    let real = format!("{coded}, real query");
+    let bytes = report.bytes_per_image;
+    let mut rankings = vec![(coded, bytes, &report.network)];
+    rankings.extend(report.asymmetric.as_ref().map(|one| (real, bytes, one)));
+    let float = report.float.as_ref();
+    rankings.extend(
+        float.map(|float| ("cosine of features".to_owned(), float.bytes_per_image, &float.ranking)),
+    );
+    rankings
+}
+
 fn table(report: &Report) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["ranking", "bytes", "mAP", "P@1", "P@10", "P@100", "P(r≤2)"]);
-    let coded = format!("{} {} bits", report.method, report.bits);
-    let bytes = report.bytes_per_image;
-    table.add_row(row(coded.clone(), bytes, &report.network));
-    if let Some(unseen) = &report.unseen {
-        table.add_row(row(format!("{coded}, unseen classes"), bytes, unseen));
-    }
-    if let Some(Float { bytes_per_image, metrics, unseen }) = &report.float {
-        let cosine = "cosine of features".to_owned();
-        table.add_row(row(cosine.clone(), *bytes_per_image, metrics));
-        if let Some(unseen) = unseen {
-            table.add_row(row(format!("{cosine}, unseen classes"), *bytes_per_image, unseen));
+    for (name, bytes, one) in rankings(report) {
+        table.add_row(row(name.clone(), bytes, &one.known));
+        let forms = [
+            ("unseen classes, B", &one.unseen_fresh),
+            ("unseen classes, A", &one.unseen),
+            ("unseen classes, C", &one.unseen_alone),
+        ];
+        for (form, metrics) in forms {
+            if let Some(metrics) = metrics {
+                table.add_row(row(format!("{name}, {form}"), bytes, metrics));
+            }
         }
     }
     for column in table.column_iter_mut().skip(1) {

@@ -145,7 +145,7 @@ fn rotation(
 }
 
 /// Returns VᵀB and ‖B − V·R‖² for `B = sign(V·R)`, sign(0) = +1.
-fn quantized(v: MatRef<'_, f64>, r: MatRef<'_, f64>) -> (Mat<f64>, f64) {
+pub(super) fn quantized(v: MatRef<'_, f64>, r: MatRef<'_, f64>) -> (Mat<f64>, f64) {
     let parts: Vec<(Mat<f64>, f64)> = linalg::blocks(v.nrows())
         .into_par_iter()
         .map(|range| {

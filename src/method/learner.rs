@@ -153,7 +153,7 @@ pub trait Learner: Send + Sync {
         &self,
         features: Features<'_>,
         labels: &[Vec<u32>],
-    ) -> Result<Option<LinearHash>, MethodError> {
+    ) -> Result<Option<Hash>, MethodError> {
         let _ = (features, labels);
         Ok(None)
     }

@@ -268,7 +268,7 @@ pub fn random_orthogonal(rows: usize, cols: usize, rng: &mut ChaCha8Rng) -> Mat<
 }
 
 /// Draws from the standard normal distribution (Box and Muller, 1958).
-fn gaussian(rng: &mut ChaCha8Rng) -> f64 {
+pub fn gaussian(rng: &mut ChaCha8Rng) -> f64 {
     // 1 − u lies in (0, 1], where the logarithm is finite.
     let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
     radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()

@@ -7,6 +7,7 @@ line.
 */
 
 pub mod adsh;
+mod anchors;
 #[doc(hidden)]
 pub mod asymmetric;
 #[doc(hidden)]
@@ -14,6 +15,7 @@ pub mod centres;
 pub mod csq;
 #[doc(hidden)]
 pub mod definition;
+mod discriminant;
 pub mod dpsh;
 #[doc(hidden)]
 pub mod draw;
@@ -22,11 +24,13 @@ pub mod dsh;
 pub mod dtq;
 mod error;
 pub mod exchnet;
+mod favour;
 mod fit;
 #[doc(hidden)]
 pub mod groups;
 pub mod hashnet;
 pub mod itq;
+pub mod klda;
 #[doc(hidden)]
 pub mod laps;
 pub mod lda;
@@ -55,8 +59,10 @@ mod sdh_solver;
 pub mod settings;
 #[doc(hidden)]
 pub mod setup;
+mod space;
 pub mod whitened;
 mod word_solver;
+pub mod words;
 
 pub use definition::{
     Ablation, Additions, FitInput, FittedMethod, LearnedMethod, Making, Method, Start,
@@ -67,11 +73,15 @@ pub use settings::{Kind, MethodOption, Settings, Value};
 pub use setup::{Init, Recipe, Trained};
 
 /// All methods: first those that are fitted in closed form, then those that train a network.
-pub static METHODS: [&Method; 15] = [
+pub static METHODS: [&Method; 20] = [
     &lsh::METHOD,
     &whitened::METHOD,
     &itq::METHOD,
     &lda::METHOD,
+    &klda::METHOD,
+    &words::LDA_OPQ,
+    &words::LDA_WORDS,
+    &words::KLDA_WORDS,
     &sdh::METHOD,
     &adsh::METHOD,
     &exchnet::METHOD,
@@ -82,5 +92,6 @@ pub static METHODS: [&Method; 15] = [
     &orthohash::METHOD,
     &dsah::METHOD,
     &plume::METHOD,
+    &plume::WORDS,
     &dsh::METHOD,
 ];

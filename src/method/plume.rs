@@ -28,8 +28,10 @@ use super::linalg::{self, Cholesky};
 use super::orthohash::{self, OrthoHash};
 use super::settings::{MethodOption, Settings};
 use super::setup::Trained;
-use super::{MethodError, centres, fit, lda};
-use crate::hash::{Features, LinearHash};
+use super::space::Space;
+use super::{MethodError, centres, fit, lda, words};
+use crate::hash::codebooks::WORD_BITS;
+use crate::hash::{Features, Hash, LinearHash};
 use crate::task::Task;
 
 /// The method `plume`.
@@ -45,6 +47,24 @@ pub static METHOD: Method = Method {
         "Barbule",
         |settings, trained| Ok(Box::new(Chosen { options: Options::new(settings), trained })),
     )
+};
+
+/// The method `plume-words`.
+pub static WORDS: Method = Method {
+    bits_multiple: WORD_BITS,
+    ..Method {
+        options: &OPTIONS,
+        compares_images: true,
+        ..Method::learned(
+            "plume-words",
+            &["plume, whose codes are words of discriminant directions, as those of lda-words"],
+            "Barbule",
+            |settings, trained| {
+                let options = Options { words: true, ..Options::new(settings) };
+                Ok(Box::new(Chosen { options, trained }))
+            },
+        )
+    }
 };
 
 static OPTIONS: [MethodOption; 2] = [
@@ -73,6 +93,8 @@ pub struct Options {
     /// Shrinkage of the covariances within classes towards equal variances, γ of [`lda::fit`];
     /// `None` for 0.7, or 0.3 if the network is not trained.
     pub shrinkage: Option<f64>,
+    /// Whether codes are words instead of signs.
+    pub words: bool,
     /// Ridge of the regression to class centres, in units of the mean variance of a feature.
     pub ridge: f64,
 }
@@ -110,7 +132,7 @@ impl LearnedMethod for Chosen {
 impl Default for Options {
     fn default() -> Self {
         let centres = orthohash::Options::default();
-        Self { centres, likeness: 1.0, shrinkage: None, ridge: 1.0 }
+        Self { centres, likeness: 1.0, shrinkage: None, words: false, ridge: 1.0 }
     }
 }
 
@@ -188,7 +210,13 @@ impl Learner for Plume {
         &self,
         features: Features<'_>,
         labels: &[Vec<u32>],
-    ) -> Result<Option<LinearHash>, MethodError> {
+    ) -> Result<Option<Hash>, MethodError> {
+        if self.options.words {
+            let space = Space::linear(features, labels, self.shrinkage)?;
+            let task = Task::unwatched();
+            let hash = words::fit(space, self.bits, words::Kind::Residual, self.seed, &task)?;
+            return Ok(Some(hash));
+        }
         let directions = self.groups.classes().len().saturating_sub(1);
         let hash = if 2 * self.bits >= directions {
             let task = Task::unwatched();
@@ -196,7 +224,7 @@ impl Learner for Plume {
         } else {
             self.regression(features)?
         };
-        Ok(Some(hash))
+        Ok(Some(hash.into()))
     }
 }
 

@@ -14,16 +14,15 @@ that problem has no unique solution, and the bits need not be balanced.
 
 use std::collections::BTreeMap;
 
-use rand::seq::index;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::MethodError;
+use super::anchors::{Kernel, Precision};
 use super::definition::{FitInput, FittedMethod, Method};
 use super::fit::{self, check_fit, check_variance};
 use super::sdh_solver::{Codes, Problem, Regression, Targets, Weights};
 use super::settings::{MethodOption, Settings};
-use crate::hash::kernel::{exponentiate, squared_distances};
 use crate::hash::{Features, Hash, KernelHash};
 use crate::task::Task;
 
@@ -191,15 +190,10 @@ pub fn fit(
     }
     check_variance(values.chunks_exact(features.dim))?;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let anchors = draw_anchors(features, options.anchors, &mut rng);
-    let mut phi = squared_distances(&features, &anchors);
-    let mean = phi.iter().map(|v| f64::from(*v)).sum::<f64>() / phi.len() as f64;
-    let rate = (0.5 / (options.width * mean)) as f32;
-    if !(rate.is_finite() && rate > 0.0) {
-        return Err(MethodError::NoConvergence);
-    }
-    exponentiate(&mut phi, rate);
-    let phi = Features { dim: anchors.len() / features.dim, values: &phi };
+    let kernel =
+        Kernel::new(features, options.anchors, options.width, Precision::Single, &mut rng)?;
+    let Kernel { anchors, rate, count, values: phi } = kernel;
+    let phi = Features { dim: count, values: &phi };
     let problem = Problem::new(phi, targets, options.weights())?;
     let start = (0..bits * features.len()).map(|_| if rng.random() { 1.0 } else { -1.0 });
     let codes = problem.solve(Codes { bits, signs: start.collect() }, options.rounds, task)?;
@@ -225,15 +219,6 @@ pub(super) fn labelled(features: Features<'_>, labels: &[Vec<u32>]) -> (Vec<f32>
         of.push(own);
     }
     (values, Targets { classes: columns.len(), of })
-}
-
-/// Returns the features of up to `count` images, drawn without replacement, in the order of the
-/// images.
-pub(super) fn draw_anchors(features: Features<'_>, count: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
-    let mut drawn = index::sample(rng, features.len(), count.min(features.len())).into_vec();
-    drawn.sort_unstable();
-    let row = |image: usize| &features.values[image * features.dim..][..features.dim];
-    drawn.into_iter().flat_map(row).copied().collect()
 }
 
 #[cfg(test)]

@@ -221,8 +221,9 @@ fn settle(code: &mut [f64], wanted: &[f64], gram: &[Vec<f64>]) -> bool {
 mod tests {
     use super::*;
     use crate::hash::kernel::{exponentiate, squared_distances};
+    use crate::method::anchors;
     use crate::method::planted::{Set, planted};
-    use crate::method::sdh::{self, draw_anchors, labelled};
+    use crate::method::sdh::{self, labelled};
     use proptest::prelude::*;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
@@ -234,7 +235,7 @@ mod tests {
     fn phi_of(set: &Set) -> (Vec<f32>, Targets) {
         let (values, targets) = labelled(set.features(), &set.labels);
         let features = Features { dim: set.dim, values: &values };
-        let anchors = draw_anchors(features, 30, &mut ChaCha8Rng::seed_from_u64(4));
+        let anchors = anchors::draw(features, 30, &mut ChaCha8Rng::seed_from_u64(4));
         let mut phi = squared_distances(&features, &anchors);
         exponentiate(&mut phi, 1e-3);
         (phi, targets)

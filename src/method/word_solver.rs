@@ -50,7 +50,7 @@ pub fn first(vectors: &[f32], dim: usize, count: usize, seed: u64) -> Result<Cod
 
 /// Computes 16 means by k-means, with initial vectors drawn by their distance to earlier ones
 /// (Arthur and Vassilvitskii, "k-means++", SODA 2007).
-fn means(vectors: &[f32], dim: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
+pub(super) fn means(vectors: &[f32], dim: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
     let row = |at: usize| &vectors[at * dim..(at + 1) * dim];
     let count = vectors.len() / dim;
     let mut means = row(rng.random_range(0..count)).to_vec();
@@ -88,7 +88,7 @@ fn means(vectors: &[f32], dim: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
 }
 
 /// Returns the index of the nearest mean.
-fn nearest(means: &[f32], vector: &[f32]) -> usize {
+pub(super) fn nearest(means: &[f32], vector: &[f32]) -> usize {
     let distances = means.chunks_exact(vector.len()).map(|mean| squared_distance(vector, mean));
     let best = distances.enumerate().min_by(|a, b| a.1.total_cmp(&b.1));
     best.map_or(0, |(word, _)| word)

@@ -5,17 +5,19 @@ Measuring a model on a labelled data set.
 use std::str::FromStr;
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
+
 use super::TrainError;
 use super::data_card::files_hash;
+use super::sides::{Order, Side};
 use super::split_features::{SplitFeatures, Unreadable, split_features};
 use crate::code::BinaryCodes;
 use crate::dataset::{Dataset, Sample, TellingParts};
 use crate::encoder::EncodeError;
+use crate::eval::Metrics;
 use crate::eval::pointing::{Pointing, look};
-use crate::eval::{self, Metrics};
-use crate::hash::{Codebooks, Features};
 use crate::image::Limits;
-use crate::model::{Model, ModelError};
+use crate::model::Model;
 use crate::task::Task;
 
 /// The split with the queries; the database is always the one of the data set.
@@ -58,22 +60,40 @@ impl FromStr for Split {
     }
 }
 
+/// The figures of one order of the database.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Ranking {
+    /// If classes were held out of training: only queries and images of the other classes.
+    #[serde(flatten)]
+    pub known: Metrics,
+    /// Queries of held-out classes against the whole database. The method was fitted to its images
+    /// of known classes; pulling these together makes this figure better by itself.
+    pub unseen: Option<Metrics>,
+    /// The same queries, with the known classes of the database given by the query split's own
+    /// images, to which nothing was fitted: the case of a collection that is searched.
+    pub unseen_fresh: Option<Metrics>,
+    /// The same queries against the database images of held-out classes alone.
+    pub unseen_alone: Option<Metrics>,
+}
+
 /// The figures of a model.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Evaluation {
-    /// With codes of the network on both sides. If classes were held out of training: only queries
-    /// and images of the other classes.
-    pub network: Metrics,
+    /// With codes of the network on both sides: by Hamming distance, or by words if codes are
+    /// words.
+    pub network: Ranking,
+    /// With the real values of queries against the signs of the database; `None` if codes are
+    /// words, which are always ranked by real values.
+    pub asymmetric: Option<Ranking>,
     /// With the learned codes of the training images as the database. `None` if the method has none
     /// or was trained on other images.
     pub learned: Option<Metrics>,
-    /// Queries of held-out classes against the whole database, with codes of the network.
-    pub unseen: Option<Metrics>,
-    /// As `network`, but comparing floating-point features by cosine; `None` unless requested.
-    pub float: Option<Metrics>,
-    /// As `unseen`, by cosine.
-    pub float_unseen: Option<Metrics>,
+    /// By the cosine of floating-point features; `None` unless requested.
+    pub float: Option<Ranking>,
+    /// Number of classes that were held out of training.
+    pub held_out: usize,
     /// Share of queries whose strongest attention falls on what distinguishes their class; `None`
     /// if the model has no attention or the data set lacks this information.
     pub pointing: Option<Pointing>,
@@ -83,77 +103,41 @@ pub struct Evaluation {
     pub seconds: f64,
 }
 
-/// One side of an evaluation.
-struct Side {
-    dim: usize,
-    features: Vec<f32>,
-    codes: BinaryCodes,
-    /// Real values, if codes are word indices.
-    values: Vec<f32>,
-    labels: Vec<Vec<u32>>,
+/// The images of both sides, of known and of held-out classes.
+struct Sides {
+    known_queries: Side,
+    known: Side,
+    /// The queries of held-out classes, the whole database, and that of [`Ranking::unseen_fresh`]
+    /// and of [`Ranking::unseen_alone`].
+    unseen: Option<[Side; 4]>,
 }
 
-impl Side {
-    /// Returns the codes of features. With `float`, it also returns the features, which can take a
-    /// gigabyte for a large database and are therefore kept only on request.
-    fn new(
-        model: &Model,
-        values: &[f32],
-        labels: &[Vec<u32>],
-        float: bool,
-    ) -> Result<Self, TrainError> {
-        let dim = model.card().features();
-        let rows = Features { dim, values };
-        let hash = model.hash();
-        let values = hash.values(&rows).map_err(ModelError::from)?;
-        let codes = hash.codes(&values).map_err(ModelError::from)?;
-        let (dim, features) = if float { (dim, values.to_vec()) } else { (0, Vec::new()) };
-        Ok(Self { dim, features, codes, values, labels: labels.to_vec() })
-    }
-
-    fn rows(&self, wanted: impl Fn(&[u32]) -> bool) -> Self {
-        let rows = 0..self.labels.len();
-        let rows: Vec<usize> = rows.filter(|row| wanted(&self.labels[*row])).collect();
-        let feature = |row: &usize| &self.features[row * self.dim..(row + 1) * self.dim];
-        let width = self.values.len() / self.labels.len().max(1);
-        let value = |row: &usize| &self.values[row * width..(row + 1) * width];
-        Self {
-            dim: self.dim,
-            features: rows.iter().flat_map(feature).copied().collect(),
-            codes: self.codes.select(&rows),
-            values: rows.iter().flat_map(value).copied().collect(),
-            labels: rows.iter().map(|row| self.labels[*row].clone()).collect(),
+impl Sides {
+    fn new(queries: &Side, database: Side, held_out: &[u32]) -> Result<Self, TrainError> {
+        let known = |labels: &[u32]| labels.iter().all(|label| !held_out.contains(label));
+        let new = queries.with(|labels| !known(labels));
+        let known_queries = queries.with(known);
+        if new.is_empty() {
+            return Ok(Self { known_queries, known: database.with(known), unseen: None });
         }
+        let alone = database.with(|labels| !known(labels));
+        let fresh = known_queries.and(&alone)?;
+        let known = database.with(known);
+        Ok(Self { known_queries, known, unseen: Some([new, database, fresh, alone]) })
     }
 
-    /// Ranks by Hamming distance, or by the distance from a query's values to the sums of words.
-    fn against(
-        &self,
-        database: &Self,
-        codebooks: Option<&Codebooks>,
-        task: &Task<'_>,
-    ) -> Result<Metrics, TrainError> {
-        let Some(codebooks) = codebooks else {
-            return Ok(eval::evaluate(
-                &self.codes,
-                &self.labels,
-                &database.codes,
-                &database.labels,
-                task,
-            )?);
-        };
-        let (codes, lengths) = (&database.codes, codebooks.lengths(&database.codes));
-        let dim = codebooks.dim();
-        let scores = |query: usize| {
-            codebooks.scores(&self.values[query * dim..(query + 1) * dim], codes, &lengths)
-        };
-        Ok(eval::evaluate_by(scores, &self.labels, &database.labels, task)?)
-    }
-
-    fn by_cosine(&self, database: &Self, task: &Task<'_>) -> Result<Metrics, TrainError> {
-        let queries = Features { dim: self.dim, values: &self.features };
-        let images = Features { dim: database.dim, values: &database.features };
-        Ok(eval::evaluate_scores(queries, &self.labels, images, &database.labels, task)?)
+    fn ranking(&self, order: Order<'_>, task: &Task<'_>) -> Result<Ranking, TrainError> {
+        let known = self.known_queries.ranking(&self.known, order, task)?;
+        let mut ranking = Ranking { known, unseen: None, unseen_fresh: None, unseen_alone: None };
+        if let Some([queries, whole, fresh, alone]) = &self.unseen {
+            ranking.unseen = Some(queries.ranking(whole, order, task)?);
+            // A database that is a set of its own may have no image of the held-out classes.
+            if !alone.is_empty() {
+                ranking.unseen_fresh = Some(queries.ranking(fresh, order, task)?);
+                ranking.unseen_alone = Some(queries.ranking(alone, order, task)?);
+            }
+        }
+        Ok(ranking)
     }
 }
 
@@ -197,35 +181,31 @@ pub(super) fn evaluate_from(
     let kept_queries = found.kept.iter().filter(|position| **position < samples.len()).count();
     let (q, d) = found.values.split_at(kept_queries * model.card().features());
     let (q_labels, d_labels) = found.labels.split_at(kept_queries);
-    let queries = Side::new(model, q, q_labels, float)?;
-    let database = Side::new(model, d, d_labels, float)?;
+    let queries = Side::queries(model, q, q_labels, float)?;
+    let database = Side::database(model, d, d_labels, float)?;
     let held_out = held_out(model, dataset);
     let known = |labels: &[u32]| labels.iter().all(|label| !held_out.contains(label));
-    let (known_queries, known_database) = (queries.rows(known), database.rows(known));
-    let codebooks = model.hash().codebooks();
-    let network = known_queries.against(&known_database, codebooks, task)?;
-    let cosine = float.then(|| known_queries.by_cosine(&known_database, task)).transpose()?;
-    let new = queries.rows(|labels| !known(labels));
-    let (mut unseen, mut float_unseen) = (None, None);
-    if !held_out.is_empty() && !new.labels.is_empty() {
-        unseen = Some(new.against(&database, codebooks, task)?);
-        float_unseen = float.then(|| new.by_cosine(&database, task)).transpose()?;
-    }
+    let sides = Sides::new(&queries, database, &held_out)?;
+    let order = Order::of(model.hash());
+    let network = sides.ranking(order, task)?;
+    let hamming = matches!(order, Order::Hamming);
+    let asymmetric = hamming.then(|| sides.ranking(Order::Asymmetric, task)).transpose()?;
+    let cosine = float.then(|| sides.ranking(Order::Cosine, task)).transpose()?;
     let used = found.kept[kept_queries..].iter().map(|position| &all[*position]);
     let trained_on: Vec<&Sample> = used.filter(|sample| known(&sample.labels)).collect();
     let learned = match learned_codes(model, dataset, &held_out, &trained_on) {
         Some(codes) => {
-            let learned = Side { codes, ..known_database };
-            Some(known_queries.against(&learned, codebooks, task)?)
+            let learned = sides.known.coded(codes);
+            Some(sides.known_queries.ranking(&learned, order, task)?)
         }
         None => None,
     };
     Ok(Evaluation {
         network,
+        asymmetric,
         learned,
-        unseen,
         float: cosine,
-        float_unseen,
+        held_out: held_out.len(),
         pointing: pointing(model, dataset, samples, limits, task)?,
         unreadable: found.unreadable,
         seconds: begun.elapsed().as_secs_f64(),

@@ -186,7 +186,7 @@ impl Finished {
             let dim = values.len() / labels.len().max(1);
             let refitted = run.learner().refit(Features { dim, values: &values }, labels)?;
             if let Some(hash) = refitted {
-                return Ok(hash.into());
+                return Ok(hash);
             }
         }
         let linear = hash_of(&self.linear, device)?;

@@ -88,7 +88,7 @@ fn untrained(env: &TestEnv, dataset: &Dataset) -> f64 {
     let train = ["train", "lsh", "--data", "looks", "--bits", "16", "--size", "64"];
     env.ok(&[&train[..], &["--seed", "5", "--out", "lsh.safetensors"]].concat());
     let model = Model::open(&env.path("lsh.safetensors"), &Device::Cpu).unwrap();
-    figures(&model, dataset).network.map
+    figures(&model, dataset).network.known.map
 }
 
 #[test]
@@ -106,11 +106,11 @@ fn training_lowers_the_loss_and_gives_a_model() {
         assert_eq!((model.bits(), model.card().method.as_str()), (16, method.name));
         let figures = figures(&model, &dataset);
         let learned = figures.learned.expect("the training images are the database");
-        let map = figures.network.map;
+        let map = figures.network.known.map;
         assert!(map > untrained + 0.1, "{method:?}: {map}, untrained {untrained}");
         let map = learned.map;
         assert!(map > untrained, "{method:?}: {map} of learned codes, untrained {untrained}");
-        assert!(figures.unseen.is_none());
+        assert!(figures.network.unseen.is_none());
     }
 }
 
@@ -133,11 +133,11 @@ fn other_methods_lower_their_loss_and_give_models() {
             let model = Model::open(&out, &Device::Cpu).unwrap();
             assert_eq!(model.card().method, method.name);
             let figures = figures(&model, &dataset);
-            let map = figures.network.map;
+            let map = figures.network.known.map;
             // Collapsed codes would give chance, 0.25. The comparison with LSH needs more training
             // (`aviary::every_network_beats_random_directions`).
             assert!(map > 0.6, "{map} of {method:?} {trained:?}");
-            assert!(figures.learned.is_none() && figures.unseen.is_none());
+            assert!(figures.learned.is_none() && figures.network.unseen.is_none());
         }
     }
 }
@@ -482,10 +482,10 @@ fn classes_held_out_are_measured_apart() {
     let whole = Dataset::open(&folder, None, 1).unwrap();
     let (limits, task) = (Limits::default(), Task::unwatched());
     let figures = evaluate(&model, &whole, Split::Test, true, &limits, &task).unwrap();
-    let (known, unseen) = (figures.network, figures.unseen.unwrap());
+    let (known, unseen) = (figures.network.known, figures.network.unseen.unwrap());
     assert_eq!(known.queries + unseen.queries, whole.test.len());
     assert_eq!((known.database, unseen.database), (train * 3 / 4, train));
-    assert!(figures.learned.is_none() && figures.float_unseen.is_some());
+    assert!(figures.learned.is_none() && figures.float.unwrap().unseen.is_some());
     for share in [0.0, 1.0, f64::NAN] {
         let mut dataset = Dataset::open(&folder, None, 1).unwrap();
         let error = dataset.hold_out(share, 1).unwrap_err();
@@ -542,7 +542,7 @@ fn codes_and_maps_of_a_graphics_adapter_are_those_of_the_cpu() {
     let figures = models
         .each_ref()
         .map(|model| evaluate(model, &dataset, Split::Test, false, &limits, &task).unwrap());
-    let [cpu, other] = figures.map(|figures| figures.network);
+    let [cpu, other] = figures.map(|figures| figures.network.known);
     assert!((cpu.map - other.map).abs() < 0.02, "{} and {}", cpu.map, other.map);
 
     let path = &dataset.train[0].path;

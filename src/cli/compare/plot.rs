@@ -9,7 +9,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::summary::{Results, Row, Spread};
+use super::summary::{Maps, Results, Row, Spread};
 use crate::eval::Metrics;
 
 /// Width of a panel and of the legend, and height of the figure, in pixels.
@@ -116,7 +116,10 @@ pub fn all(results: &Results) -> Vec<Plot> {
     let by_method = |form, x: &dyn Fn(&Row) -> f64| {
         panels(|unseen| {
             let of = |(number, name): (usize, &&str)| {
-                let figure = |row: &Row| if unseen { row.unseen } else { Some(row.map) };
+                let figure = |row: &Row| {
+                    let maps = row.best();
+                    if unseen { maps.unseen_fresh } else { Some(maps.map) }
+                };
                 let rows = results.rows.iter().filter(|row| row.name == *name);
                 let rows: Vec<&Row> = rows.filter(|row| figure(row).is_some()).collect();
                 let point = |row: &&Row| Some((x(row), figure(row)?));
@@ -142,7 +145,37 @@ pub fn all(results: &Results) -> Vec<Plot> {
     let (file, title) = ("map-training.svg".to_owned(), format!("mAP and training time{beside}"));
     let axis = Axis { title: "seconds of training", logarithmic: true };
     plots.extend(plot(file, title, &panels, &names, &axis, "mAP"));
+    plots.extend(known_and_unseen(results, &names, several));
     plots
+}
+
+/// Returns the plot of known classes against unseen ones: every method is a point in each panel.
+fn known_and_unseen(results: &Results, names: &[&str], several: bool) -> Option<Plot> {
+    let panel = |title, maps: &dyn Fn(&Row) -> Option<Maps>| {
+        let of = |(number, name): (usize, &&str)| {
+            let rows = results.rows.iter().filter(|row| row.name == *name);
+            let point = |row: &Row| {
+                let maps = maps(row)?;
+                let known = maps.map.mean;
+                Some(((known, maps.unseen_fresh?), row.bits.to_string()))
+            };
+            let (points, notes) = rows.filter_map(point).unzip();
+            let notes = if several { notes } else { Vec::new() };
+            Series { number, points, notes, form: Form::Alone }
+        };
+        Panel { title, series: names.iter().enumerate().map(of).collect() }
+    };
+    let panels = vec![
+        panel("Hamming distance", &|row| Some(row.codes).filter(|_| !row.words)),
+        panel("real-valued query", &|row| row.real),
+    ];
+    let shown = |panel: &Panel| panel.series.iter().any(|series| !series.points.is_empty());
+    let panels: Vec<Panel> = panels.into_iter().filter(shown).collect();
+    let beside = if several { ", bits beside each mark" } else { "" };
+    let title = format!("Known and unseen classes{beside}");
+    let axis = Axis { title: "mAP, known classes", logarithmic: false };
+    let y = "mAP, classes never trained on";
+    plot("known-unseen.svg".to_owned(), title, &panels, names, &axis, y)
 }
 
 /// The curves of one data set's rankings, each with its name and, if classes were held out, the

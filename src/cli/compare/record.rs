@@ -10,10 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::time::now;
-use crate::eval::Metrics;
 use crate::eval::pointing::Pointing;
 use crate::file;
-use crate::train::{Comparison, Contender, LearnPlan, Measured, Setting};
+use crate::train::{Comparison, Contender, LearnPlan, Measured, Ranking, Setting};
 
 /// Maximum size of a record (bytes).
 const MAX_BYTES: u64 = 16 << 20;
@@ -32,11 +31,15 @@ pub struct Record {
     pub settings: Map<String, Value>,
     /// With learned codes of the database, as papers report it.
     pub map_learned: Option<f64>,
-    /// With the codes of the network.
+    /// With the codes of the network: by Hamming distance, or by words.
     #[serde(flatten)]
-    pub known: Metrics,
-    /// Queries of classes held out of training, against the whole database.
-    pub unseen: Option<Metrics>,
+    pub network: Ranking,
+    /// With the real values of queries; none if codes are words, or in records of before.
+    #[serde(default)]
+    pub asymmetric: Option<Ranking>,
+    /// Number of classes that were held out.
+    #[serde(default)]
+    pub classes_held_out: usize,
     /// Attention compared with the parts that distinguish the classes, if both are known.
     pub pointing: Option<Pointing>,
     pub training_images: usize,
@@ -82,8 +85,9 @@ impl Record {
             seed,
             settings,
             map_learned: evaluation.learned.as_ref().map(|learned| learned.map),
-            known: evaluation.network.clone(),
-            unseen: evaluation.unseen.clone(),
+            network: evaluation.network.clone(),
+            asymmetric: evaluation.asymmetric.clone(),
+            classes_held_out: evaluation.held_out,
             pointing: evaluation.pointing,
             training_images: *images,
             unreadable_images: evaluation.unreadable.len(),
@@ -96,10 +100,28 @@ impl Record {
         })
     }
 
+    /// Returns the figures of real-valued queries if there are any: for words, those of words.
+    pub fn real(&self) -> Option<&Ranking> {
+        // Only the Hamming distance has a radius.
+        let words = self.network.known.p_radius_2.is_none();
+        if words { Some(&self.network) } else { self.asymmetric.as_ref() }
+    }
+
+    /// Returns the figures of queries by their signs; `None` for words.
+    pub fn hamming(&self) -> Option<&Ranking> {
+        self.network.known.p_radius_2.map(|_| &self.network)
+    }
+
+    /// Returns the figures by which a method is judged: those of real-valued queries.
+    pub fn best(&self) -> &Ranking {
+        self.real().unwrap_or(&self.network)
+    }
+
     /// Returns a short summary of the figures.
     pub fn said(&self, seconds: f64) -> String {
-        let unseen = self.unseen.as_ref().map(|unseen| format!(", unseen {:.3}", unseen.map));
-        format!("mAP {:.3}{} in {seconds:.0} s", self.known.map, unseen.unwrap_or_default())
+        let Ranking { known, unseen_fresh: unseen, .. } = self.best();
+        let unseen = unseen.as_ref().map(|unseen| format!(", unseen {:.3}", unseen.map));
+        format!("mAP {:.3}{} in {seconds:.0} s", known.map, unseen.unwrap_or_default())
     }
 }
 

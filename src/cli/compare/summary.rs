@@ -11,7 +11,7 @@ use super::published::{self, Published};
 use super::record::Record;
 use super::time::now;
 use crate::eval::Metrics;
-use crate::train::{Comparison, Setting};
+use crate::train::{Comparison, Ranking, Setting};
 
 /// A mean over seeds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -33,6 +33,33 @@ impl Spread {
     }
 }
 
+/// The mAP of one order of the database.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Maps {
+    /// Queries of trained classes.
+    pub map: Spread,
+    /// Form A: queries of held-out classes against the whole database.
+    pub unseen: Option<Spread>,
+    /// Form B: the same, with known classes given by images to which nothing was fitted.
+    pub unseen_fresh: Option<Spread>,
+    /// Form C: the same, against held-out classes alone.
+    pub unseen_alone: Option<Spread>,
+}
+
+impl Maps {
+    fn of(rankings: &[&Ranking]) -> Option<Self> {
+        let spread = |of: &dyn Fn(&Ranking) -> Option<&Metrics>| {
+            Spread::of(rankings.iter().filter_map(|one| of(one)).map(|metrics| metrics.map))
+        };
+        Some(Self {
+            map: spread(&|one| Some(&one.known))?,
+            unseen: spread(&|one| one.unseen.as_ref()),
+            unseen_fresh: spread(&|one| one.unseen_fresh.as_ref()),
+            unseen_alone: spread(&|one| one.unseen_alone.as_ref()),
+        })
+    }
+}
+
 /// A row of the table: one method at one number of bits.
 #[derive(Debug, Serialize)]
 pub struct Row {
@@ -40,10 +67,13 @@ pub struct Row {
     pub bits: usize,
     /// Number of measured seeds.
     pub seeds: usize,
-    /// Queries of trained classes.
-    pub map: Spread,
-    /// Queries of held-out classes against the whole database.
-    pub unseen: Option<Spread>,
+    /// With codes on both sides.
+    #[serde(flatten)]
+    pub codes: Maps,
+    /// With the real values of queries; those of words are the same as with codes.
+    pub real: Option<Maps>,
+    /// Whether codes are words, which have no Hamming distance.
+    pub words: bool,
     /// With learned codes of the database.
     pub map_learned: Option<Spread>,
     pub p_at_1: Spread,
@@ -52,26 +82,36 @@ pub struct Row {
     /// Mean precision at recall 0, 0.01, …, 1.
     #[serde(skip)]
     pub curve: Vec<f64>,
-    /// The same for held-out classes; empty if there are none.
+    /// The same for held-out classes in form B; empty if there are none.
     #[serde(skip)]
     pub unseen_curve: Vec<f64>,
 }
 
 impl Row {
+    /// Returns the figures of real queries if there are any, else those of codes.
+    pub fn best(&self) -> &Maps {
+        self.real.as_ref().unwrap_or(&self.codes)
+    }
+
     fn of(name: &str, bits: usize, records: &[Record]) -> Option<Self> {
         let runs = records.iter().filter(|record| record.name == name && record.bits == bits);
         let runs: Vec<&Record> = runs.collect();
         let spread = |of: &dyn Fn(&Record) -> f64| Spread::of(runs.iter().map(|run| of(run)));
-        let known: Vec<&Metrics> = runs.iter().map(|run| &run.known).collect();
-        let unseen: Vec<&Metrics> = runs.iter().filter_map(|run| run.unseen.as_ref()).collect();
+        let codes: Vec<&Ranking> = runs.iter().map(|run| &run.network).collect();
+        let real: Option<Vec<&Ranking>> = runs.iter().map(|run| run.real()).collect();
+        let best: Vec<&Ranking> = runs.iter().map(|run| run.best()).collect();
+        let known: Vec<&Metrics> = best.iter().map(|one| &one.known).collect();
+        let unseen: Vec<&Metrics> =
+            best.iter().filter_map(|one| one.unseen_fresh.as_ref()).collect();
         Some(Self {
             name: name.to_owned(),
             bits,
             seeds: runs.len(),
-            map: spread(&|run| run.known.map)?,
-            unseen: Spread::of(unseen.iter().map(|metrics| metrics.map)),
+            codes: Maps::of(&codes)?,
+            real: real.and_then(|real| Maps::of(&real)),
+            words: runs.iter().any(|run| run.hamming().is_none()),
             map_learned: Spread::of(runs.iter().filter_map(|run| run.map_learned)),
-            p_at_1: spread(&|run| run.known.p_at_1)?,
+            p_at_1: spread(&|run| run.best().known.p_at_1)?,
             seconds_training: spread(&|run| run.seconds_training)?,
             images_shown: spread(&|run| run.images_shown as f64)?,
             curve: mean_curve(&known),
@@ -177,7 +217,12 @@ impl Results {
 
     /// Returns whether classes were held out.
     pub fn has_unseen(&self) -> bool {
-        self.rows.iter().any(|row| row.unseen.is_some())
+        self.rows.iter().any(|row| row.codes.unseen.is_some())
+    }
+
+    /// Returns the number of classes that each run held out.
+    fn held_out(&self) -> usize {
+        self.runs.iter().map(|run| run.classes_held_out).max().unwrap_or(0)
     }
 
     /// Returns whether any run has learned codes.
@@ -206,12 +251,22 @@ impl Results {
         );
         if let Some(share) = self.hold_out_classes {
             said.push(format!(
-                "{:.0} % of the classes were held out, different ones for each seed: mAP is that of \
-                 the other classes among themselves, unseen is that of queries of held-out classes \
-                 against the whole database.",
-                share * 100.0
+                "{:.0} % of the classes were held out ({} of {classes}), different ones for each seed: \
+                 mAP is that of the other classes among themselves, unseen is that of queries of \
+                 held-out classes. Their database is, in form A, that of all classes; in form B, the \
+                 known classes are given by {split} images, to which nothing was fitted; in form C, \
+                 it has held-out classes alone. In form A, a method that pulls its training images \
+                 together gets better figures for that alone.",
+                share * 100.0,
+                self.held_out(),
             ));
         }
+        said.push(
+            "Columns named real rank the whole database by the real values of a query, those of words \
+             among them; the others rank by the Hamming distance of codes. P@1 is that of real \
+             queries."
+                .to_owned(),
+        );
         if self.has_learned() {
             said.push(
                 "mAP learned uses the learned codes of the database instead of the network's, as papers report it."

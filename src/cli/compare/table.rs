@@ -6,20 +6,43 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use super::plot::Plot;
 use super::published::Published;
-use super::summary::{Results, Row, Spread};
+use super::summary::{Maps, Results, Row, Spread};
 
 /// A column: its title and the cell of a row.
 type Column = (&'static str, Box<dyn Fn(&Row) -> String>);
+
+/// One form of unseen classes.
+type FormOf = fn(&Maps) -> Option<Spread>;
+
+/// Returns the figures by Hamming distance.
+fn hamming(row: &Row) -> Option<&Maps> {
+    Some(&row.codes).filter(|_| !row.words)
+}
 
 /// Returns the columns that are not empty.
 fn columns(results: &Results) -> Vec<Column> {
     let mut columns: Vec<Column> = vec![
         ("method", Box::new(|row| row.name.clone())),
         ("bits", Box::new(|row| row.bits.to_string())),
-        ("mAP", Box::new(|row| figure(Some(row.map)))),
+        ("mAP", Box::new(|row| figure(hamming(row).map(|maps| maps.map)))),
     ];
-    if results.has_unseen() {
-        columns.push(("unseen", Box::new(|row| figure(row.unseen))));
+    let unseen = results.has_unseen();
+    if unseen {
+        let of = |row: &Row| hamming(row).and_then(|maps| maps.unseen_fresh);
+        columns.push(("unseen B", Box::new(move |row| figure(of(row)))));
+        let of = |row: &Row| hamming(row).and_then(|maps| maps.unseen);
+        columns.push(("unseen A", Box::new(move |row| figure(of(row)))));
+    }
+    columns.push(("mAP real", Box::new(|row| figure(row.real.map(|maps| maps.map)))));
+    if unseen {
+        let real: [(&str, FormOf); 3] = [
+            ("B real", |maps| maps.unseen_fresh),
+            ("A real", |maps| maps.unseen),
+            ("C real", |maps| maps.unseen_alone),
+        ];
+        for (title, of) in real {
+            columns.push((title, Box::new(move |row| figure(row.real.as_ref().and_then(of)))));
+        }
     }
     if results.has_learned() {
         columns.push(("mAP learned", Box::new(|row| figure(row.map_learned))));
@@ -44,7 +67,7 @@ fn cells(results: &Results) -> (Vec<&'static str>, Vec<Vec<String>>) {
             "method" => format!("{name} (published)"),
             "bits" => bits.to_string(),
             "mAP" => format!("{map:.3}"),
-            "unseen" => unseen.map_or_else(none, |map| format!("{map:.3}")),
+            "unseen A" => unseen.map_or_else(none, |map| format!("{map:.3}")),
             _ => none(),
         };
         titles.iter().map(cell).collect()

@@ -1,0 +1,179 @@
+/*!
+Discriminant spaces: the coordinates of images along discriminant directions, of features or of a
+kernel. Images are compared by the cosine of their coordinates.
+*/
+
+use faer::{Mat, MatRef};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::anchors::{Kernel, Precision};
+use super::discriminant::{self, Length, Scatter};
+use super::fit::{self, check_fit};
+use super::{MethodError, linalg};
+use crate::hash::{Features, Hash, KernelHash, Values};
+
+/// Directions of a space, at least. Two classes have one discriminant direction, in which no third
+/// class could be told apart; principal directions are then added.
+const LEAST: usize = 32;
+/// Directions of a space, at most.
+const MOST: usize = 512;
+/// Eigenvalue of the kernel between anchors, as a share of the largest, at or below which a
+/// direction is left out.
+const LEAST_EIGENVALUE: f64 = 1e-6;
+
+/// A discriminant space, fitted to training images.
+#[derive(Debug)]
+pub(super) struct Space {
+    kernel: Option<(Vec<f32>, f32)>,
+    /// The mean of the features, or of the kernel's values.
+    mean: Vec<f64>,
+    /// d×p, or A×p.
+    directions: Mat<f64>,
+    /// The coordinates of the training images, scaled to unit length: N×p.
+    rows: Mat<f64>,
+}
+
+/// The options of the kernel of a space.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct KernelOptions {
+    /// Number of images drawn as anchors.
+    pub anchors: usize,
+    /// σ² as a share of the mean squared distance between images and anchors.
+    pub width: f64,
+}
+
+impl Space {
+    /// Fits the directions of [`discriminant`] to features, N×d.
+    ///
+    /// # Errors
+    /// If images and labels differ in number, there are fewer than two classes, all images are
+    /// equal, a feature is not finite, or `shrinkage` is out of range.
+    pub fn linear(
+        features: Features<'_>,
+        labels: &[Vec<u32>],
+        shrinkage: f64,
+    ) -> Result<Self, MethodError> {
+        let classes = checked(features, labels, shrinkage)?;
+        let mean = linalg::mean(features);
+        let directions = directions(features, &classes, shrinkage)?;
+        Self::of(features, None, mean, directions)
+    }
+
+    /// Fits discriminant directions of a Gaussian kernel, as kernel discriminant analysis (Mika,
+    /// Rätsch, Weston, Schölkopf and Müller, "Fisher discriminant analysis with kernels", NNSP
+    /// 1999; several classes: Baudat and Anouar, Neural Computation 2000).
+    ///
+    /// With the kernel values k(x) ∈ ℝ^A of an image and `K = U·E·Uᵀ` those between anchors, the
+    /// Nyström coordinates `k(x)·U·E^(−1/2)` have about the kernel as their inner product (Williams
+    /// and Seeger, "Using the Nyström method to speed up kernel machines", NIPS 2000). The
+    /// directions are those of [`discriminant`] in these coordinates.
+    ///
+    /// # Errors
+    /// See [`Space::linear`]; [`MethodError::NoConvergence`].
+    pub fn kernel(
+        features: Features<'_>,
+        labels: &[Vec<u32>],
+        shrinkage: f64,
+        options: KernelOptions,
+        seed: u64,
+    ) -> Result<Self, MethodError> {
+        let classes = checked(features, labels, shrinkage)?;
+        let KernelOptions { anchors, width } = options;
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let kernel = Kernel::new(features, anchors, width, Precision::Half, &mut rng)?;
+        let values = Features { dim: kernel.count, values: &kernel.values };
+        let root = inverse_root(&kernel, features.dim)?;
+        let origin = vec![0.0; kernel.count];
+        let coordinates = linalg::coordinates(values, &origin, root.as_ref());
+        let rows = (0..coordinates.nrows())
+            .flat_map(|i| (0..coordinates.ncols()).map(move |j| (i, j)))
+            .map(|at| coordinates[at] as f32);
+        let rows: Vec<f32> = rows.collect();
+        let found = Features { dim: coordinates.ncols(), values: &rows };
+        let within = directions(found, &classes, shrinkage)?;
+        let directions = linalg::product(root.as_ref(), within.as_ref());
+        let mean = linalg::mean(values);
+        Self::of(values, Some((kernel.anchors, kernel.rate)), mean, directions)
+    }
+
+    fn of(
+        values: Features<'_>,
+        kernel: Option<(Vec<f32>, f32)>,
+        mean: Vec<f64>,
+        directions: Mat<f64>,
+    ) -> Result<Self, MethodError> {
+        if directions.ncols() == 0 {
+            return Err(MethodError::NoVariance);
+        }
+        let mut rows = linalg::coordinates(values, &mean, directions.as_ref());
+        for row in rows.as_mut().row_iter_mut() {
+            let length = row.as_ref().squared_norm_l2().sqrt().max(f64::MIN_POSITIVE);
+            row.iter_mut().for_each(|v| *v /= length);
+        }
+        Ok(Self { kernel, mean, directions, rows })
+    }
+
+    /// The coordinates of the training images, of unit length: N×p.
+    pub fn rows(&self) -> MatRef<'_, f64> {
+        self.rows.as_ref()
+    }
+
+    /// Returns the map from features to coordinates, before they are scaled.
+    ///
+    /// # Errors
+    /// If a number is not finite in single precision.
+    pub fn map(self) -> Result<Values, MethodError> {
+        let identity = Mat::identity(self.directions.ncols(), self.directions.ncols());
+        self.rotated(identity.as_ref())
+    }
+
+    /// Returns the hash of the signs of coordinates along the columns of `rotation`, p×c. Scaling
+    /// changes no sign.
+    ///
+    /// # Errors
+    /// If a number is not finite in single precision.
+    pub fn signs(self, rotation: MatRef<'_, f64>) -> Result<Hash, MethodError> {
+        Ok(self.rotated(rotation)?.into())
+    }
+
+    fn rotated(self, rotation: MatRef<'_, f64>) -> Result<Values, MethodError> {
+        let directions = linalg::product(self.directions.as_ref(), rotation);
+        let linear = fit::hash(&self.mean, directions.as_ref())?;
+        Ok(match self.kernel {
+            None => linear.into(),
+            Some((anchors, rate)) => KernelHash::new(anchors, rate, linear)?.into(),
+        })
+    }
+}
+
+fn checked(
+    features: Features<'_>,
+    labels: &[Vec<u32>],
+    shrinkage: f64,
+) -> Result<Vec<Vec<usize>>, MethodError> {
+    check_fit(features, 1, 2)?;
+    discriminant::check(features, labels, shrinkage)
+}
+
+fn directions(
+    features: Features<'_>,
+    classes: &[Vec<usize>],
+    shrinkage: f64,
+) -> Result<Mat<f64>, MethodError> {
+    let limit = (classes.len() - 1).clamp(LEAST, MOST).min(features.dim);
+    Scatter::new(features, classes).directions(limit, shrinkage, Length::Within)
+}
+
+/// Returns `U·E^(−1/2)` of the kernel between anchors, without directions of no eigenvalue.
+fn inverse_root(kernel: &Kernel, dim: usize) -> Result<Mat<f64>, MethodError> {
+    let anchors = Features { dim, values: &kernel.anchors };
+    let mut between = crate::hash::kernel::squared_distances(&anchors, &kernel.anchors);
+    crate::hash::kernel::exponentiate(&mut between, kernel.rate);
+    let at = |i: usize, j: usize| f64::from(between[i * kernel.count + j]);
+    let between = Mat::from_fn(kernel.count, kernel.count, at);
+    let (values, vectors) = linalg::symmetric_eigen(between.as_ref())?;
+    let least = LEAST_EIGENVALUE * values.first().copied().unwrap_or(0.0).max(0.0);
+    let count = values.iter().take_while(|value| **value > least).count();
+    Ok(Mat::from_fn(kernel.count, count, |i, j| vectors[(i, j)] / values[j].sqrt()))
+}
