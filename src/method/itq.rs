@@ -160,7 +160,7 @@ pub(super) fn quantized(v: MatRef<'_, f64>, r: MatRef<'_, f64>) -> (Mat<f64>, f6
             (linalg::product(v.transpose(), b.as_ref()), error)
         })
         .collect();
-    let zero = (Mat::zeros(v.ncols(), v.ncols()), 0.0);
+    let zero = (Mat::zeros(v.ncols(), r.ncols()), 0.0);
     parts.into_iter().fold(zero, |(sum, error), (part, more)| (sum + part, error + more))
 }
 

@@ -22,7 +22,7 @@ pub static METHOD: Method = Method {
         &["discriminant directions of a kernel, then signs along learned or random rotations"],
         "Mika, Rätsch, Weston, Schölkopf and Müller, \"Fisher discriminant analysis with kernels\", \
          NNSP 1999; ITQ",
-        |settings| Ok(Box::new(Klda(Options::new(settings)?, Favour::of(settings)))),
+        |settings| Ok(Box::new(Klda(Options::new(settings, SIGNS)?, Favour::of(settings)))),
     )
 };
 
@@ -50,6 +50,9 @@ pub(super) const SHRINKAGE: MethodOption = MethodOption::number(
      classes, higher values new ones",
 );
 
+/// Usual shrinkage of a kernel space for signs.
+const SIGNS: f64 = 0.1;
+
 /// The options of a kernel space.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
@@ -64,13 +67,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { anchors: 1750, width: 1.0, shrinkage: 0.1 }
+        Self { anchors: 1750, width: 1.0, shrinkage: SIGNS }
     }
 }
 
 impl Options {
-    pub(super) fn new(settings: &Settings) -> Result<Self, MethodError> {
-        let usual = Self::default();
+    /// Returns the settings' options; `shrinkage` is the usual one.
+    pub(super) fn new(settings: &Settings, shrinkage: f64) -> Result<Self, MethodError> {
+        let usual = Self { shrinkage, ..Self::default() };
         let options = Self {
             anchors: settings.count("anchors").unwrap_or(usual.anchors),
             width: settings.number("width").unwrap_or(usual.width),
@@ -118,5 +122,37 @@ impl FittedMethod for Klda {
 
     fn figures(&self) -> Vec<(&'static str, f64)> {
         self.0.figures()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method::planted::planted;
+    use crate::method::settings::Value;
+
+    #[test]
+    fn all_that_bits_may_favour_gives_codes() {
+        let set = planted(5, 20, 12, 1.0, 4);
+        let input = FitInput { features: set.features(), labels: &set.labels, bits: 40, seed: 1 };
+        let hashes = [Favour::Known, Favour::New, Favour::Both].map(|favour| {
+            Klda(Options { anchors: 50, ..Options::default() }, favour)
+                .fit(input, &Task::unwatched())
+                .unwrap()
+        });
+        for hash in &hashes {
+            assert_eq!((hash.bits(), hash.anchors()), (40, Some(50)));
+            assert!(hashes.iter().filter(|other| *other == hash).count() == 1);
+        }
+    }
+
+    #[test]
+    fn options_out_of_range_are_errors() {
+        for (name, value) in [("width", 0.0), ("width", f64::NAN), ("shrinkage", 1.5)] {
+            let mut settings = Settings::default();
+            settings.set(name, Value::Number(value));
+            let error = Options::new(&settings, SIGNS).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("above 0"), "{error}");
+        }
     }
 }

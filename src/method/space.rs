@@ -177,3 +177,112 @@ fn inverse_root(kernel: &Kernel, dim: usize) -> Result<Mat<f64>, MethodError> {
     let count = values.iter().take_while(|value| **value > least).count();
     Ok(Mat::from_fn(kernel.count, count, |i, j| vectors[(i, j)] / values[j].sqrt()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method::planted::planted;
+    use rand::RngExt;
+
+    const KERNEL: KernelOptions = KernelOptions { anchors: 60, width: 0.5 };
+
+    fn cosine(a: &[f64], b: &[f64]) -> f64 {
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
+        dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+    }
+
+    fn row(space: &Space, i: usize) -> Vec<f64> {
+        space.rows().row(i).iter().copied().collect()
+    }
+
+    /// The mean cosine of images of one class, minus that of images of two classes.
+    fn contrast(space: &Space, labels: &[Vec<u32>]) -> f64 {
+        let (mut same, mut other) = (Vec::new(), Vec::new());
+        for i in 0..labels.len() {
+            for j in 0..i {
+                let cosine = cosine(&row(space, i), &row(space, j));
+                if labels[i] == labels[j] { &mut same } else { &mut other }.push(cosine);
+            }
+        }
+        let mean = |all: &[f64]| all.iter().sum::<f64>() / all.len() as f64;
+        mean(&same) - mean(&other)
+    }
+
+    #[test]
+    fn the_map_gives_the_rows() {
+        let set = planted(5, 20, 12, 1.0, 4);
+        for space in [
+            Space::linear(set.features(), &set.labels, 0.3).unwrap(),
+            Space::kernel(set.features(), &set.labels, 0.1, KERNEL, 7).unwrap(),
+        ] {
+            let rows: Vec<Vec<f64>> = (0..set.labels.len()).map(|i| row(&space, i)).collect();
+            let dim = space.rows().ncols();
+            let values = space.map().unwrap().project(&set.features()).unwrap();
+            for (expected, found) in rows.iter().zip(values.chunks(dim)) {
+                let found: Vec<f64> = found.iter().map(|v| f64::from(*v)).collect();
+                assert!((expected.iter().map(|v| v * v).sum::<f64>() - 1.0).abs() < 1e-9);
+                assert!(cosine(expected, &found) > 0.9999, "{expected:?} {found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_kernel_separates_what_no_plane_does() {
+        // The class is whether two signs agree.
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let mut values = Vec::new();
+        let labels: Vec<Vec<u32>> = (0..120u32)
+            .map(|i| {
+                let (x, y) = (i & 1, i >> 1 & 1);
+                let noise: [f32; 2] = std::array::from_fn(|_| rng.random_range(-0.3..0.3));
+                values.extend([x as f32 * 2.0 - 1.0 + noise[0], y as f32 * 2.0 - 1.0 + noise[1]]);
+                vec![x ^ y]
+            })
+            .collect();
+        let features = Features { dim: 2, values: &values };
+        let linear = Space::linear(features, &labels, 0.1).unwrap();
+        let kernel = Space::kernel(features, &labels, 0.1, KERNEL, 1).unwrap();
+        let [linear, kernel] = [linear, kernel].map(|space| contrast(&space, &labels));
+        assert!(linear < 0.3 && kernel > 1.0, "{linear} {kernel}");
+    }
+
+    #[test]
+    fn anchors_are_numbers_of_half_precision_and_signs_those_of_the_map() {
+        let set = planted(5, 20, 12, 1.0, 4);
+        let space = || Space::kernel(set.features(), &set.labels, 0.1, KERNEL, 7).unwrap();
+        let dim = space().rows().ncols();
+        let identity = Mat::<f64>::identity(dim, dim);
+        let hash = space().signs(identity.as_ref()).unwrap();
+        assert!(hash.kernel().is_some_and(KernelHash::is_half_precision));
+        assert_eq!((hash.anchors(), hash.bits()), (Some(60), dim));
+        let values = space().map().unwrap().project(&set.features()).unwrap();
+        let codes = hash.encode(&set.features()).unwrap();
+        let expected = crate::code::BinaryCodes::from_signs(dim, &values).unwrap();
+        assert_eq!(codes.words(), expected.words());
+    }
+
+    #[test]
+    fn few_classes_get_further_directions() {
+        let set = planted(2, 60, 48, 1.0, 4);
+        let space = Space::linear(set.features(), &set.labels, 0.3).unwrap();
+        assert_eq!(space.rows().ncols(), LEAST);
+        let narrow = planted(3, 20, 8, 1.0, 4);
+        let space = Space::linear(narrow.features(), &narrow.labels, 0.3).unwrap();
+        assert_eq!(space.rows().ncols(), 8);
+    }
+
+    #[test]
+    fn what_has_no_space_is_an_error() {
+        let set = planted(2, 10, 4, 1.0, 2);
+        let one = vec![vec![1]; 20];
+        let error = |found: Result<Space, MethodError>| found.err();
+        let classes = Some(MethodError::Classes(1));
+        assert_eq!(error(Space::linear(set.features(), &one, 0.3)), classes);
+        assert_eq!(error(Space::kernel(set.features(), &one, 0.3, KERNEL, 1)), classes);
+        let equal = Features { dim: 4, values: &[0.5; 80] };
+        let same = Some(MethodError::NoVariance);
+        assert_eq!(error(Space::linear(equal, &set.labels, 0.3)), same);
+        assert_eq!(error(Space::kernel(equal, &set.labels, 0.3, KERNEL, 1)), same);
+        assert!(error(Space::linear(set.features(), &set.labels, 0.0)).is_some());
+    }
+}

@@ -62,18 +62,19 @@ pub static KLDA_WORDS: Method = Method {
         &["discriminant directions of a kernel, then words as lda-words"],
         "Mika, Rätsch, Weston, Schölkopf and Müller, \"Fisher discriminant analysis with kernels\", \
          NNSP 1999; Chen, Guan and Wang 2010",
-        |settings| Ok(Box::new(Kernel(klda::Options::new(settings)?))),
+        |settings| Ok(Box::new(Kernel(klda::Options::new(settings, lda::SHRINKAGE_OF_WORDS)?))),
     )
 };
 
-static LDA_OPTIONS: [MethodOption; 1] = [MethodOption::number(
+const SHRINKAGE: MethodOption = MethodOption::number(
     "shrinkage",
     "SHARE",
     "0.3",
     "Shrinkage of the covariances within classes, above 0 and up to 1: lower values suit known \
      classes, higher values new ones",
-)];
-static KLDA_OPTIONS: [MethodOption; 3] = [klda::ANCHORS, klda::WIDTH, klda::SHRINKAGE];
+);
+static LDA_OPTIONS: [MethodOption; 1] = [SHRINKAGE];
+static KLDA_OPTIONS: [MethodOption; 3] = [klda::ANCHORS, klda::WIDTH, SHRINKAGE];
 
 /// Copies of training images with noise that words are fitted to, beside the images: this many for
 /// each image, and at least and at most as many as [`COPIES`].
@@ -151,6 +152,9 @@ pub(super) fn fit(
     seed: u64,
     task: &Task<'_>,
 ) -> Result<Hash, MethodError> {
+    if !bits.is_multiple_of(WORD_BITS) {
+        return Err(MethodError::Bits { method: "words", multiple: WORD_BITS, bits });
+    }
     let (dim, count) = (space.rows().ncols(), bits / WORD_BITS);
     let vectors = with_noise(space.rows(), seed);
     let codebooks = match kind {
@@ -249,4 +253,102 @@ fn quantized(rows: MatRef<'_, f64>, blocks: usize, rng: &mut ChaCha8Rng) -> (Mat
         }
     }
     (means, sums)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::Features;
+    use crate::method::planted::{Set, planted};
+
+    fn hash(set: &Set, bits: usize, kind: Kind, seed: u64) -> Result<Hash, MethodError> {
+        let space = Space::linear(set.features(), &set.labels, 0.3).unwrap();
+        fit(space, bits, kind, seed, &Task::unwatched())
+    }
+
+    /// The mean squared distance of new images to the sums of their words.
+    fn off(hash: &Hash, set: &Set) -> f64 {
+        let values = hash.values(&set.features()).unwrap();
+        let books = hash.codebooks().unwrap();
+        let rows = values.chunks(books.dim());
+        let off = rows.map(|row| {
+            let sum = books.sum(&books.choose(row));
+            row.iter().zip(&sum).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>()
+        });
+        off.sum::<f64>() / set.labels.len() as f64
+    }
+
+    #[test]
+    fn a_query_finds_its_class_first() {
+        let (set, queries) = (planted(6, 20, 16, 1.0, 3), planted(6, 4, 16, 1.0, 9));
+        for kind in [Kind::Residual, Kind::Product] {
+            let hash = hash(&set, 32, kind, 1).unwrap();
+            let books = hash.codebooks().unwrap();
+            assert_eq!((hash.bits(), books.count(), books.dim()), (32, 8, 16));
+            let codes = hash.encode(&set.features()).unwrap();
+            let lengths = books.lengths(&codes);
+            let values = hash.values(&queries.features()).unwrap();
+            let stored = hash.values(&set.features()).unwrap();
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>();
+            let (mut right, mut right_by_values) = (0, 0);
+            for (label, value) in queries.labels.iter().zip(values.chunks(16)) {
+                let is_right = |scores: Vec<f32>| {
+                    let best = (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b]));
+                    usize::from(best.is_some_and(|best| set.labels[best] == *label))
+                };
+                right += is_right(books.scores(value, &codes, &lengths));
+                right_by_values += is_right(stored.chunks(16).map(|row| dot(row, value)).collect());
+            }
+            assert!(right_by_values > 12, "chance is 4 of 24, not {right_by_values}");
+            assert!(right + 3 >= right_by_values, "{kind:?}: {right} {right_by_values}");
+        }
+    }
+
+    #[test]
+    fn more_words_are_nearer_and_sums_are_nearer_than_products() {
+        let (set, new) = (planted(6, 30, 12, 1.0, 3), planted(6, 10, 12, 1.0, 5));
+        // 24 codebooks are more than the 12 directions.
+        let off = |bits, kind| off(&hash(&set, bits, kind, 1).unwrap(), &new);
+        for kind in [Kind::Residual, Kind::Product] {
+            let [few, some, many] = [8, 32, 96].map(|bits| off(bits, kind));
+            assert!(some < 0.5 * few && many < 0.2 * some, "{kind:?}: {few} {some} {many}");
+        }
+        assert!(off(8, Kind::Residual) < off(8, Kind::Product));
+    }
+
+    #[test]
+    fn words_of_products_are_orthogonal() {
+        let set = planted(6, 20, 12, 1.0, 3);
+        let hash = hash(&set, 20, Kind::Product, 1).unwrap();
+        let books = hash.codebooks().unwrap();
+        let words: Vec<&[f32]> = books.words().chunks(12).collect();
+        for (i, a) in words.iter().enumerate() {
+            for b in words.iter().skip((i / WORDS + 1) * WORDS) {
+                let dot: f32 = a.iter().zip(*b).map(|(x, y)| x * y).sum();
+                assert!(dot.abs() < 1e-5, "{dot}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_seed_draws_and_bits_are_whole_words() {
+        let set = planted(4, 20, 8, 1.0, 3);
+        for kind in [Kind::Residual, Kind::Product] {
+            let first = hash(&set, 8, kind, 1).unwrap();
+            assert_eq!(first, hash(&set, 8, kind, 1).unwrap());
+            assert!(first != hash(&set, 8, kind, 2).unwrap());
+            let error = hash(&set, 10, kind, 1).unwrap_err();
+            assert!(matches!(error, MethodError::Bits { multiple: 4, bits: 10, .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn equal_images_of_each_class_are_enough() {
+        let values = [[0.0f32, 1.0], [1.0, 0.0]].repeat(10).concat();
+        let labels: Vec<Vec<u32>> = (0..20).map(|i| vec![i % 2]).collect();
+        let features = Features { dim: 2, values: &values };
+        let space = Space::linear(features, &labels, 0.3).unwrap();
+        let hash = fit(space, 8, Kind::Residual, 1, &Task::unwatched()).unwrap();
+        assert_eq!(hash.encode(&features).unwrap().len(), 20);
+    }
 }
