@@ -17,6 +17,9 @@ struct Pass {
     stride: u32,         // guess: stride through the sample
     apart: u32,          // guess: difference between the ids of consecutive sampled codes
     room: u32,           // candidate buffer size per query
+    part: u32,           // word_digits, word_cut: 0 for digits of keys, 1 for digits of ids
+    shift: u32,          // word_digits, word_cut: lowest bit of the digit
+    known: u32,          // word_digits: mask of the bits above the digit
 }
 
 // 32-bit words per code, padding bits clear.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use barbule::code::BinaryCodes;
 use barbule::device::Device;
-use barbule::rank::Ranker;
+use barbule::rank::{Ranker, WordRanker, WordTable};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -27,6 +27,11 @@ fn a_lost_device_is_replaced_by_the_cpu() {
     let ranker = Ranker::new(&device, database.clone()).unwrap();
     let before = ranker.top_k(&queries, 50).unwrap();
     assert_eq!(ranker.failure(), None);
+    let lengths: Arc<[i32]> = vec![0; database.len()].into();
+    let words = WordRanker::new(&device, database.clone(), lengths.clone()).unwrap();
+    let table = WordTable::new((0..256).collect()).unwrap();
+    let best = words.search(&table, 50, None).unwrap();
+    assert_eq!(words.failure(), None);
 
     gpu.device.destroy();
     assert_eq!(ranker.top_k(&queries, 50).unwrap(), before);
@@ -35,7 +40,15 @@ fn a_lost_device_is_replaced_by_the_cpu() {
     // A lost device is not used again, not even by a new ranker.
     assert_eq!(ranker.top_k(&queries, 50).unwrap(), before);
     assert_eq!(ranker.failure(), Some(reason.as_str()));
-    let late = Ranker::new(&device, database).unwrap();
+    let late = Ranker::new(&device, database.clone()).unwrap();
     assert_eq!(late.top_k(&queries, 50).unwrap(), before);
+    assert!(late.failure().is_some());
+
+    for _ in 0..2 {
+        assert_eq!(words.search(&table, 50, None).unwrap(), best);
+        assert!(words.failure().is_some_and(|reason| reason.contains(&gpu.info.name)));
+    }
+    let late = WordRanker::new(&device, database, lengths).unwrap();
+    assert_eq!(late.search(&table, 50, None).unwrap(), best);
     assert!(late.failure().is_some());
 }

@@ -8,6 +8,7 @@ their distances to a query accumulate lane by lane, without shuffles across lane
 
 use rayon::prelude::*;
 
+use super::split::Split;
 use crate::code::BinaryCodes;
 
 /// Codes in a block.
@@ -63,8 +64,8 @@ impl Lanes {
         self.len
     }
 
-    /// Number of blocks.
-    pub fn blocks(&self) -> usize {
-        self.len.div_ceil(BLOCK)
+    /// Returns the distribution of the codes to the cores.
+    pub fn split(&self) -> Split {
+        Split::new(self.len, BLOCK, self.words * size_of::<Lane>())
     }
 }

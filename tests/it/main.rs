@@ -27,3 +27,4 @@ mod serve;
 mod shaders;
 mod sources;
 mod trunk;
+mod words;

@@ -6,9 +6,8 @@ differing bits. Both traverse the codes like the search, on the same number of t
 */
 
 use super::super::lanes::{BLOCK, Lane, Lanes};
-use super::kernel::AHEAD;
+use super::kernel::{AHEAD, Tile};
 use super::search::Path;
-use super::split::Split;
 
 /// Reads all codes once and returns the wrapping sum of their words.
 pub fn read(codes: &Lanes) -> u64 {
@@ -25,8 +24,9 @@ pub fn read(codes: &Lanes) -> u64 {
         let rest = groups.remainder().iter().flat_map(|lane| lane.0);
         sums.into_iter().flatten().chain(rest).fold(0, u64::wrapping_add)
     };
-    let cores = Split::new(codes)
-        .run(codes, |tiles| tiles.fold(0, |total: u64, tile| total.wrapping_add(sum(tile.lanes))));
+    let cores = codes.split().run(|tiles| {
+        tiles.fold(0, |total: u64, tile| total.wrapping_add(sum(Tile::of(codes, tile).lanes)))
+    });
     cores.into_iter().fold(0, u64::wrapping_add)
 }
 
@@ -46,8 +46,9 @@ fn ask_ahead(group: &[Lane]) {
 /// Returns the sum of the distances of all codes to all `queries`, tile by tile like the
 /// search. The number of queries must be a multiple of four.
 pub fn count(path: Path, codes: &Lanes, queries: &[u64]) -> u64 {
-    let cores = Split::new(codes).run(codes, |tiles| {
-        tiles.fold(0, |total: u64, tile| total.wrapping_add(path.count(tile, queries)))
+    let cores = codes.split().run(|tiles| {
+        let count = |tile| path.count(Tile::of(codes, tile), queries);
+        tiles.fold(0, |total: u64, tile| total.wrapping_add(count(tile)))
     });
     cores.into_iter().fold(0, u64::wrapping_add)
 }

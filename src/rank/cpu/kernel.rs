@@ -8,7 +8,9 @@ After the first few thousand codes it is rarely below, and only then are the lan
 one by one.
 */
 
-use super::super::lanes::{BLOCK, Lane};
+use std::ops::Range;
+
+use super::super::lanes::{BLOCK, Lane, Lanes};
 use super::nearest::Nearest;
 
 /// From this number of words per code on, the blocks of a single query are read one by one.
@@ -58,7 +60,15 @@ pub struct Tile<'a> {
     pub len: usize,
 }
 
-impl Tile<'_> {
+impl<'a> Tile<'a> {
+    /// Returns a run of blocks, without a filter.
+    pub fn of(codes: &'a Lanes, blocks: Range<usize>) -> Self {
+        let words = codes.words();
+        let lanes = &codes.lanes()[blocks.start * words..blocks.end * words];
+        let first_id = (blocks.start * BLOCK) as u32;
+        Self { lanes, words, first_id, allowed: None, len: codes.len() }
+    }
+
     /// Bitmask of the codes to search in the block that begins with `first_id`.
     #[inline(always)]
     fn counts(&self, first_id: u32) -> u8 {

@@ -15,7 +15,6 @@ mod kernel;
 mod nearest;
 mod portable;
 mod search;
-mod split;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;

@@ -12,7 +12,6 @@ use super::nearest::Nearest;
 #[cfg(target_arch = "aarch64")]
 use super::neon;
 use super::portable;
-use super::split::Split;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
 use crate::code::BinaryCodes;
@@ -141,11 +140,12 @@ fn search_batch(
     let count = queries.len() / codes.words();
     // For each query, the smallest distance within which some core has found k codes.
     let known: Vec<AtomicU32> = (0..count).map(|_| AtomicU32::new(u32::MAX - 1)).collect();
-    let found = Split::new(codes).run(codes, |tiles| {
+    let found = codes.split().run(|tiles| {
         let mut nearest: Vec<_> = (0..count).map(|_| Nearest::new(want.k, limit)).collect();
         for tile in tiles {
             nearest.iter_mut().zip(&known).for_each(|(nearest, known)| nearest.heed(known));
-            path.scan(Tile { allowed: want.allowed, ..tile }, queries, &mut nearest);
+            let tile = Tile { allowed: want.allowed, ..Tile::of(codes, tile) };
+            path.scan(tile, queries, &mut nearest);
             nearest.iter().zip(&known).for_each(|(nearest, known)| nearest.tell(known));
         }
         nearest

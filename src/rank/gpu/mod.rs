@@ -15,10 +15,10 @@ There are two paths, both exact:
 */
 
 mod cache;
-mod kernels;
+pub(super) mod kernels;
 mod measure;
 mod ranker;
-mod work;
+pub(super) mod work;
 
 pub use kernels::kernels;
 pub use ranker::GpuLimits;

@@ -37,6 +37,9 @@ pub struct Pass {
     pub stride: u32,
     pub apart: u32,
     pub room: u32,
+    pub part: u32,
+    pub shift: u32,
+    pub known: u32,
 }
 
 /// The division of work in a kernel.
