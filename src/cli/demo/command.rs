@@ -225,13 +225,13 @@ impl Demo<'_> {
         let curve = |metrics: &Metrics| -> Vec<(f64, f64)> {
             metrics.curve.iter().map(|point| (point.recall, point.precision)).collect()
         };
-        // As a search ranks: with the real values of the query.
         let best = figures.asymmetric.as_ref().unwrap_or(&figures.network);
         let row = Row {
             method,
             seconds,
             known: best.known.map,
-            unseen: best.unseen_fresh.as_ref().map_or(0.0, |unseen| unseen.map),
+            unseen: best.unseen.as_ref().map_or(0.0, |unseen| unseen.map),
+            unseen_fresh: best.unseen_fresh.as_ref().map_or(0.0, |unseen| unseen.map),
             curve: curve(&best.known),
         };
         Ok((row, figures))

@@ -128,7 +128,8 @@ pub fn render(report: &Report<'_>) -> Result<String> {
                     div class="card wide" { (table(report)) }
                     p class="soft" {
                         "mAP is the mean average precision over the whole ranking: 1 if all birds of the same species come first. "
-                        "Unseen species were held out of training. No query image was used for training."
+                        "Unseen species were held out of training; among new images, the other species are shown by pictures that training did not use either. "
+                        "No query image was used for training."
                     }
                     div class="card" { (curves(report.rows)) }
                     h2 { "Cost of a search" }
@@ -192,13 +193,14 @@ fn search(search: &Search) -> Result<Markup> {
 fn table(report: &Report<'_>) -> Markup {
     html! {
         table {
-            thead { tr { th { "method" } th { "mAP known" } th { "mAP unseen" } th { "training" } } }
+            thead { tr { th { "method" } th { "mAP known" } th { "mAP unseen" } th { "among new images" } th { "training" } } }
             tbody {
                 @for row in report.rows {
                     tr {
                         td { (title(row.method)) }
                         td { (format!("{:.3}", row.known)) }
                         td { (format!("{:.3}", row.unseen)) }
+                        td { (format!("{:.3}", row.unseen_fresh)) }
                         td { (format!("{:.0} s", row.seconds)) }
                     }
                 }

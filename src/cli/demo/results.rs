@@ -15,10 +15,12 @@ pub struct Row {
     pub method: &'static str,
     /// Seconds to train it.
     pub seconds: f64,
-    /// mAP of queries of known species.
+    /// mAP of queries of known species, by the real values of the query, as a search ranks.
     pub known: f64,
-    /// mAP of queries of held-out species, among all images.
+    /// The same of queries of held-out species, among all images.
     pub unseen: f64,
+    /// The same, where images of known species are ones to which nothing was fitted.
+    pub unseen_fresh: f64,
     #[serde(skip)]
     pub curve: Vec<(f64, f64)>,
 }
