@@ -38,7 +38,8 @@ def fill(path, count, bits):
             (i, root, f"/photos/{i // 1000}/{i}.jpg", 100_000, 0, hashlib.sha256(b"%d" % i).digest(), None)
             for i in ids
         )
-        database.executemany("INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        named = "id, root, path, size, modified, content, label"
+        database.executemany(f"INSERT INTO images ({named}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         packed = struct.pack(f"<{len(ids)}q", *ids)
         codes = os.urandom(len(ids) * bytes_)
         database.execute("INSERT INTO blocks (first, ids, codes) VALUES (?, ?, ?)", (start, packed, codes))
