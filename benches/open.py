@@ -7,7 +7,7 @@ Needs only a built `barbule` and one image:
 
 Writes an index of random codes in the format of docs/FORMATS.md and searches it: for an image
 that is not indexed (the model is loaded and the code computed), for an indexed image (its code is
-stored), and for a code. Prints the median wall-clock time over `--rounds` runs of the program, and
+stored, and its values are computed for the order of the hits, or not), and for a code. Prints the median wall-clock time over `--rounds` runs of the program, and
 the phases (`search --timings`) of the median run.
 """
 
@@ -38,7 +38,8 @@ def fill(path, count, bits):
             (i, root, f"/photos/{i // 1000}/{i}.jpg", 100_000, 0, hashlib.sha256(b"%d" % i).digest(), None)
             for i in ids
         )
-        database.executemany("INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        named = "id, root, path, size, modified, content, label"
+        database.executemany(f"INSERT INTO images ({named}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         packed = struct.pack(f"<{len(ids)}q", *ids)
         codes = os.urandom(len(ids) * bytes_)
         database.execute("INSERT INTO blocks (first, ids, codes) VALUES (?, ?, ?)", (start, packed, codes))
@@ -69,6 +70,7 @@ def main():
         asked = {
             "an image that is not indexed": [args.picture],
             "an indexed image": [indexed],
+            "an indexed image, by distance alone": [indexed, "--order", "hamming"],
             "a code": ["--code", "5a" * ((bits + 7) // 8)],
         }
         for name, query in asked.items():

@@ -38,6 +38,8 @@ pub struct Answer {
     pub query: String,
     pub index: String,
     pub bits: usize,
+    /// The order of the hits: see [`Order::name`](crate::index::Order::name).
+    pub order: &'static str,
     pub results: Vec<Hit>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<Seconds>,
@@ -138,10 +140,14 @@ fn preview(context: &Context, answer: &Answer) -> Result<()> {
 fn table(answer: &Answer) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    let compared = answer.results.iter().any(|hit| hit.similarity.is_some());
+    // No search has both.
+    let finer = |hit: &Hit| hit.score.or(hit.similarity);
+    let name =
+        if answer.results.iter().any(|hit| hit.score.is_some()) { "score" } else { "cosine" };
+    let compared = answer.results.iter().any(|hit| finer(hit).is_some());
     let mut header = vec!["rank", "distance", "label", "path"];
     if compared {
-        header.insert(2, "cosine");
+        header.insert(2, name);
     }
     table.set_header(header);
     for hit in &answer.results {
@@ -151,7 +157,7 @@ fn table(answer: &Answer) -> Table {
         let label = plain_name(hit.label.as_deref().unwrap_or_default());
         let mut row = vec![hit.rank.to_string(), hit.distance.to_string(), label, path];
         if compared {
-            row.insert(2, hit.similarity.map_or(String::new(), |cosine| format!("{cosine:.3}")));
+            row.insert(2, finer(hit).map_or(String::new(), |number| format!("{number:.3}")));
         }
         table.add_row(row);
     }

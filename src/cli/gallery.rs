@@ -112,6 +112,7 @@ fn card(hit: &Hit, picture: Option<&str>) -> Markup {
                 div class="far" {
                     @if hit.same { b { "the same image" } }
                     @else { b { (hit.distance) } " bits away" }
+                    @if let Some(score) = hit.score { ", score " (format!("{score:.3}")) }
                     @if let Some(cosine) = hit.similarity { ", cosine " (format!("{cosine:.3}")) }
                 }
             }

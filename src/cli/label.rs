@@ -12,6 +12,7 @@ use serde_json::json;
 use super::Context;
 use super::context::plain_name;
 use super::query::{IndexArgs, LocalQueries, Queries, collection};
+use crate::index::QueryOptions;
 
 /// Label images by a vote of the labelled images most similar to them
 ///
@@ -43,7 +44,12 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             collection.path().display()
         );
     }
-    let queries = LocalQueries::new(context, collection, args.index.model.as_deref(), false)?;
+    let queries = LocalQueries::new(
+        context,
+        collection,
+        args.index.model.as_deref(),
+        QueryOptions::default(),
+    )?;
     let collection = queries.collection();
     let radius = match args.radius {
         Some(radius) => radius,

@@ -102,8 +102,8 @@ pub fn collection(context: &Context, named: Option<&Path>) -> Result<Collection>
 pub trait Queries {
     /// Bits of the codes.
     fn bits(&self) -> usize;
-    /// Returns the query for an image file. Opens the model on first need; an indexed image needs
-    /// none.
+    /// Returns the query for an image file. Opens the model on first need; the code of an indexed
+    /// image needs none.
     fn of_file(&self, path: &Path) -> Result<QueryImage>;
 }
 
@@ -111,8 +111,7 @@ pub trait Queries {
 pub struct LocalQueries<'a> {
     context: &'a Context,
     collection: Collection,
-    /// Whether queries include features.
-    features: bool,
+    options: QueryOptions,
     /// Whether the user knows which model is used.
     said: Cell<bool>,
 }
@@ -123,12 +122,12 @@ impl<'a> LocalQueries<'a> {
         context: &'a Context,
         collection: Collection,
         named: Option<&Path>,
-        features: bool,
+        options: QueryOptions,
     ) -> Result<Self> {
         let said = Cell::new(named.is_some());
-        let Some(file) = named else { return Ok(Self { context, collection, features, said }) };
+        let Some(file) = named else { return Ok(Self { context, collection, options, said }) };
         let model = context.model(Some(file), collection.device())?;
-        Ok(Self { context, collection: collection.using(model)?, features, said })
+        Ok(Self { context, collection: collection.using(model)?, options, said })
     }
 
     pub fn collection(&self) -> &Collection {
@@ -142,7 +141,7 @@ impl Queries for LocalQueries<'_> {
     }
 
     fn of_file(&self, path: &Path) -> Result<QueryImage> {
-        let query = self.collection.query_file(path, self.features);
+        let query = self.collection.query_file(path, &self.options);
         let built_in = || self.collection.fingerprint() == Model::general_fingerprint();
         if self.collection.has_model() && !self.said.replace(true) && built_in() {
             self.context.say(BUILT_IN);
@@ -159,6 +158,7 @@ pub struct RemoteQueries<'a> {
     context: &'a Context,
     device: &'a Device,
     remote: &'a Remote,
+    options: QueryOptions,
     model: OnceCell<Model>,
 }
 
@@ -169,11 +169,13 @@ impl<'a> RemoteQueries<'a> {
         device: &'a Device,
         remote: &'a Remote,
         named: Option<&Path>,
+        options: QueryOptions,
     ) -> Result<Self> {
         let model = named.map(|file| context.model(Some(file), device)).transpose()?;
         model.iter().try_for_each(|model| check_model(remote, model))?;
         let model = model.map_or_else(OnceCell::new, OnceCell::from);
-        Ok(Self { context, device, remote, model })
+        let options = options.with_limits(context.limits);
+        Ok(Self { context, device, remote, options, model })
     }
 
     fn model(&self, path: &Path) -> Result<&Model> {
@@ -197,8 +199,7 @@ impl Queries for RemoteQueries<'_> {
     }
 
     fn of_file(&self, path: &Path) -> Result<QueryImage> {
-        let options = QueryOptions { limits: self.context.limits, features: false };
-        QueryImage::of_file(path, self.remote, &options, || self.model(path))
+        QueryImage::of_file(path, self.remote, &self.options, || self.model(path))
     }
 }
 

@@ -18,18 +18,21 @@ use super::server::{SearchArgs, use_approximate};
 use super::{Context, answer, gallery, list};
 use crate::code::{BinaryCodes, Code};
 use crate::engine::postgres::{Address, Remote};
-use crate::index::{Hit, QueryImage, Search};
+use crate::index::{CANDIDATES, Hit, QueryImage, QueryOptions, Search};
 
 /// Find the indexed images most similar to an image
 ///
-/// Hits are sorted by Hamming distance, then by the order in which they were indexed. If the image
-/// itself is indexed, it comes first.
+/// Finds the images with the smallest Hamming distance: the number of bits in which their codes
+/// differ from the query's. The nearest of them are then sorted by their score, which also knows
+/// how sure the model is of each bit of the query (see --order). If the image itself is indexed, it
+/// comes first.
 ///
 /// The exit status is 0 even if nothing was found.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule search cat.jpg -k 10\n         \
                         barbule search bird.jpg --under ~/Pictures/2024 --html found.html\n         \
                         barbule search front.jpg side.jpg --together --rerank 200\n         \
+                        barbule search ~/Pictures/cat.jpg --order hamming --timings\n         \
                         barbule search cat.jpg --radius 40 --paths0 | xargs -0 cp -t cats/\n         \
                         barbule search --code 0f3a5577c2d1 --index birds.db\n         \
                         barbule search cat.jpg --engine postgres://me@db.example/photos")]
@@ -41,7 +44,7 @@ pub struct Args {
     /// A query code, as `barbule encode` prints it; may be given several times
     #[arg(long, value_name = "HEX", conflicts_with = "images")]
     code: Vec<String>,
-    /// Search for images near all queries, ranked by the sum of their distances
+    /// Search for images near all queries, by the sums of their distances and scores
     #[arg(long)]
     together: bool,
     /// Maximum number of hits
@@ -52,8 +55,14 @@ pub struct Args {
     radius: Option<u32>,
     #[command(flatten)]
     filter: FilterArgs,
-    /// Rerank the N nearest by the cosine of their features, which is finer than the distance of
-    /// codes; needs an index made with --keep-features
+    /// The order of the nearest images [default: asymmetric; with --code: hamming]
+    #[arg(long, value_enum, conflicts_with = "rerank")]
+    order: Option<By>,
+    /// Number of nearest images that --order sorts; those behind them follow by Hamming distance
+    /// [default: 1000]
+    #[arg(long, value_name = "R", conflicts_with = "rerank")]
+    candidates: Option<usize>,
+    /// The same as --order cosine --candidates N
     #[arg(long, value_name = "N")]
     rerank: Option<usize>,
     #[command(flatten)]
@@ -64,8 +73,34 @@ pub struct Args {
     output: OutputArgs,
 }
 
+/// The orders of hits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum By {
+    /// By the score of a code: the cosine of the query's values, from which its own code keeps
+    /// only the signs, and the code; at most 1. An indexed image is encoded again for them, and
+    /// the order is hamming if it or the model is missing. The score of several images --together
+    /// is the sum of theirs
+    Asymmetric,
+    /// By Hamming distance, then in the order in which they were indexed. An indexed image is
+    /// searched for without the model, which is the fastest
+    Hamming,
+    /// By the cosine of the features, from which codes are computed; needs an index made with
+    /// --keep-features
+    Cosine,
+}
+
+impl By {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Asymmetric => "asymmetric",
+            Self::Hamming => "hamming",
+            Self::Cosine => "cosine",
+        }
+    }
+}
+
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
-    ensure!(args.rerank != Some(0), "--rerank must be at least 1");
+    args.check()?;
     match &args.elsewhere.engine {
         Some(address) => search_server(context, args, address),
         None => search_index(context, args),
@@ -76,12 +111,12 @@ fn search_index(context: &Context, args: &Args) -> Result<ExitCode> {
     let begun = Instant::now();
     let collection = collection(context, args.index.index.as_deref())?;
     let name = collection.path().display().to_string();
-    if args.rerank.is_some() && !collection.snapshot().index().keeps_features()? {
+    if args.order() == By::Cosine && !collection.snapshot().index().keeps_features()? {
         bail!("{name} has no stored features; run `barbule index --keep-features` first");
     }
     let opened = begun.elapsed();
     let named = args.index.model.as_deref();
-    let queries = LocalQueries::new(context, collection, named, args.rerank.is_some())?;
+    let queries = LocalQueries::new(context, collection, named, args.query_options())?;
     let asked = args.asked(&queries)?;
     let encoded = begun.elapsed();
     let collection = queries.collection();
@@ -116,7 +151,8 @@ fn search_server(context: &Context, args: &Args, address: &str) -> Result<ExitCo
     }
     let opened = begun.elapsed();
     let device = context.device()?;
-    let queries = RemoteQueries::new(context, &device, &remote, args.index.model.as_deref())?;
+    let named = args.index.model.as_deref();
+    let queries = RemoteQueries::new(context, &device, &remote, named, args.query_options())?;
     let asked = args.asked(&queries)?;
     let encoded = begun.elapsed();
     if *explain_sql {
@@ -143,6 +179,43 @@ fn search_server(context: &Context, args: &Args, address: &str) -> Result<ExitCo
 }
 
 impl Args {
+    fn check(&self) -> Result<()> {
+        ensure!(self.rerank != Some(0), "--rerank must be at least 1");
+        ensure!(self.candidates != Some(0), "--candidates must be at least 1");
+        let (order, code) = (self.order(), !self.code.is_empty());
+        if code && self.rerank.is_some() {
+            bail!("--rerank needs the features of an image and cannot be used with --code");
+        }
+        if code && order != By::Hamming {
+            bail!("--order {} needs an image and cannot be used with --code", order.name());
+        }
+        if order == By::Hamming && self.candidates.is_some() {
+            bail!("--candidates sorts by scores and cannot be used with --order hamming or --code");
+        }
+        if order == By::Cosine && self.elsewhere.engine.is_some() {
+            bail!("--order cosine needs features, which a server does not store");
+        }
+        Ok(())
+    }
+
+    fn order(&self) -> By {
+        match self.order {
+            _ if self.rerank.is_some() => By::Cosine,
+            Some(order) => order,
+            None if self.code.is_empty() => By::Asymmetric,
+            None => By::Hamming,
+        }
+    }
+
+    /// Returns what the queries need for the order.
+    fn query_options(&self) -> QueryOptions {
+        match self.order() {
+            By::Asymmetric => QueryOptions::default().with_values(),
+            By::Hamming => QueryOptions::default(),
+            By::Cosine => QueryOptions::default().with_features(),
+        }
+    }
+
     /// Returns the queries: the images, or the codes of `--code`.
     fn asked(&self, queries: &dyn Queries) -> Result<Vec<FileQuery>> {
         if self.code.is_empty() {
@@ -152,14 +225,10 @@ impl Args {
             };
             return files(&self.images)?.iter().map(query).collect();
         }
-        if self.rerank.is_some() {
-            bail!("--rerank needs the features of an image and cannot be used with --code");
-        }
         let query = |text: &String| {
             let code = Code::from_hex(queries.bits(), text);
             let code = code.with_context(|| format!("--code {text}"))?;
-            let image = QueryImage { code, content: None, features: None };
-            Ok(FileQuery { name: text.clone(), image })
+            Ok(FileQuery { name: text.clone(), image: QueryImage::of_code(code) })
         };
         self.code.iter().map(query).collect()
     }
@@ -180,6 +249,7 @@ impl Args {
                 query: names.join(" + "),
                 index: index.to_owned(),
                 bits: search.codes().bits(),
+                order: search.order().name(),
                 results: find(&search)?,
                 seconds: None,
             });
@@ -189,13 +259,9 @@ impl Args {
 
     /// Builds the search for one query, or for several together; `group` is not empty.
     fn search(&self, group: &[FileQuery]) -> Result<Search> {
-        let (mut codes, mut features) = (None::<BinaryCodes>, Vec::<f32>::new());
+        let mut codes = None::<BinaryCodes>;
         for FileQuery { image, .. } in group {
             codes.get_or_insert(BinaryCodes::new(image.code.bits())?).push(&image.code)?;
-            if let Some(own) = &image.features {
-                features.resize(own.len(), 0.0);
-                features.iter_mut().zip(own).for_each(|(sum, x)| *sum += x);
-            }
         }
         let codes = codes.context("no query image")?;
         let mut search = Search::nearest_to_all(codes, self.k).filtered(self.filter.filter()?);
@@ -205,10 +271,32 @@ impl Args {
         if let Some(radius) = self.radius {
             search = search.within(radius);
         }
-        if let Some(candidates) = self.rerank {
-            search = search.rerank(candidates, features);
+        Ok(self.ordered(search, group))
+    }
+
+    /// Sets the order of a search. It stays the one by distances if the values of an image of
+    /// `group` are not known.
+    fn ordered(&self, search: Search, group: &[FileQuery]) -> Search {
+        let candidates = self.rerank.or(self.candidates).unwrap_or(CANDIDATES);
+        match self.order() {
+            By::Hamming => search,
+            By::Asymmetric => {
+                let values: Option<Vec<&[f32]>> =
+                    group.iter().map(|query| query.image.values.as_deref()).collect();
+                match values {
+                    Some(values) => search.by_values(candidates, values.concat()),
+                    None => search,
+                }
+            }
+            By::Cosine => {
+                let mut features = Vec::<f32>::new();
+                for own in group.iter().filter_map(|query| query.image.features.as_ref()) {
+                    features.resize(own.len(), 0.0);
+                    features.iter_mut().zip(own).for_each(|(sum, x)| *sum += x);
+                }
+                search.by_features(candidates, features)
+            }
         }
-        Ok(search)
     }
 
     /// Prints the answers, and the timings with `--timings`.

@@ -326,8 +326,8 @@ impl Collection {
         self.snapshot().code(id)
     }
 
-    /// Returns the hits of a search, nearest first; at the same distance, the image that was
-    /// indexed first.
+    /// Returns the hits of a search in its [`Order`](super::Order): without another, nearest first,
+    /// and at the same distance the image that was indexed first.
     ///
     /// # Errors
     /// See [`Snapshot::search`].
@@ -335,14 +335,18 @@ impl Collection {
         self.snapshot().search(search)
     }
 
-    /// Returns the `k` images nearest to an image file. If its content is indexed, nothing is
-    /// decoded, and its images come first and are marked.
+    /// Returns the `k` images nearest to an image file, as [`Collection::search`] by its code. If
+    /// its content is indexed, nothing is decoded, and its images come first and are marked.
+    ///
+    /// A search of [`QueryImage::nearest`] for [`Collection::query_file`] with values
+    /// ([`QueryOptions::with_values`]) has a finer order, and computes the values of an indexed
+    /// image.
     ///
     /// # Errors
     /// If the file cannot be read or decoded, the model is needed and missing, or the index is
     /// damaged.
     pub fn search_file(&self, path: &Path, k: usize) -> Result<Vec<Hit>, IndexError> {
-        let (snapshot, options) = (self.snapshot(), self.query_options(false));
+        let (snapshot, options) = (self.snapshot(), self.codes_only());
         let query = QueryImage::of_file(path, &*snapshot, &options, || self.model())?;
         snapshot.search(&query.nearest(k))
     }
@@ -353,7 +357,7 @@ impl Collection {
     /// # Errors
     /// See [`Collection::search_file`].
     pub fn search_bytes(&self, bytes: &[u8], k: usize) -> Result<Vec<Hit>, IndexError> {
-        let (snapshot, options) = (self.snapshot(), self.query_options(false));
+        let (snapshot, options) = (self.snapshot(), self.codes_only());
         let query = QueryImage::of_bytes(bytes, &*snapshot, &options, || self.model())?;
         snapshot.search(&query.nearest(k))
     }
@@ -382,27 +386,36 @@ impl Collection {
         self.search(&Search::nearest(code, k))
     }
 
-    /// Turns an image file into a query, with its features if `features` is set.
+    fn codes_only(&self) -> QueryOptions {
+        QueryOptions::default().with_limits(self.limits)
+    }
+
+    /// Turns an image file into a query: see [`QueryImage::of_file`]. The limits are those of the
+    /// collection.
     ///
     /// # Errors
     /// If the file cannot be read or decoded, the model is needed and missing, or the index is
     /// damaged.
-    pub fn query_file(&self, path: &Path, features: bool) -> Result<QueryImage, IndexError> {
-        let (snapshot, options) = (self.snapshot(), self.query_options(features));
+    pub fn query_file(
+        &self,
+        path: &Path,
+        options: &QueryOptions,
+    ) -> Result<QueryImage, IndexError> {
+        let (snapshot, options) = (self.snapshot(), options.with_limits(self.limits));
         QueryImage::of_file(path, &*snapshot, &options, || self.model())
     }
 
-    /// Turns the bytes of an image file into a query, without features.
+    /// Turns the bytes of an image file into a query, as [`Collection::query_file`].
     ///
     /// # Errors
     /// See [`Collection::query_file`].
-    pub fn query_bytes(&self, bytes: &[u8]) -> Result<QueryImage, IndexError> {
-        let (snapshot, options) = (self.snapshot(), self.query_options(false));
+    pub fn query_bytes(
+        &self,
+        bytes: &[u8],
+        options: &QueryOptions,
+    ) -> Result<QueryImage, IndexError> {
+        let (snapshot, options) = (self.snapshot(), options.with_limits(self.limits));
         QueryImage::of_bytes(bytes, &*snapshot, &options, || self.model())
-    }
-
-    fn query_options(&self, features: bool) -> QueryOptions {
-        QueryOptions { limits: self.limits, features }
     }
 
     /// Lets the `k` nearest labelled images within `radius` vote on the label of an image.

@@ -8,6 +8,7 @@ use super::FORMAT;
 use crate::cause::Cause;
 use crate::code::CodeError;
 use crate::folder::FolderError;
+use crate::hash::HashError;
 use crate::image::{DecodeError, ImageError};
 use crate::model::ModelError;
 use crate::rank::RankError;
@@ -121,6 +122,9 @@ pub enum IndexError {
     /// The model failed.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The values of a query cannot be used.
+    #[error(transparent)]
+    Values(#[from] HashError),
     /// Ranking failed.
     #[error(transparent)]
     Rank(#[from] RankError),

@@ -64,7 +64,7 @@ pub use prune::{Forgotten, Prunable};
 pub use query::{QueryImage, QueryOptions, StoredCodes};
 pub use report::{Skipped, Update};
 pub use scan::files_under;
-pub use search::{Hit, Rerank, Search};
+pub use search::{CANDIDATES, Hit, Order, Search};
 pub use snapshot::Snapshot;
 pub use store::{ImageRow, Index};
 pub use vote::{Reach, Vote};

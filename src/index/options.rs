@@ -16,7 +16,7 @@ pub struct UpdateOptions {
     /// The selection of files.
     pub scan: Scan,
     /// Store the features of every image from now on, in half precision, for
-    /// [`Search::rerank`](super::Search::rerank): 2,560 bytes per image with EfficientNet-Lite0.
+    /// [`Search::by_features`](super::Search::by_features): 2,560 bytes per image with EfficientNet-Lite0.
     pub keep_features: bool,
     /// Look into every file, even if size, times and number are as before.
     pub again: bool,

@@ -1,12 +1,15 @@
 /*!
-The code of an image to search for: the stored one if its content is indexed, else computed.
+The code of an image to search for: the stored one if its content is indexed, else computed. Its
+values are computed in either case, if they are requested.
 */
 
 use std::path::Path;
 
+use ::image::RgbImage;
+
 use super::features::unit;
 use super::paths::indexed_path;
-use super::search::Search;
+use super::search::{CANDIDATES, Search};
 use super::snapshot::Snapshot;
 use super::{Index, IndexError};
 use crate::code::Code;
@@ -24,6 +27,9 @@ pub struct QueryImage {
     pub content: Option<blake3::Hash>,
     /// Features of unit length, if they were requested and are known.
     pub features: Option<Vec<f32>>,
+    /// The real values whose signs are its code, one for each bit, if they were requested and could
+    /// be computed.
+    pub values: Option<Vec<f32>>,
 }
 
 /// Options of a query.
@@ -34,6 +40,9 @@ pub struct QueryOptions {
     pub limits: Limits,
     /// Whether the query gets features.
     pub features: bool,
+    /// Whether the query gets values, for the finer order of
+    /// [`Search::by_values`](super::Search::by_values).
+    pub values: bool,
 }
 
 impl QueryOptions {
@@ -45,6 +54,12 @@ impl QueryOptions {
     /// Computes the features of the query, too.
     pub fn with_features(self) -> Self {
         Self { features: true, ..self }
+    }
+
+    /// Computes the values of the query, too. An image whose content is stored is decoded and goes
+    /// through the network for them; without, its stored code is all that is needed.
+    pub fn with_values(self) -> Self {
+        Self { values: true, ..self }
     }
 }
 
@@ -72,21 +87,33 @@ pub trait StoredCodes {
 }
 
 impl QueryImage {
-    /// Returns a search for the `k` images nearest to this one, with its own content marked.
+    /// Creates a query that is only a code.
+    pub fn of_code(code: Code) -> Self {
+        Self { code, content: None, features: None, values: None }
+    }
+
+    /// Returns a search for the `k` images nearest to this one, with its own content marked. If its
+    /// values are known, they order the [`CANDIDATES`] nearest images.
     pub fn nearest(&self, k: usize) -> Search {
-        let search = Search::nearest(&self.code, k);
-        match self.content {
-            Some(content) => search.marking(content),
+        let mut search = Search::nearest(&self.code, k);
+        if let Some(content) = self.content {
+            search = search.marking(content);
+        }
+        match &self.values {
+            Some(values) => search.by_values(CANDIDATES, values.clone()),
             None => search,
         }
     }
 
-    /// Turns a file into a query. If its content is stored, the stored code is used and nothing is
-    /// decoded; if the file is gone, the image stored under its path is the query. Otherwise
-    /// `model` provides the model.
+    /// Turns a file into a query. If its content is stored, the stored code is used; if the file is
+    /// gone, the image stored under its path is the query. Otherwise `model` provides the model.
+    ///
+    /// If values are requested, a stored image is decoded and `model` called, too. It gets none if
+    /// that fails or its file is gone: its code alone is enough to search.
     ///
     /// # Errors
-    /// If the file cannot be read or decoded, `model` fails, or the device fails.
+    /// If the content is not stored and the file cannot be read or decoded, `model` fails, or the
+    /// device fails; or if the store fails.
     pub fn of_file<'m, S: StoredCodes + ?Sized, E>(
         path: &Path,
         stored: &S,
@@ -109,13 +136,12 @@ impl QueryImage {
                 };
             }
         };
-        if let Some(query) = stored.stored(&blake3::hash(&bytes), options.features)? {
-            return Ok(query);
-        }
-        let decoded = image::decode(&bytes, &options.limits).map_err(|error| {
-            IndexError::from(ImageError::Decode { path: path.to_owned(), source: error })
-        })?;
-        Ok(Self::encoded(model()?, &decoded, options.features).map_err(IndexError::from)?)
+        let known = stored.stored(&blake3::hash(&bytes), options.features)?;
+        let decode = || {
+            let decoded = image::decode(&bytes, &options.limits);
+            decoded.map_err(|source| ImageError::Decode { path: path.to_owned(), source }.into())
+        };
+        Self::completed(known, options, decode, model)
     }
 
     /// Turns the bytes of an image file into a query, as [`QueryImage::of_file`].
@@ -131,22 +157,42 @@ impl QueryImage {
     where
         E: From<IndexError> + From<S::Error>,
     {
-        if let Some(query) = stored.stored(&blake3::hash(bytes), options.features)? {
-            return Ok(query);
+        let known = stored.stored(&blake3::hash(bytes), options.features)?;
+        let decode = || Ok(image::decode(bytes, &options.limits)?);
+        Self::completed(known, options, decode, model)
+    }
+
+    /// Computes what the store does not know of an image.
+    fn completed<'m, E: From<IndexError>>(
+        known: Option<Self>,
+        options: &QueryOptions,
+        decode: impl FnOnce() -> Result<RgbImage, IndexError>,
+        model: impl FnOnce() -> Result<&'m Model, E>,
+    ) -> Result<Self, E> {
+        let Some(known) = known else {
+            let picture = decode()?;
+            return Ok(Self::encoded(model()?, &picture, options).map_err(IndexError::from)?);
+        };
+        if !options.values {
+            return Ok(known);
         }
-        let decoded = image::decode(bytes, &options.limits).map_err(IndexError::from)?;
-        Ok(Self::encoded(model()?, &decoded, options.features).map_err(IndexError::from)?)
+        let values = || {
+            let (picture, model) = (decode().ok()?, model().ok()?);
+            model.values(&model.features(&picture).ok()?).ok()
+        };
+        Ok(Self { values: values(), ..known })
     }
 
     fn encoded(
         model: &Model,
-        picture: &::image::RgbImage,
-        wanted: bool,
+        picture: &RgbImage,
+        options: &QueryOptions,
     ) -> Result<Self, ModelError> {
         let features = model.features(picture)?;
         let code = model.code(&features)?;
-        let features = wanted.then(|| unit(&features).collect());
-        Ok(Self { code, content: None, features })
+        let values = options.values.then(|| model.values(&features)).transpose()?;
+        let features = options.features.then(|| unit(&features).collect());
+        Ok(Self { code, content: None, features, values })
     }
 }
 
@@ -160,7 +206,8 @@ impl StoredCodes for Index {
     ) -> Result<Option<QueryImage>, IndexError> {
         let Some(id) = self.with_content(content)?.first().copied() else { return Ok(None) };
         let features = if features { self.features(id)? } else { None };
-        Ok(Some(QueryImage { code: self.code(id)?, content: Some(*content), features }))
+        let query = QueryImage::of_code(self.code(id)?);
+        Ok(Some(QueryImage { content: Some(*content), features, ..query }))
     }
 
     fn content_at(&self, path: &str) -> Result<Option<blake3::Hash>, IndexError> {

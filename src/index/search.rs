@@ -4,9 +4,15 @@ A search and its hits.
 
 use std::path::Path;
 
-use super::Filter;
+use serde::Serialize;
+
 use super::paths::stored_path;
+use super::{Filter, IndexError};
 use crate::code::{BinaryCodes, Code, CodeError};
+use crate::hash::Asymmetric;
+
+/// Number of nearest images that the values of a query order, if nothing else is asked for.
+pub const CANDIDATES: usize = 1000;
 
 /// A search: one or several codes, and the conditions on the hits.
 ///
@@ -26,23 +32,61 @@ pub struct Search {
     k: usize,
     radius: Option<u32>,
     filter: Filter,
-    rerank: Option<Rerank>,
+    order: Order,
 }
 
-/// A finer order of the nearest images: by the cosine of their features.
-#[derive(Debug, Clone, PartialEq)]
+/// The order of the hits.
+///
+/// A finer order than that of distances concerns the nearest images, the candidates: those with
+/// the smallest (distance, id). They are ordered by descending score, then by id; the others follow
+/// in the order of (distance, id).
+#[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
-pub struct Rerank {
-    /// Number of nearest images to compare.
-    pub candidates: usize,
-    /// The query's features; for several images, the sum of features of unit length.
-    pub features: Vec<f32>,
+pub enum Order {
+    /// By (distance, id).
+    #[default]
+    Hamming,
+    /// By the score of their codes and the query's values: see [`Asymmetric`].
+    Asymmetric {
+        /// Number of nearest images to order.
+        candidates: usize,
+        /// The query's values, one for each bit; those of several queries one after another.
+        values: Vec<f32>,
+    },
+    /// By the cosine of their features and the query's, which the index must store.
+    Cosine {
+        /// Number of nearest images to order.
+        candidates: usize,
+        /// The query's features; for several images, the sum of features of unit length.
+        features: Vec<f32>,
+    },
 }
 
-impl Rerank {
-    /// Orders the `candidates` nearest images by the cosine of their features and `features`.
-    pub fn new(candidates: usize, features: Vec<f32>) -> Self {
-        Self { candidates, features }
+impl Order {
+    /// The name of the order: `hamming`, `asymmetric` or `cosine`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Hamming => "hamming",
+            Self::Asymmetric { .. } => "asymmetric",
+            Self::Cosine { .. } => "cosine",
+        }
+    }
+
+    /// Number of nearest images that are put into a finer order.
+    pub fn candidates(&self) -> usize {
+        match self {
+            Self::Hamming => 0,
+            Self::Asymmetric { candidates, .. } | Self::Cosine { candidates, .. } => *candidates,
+        }
+    }
+
+    /// Sorts the first images, the candidates, by descending score and by id. `key` returns both.
+    pub(crate) fn sort<T>(&self, images: &mut [T], key: impl Fn(&T) -> (f32, i64)) {
+        let count = images.len().min(self.candidates());
+        images[..count].sort_unstable_by(|a, b| {
+            let ((a, first), (b, second)) = (key(a), key(b));
+            b.total_cmp(&a).then(first.cmp(&second))
+        });
     }
 }
 
@@ -56,7 +100,7 @@ impl Search {
     /// distances.
     pub fn nearest_to_all(codes: BinaryCodes, k: usize) -> Self {
         let filter = Filter::default();
-        Self { codes, contents: Vec::new(), k, radius: None, filter, rerank: None }
+        Self { codes, contents: Vec::new(), k, radius: None, filter, order: Order::Hamming }
     }
 
     /// Only images up to this distance, in bits; of several codes, up to this mean distance.
@@ -94,11 +138,18 @@ impl Search {
         self
     }
 
+    /// Orders the `candidates` nearest images by the scores of their codes and `values`: those of
+    /// the query, one for each bit; of several queries, one after another. See
+    /// [`Order::Asymmetric`].
+    pub fn by_values(self, candidates: usize, values: Vec<f32>) -> Self {
+        Self { order: Order::Asymmetric { candidates, values }, ..self }
+    }
+
     /// Orders the `candidates` nearest images by the cosine of their features and `features`: the
     /// query's; for several images, the sum of features of unit length. The index must store
-    /// features.
-    pub fn rerank(self, candidates: usize, features: Vec<f32>) -> Self {
-        Self { rerank: Some(Rerank { candidates, features }), ..self }
+    /// features. See [`Order::Cosine`].
+    pub fn by_features(self, candidates: usize, features: Vec<f32>) -> Self {
+        Self { order: Order::Cosine { candidates, features }, ..self }
     }
 
     /// The codes.
@@ -126,9 +177,20 @@ impl Search {
         &self.filter
     }
 
-    /// The finer order of the nearest images.
-    pub fn reranking(&self) -> Option<&Rerank> {
-        self.rerank.as_ref()
+    /// The order of the hits.
+    pub fn order(&self) -> &Order {
+        &self.order
+    }
+
+    /// Number of nearest images to look at: the hits, and the candidates of a finer order.
+    pub(crate) fn depth(&self) -> usize {
+        self.k.max(self.order.candidates())
+    }
+
+    /// Returns the tables of the query's values, if they order the hits.
+    pub(crate) fn tables(&self) -> Result<Option<Asymmetric>, IndexError> {
+        let Order::Asymmetric { values, .. } = &self.order else { return Ok(None) };
+        Ok(Some(Asymmetric::new(self.codes.bits(), values)?))
     }
 
     /// Returns the sum of the distances from `code` to all codes of the search.
@@ -138,7 +200,7 @@ impl Search {
 }
 
 /// A hit, with the field names of `barbule search --json`.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Hit {
     /// Position among the hits, from 1.
@@ -159,4 +221,42 @@ pub struct Hit {
     /// Cosine of its features and the query's, if they were compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub similarity: Option<f32>,
+    /// Score of its code and the query's values, if it was computed: their cosine, from −1 to 1; of
+    /// several queries, the sum. See [`Asymmetric`].
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "short")]
+    pub score: Option<f32>,
+}
+
+/// Writes a score with the same digits in every document. A JSON value in memory holds 64-bit
+/// numbers, and 0.1 would become 0.10000000149011612 there.
+fn short<S: serde::Serializer>(score: &Option<f32>, to: S) -> Result<S::Ok, S::Error> {
+    let number = score.and_then(|score| score.to_string().parse::<f64>().ok());
+    number.serialize(to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_score_has_the_same_digits_in_every_document() {
+        for (score, digits) in [(0.1f32, "0.1"), (-0.801878, "-0.801878"), (1e-7, "1e-7")] {
+            let hit = Hit {
+                rank: 1,
+                path: String::new(),
+                distance: 0,
+                id: 1,
+                label: None,
+                same: false,
+                gone: false,
+                similarity: None,
+                score: Some(score),
+            };
+            let (text, value) = (serde_json::to_string(&hit), serde_json::to_value(&hit));
+            let (text, value) = (text.unwrap(), value.unwrap().to_string());
+            for text in [text, value] {
+                assert!(text.contains(&format!("\"score\":{digits}")), "{text}");
+            }
+        }
+    }
 }

@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use super::catalogue::Catalogue;
 use super::features::cosine;
 use super::paths::is_gone;
-use super::search::{Hit, Search};
+use super::search::{Hit, Order, Search};
 use super::{Filter, ImageRow, Index, IndexError};
 use crate::code::Code;
 use crate::device::Device;
+use crate::hash::Asymmetric;
 use crate::rank::{IdSet, Neighbour, Ranker};
 use crate::task::Task;
 
@@ -38,15 +39,16 @@ struct Ranked {
     id: i64,
     distance: u32,
     similarity: Option<f32>,
+    score: Option<f32>,
     same: bool,
 }
 
 impl Ranked {
     /// The hit of a row. Its rank is not known yet.
     fn hit(&self, row: ImageRow, gone: bool) -> Hit {
-        let Self { id, distance, similarity, same } = *self;
+        let Self { id, distance, similarity, score, same } = *self;
         let ImageRow { path, label, .. } = row;
-        Hit { rank: 0, path, distance, id, label, same, gone, similarity }
+        Hit { rank: 0, path, distance, id, label, same, gone, similarity, score }
     }
 }
 
@@ -137,10 +139,11 @@ impl Snapshot {
     }
 
     /// Returns the hits of a search: images of its own contents first and marked, then the others
-    /// in the order of (distance, id), or as [`Search::rerank`] says.
+    /// in the [`Order`] of the search.
     ///
     /// # Errors
-    /// If the code lengths differ, the index is damaged, or features are needed and not kept.
+    /// If the code lengths differ, the query's values are not one for each bit, the index is
+    /// damaged, or features are needed and not kept.
     pub fn search(&self, search: &Search) -> Result<Vec<Hit>, IndexError> {
         let mut own = Vec::new();
         for content in search.contents() {
@@ -171,24 +174,31 @@ impl Snapshot {
         if let Some(allowed) = allowed {
             own.retain(|id| self.position(*id).is_some_and(|at| allowed.contains(at)));
         }
-        let wanted = search.k();
-        let k = search.reranking().map_or(wanted, |rerank| rerank.candidates.max(wanted));
+        let (wanted, k) = (search.k(), search.depth());
         // The query's own images are found too, and come first anyway.
         let found = self.rank(search, k.saturating_add(own.len()), allowed)?;
+        let tables = search.tables()?;
         let mut ranked = Vec::new();
         // Others at the same distance may have smaller ids, and of several queries one may be far
         // from the others.
         for id in own.iter().take(wanted) {
-            let distance = search.distance_to(&self.code(*id)?)?;
-            ranked.push(Ranked { id: *id, distance, similarity: None, same: true });
+            let code = self.code(*id)?;
+            let distance = search.distance_to(&code)?;
+            let score = tables.as_ref().map(|tables| tables.score(&code)).transpose()?;
+            ranked.push(Ranked { id: *id, distance, similarity: None, score, same: true });
         }
         let others = found.into_iter().filter_map(|Neighbour { distance, id }| {
             let id = *self.ids.get(id as usize)?;
-            Some(Ranked { id, distance, similarity: None, same: false })
+            Some(Ranked { id, distance, similarity: None, score: None, same: false })
         });
         let mut others: Vec<Ranked> =
             others.filter(|one| own.binary_search(&one.id).is_err()).take(k).collect();
-        self.rerank(search, &mut others)?;
+        if let Some(tables) = &tables {
+            self.by_values(search.order(), tables, &mut others)?;
+        }
+        if let Order::Cosine { features, .. } = search.order() {
+            self.by_features(search.order(), features, &mut others)?;
+        }
         ranked.extend(others);
         self.hits(ranked, wanted, |id| {
             let at = self.position(id).filter(|at| allowed.is_none_or(|set| set.contains(*at)));
@@ -233,18 +243,35 @@ impl Snapshot {
         Ok(hits)
     }
 
-    /// Orders images by the cosine of their features and the query's, if the search asks for it.
-    fn rerank(&self, search: &Search, images: &mut [Ranked]) -> Result<(), IndexError> {
-        let Some(rerank) = search.reranking() else { return Ok(()) };
-        let index = self.index();
-        for image in images.iter_mut() {
-            let features = index.features(image.id)?;
-            let own = features.ok_or_else(|| IndexError::NoFeatures(index.path().to_owned()))?;
-            image.similarity = Some(cosine(&own, &rerank.features));
+    /// Orders the candidates by the scores of their codes.
+    fn by_values(
+        &self,
+        order: &Order,
+        tables: &Asymmetric,
+        images: &mut [Ranked],
+    ) -> Result<(), IndexError> {
+        for image in images.iter_mut().take(order.candidates()) {
+            let code = self.position(image.id).and_then(|at| self.ranker.code(at));
+            image.score = code.map(|code| tables.score(&code)).transpose()?;
         }
-        // The sort is stable: (distance, id) decides between equals.
-        let similarity = |image: &Ranked| image.similarity.unwrap_or(0.0);
-        images.sort_by(|a, b| similarity(b).total_cmp(&similarity(a)));
+        order.sort(images, |image| (image.score.unwrap_or_default(), image.id));
+        Ok(())
+    }
+
+    /// Orders the candidates by the cosine of their features and the query's.
+    fn by_features(
+        &self,
+        order: &Order,
+        features: &[f32],
+        images: &mut [Ranked],
+    ) -> Result<(), IndexError> {
+        let index = self.index();
+        for image in images.iter_mut().take(order.candidates()) {
+            let own = index.features(image.id)?;
+            let own = own.ok_or_else(|| IndexError::NoFeatures(index.path().to_owned()))?;
+            image.similarity = Some(cosine(&own, features));
+        }
+        order.sort(images, |image| (image.similarity.unwrap_or_default(), image.id));
         Ok(())
     }
 

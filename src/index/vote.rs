@@ -159,6 +159,7 @@ mod tests {
             same: false,
             gone: false,
             similarity: None,
+            score: None,
         }
     }
 

@@ -160,6 +160,15 @@ impl Model {
         code.ok_or_else(|| HashError::from(FeatureError::Rows { dim, values }).into())
     }
 
+    /// Returns the real values whose signs are the codes, one row an image: `bits` numbers each.
+    ///
+    /// # Errors
+    /// When the features are not of this trunk or not finite, or codes are no signs.
+    pub fn values(&self, features: &[f32]) -> Result<Vec<f32>, ModelError> {
+        self.check_hamming()?;
+        Ok(self.hash.values(&Features { dim: self.hash.dim(), values: features })?)
+    }
+
     /// Returns the code of one image.
     ///
     /// # Errors

@@ -54,6 +54,13 @@ impl Lanes {
         &self.lanes
     }
 
+    /// Returns the words of code `i`, or `None` if there is no such code.
+    pub fn row(&self, i: usize) -> Option<Vec<u64>> {
+        let block = i / BLOCK * self.words;
+        let block = (i < self.len).then(|| &self.lanes[block..block + self.words])?;
+        Some(block.iter().map(|lane| lane.0[i % BLOCK]).collect())
+    }
+
     /// 64-bit words per code.
     pub fn words(&self) -> usize {
         self.words

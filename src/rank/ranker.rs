@@ -39,6 +39,7 @@ use crate::device::Device;
 /// // Removed codes are never found again.
 /// ranker.remove([2]);
 /// assert_eq!(ranker.nearest(&query, 1)?[0].id, 1);
+/// assert_eq!(ranker.code(2), Some(query));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -143,6 +144,15 @@ impl Ranker {
     /// Bits per code.
     pub fn bits(&self) -> usize {
         self.bits
+    }
+
+    /// Returns the code with this id, also if it was removed; `None` if there is no such id.
+    pub fn code(&self, id: u32) -> Option<Code> {
+        let at = id as usize;
+        match &self.place {
+            Place::Cpu { lanes, .. } => Code::from_words(self.bits, lanes.row(at)?).ok(),
+            Place::Gpu { codes, .. } => codes.get(at),
+        }
     }
 
     /// Removes codes from all later searches. The ids of the other codes do not change.

@@ -23,7 +23,7 @@ struct Route {
     answer: fn(&App, &mut Call<'_, '_>, &Ask) -> Answer,
 }
 
-const NARROW: [&str; 4] = ["k", "under", "label", "radius"];
+const NARROW: [&str; 5] = ["k", "under", "label", "radius", "order"];
 
 const ROUTES: [Route; 28] = [
     Route {

@@ -89,6 +89,19 @@ impl Pictures {
         Ok(image::open(&file, &self.limits)?)
     }
 
+    /// Reads the file of an indexed image.
+    pub fn file(
+        &self,
+        snapshot: &Snapshot,
+        id: i64,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, Problem> {
+        let path = snapshot.image(id)?.path;
+        let file = inside(Path::new(&path), snapshot.catalogue()?.roots())?;
+        let _permit = self.gate.enter(deadline).ok_or_else(busy)?;
+        Ok(image::read(&file)?)
+    }
+
     /// Returns a picture of an indexed image; `look` computes the attention if it is needed.
     pub fn of(
         &self,

@@ -17,7 +17,9 @@ use super::request::{Ask, MAX_K};
 use super::sample::spread;
 use crate::explain::{Attention, Share};
 use crate::image;
-use crate::index::{DuplicateOptions, Filter, Hit, Search, Snapshot};
+use crate::index::{
+    DuplicateOptions, Filter, IndexError, QueryImage, QueryOptions, Search, Snapshot,
+};
 use crate::task::Task;
 
 impl App {
@@ -66,7 +68,7 @@ impl App {
     pub fn images(&self, _: &mut Call<'_, '_>, ask: &Ask) -> Answer {
         let snapshot = self.collection.snapshot();
         let ids = snapshot.catalogue()?.ids(&filter(ask));
-        let ids = if ask.recent {
+        let ids = if ask.is_recent()? {
             ids.into_iter().rev().take(ask.k).collect()
         } else {
             // The choice is no secret, so a failure of the random source does not matter.
@@ -84,24 +86,62 @@ impl App {
     pub fn search(&self, call: &mut Call<'_, '_>, ask: &Ask) -> Answer {
         let snapshot = self.collection.snapshot();
         check_folder(&snapshot, ask)?;
+        let options = self.query_options(ask)?;
         let _permit = self.uploads.enter(call.request.deadline).ok_or_else(busy)?;
-        let query = self.collection.query_bytes(&call.image()?)?;
-        Ok(self.results("", &snapshot.search(&narrowed(query.nearest(ask.k), ask))?))
+        let query = self.query(&snapshot, &call.image()?, &options)?;
+        self.results(&snapshot, "", &query, ask)
     }
 
+    /// Searches for the images nearest to an indexed one. If its file still has the indexed
+    /// content, its values give the hits their order.
     pub fn similar(&self, call: &mut Call<'_, '_>, ask: &Ask) -> Answer {
-        let snapshot = self.collection.snapshot();
+        let (snapshot, options) = (self.collection.snapshot(), self.query_options(ask)?);
         check_folder(&snapshot, ask)?;
-        let (row, code) = (snapshot.image(call.id)?, snapshot.code(call.id)?);
-        let search = Search::nearest(&code, ask.k).marking(row.content);
-        Ok(self.results(&row.path, &snapshot.search(&narrowed(search, ask))?))
+        let (id, deadline) = (call.id, call.request.deadline);
+        let row = snapshot.image(id)?;
+        let bytes = match options.values.then(|| self.pictures.file(&snapshot, id, deadline)) {
+            Some(Ok(bytes)) => Some(bytes).filter(|bytes| blake3::hash(bytes) == row.content),
+            // Otherwise the order of the answer would depend on other requests.
+            Some(Err(problem)) if problem.status == 503 => return Err(problem),
+            Some(Err(_)) | None => None,
+        };
+        let query = match bytes {
+            Some(bytes) => {
+                let _permit = self.uploads.enter(deadline).ok_or_else(busy)?;
+                self.query(&snapshot, &bytes, &options)?
+            }
+            None => {
+                let query = QueryImage::of_code(snapshot.code(id)?);
+                QueryImage { content: Some(row.content), ..query }
+            }
+        };
+        self.results(&snapshot, &row.path, &query, ask)
     }
 
-    /// The document of `barbule search --json`.
-    fn results(&self, query: &str, hits: &[Hit]) -> Response {
-        let (index, bits) = (self.index().display().to_string(), self.collection.bits());
-        let document = json!({ "query": query, "index": index, "bits": bits, "results": hits });
-        Response::json(200, &document)
+    /// Returns what a query needs for the order of a request.
+    fn query_options(&self, ask: &Ask) -> Result<QueryOptions, Problem> {
+        let options = QueryOptions::default().with_limits(self.limits);
+        Ok(if ask.is_hamming()? { options } else { options.with_values() })
+    }
+
+    fn query(
+        &self,
+        snapshot: &Snapshot,
+        bytes: &[u8],
+        options: &QueryOptions,
+    ) -> Result<QueryImage, IndexError> {
+        QueryImage::of_bytes(bytes, snapshot, options, || self.collection.model())
+    }
+
+    /// Searches. The answer is the document of `barbule search --json`.
+    fn results(&self, snapshot: &Snapshot, name: &str, query: &QueryImage, ask: &Ask) -> Answer {
+        let search = narrowed(query.nearest(ask.k), ask);
+        let (index, bits) = (self.index().display().to_string(), snapshot.bits());
+        let (order, hits) = (search.order().name(), snapshot.search(&search)?);
+        let document = json!({
+            "query": name, "index": index, "bits": bits, "order": order, "results": hits,
+        });
+        Ok(Response::json(200, &document))
     }
 
     pub fn picture(&self, call: &mut Call<'_, '_>, kind: Kind) -> Answer {

@@ -24,8 +24,8 @@ pub struct Ask {
     pub label: Option<String>,
     /// Only hits up to this distance, in bits.
     pub radius: Option<u32>,
-    /// The newest images instead of a random choice.
-    pub recent: bool,
+    /// The name of an order.
+    pub order: Option<String>,
     /// The part whose attention is drawn, from 1; all if `None`.
     pub part: Option<usize>,
     /// The id of the image to compare with.
@@ -42,7 +42,7 @@ impl Ask {
             under: None,
             label: None,
             radius: None,
-            recent: false,
+            order: None,
             part: None,
             with: None,
             path: None,
@@ -65,16 +65,30 @@ impl Ask {
                 "radius" => ask.radius = Some(number(&name, &value, 0, 1024)? as u32),
                 "with" => ask.with = i64::try_from(number(&name, &value, 0, MAX_ID)?).ok(),
                 "part" => ask.part = Some(number(&name, &value, 1, 64)?),
-                _ => {
-                    ask.recent = match &*value {
-                        "recent" => true,
-                        "mixed" => false,
-                        _ => return Err(Problem::new(400, "order must be recent or mixed")),
-                    }
-                }
+                _ => ask.order = Some(value.into_owned()),
             }
         }
         Ok(ask)
+    }
+
+    /// Returns whether the newest images are wanted instead of a random choice.
+    pub fn is_recent(&self) -> Result<bool, Problem> {
+        self.is_in_order("recent", "mixed")
+    }
+
+    /// Returns whether hits are wanted in the order of their distances instead of a finer one.
+    pub fn is_hamming(&self) -> Result<bool, Problem> {
+        self.is_in_order("hamming", "asymmetric")
+    }
+
+    /// Returns whether the order is `one` instead of `usual`.
+    fn is_in_order(&self, one: &str, usual: &str) -> Result<bool, Problem> {
+        match self.order.as_deref() {
+            None => Ok(false),
+            Some(order) if order == one => Ok(true),
+            Some(order) if order == usual => Ok(false),
+            Some(_) => Err(Problem::new(400, format!("order must be {one} or {usual}"))),
+        }
     }
 }
 
@@ -93,15 +107,28 @@ mod tests {
         let known = ["k", "under", "label", "radius", "part", "order"];
         let read = |query| Ask::read(Some(query), &known);
         let ask = read("k=3&under=%2Fa+b%26&label=&radius=0&part=2&order=recent").unwrap();
-        assert_eq!((ask.k, ask.under.as_deref(), ask.label), (3, Some("/a b&"), None));
-        assert_eq!((ask.radius, ask.part, ask.recent), (Some(0), Some(2), true));
-        assert_eq!(Ask::read(None, &[]).unwrap().k, K);
+        assert_eq!((ask.k, ask.under.as_deref(), &ask.label), (3, Some("/a b&"), &None));
+        assert_eq!((ask.radius, ask.part, ask.is_recent().unwrap()), (Some(0), Some(2), true));
+        assert_eq!(ask.is_hamming().unwrap_err().sentence, "order must be hamming or asymmetric");
+        assert!(!read("order=asymmetric").unwrap().is_hamming().unwrap());
+        assert!(read("order=hamming").unwrap().is_hamming().unwrap());
+        let none = Ask::read(None, &[]).unwrap();
+        assert_eq!(
+            (none.k, none.is_recent().unwrap(), none.is_hamming().unwrap()),
+            (K, false, false)
+        );
+        for query in ["order=up", "order=hamming", "order="] {
+            let problem = read(query).unwrap().is_recent().unwrap_err();
+            assert_eq!(
+                (problem.status, &*problem.sentence),
+                (400, "order must be recent or mixed")
+            );
+        }
         for (query, said) in [
             ("k=0", "k must be a number from 1 to 1000"),
             ("k=-1", "k must be"),
             ("k=1001", "k must be"),
             ("radius=x", "radius must be a number from 0 to 1024"),
-            ("order=up", "order must be recent or mixed"),
             ("page=2", "there is no parameter 'page' here; known: k, under"),
         ] {
             let problem = read(query).unwrap_err();

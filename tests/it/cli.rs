@@ -235,12 +235,15 @@ fn without_a_model_the_general_one_is_used_and_said_once() {
     };
     assert_eq!(said(&["index", "birds", "--index", "i.db"]), 1);
     assert_eq!(said(&["index", "birds", "--index", "i.db", "-q"]), 0);
-    // Indexed images need no model at all.
-    assert_eq!(said(&["search", "birds/class-1/2.png", "--index", "i.db"]), 0);
+    // The codes of indexed images need no model at all.
+    let indexed = ["search", "birds/class-1/2.png", "--index", "i.db"];
+    assert_eq!(said(&[&indexed[..], &["--order", "hamming"]].concat()), 0);
+    assert_eq!(said(&indexed), 1);
     env.write("new.png", png(1, 9));
     env.write("newer.png", png(2, 9));
     assert_eq!(said(&["search", "new.png", "newer.png", "--index", "i.db"]), 1);
-    let answer = env.json(&["search", "new.png", "--index", "i.db", "-k", "12"]);
+    let search = ["search", "new.png", "--index", "i.db", "-k", "12", "--order", "hamming"];
+    let answer = env.json(&search);
     assert_eq!((&answer["bits"], names(&answer).len()), (&256.into(), 12));
 
     // Its codes are those of `encode`, and of no other model.
@@ -285,8 +288,21 @@ fn results(answer: &Value) -> &[Value] {
     answer["results"].as_array().unwrap()
 }
 
+/// What hits in the order of distances are sorted by.
 fn order(hit: &Value) -> (u64, u64) {
     (hit["distance"].as_u64().unwrap(), hit["id"].as_u64().unwrap())
+}
+
+/// Checks that hits are sorted by descending score, then by id, and returns their number.
+#[track_caller]
+fn by_score(hits: &[Value]) -> usize {
+    let key = |hit: &Value| (hit["score"].as_f64().unwrap(), hit["id"].as_u64().unwrap());
+    let sorted = |a: &Value, b: &Value| {
+        let (a, b) = (key(a), key(b));
+        a.0 > b.0 || a.0 == b.0 && a.1 < b.1
+    };
+    assert!(hits.is_sorted_by(sorted), "{hits:#?}");
+    hits.len()
 }
 
 #[test]
@@ -305,6 +321,7 @@ fn an_index_is_kept_up_to_date_and_searched() {
     a_code_finds_what_its_image_finds(&env, &model);
     a_new_image_needs_the_model(&env, &model);
     several_images_are_answered_one_by_one(&env);
+    an_order_is_chosen(&env, &model);
 
     // A changed file is encoded again, a copy takes the code that is there.
     env.write("birds/class-0/0.png", png(2, 30));
@@ -316,11 +333,11 @@ fn an_index_is_kept_up_to_date_and_searched() {
     assert!(results(&answer).iter().all(|hit| hit["same"] == true), "{answer}");
 }
 
-/// Checks a search for an indexed image, which needs no model.
+/// Checks a search for an indexed image by its code, which needs no model.
 fn an_indexed_image_comes_first(env: &TestEnv) {
     let image = "birds/class-1/2.png";
-    let answer = search(env, image, &["-k", "4"]);
-    assert_eq!(answer["bits"], 48);
+    let answer = search(env, image, &["-k", "4", "--order", "hamming"]);
+    assert_eq!((&answer["bits"], &answer["order"]), (&48.into(), &"hamming".into()));
     assert_eq!(answer["query"], image);
     assert_eq!(answer["index"], "birds.db");
     let hits = results(&answer);
@@ -332,6 +349,7 @@ fn an_indexed_image_comes_first(env: &TestEnv) {
     for (rank, hit) in (1..).zip(hits) {
         assert_eq!(hit["rank"], rank);
         assert!(hit["id"].is_i64() && hit["label"].is_null(), "{hit}");
+        assert!(hit.get("score").is_none(), "{hit}");
     }
     assert!(hits[1..].is_sorted_by_key(order), "{answer}");
     // As many as there are, however many are asked for; none if none are.
@@ -344,7 +362,8 @@ fn a_code_finds_what_its_image_finds(env: &TestEnv, model: &str) {
     let printed = env.ok(&["encode", image, "--model", model]);
     let code = printed.split_whitespace().next().unwrap();
     let by_code = env.json(&["search", "--code", code, "--index", "birds.db", "-k", "12"]);
-    let by_image = search(env, image, &["-k", "12"]);
+    let by_image = search(env, image, &["-k", "12", "--order", "hamming"]);
+    assert_eq!(by_code["order"], "hamming");
     let distances =
         |answer: &Value| results(answer).iter().map(|hit| order(hit).0).collect::<Vec<_>>();
     assert_eq!(distances(&by_code).len(), 12);
@@ -358,11 +377,71 @@ fn a_new_image_needs_the_model(env: &TestEnv, model: &str) {
     fs::rename(env.path(model), env.path("away")).unwrap();
     let said = env.fails(&["search", "new.png", "--index", "birds.db"]);
     assert!(said.contains("new.png is not indexed") && said.contains("--model"), "{said}");
+    // The code of an indexed image is there, and its order that of distances.
+    let image = "birds/class-1/2.png";
+    let answer = search(env, image, &[]);
+    assert_eq!(answer, search(env, image, &["--order", "hamming"]));
+    assert_eq!(answer["order"], "hamming");
     fs::rename(env.path("away"), env.path(model)).unwrap();
     let answer = search(env, "new.png", &["--model", model, "-k", "3"]);
     let hits = results(&answer);
     assert!(hits.len() == 3 && hits.iter().all(|hit| hit["same"] == false), "{answer}");
     assert!(names(&answer)[0].starts_with("class-1/"), "{answer}");
+}
+
+/// Checks the order by scores, which is the usual one, and the ways to choose another.
+fn an_order_is_chosen(env: &TestEnv, model: &str) {
+    for image in ["birds/class-1/2.png", "new.png"] {
+        let hamming = search(env, image, &["-k", "12", "--order", "hamming"]);
+        let answer = search(env, image, &["-k", "12"]);
+        assert_eq!(answer["order"], "asymmetric");
+        let hits = results(&answer);
+        let own = hits.iter().take_while(|hit| hit["same"] == true).count();
+        assert_eq!(by_score(&hits[own..]), 12 - own);
+        assert!(hits.iter().all(|hit| hit["score"].as_f64().unwrap().abs() <= 1.0), "{answer}");
+        assert_eq!(answer, search(env, image, &["-k", "12", "--order", "asymmetric"]));
+        // The same images at the same distances.
+        let mut sorted: Vec<_> = hits[own..].iter().map(order).collect();
+        sorted.sort_unstable();
+        let expected: Vec<_> = results(&hamming)[own..].iter().map(order).collect();
+        assert_eq!(sorted, expected);
+        // The nearest three alone: the others follow as they were.
+        let few = search(env, image, &["-k", "12", "--candidates", "3"]);
+        let (first, rest) = results(&few)[own..].split_at(3);
+        assert_eq!(by_score(first), 3);
+        assert_eq!(rest.iter().map(order).collect::<Vec<_>>(), expected[3..]);
+        assert!(rest.iter().all(|hit| hit.get("score").is_none()), "{few}");
+        // As many as are wanted come of all candidates.
+        let one = search(env, image, &["-k", "1"]);
+        assert_eq!(results(&one), &hits[..1]);
+    }
+    let table = env.ok(&["search", "new.png", "--index", "birds.db"]);
+    assert!(table.contains("distance") && table.contains("score"), "{table}");
+    let table = env.ok(&["search", "new.png", "--index", "birds.db", "--order", "hamming"]);
+    assert!(!table.contains("score"), "{table}");
+    // A picture that is gone has its code only.
+    fs::rename(env.path("birds/class-1/2.png"), env.path("kept.png")).unwrap();
+    let answer = search(env, "birds/class-1/2.png", &["-k", "12"]);
+    assert_eq!((&answer["order"], names(&answer).len()), (&"hamming".into(), 12));
+    fs::rename(env.path("kept.png"), env.path("birds/class-1/2.png")).unwrap();
+
+    let code = env.ok(&["encode", "new.png", "--model", model]);
+    let code = code.split_whitespace().next().unwrap();
+    for (args, said) in [
+        (&["--code", code, "--order", "asymmetric"][..], "--order asymmetric needs an image"),
+        (&["--code", code, "--candidates", "9"], "--candidates sorts by scores"),
+        (&["new.png", "--order", "hamming", "--candidates", "9"], "--candidates sorts by scores"),
+        (&["new.png", "--candidates", "0"], "--candidates must be at least 1"),
+        (&["new.png", "--order", "cosine"], "no stored features"),
+    ] {
+        let failed = env.fails(&[&["search", "--index", "birds.db"], args].concat());
+        assert!(failed.contains(said), "{failed}");
+    }
+    for option in ["--order", "--candidates"] {
+        let value = if option == "--order" { "cosine" } else { "5" };
+        let args = ["search", "new.png", "--index", "birds.db", "--rerank", "5", option, value];
+        assert!(env.misused(&args).contains("cannot be used with"), "{option}");
+    }
 }
 
 fn several_images_are_answered_one_by_one(env: &TestEnv) {
@@ -738,11 +817,14 @@ fn cpu_and_gpu_give_the_same_bytes() {
     let both = |args: &[&str]| {
         ["cpu", "gpu"].map(|device| env.ok(&[args, &["--device", device]].concat()))
     };
-    let [cpu, gpu] =
-        both(&["search", "birds/class-0/1.png", "--index", "i.db", "-k", "9", "--json"]);
-    assert_eq!(cpu, gpu);
-    let [cpu, gpu] = both(&["search", "new.png", "--index", "i.db", "--model", &model, "-k", "9"]);
-    assert_eq!(cpu, gpu);
+    for order in [&["--order", "hamming"][..], &["--paths0"]] {
+        let indexed = ["search", "birds/class-0/1.png", "--index", "i.db", "-k", "9"];
+        let [cpu, gpu] = both(&[&indexed, order].concat());
+        assert_eq!(cpu, gpu);
+        let new = ["search", "new.png", "--index", "i.db", "--model", &model, "-k", "9"];
+        let [cpu, gpu] = both(&[&new, order].concat());
+        assert_eq!(cpu, gpu);
+    }
     let images: Vec<_> = (0..5).map(|n| format!("birds/class-1/{n}.png")).collect();
     let mut encode = vec!["encode", "--model", &model];
     encode.extend(images.iter().map(String::as_str));

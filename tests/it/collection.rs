@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::common::{TestEnv, png};
 use barbule::code::Code;
 use barbule::device::Device;
+use barbule::hash::Asymmetric;
 use barbule::index::{
-    Collection, IndexError, IndexWriter, Scan, ScanOptions, Search, UpdateOptions,
+    Collection, Hit, IndexError, IndexWriter, QueryOptions, Scan, ScanOptions, Search,
+    UpdateOptions,
 };
 use barbule::model::Model;
 use barbule::task::Task;
@@ -233,4 +235,70 @@ fn one_writer_forgets_prunes_and_keeps_others_out() {
     ));
     collection.reload().unwrap();
     assert_eq!(collection.len(), 3);
+}
+
+#[test]
+fn the_values_of_a_query_order_the_nearest() {
+    let env = TestEnv::with_birds(3, 6);
+    let model = env.train("lsh", 32);
+    env.ok(&["index", "birds", "--model", &model, "--index", "i.db", "--labels", "folder"]);
+    let collection = Collection::open(&env.path("i.db"), &Device::Cpu).unwrap();
+    let options = QueryOptions::default().with_values();
+    for path in [env.path("birds/class-1/2.png"), env.write("new.png", png(2, 9))] {
+        assert_eq!(collection.query_file(&path, &QueryOptions::default()).unwrap().values, None);
+        let query = collection.query_file(&path, &options).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(collection.query_bytes(&bytes, &options).unwrap(), query);
+        let values = query.values.clone().unwrap();
+        // The code is that of the values' signs.
+        assert_eq!(Code::from_signs(&values).unwrap(), query.code);
+        let tables = Asymmetric::new(32, &values).unwrap();
+        let plain = collection.search(&Search::nearest(&query.code, 18)).unwrap();
+        for (candidates, k) in [(18, 18), (18, 3), (5, 18), (5, 2), (1, 18), (1000, 18)] {
+            let search = Search::nearest(&query.code, k).by_values(candidates, values.clone());
+            let found = collection.search(&search).unwrap();
+            let mut expected: Vec<(i64, Option<f32>)> = plain
+                .iter()
+                .take(candidates)
+                .map(|hit| (hit.id, tables.score(&collection.code(hit.id).unwrap()).ok()))
+                .collect();
+            expected.sort_by(|a, b| b.1.unwrap().total_cmp(&a.1.unwrap()).then(a.0.cmp(&b.0)));
+            expected.extend(plain.iter().skip(candidates).map(|hit| (hit.id, None)));
+            expected.truncate(k);
+            let hits: Vec<_> = found.iter().map(|hit| (hit.id, hit.score)).collect();
+            assert_eq!(hits, expected, "{candidates} of {k}");
+            let far = |hit: &Hit| query.code.distance(&collection.code(hit.id).unwrap()).unwrap();
+            assert!(found.iter().all(|hit| hit.distance == far(hit)));
+            let label = search.clone().label("class-2");
+            let found = collection.search(&label.within(12)).unwrap();
+            assert!(
+                found
+                    .iter()
+                    .all(|hit| hit.distance <= 12 && hit.label.as_deref() == Some("class-2"))
+            );
+        }
+        // The query's own image comes first, with its score.
+        let nearest = collection.search(&query.nearest(18)).unwrap();
+        assert_eq!(nearest[0].same, query.content.is_some());
+        assert!(nearest.iter().all(|hit| hit.score.is_some()) && nearest.len() == 18);
+    }
+    let code = collection.code(1).unwrap();
+    let short = Search::nearest(&code, 3).by_values(9, vec![1.0; 31]);
+    assert!(matches!(collection.search(&short), Err(IndexError::Values(_))));
+}
+
+#[test]
+fn an_indexed_image_without_a_picture_or_a_model_has_its_code_only() {
+    let (env, collection) = indexed();
+    let (options, known) = (QueryOptions::default().with_values(), env.path("birds/class-0/3.png"));
+    let whole = collection.query_file(&known, &options).unwrap();
+    assert!(whole.values.is_some());
+    fs::remove_file(env.path("lsh-32.safetensors")).unwrap();
+    let lazy = Collection::open_lazily(&env.path("i.db"), &Device::Cpu).unwrap();
+    let query = lazy.query_file(&known, &options).unwrap();
+    assert_eq!((&query.code, &query.content, &query.values), (&whole.code, &whole.content, &None));
+    assert_eq!(query.nearest(3).order().name(), "hamming");
+    fs::remove_file(&known).unwrap();
+    let query = collection.query_file(&known, &options).unwrap();
+    assert_eq!((&query.code, &query.values), (&whole.code, &None));
 }

@@ -360,6 +360,17 @@ fn searches_are_narrowed_widened_and_joined() {
         assert_eq!(hit["distance"], sum, "{hit}");
     }
     assert_eq!(paths(&both)[..2], ["class-1/2.png", "class-2/1.png"]);
+    // And of the scores.
+    let score = |answer: &Value, id: &Value| {
+        let hits = answer["results"].as_array().unwrap();
+        hits.iter().find(|h| h["id"] == *id).unwrap()["score"].as_f64().unwrap()
+    };
+    for hit in hits(&both) {
+        let sum = score(&all, &hit["id"]) + score(&second, &hit["id"]);
+        assert!((hit["score"].as_f64().unwrap() - sum).abs() < 1e-5, "{hit}");
+    }
+    let scores: Vec<f64> = hits(&both)[2..].iter().map(|h| h["score"].as_f64().unwrap()).collect();
+    assert!(scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
 
     // Paths for other programs, and from them.
     let output = env.ok(&["search", bird, "--index", "i.db", "-k", "3", "--paths0"]);
@@ -420,6 +431,13 @@ fn kept_features_put_hits_into_a_finer_order() {
         assert!(cosines.is_sorted_by(|a, b| a >= b), "{cosines:?}");
         assert!(cosines.iter().all(|c| (-1.0..=1.001).contains(c)), "{cosines:?}");
     }
+    let reranked = search(&env, &["new.png", "--rerank", "5", "-k", "14"]);
+    assert_eq!(reranked["order"], "cosine");
+    let hits = reranked["results"].as_array().unwrap();
+    let compared = hits.iter().take_while(|hit| hit["similarity"].is_number()).count();
+    assert_eq!((compared, hits.len()), (5, 14));
+    let order = ["new.png", "--order", "cosine", "--candidates", "5", "-k", "14"];
+    assert_eq!(search(&env, &order), reranked);
     let said =
         env.fails(&["search", "--code", &"0".repeat(64), "--index", "i.db", "--rerank", "3"]);
     assert!(said.contains("cannot be used with --code"), "{said}");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::common::TestEnv;
-use crate::common::collection::{Collection, everything};
+use crate::common::collection::{Collection, Numbers, everything};
 use crate::common::server::{Server, programs};
 use barbule::code::{BinaryCodes, Code};
 use barbule::device::{Device, DeviceChoice};
@@ -94,7 +94,20 @@ fn finds_the_same(local: &Local, remote: &Remote, collection: &Collection, queri
     several.push(&codes[3]).unwrap();
     let together = Search::nearest_to_all(several, 40);
     local.same(remote, &together);
-    local.same(remote, &together.within(12));
+    local.same(remote, &together.clone().within(12));
+    // Values of the signs of two codes, as sure as a random number says.
+    let mut numbers = Numbers(7);
+    let mut values: Vec<f32> = [codes[2].signs(), codes[3].signs()].concat();
+    values.iter_mut().for_each(|value| *value *= (numbers.next() >> 40) as f32);
+    for candidates in [1, 25, 300] {
+        local.same(remote, &together.clone().by_values(candidates, values.clone()));
+        let one = Search::nearest(&codes[2], 40);
+        let one = one.by_values(candidates, values[..codes[2].bits()].to_vec());
+        local.same(remote, &one);
+        local.same(remote, &one.within(9));
+    }
+    let short = Search::nearest(&codes[2], 40).by_values(9, vec![1.0]);
+    assert!(remote.find(&short).is_err() && local.index.search(&short).is_err());
     // Two images have the same content; they come first.
     let all = &collection.all.contents;
     let row = (1..all.len()).find(|row| all[*row] == all[row - 1]).unwrap();
@@ -102,6 +115,7 @@ fn finds_the_same(local: &Local, remote: &Remote, collection: &Collection, queri
     let own = collection.all.codes.get(row).unwrap();
     let query = Search::nearest(&own, 10).marking(content);
     local.same(remote, &query);
+    local.same(remote, &query.clone().by_values(20, values[..own.bits()].to_vec()));
     assert!(remote.find(&query).unwrap()[..2].iter().all(|hit| hit.same && hit.distance == 0));
     assert_eq!(remote.code_of(&content).unwrap().unwrap(), own);
     assert_eq!(remote.at_path(&collection.all.paths[row]).unwrap(), Some(content));
@@ -281,6 +295,7 @@ fn the_program_loads_searches_and_takes_in_again() {
         for table in ["barbule", "spread"] {
             let there = env.json(&[&["search", "--engine", &url, "--table", table], args].concat());
             assert_eq!(here["results"], there["results"], "{args:?}");
+            assert_eq!(here["order"], there["order"], "{args:?}");
         }
         here
     };
@@ -291,7 +306,11 @@ fn the_program_loads_searches_and_takes_in_again() {
     same(&[image, "birds/class-0/1.png", "--together"]);
     // A new image is encoded with the collection's model.
     env.write("new.png", crate::common::png(1, 40));
-    same(&["new.png", "-k", "4"]);
+    assert_eq!(same(&["new.png", "-k", "4"])["order"], "asymmetric");
+    assert_eq!(same(&["new.png", "--order", "hamming"])["order"], "hamming");
+    same(&["new.png", "-k", "12", "--candidates", "5"]);
+    let said = env.fails(&["search", "--engine", &url, image, "--order", "cosine"]);
+    assert!(said.contains("a server does not store"), "{said}");
     let sql = env.ok(&["search", "--engine", &url, "--table", "spread", image, "--explain-sql"]);
     assert!(sql.contains("UNION ALL") && sql.contains("Remote SQL"), "{sql}");
     let sql =

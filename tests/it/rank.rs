@@ -63,11 +63,14 @@ fn naive(codes: &BinaryCodes, queries: &BinaryCodes, k: usize) -> Vec<Vec<Neighb
 fn check(device: &Device, codes: BinaryCodes, queries: &BinaryCodes, k: usize, limit: u64) {
     let expected = naive(&codes, queries, k);
     let (bits, count) = (codes.bits(), codes.len());
-    let ranker = Ranker::with_limits(device, Arc::new(codes), limits(limit)).unwrap();
+    let codes = Arc::new(codes);
+    let ranker = Ranker::with_limits(device, codes.clone(), limits(limit)).unwrap();
     let found = ranker.top_k(queries, k).unwrap();
     assert_eq!(ranker.failure(), None);
     // Not `assert_eq!`: the lists are too long to print.
     assert!(found == expected, "{count} codes of {bits} bits, k = {k}, on {device}");
+    assert!(codes.iter().zip(0..).all(|(code, id)| ranker.code(id) == Some(code)), "on {device}");
+    assert_eq!(ranker.code(count as u32), None);
 }
 
 /// Reference implementation of any search.

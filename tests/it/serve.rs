@@ -108,6 +108,27 @@ fn a_sent_image_finds_what_search_finds() {
         (&own.into(), &true.into())
     );
 
+    // In the order of distances; what is not that image now gives no other.
+    assert_eq!(
+        (&similar["order"], &expected["order"]),
+        (&"asymmetric".into(), &"asymmetric".into())
+    );
+    let by_distance = ["search", "birds/class-2/3.png", "--index", "i.db", "-k", "7"];
+    let by_distance = env.json(&[&by_distance[..], &["--order", "hamming"]].concat());
+    let of_id = format!("/api/images/{own}/similar?k=7");
+    let hamming = page.json(&format!("{of_id}&order=hamming"));
+    assert_eq!(
+        (&hamming["order"], &hamming["results"]),
+        (&"hamming".into(), &by_distance["results"])
+    );
+    let sent = page.search("?k=7&order=hamming", &png(2, 3));
+    assert_eq!((&sent["order"], &sent["results"]), (&"hamming".into(), &by_distance["results"]));
+    fs::rename(env.path("birds/class-2/3.png"), env.path("kept.png")).unwrap();
+    env.write("birds/class-2/3.png", png(0, 33));
+    assert_eq!(page.json(&of_id), hamming);
+    fs::rename(env.path("kept.png"), env.path("birds/class-2/3.png")).unwrap();
+    assert_eq!(page.json(&of_id), similar);
+
     // Narrowed to a folder, a label, a radius: the same order, without the others.
     let all = page.search("", &png(1, 17));
     let all = all["results"].as_array().unwrap();
@@ -137,6 +158,7 @@ fn a_sent_image_finds_what_search_finds() {
         ("?k=0", "k must be a number from 1 to 1000"),
         ("?under=%2Fetc", "no indexed image is under /etc"),
         ("?page=1", "there is no parameter 'page' here"),
+        ("?order=recent", "order must be hamming or asymmetric"),
     ] {
         let sentence = page.ask("POST", &format!("/api/search{query}"), &png(1, 0)).sentence(400);
         assert!(sentence.starts_with(said), "{sentence}");

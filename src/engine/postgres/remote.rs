@@ -21,7 +21,8 @@ use super::sql::{self, Statement, Table, Value, Wanted};
 use crate::cause::{Cause, told};
 use crate::code::Code;
 use crate::engine::{Batch, EngineError, Head, Remedy, Source};
-use crate::index::{Hit, QueryImage, Search, StoredCodes};
+use crate::hash::Asymmetric;
+use crate::index::{Hit, Order, QueryImage, Search, StoredCodes};
 
 /// Number of stored codes used as queries to measure recall.
 const SAMPLE: usize = 100;
@@ -204,22 +205,31 @@ impl Remote {
     }
 
     /// Runs a search. The result equals [`Collection::search`](crate::index::Collection::search),
-    /// except that reranking is not available: it needs features.
+    /// except that features are not stored: instead of their order it has that of distances.
+    ///
+    /// Scores are computed here: the server returns the codes of the nearest images.
     ///
     /// # Errors
-    /// If the server fails, or the code lengths differ.
+    /// If the server fails, the code lengths differ, or the query's values are not one for each
+    /// bit.
     pub fn find(&self, search: &Search) -> Result<Vec<Hit>, EngineError> {
         self.fits(search)?;
-        let k = search.k();
+        let (k, order, tables) = (search.k(), search.order(), search.tables()?);
         let own = if search.contents().is_empty() {
             Vec::new()
         } else {
-            self.ask(&self.statement(search, k, Some(search.contents())), k)?
+            let statement = self.statement(search, k, Some(search.contents()));
+            self.ask(&statement, k, tables.as_ref())?
         };
-        let rest = self.rest(search, k.saturating_add(own.len()))?;
+        let depth = search.depth().saturating_add(own.len());
+        let mut rest = self.ask(&self.statement(search, depth, None), depth, tables.as_ref())?;
         let of_own: HashSet<i64> = own.iter().map(|hit| hit.id).collect();
+        rest.retain(|hit| !of_own.contains(&hit.id));
+        if tables.is_some() {
+            rest.iter_mut().skip(order.candidates()).for_each(|hit| hit.score = None);
+            order.sort(&mut rest, |hit| (hit.score.unwrap_or_default(), hit.id));
+        }
         let own = own.into_iter().map(|hit| Hit { same: true, ..hit });
-        let rest = rest.into_iter().filter(|hit| !of_own.contains(&hit.id));
         let all = own.chain(rest).take(k);
         Ok((1..).zip(all).map(|(rank, hit)| Hit { rank, ..hit }).collect())
     }
@@ -230,10 +240,10 @@ impl Remote {
     /// If the server fails, or the code lengths differ.
     pub fn explain(&self, search: &Search) -> Result<Explained, EngineError> {
         self.fits(search)?;
-        let statement = self.statement(search, search.k(), None);
+        let statement = self.statement(search, search.depth(), None);
         let explain = sql::plan(&statement);
-        let (approximate, k) = (self.approximate, search.k());
-        let lines = self.session().run(|client| run(client, &explain, approximate.then_some(k)))?;
+        let looks = self.approximate.then_some(search.depth());
+        let lines = self.session().run(|client| run(client, &explain, looks))?;
         let lines: Result<Vec<String>, Error> = lines.iter().map(|row| row.try_get(0)).collect();
         let lines = lines.map_err(|error| self.odd(error))?;
         Ok(Explained { sql: statement.filled(), plan: lines.join("\n") })
@@ -283,7 +293,7 @@ impl Remote {
 
     /// Returns the `k` nearest images, whatever their content.
     fn rest(&self, search: &Search, k: usize) -> Result<Vec<Hit>, EngineError> {
-        self.ask(&self.statement(search, k, None), k)
+        self.ask(&self.statement(search, k, None), k, None)
     }
 
     fn statement(&self, search: &Search, k: usize, contents: Option<&[blake3::Hash]>) -> Statement {
@@ -297,15 +307,29 @@ impl Remote {
             filter: search.filter(),
             contents,
             approximate: self.approximate && several == 1 && contents.is_none(),
+            with_codes: matches!(search.order(), Order::Asymmetric { .. }),
         };
         sql::search(&sql::parts(&self.table, self.layout.shards()), &wanted)
     }
 
-    /// Runs a search for `k` images.
-    fn ask(&self, statement: &Statement, k: usize) -> Result<Vec<Hit>, EngineError> {
+    /// Runs a search for `k` images. `tables` give the hits their scores; the rows have codes then.
+    fn ask(
+        &self,
+        statement: &Statement,
+        k: usize,
+        tables: Option<&Asymmetric>,
+    ) -> Result<Vec<Hit>, EngineError> {
         let looks = self.approximate.then_some(k);
         let rows = self.session().run(|client| run(client, statement, looks))?;
-        rows.iter().map(|row| found(row).map_err(|error| self.odd(error))).collect()
+        let hit = |row: &Row| {
+            let mut hit = found(row).map_err(|error| self.odd(error))?;
+            if let Some(tables) = tables {
+                let code = row.try_get(5).map_err(|error| self.odd(error))?;
+                hit.score = Some(tables.score(&of_bit(&code, self.head.bits)?)?);
+            }
+            Ok(hit)
+        };
+        rows.iter().map(hit).collect()
     }
 
     fn odd(&self, error: Error) -> EngineError {
@@ -322,7 +346,7 @@ impl StoredCodes for Remote {
     type Error = EngineError;
 
     fn stored(&self, content: &blake3::Hash, _: bool) -> Result<Option<QueryImage>, EngineError> {
-        let query = |code| QueryImage { code, content: Some(*content), features: None };
+        let query = |code| QueryImage { content: Some(*content), ..QueryImage::of_code(code) };
         Ok(self.code_of(content)?.map(query))
     }
 
@@ -369,6 +393,7 @@ fn found(row: &Row) -> Result<Hit, Error> {
         same: false,
         gone: false,
         similarity: None,
+        score: None,
     })
 }
 

@@ -256,6 +256,7 @@ function card(hit, i, bits) {
     meter.value = Math.max(0, bits / 2 - hit.distance);
     meter.setAttribute("aria-hidden", "true");
     near.append(meter, made("span", "", many(hit.distance, "bit") + " away"));
+    if (hit.score !== undefined) near.title = "score " + hit.score.toFixed(3);
     link.append(near);
   }
   link.append(made("span", "name", name));

@@ -91,9 +91,12 @@ pub(in super::super) struct Wanted<'a> {
     pub contents: Option<&'a [blake3::Hash]>,
     /// Whether to use the HNSW index.
     pub approximate: bool,
+    /// Whether to select the codes, too.
+    pub with_codes: bool,
 }
 
 /// Selects id, path, label, content and distance of the nearest images, ordered by (distance, id).
+/// The code follows if it is wanted.
 ///
 /// Each table with images returns its nearest, shards in parallel; the results are merged.
 pub(in super::super) fn search(parts: &[String], wanted: &Wanted<'_>) -> Statement {
@@ -128,8 +131,11 @@ pub(in super::super) fn search(parts: &[String], wanted: &Wanted<'_>) -> Stateme
     } else {
         format!(" WHERE {}", conditions.join(" AND "))
     };
+    let code = if wanted.with_codes { ", code" } else { "" };
     let one = |part: &String| {
-        format!("SELECT {SHOWN}, ({distance})::integer AS distance FROM {part}{conditions} {order}")
+        format!(
+            "SELECT {SHOWN}, ({distance})::integer AS distance{code} FROM {part}{conditions} {order}"
+        )
     };
     let outer = match wanted.contents {
         Some(_) => "ORDER BY id".to_owned(),
@@ -220,7 +226,8 @@ mod tests {
 
     fn wanted<'a>(filter: &'a Filter) -> Wanted<'a> {
         let codes = vec![pgvector::Bit::new(&[true, false, true])];
-        Wanted { codes, k: 7, radius: None, filter, contents: None, approximate: false }
+        let (contents, approximate, with_codes) = (None, false, false);
+        Wanted { codes, k: 7, radius: None, filter, contents, approximate, with_codes }
     }
 
     #[test]
@@ -238,6 +245,8 @@ mod tests {
         assert!(exact.text.contains("ORDER BY (code <~> $1) + 0::float8, id LIMIT 7"));
         let near = Wanted { approximate: true, ..wanted(&none) };
         assert!(search(&parts(&table, 0), &near).text.contains("ORDER BY (code <~> $1) LIMIT 7"));
+        let coded = Wanted { with_codes: true, ..wanted(&none) };
+        assert!(search(&parts(&table, 0), &coded).text.contains("AS distance, code FROM"));
     }
 
     #[test]
