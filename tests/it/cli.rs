@@ -129,6 +129,28 @@ fn codes_that_are_words_are_measured_and_never_indexed() {
 }
 
 #[test]
+fn ranking_words_is_measured() {
+    let env = TestEnv::new();
+    let bench = ["bench", "rank", "--words", "12,3", "--codes", "3000", "--queries", "1,5"];
+    let bench = [&bench[..], &["--repeats", "1", "--device", "cpu"]].concat();
+    let rows = env.json(&bench);
+    let cases: Vec<_> = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| {
+            assert!(row["ns_per_code"].as_f64().unwrap() > 0.0, "{row}");
+            (row["words"].as_u64().unwrap(), row["queries"].as_u64().unwrap())
+        })
+        .collect();
+    assert_eq!(cases, [(12, 1), (12, 5), (3, 1), (3, 5)]);
+    let printed = env.ok(&bench);
+    // A heading, the cases, and what they have in common.
+    assert_eq!(printed.lines().count(), 6, "{printed}");
+    assert!(printed.contains("ns/code"), "{printed}");
+}
+
+#[test]
 fn searching_codes_is_measured_beside_searching_features() {
     let env = TestEnv::with_birds(3, 6);
     let model = env.train("lda-itq", 12);

@@ -51,7 +51,7 @@ enum Command {
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         images: Option<PathBuf>,
     },
-    /// Measure exact Hamming ranking: queries per second, and the share of the hardware limit
+    /// Measure exact ranking: queries per second, and the share of the hardware limit
     #[command(
         after_help = "Example: barbule bench rank --bits 64,256 --codes 1000000 --queries 1,100 --device cpu"
     )]

@@ -4,6 +4,8 @@
 
 mod ann;
 mod command;
+mod random;
 mod rank;
+mod words;
 
 pub use command::{Args, run};

@@ -1,5 +1,5 @@
 /*!
-`barbule bench rank`: speed of exact Hamming ranking, compared with the limit of the hardware.
+`barbule bench rank`: speed of exact ranking, compared with the limit of the hardware.
 */
 
 use std::hint::black_box;
@@ -9,11 +9,10 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueHint;
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-use rayon::prelude::*;
 use serde::Serialize;
 
+use super::random::{codes as random, median};
+use super::words;
 use crate::cli::Context;
 use crate::cli::context::bits;
 use crate::code::BinaryCodes;
@@ -26,6 +25,11 @@ pub struct Args {
     #[arg(long, value_delimiter = ',', value_parser = bits, value_name = "BITS",
         default_value = "12,16,24,32,48,64,128,256,512,1024")]
     bits: Vec<usize>,
+    /// Rank codes that consist of this many word indices of 4 bits (1 to 256), by random tables;
+    /// separate several values with commas
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=256),
+        value_name = "M", conflicts_with_all = ["bits", "radius", "tables", "database", "distances"])]
+    words: Vec<u16>,
     /// Number of random codes in the database
     #[arg(long, default_value_t = 1_000_000, value_name = "N")]
     codes: usize,
@@ -91,6 +95,12 @@ pub fn run(context: &Context, args: &Args) -> Result<()> {
         pool = pool.num_threads(threads);
     }
     let pool = pool.build().context("cannot start the threads; give fewer with --threads")?;
+    if !args.words.is_empty() {
+        let &Args { codes, k, repeats, .. } = args;
+        let (words, queries) = (&args.words, &args.queries);
+        let plan = words::Plan { words, codes, queries, k, repeats };
+        return words::run(context, &plan, &device, &pool);
+    }
     let mut rows = Vec::new();
     if !context.json {
         context.print(format_args!(
@@ -207,11 +217,6 @@ fn measure(
     Ok((median(&mut searches), limit))
 }
 
-fn median(seconds: &mut [f64]) -> f64 {
-    seconds.sort_by(f64::total_cmp);
-    seconds[seconds.len() / 2]
-}
-
 /// Returns the database and the queries.
 fn codes(args: &Args, bits: usize) -> Result<(BinaryCodes, BinaryCodes)> {
     let queries = args.queries.iter().copied().max().unwrap_or(1);
@@ -227,18 +232,4 @@ fn codes(args: &Args, bits: usize) -> Result<(BinaryCodes, BinaryCodes)> {
         return Ok((database, queries));
     }
     Ok((random(bits, args.codes, 1)?, random(bits, queries, 2)?))
-}
-
-/// Returns random codes; every bit is uniform.
-fn random(bits: usize, count: usize, seed: u64) -> Result<BinaryCodes> {
-    let words = bits.div_ceil(64);
-    let last = u64::MAX >> (words * 64 - bits);
-    let mut all = vec![0u64; count * words];
-    // Each chunk has its own seed, so that all cores can generate.
-    all.par_chunks_mut(words << 14).enumerate().for_each(|(chunk, words_)| {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed << 32 | chunk as u64);
-        words_.iter_mut().for_each(|word| *word = rng.next_u64());
-        words_.chunks_mut(words).for_each(|row| row[words - 1] &= last);
-    });
-    Ok(BinaryCodes::from_words(bits, all)?)
 }

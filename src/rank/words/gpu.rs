@@ -25,7 +25,7 @@ const EIGHT: usize = 8 * WORDS;
 /// Maximum bits per digit of the radix select, and counters per query.
 const DIGIT: u32 = 11;
 const DIGITS: usize = 1 << DIGIT;
-/// Size limit of each table of a batch of queries, in bytes.
+/// Size limit of each buffer of a batch of queries, in bytes.
 const TABLE: u64 = 64 << 20;
 /// Maximum number of queries per batch.
 const BATCH: usize = 256;
@@ -132,7 +132,8 @@ impl GpuWords {
     ) -> Result<Option<Vec<Vec<ScoredNeighbour>>>, RankError> {
         let filter = allowed.map_or(0, |allowed| allowed.as_bytes().len());
         let most = self.segments.iter().map(|segment| segment.len).max().unwrap_or(0);
-        let per_query = (most * 4).max(k.min(most) * 8).max(self.words * EIGHT * 4) as u64;
+        let tables_of_one = [most * 4, k.min(most) * 8, self.words * EIGHT * 4, DIGITS * 4];
+        let per_query = tables_of_one.into_iter().fold(0, usize::max) as u64;
         if per_query.max(filter as u64) > self.limit {
             return Ok(None);
         }
@@ -140,17 +141,12 @@ impl GpuWords {
         let batch = (TABLE.min(self.limit) / per_query).clamp(1, BATCH as u64) as usize;
         let mut hits = Vec::with_capacity(tables.len());
         for tables in tables.chunks(batch) {
-            let (mut deficits, mut range) = (Vec::new(), 0);
+            let mut deficits = Vec::with_capacity(tables.len() * self.words * EIGHT);
             for (query, table) in tables.iter().enumerate() {
                 deficits.extend(table.deficits());
-                range = range.max(
-                    deficits[query * self.words * EIGHT..]
-                        .chunks(WORDS)
-                        .map(|row| row.iter().fold(0, |most, deficit| *deficit.max(&most)))
-                        .sum::<u32>(),
-                );
                 deficits.resize((query + 1) * self.words * EIGHT, 0);
             }
+            let range = self.range + tables.iter().map(WordTable::range).max().unwrap_or(0);
             let mut found = vec![Vec::new(); tables.len()];
             for segment in &self.segments {
                 let present = match allowed {
@@ -159,7 +155,7 @@ impl GpuWords {
                 };
                 let batch = Batch {
                     deficits: &deficits,
-                    range: range + self.range,
+                    range,
                     allowed: filter.as_ref(),
                     count: tables.len(),
                     k: k.min(present),

@@ -82,14 +82,20 @@ impl WordTable {
 
     /// Returns the greatest sum of one entry per row.
     pub(super) fn greatest(&self) -> i32 {
-        self.rows().map(|row| row.iter().fold(i32::MIN, |most, entry| most.max(*entry))).sum()
+        self.rows().map(greatest).sum()
+    }
+
+    /// Returns the greatest sum of one deficit per row.
+    pub(super) fn range(&self) -> u32 {
+        let range = |row| greatest(row).abs_diff(least(row));
+        self.rows().map(range).sum()
     }
 
     /// Returns by how much each entry falls short of the greatest one of its row, `[codebooks,
     /// 16]`.
     pub(super) fn deficits(&self) -> impl Iterator<Item = u32> + '_ {
         self.rows().flat_map(|row| {
-            let greatest = row.iter().fold(i32::MIN, |most, entry| most.max(*entry));
+            let greatest = greatest(row);
             row.iter().map(move |entry| greatest.abs_diff(*entry))
         })
     }
@@ -97,6 +103,14 @@ impl WordTable {
     fn rows(&self) -> impl Iterator<Item = &[i32; WORDS]> {
         self.entries.as_chunks().0.iter()
     }
+}
+
+fn greatest(row: &[i32; WORDS]) -> i32 {
+    row.iter().fold(i32::MIN, |most, entry| most.max(*entry))
+}
+
+fn least(row: &[i32; WORDS]) -> i32 {
+    row.iter().fold(i32::MAX, |least, entry| least.min(*entry))
 }
 
 /// # Errors
