@@ -13,6 +13,7 @@ pub mod asymmetric;
 #[doc(hidden)]
 pub mod centres;
 pub mod csq;
+pub mod dch;
 #[doc(hidden)]
 pub mod definition;
 mod discriminant;
@@ -73,7 +74,7 @@ pub use settings::{Kind, MethodOption, Settings, Value};
 pub use setup::{Init, Recipe, Trained};
 
 /// All methods: first those that are fitted in closed form, then those that train a network.
-pub static METHODS: [&Method; 20] = [
+pub static METHODS: [&Method; 21] = [
     &lsh::METHOD,
     &whitened::METHOD,
     &itq::METHOD,
@@ -87,6 +88,7 @@ pub static METHODS: [&Method; 20] = [
     &exchnet::METHOD,
     &dpsh::METHOD,
     &hashnet::METHOD,
+    &dch::METHOD,
     &dtq::METHOD,
     &csq::METHOD,
     &orthohash::METHOD,
