@@ -32,7 +32,7 @@ static OPTIONS: [MethodOption; 4] = [favour::OPTION, ANCHORS, WIDTH, SHRINKAGE];
 pub(super) const ANCHORS: MethodOption = MethodOption::count(
     "anchors",
     "N",
-    "1750",
+    "2000",
     [1, 100_000],
     "Number of training images that serve as anchors of the kernel",
 );
@@ -56,8 +56,8 @@ const SIGNS: f64 = 0.1;
 /// The options of a kernel space.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
-    /// Number of images drawn as anchors; all images if there are fewer. A model file with 1,750
-    /// of them, of the features of EfficientNet-Lite0, has less than 15 MB.
+    /// Number of images drawn as anchors; all images if there are fewer. A model file with 2,000 of
+    /// them, of the features of EfficientNet-Lite0, has less than 15 MB.
     pub anchors: usize,
     /// σ² as a share of the mean squared distance between images and anchors.
     pub width: f64,
@@ -67,7 +67,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { anchors: 1750, width: 1.0, shrinkage: SIGNS }
+        Self { anchors: 2000, width: 1.0, shrinkage: SIGNS }
     }
 }
 

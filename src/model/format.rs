@@ -23,8 +23,8 @@ pub const FORMAT: u32 = 1;
 pub(super) const FORMAT_MORE: u32 = 2;
 /// Version of a model file with a codebook for every 4 values of a linear hash.
 pub(super) const FORMAT_CODEBOOKS: u32 = 3;
-/// Version of a model file with any other codebooks: of values of unit length, of more or fewer
-/// values than bits, or of those of a kernel.
+/// Version of a model file with any other codebooks (of values of unit length, of more or fewer
+/// values than bits, or of those of a kernel), or with anchors in half precision.
 pub(super) const FORMAT_WORDS: u32 = 4;
 /// The newest version that this program reads.
 pub(super) const NEWEST: u32 = FORMAT_WORDS;
@@ -44,6 +44,7 @@ pub fn format_of(hash: &Hash, more: bool) -> u32 {
             if usual && !words.is_unit() { FORMAT_CODEBOOKS } else { FORMAT_WORDS }
         }
         Hash::Linear(_) if !more => FORMAT,
+        Hash::Kernel(kernel) if kernel.is_half_precision() => FORMAT_WORDS,
         Hash::Linear(_) | Hash::Kernel(_) => FORMAT_MORE,
     }
 }
@@ -97,7 +98,7 @@ pub(super) fn read_card(path: &Path, bytes: &[u8]) -> Result<Card, ModelError> {
     }
     // Room for them is made before the file is read.
     if let Some(anchors) = card.anchors
-        && anchors.checked_mul(card.features()).is_none_or(|n| n > bytes.len() / 4)
+        && anchors.checked_mul(card.features()).is_none_or(|n| n > bytes.len() / 2)
     {
         return Err(unfit(format!("its card names {anchors} anchors, more than it holds").into()));
     }
@@ -111,7 +112,8 @@ pub(super) fn read_card(path: &Path, bytes: &[u8]) -> Result<Card, ModelError> {
 fn check_words(card: &Card, length: usize) -> Result<(), Cause> {
     let words = [FORMAT_CODEBOOKS, FORMAT_WORDS].contains(&card.format);
     let Some(count) = card.codebooks else {
-        return match words || card.values.is_some() || card.unit {
+        let kernel = card.format == FORMAT_WORDS && card.anchors.is_some();
+        return match (words && !kernel) || card.values.is_some() || card.unit {
             true => Err("its card names no codebooks and describes their values".into()),
             false => Ok(()),
         };

@@ -368,6 +368,14 @@ mod tests {
             }
         }
         assert!(sizes[0] < 6 * 1280 * 4, "the anchors take two bytes a number");
+        // Signs of the same kernel.
+        let linear = LinearHash::new(vec![0.5; 6], (0..6 * 8).map(value).collect()).unwrap();
+        let anchors: Vec<f32> = (0..6 * 1280).map(value).collect();
+        let signs = Hash::from(KernelHash::new(anchors, 2f32.powi(-9), linear).unwrap());
+        let card = general.card().clone().with_hash(&signs);
+        assert_eq!((card.format, card.codebooks), (4, None));
+        write_sharing_trunk(&path, &card, &signs, &device).unwrap();
+        assert_eq!(Model::open(&path, &device).unwrap().hash(), &signs);
     }
 
     #[test]
