@@ -165,7 +165,9 @@ fn draw(context: &Context, report: &Report, folder: &Path) -> Result<()> {
     let rankings = rankings(report);
     let rankings: Vec<_> = rankings
         .iter()
-        .map(|(name, _, one)| (name.as_str(), &one.known, one.unseen_fresh.as_ref()))
+        // The legend is narrow.
+        .map(|(name, _, one)| (name.trim_end_matches(" of features"), one))
+        .map(|(name, one)| (name, &one.known, one.unseen_fresh.as_ref()))
         .collect();
     for Plot { file, svg, .. } in plot::of_rankings(&rankings) {
         let path = folder.join(file);

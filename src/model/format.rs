@@ -114,7 +114,10 @@ fn check_words(card: &Card, length: usize) -> Result<(), Cause> {
     let Some(count) = card.codebooks else {
         let kernel = card.format == FORMAT_WORDS && card.anchors.is_some();
         return match (words && !kernel) || card.values.is_some() || card.unit {
-            true => Err("its card names no codebooks and describes their values".into()),
+            true => {
+                let format = card.format;
+                Err(format!("its card names no codebooks in a file of format {format}").into())
+            }
             false => Ok(()),
         };
     };

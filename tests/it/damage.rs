@@ -103,7 +103,10 @@ fn a_model_file_that_lies_is_refused() {
         (file.tensor(entry, "shape", json!([3, 32, 3, 3])), entry),
         (file.tensor(entry, "dtype", json!("I16")), entry),
         (file.tensor(entry, "dtype", json!("U16")), "U16"),
-        (file.card(set("format", json!(4))), "install a newer Barbule"),
+        (file.card(set("format", json!(5))), "install a newer Barbule"),
+        (file.card(set("format", json!(4))), "names no codebooks in a file of format 4"),
+        (file.card(set("values", json!(7))), "names no codebooks in a file of format 1"),
+        (file.card(set("unit", json!(true))), "names no codebooks in a file of format 1"),
         (file.card(set("format", json!(1e12 as u64))), "install a newer Barbule"),
         (file.card(set("format", json!("1"))), "its card is damaged"),
         (file.card(set("bits", json!(0))), "not 0"),
@@ -221,6 +224,15 @@ fn codebooks_that_lie_are_refused() {
         (file.card(|card| card["bits"] = json!(20)), "names 4 codebooks for 20 bits"),
         // Codebook hashes and sign hashes are not interchangeable.
         (named(Value::Null), "names no codebooks in a file of format 3"),
+        (file.card(|card| card["values"] = json!(15)), "names 4 codebooks"),
+        (
+            file.card(|card| (card["format"], card["values"]) = (json!(4), json!(15))),
+            "hash.projection",
+        ),
+        (
+            file.card(|card| (card["format"], card["values"]) = (json!(4), json!(u64::MAX))),
+            "more than it holds",
+        ),
         (file.card(|card| card["format"] = json!(2)), "names codebooks in a file of format 2"),
     ];
     for (bytes, expected) in cases {
