@@ -33,7 +33,7 @@ pub(super) const ANCHORS: MethodOption = MethodOption::count(
     "anchors",
     "N",
     "2000",
-    [1, 100_000],
+    [0, usize::MAX],
     "Number of training images that serve as anchors of the kernel",
 );
 pub(super) const WIDTH: MethodOption = MethodOption::number(
@@ -80,7 +80,10 @@ impl Options {
             width: settings.number("width").unwrap_or(usual.width),
             shrinkage: settings.number("shrinkage").unwrap_or(usual.shrinkage),
         };
-        let Self { width, shrinkage, .. } = options;
+        let Self { anchors, width, shrinkage } = options;
+        if anchors == 0 {
+            return Err(MethodError::Option { name: "anchors", value: anchors.to_string() });
+        }
         if !(width.is_finite() && width > 0.0) {
             return Err(MethodError::Option { name: "width", value: width.to_string() });
         }

@@ -24,7 +24,7 @@ pub fn names(wanted: impl Fn(&Method) -> bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use std::collections::{HashMap, HashSet};
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     use super::*;
@@ -32,7 +32,7 @@ mod tests {
     use crate::eval::evaluate;
     use crate::hash::{FeatureError, Features, Hash};
     use crate::method::planted::{Set, planted};
-    use crate::method::{FitInput, Kind, Making, Recipe, Settings, Trained, Value};
+    use crate::method::{FitInput, Kind, Making, MethodOption, Recipe, Settings, Trained, Value};
     use crate::method::{dsah, exchnet, itq, lda, lsh, sdh, whitened};
     use crate::task::{Stopped, Task};
 
@@ -113,10 +113,18 @@ mod tests {
 
     #[test]
     fn names_and_options_are_unique_and_read_back() {
-        let (mut names, mut options) = (HashSet::new(), HashSet::new());
+        let mut names = HashSet::new();
+        let mut options: HashMap<&str, &MethodOption> = HashMap::new();
         for known in METHODS {
             assert!(names.insert(known.name) && method(known.name) == Ok(known), "{known}");
-            assert!(known.options.iter().all(|option| options.insert(option.name)), "{known}");
+            let own: HashSet<&str> = known.options.iter().map(|option| option.name).collect();
+            assert_eq!(own.len(), known.options.len(), "{known}");
+            // What several methods have is one option of the command line.
+            for option in known.options {
+                let first = options.entry(option.name).or_insert(option);
+                let same = (first.kind, first.value_name) == (option.kind, option.value_name);
+                assert!(same, "{known} {}", option.name);
+            }
             assert!(!known.help.is_empty() && !known.source.is_empty(), "{known}");
         }
         let error = method("ITQ").unwrap_err().to_string();
@@ -146,6 +154,13 @@ mod tests {
                 let other = match value {
                     Value::Count(count) => Value::Count(count + 1),
                     Value::Number(number) => Value::Number(number + 0.0625),
+                    Value::Word(word) => match option.kind {
+                        Kind::Choice(words) => {
+                            let mut others = words.iter().map(|(other, _)| *other);
+                            Value::Word(others.find(|other| *other != word).unwrap())
+                        }
+                        _ => value,
+                    },
                     other => other,
                 };
                 settings.set(option.name, other);

@@ -43,6 +43,17 @@ pub(super) struct KernelOptions {
     pub width: f64,
 }
 
+/// Some of the features, one after another, that have a space of their own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Block {
+    /// Their number.
+    pub features: usize,
+    /// Shrinkage of the covariance within classes.
+    pub shrinkage: f64,
+    /// Weight of the space's coordinates.
+    pub weight: f64,
+}
+
 impl Space {
     /// Fits the directions of [`discriminant`] to features, N×d.
     ///
@@ -95,6 +106,46 @@ impl Space {
         let directions = linalg::product(root.as_ref(), within.as_ref());
         let mean = linalg::mean(values);
         Self::of(values, Some((kernel.anchors, kernel.rate)), mean, directions)
+    }
+
+    /// Fits a space to each block of features, and joins them: images are compared by the weighted
+    /// mean of their cosines, where the coordinates of each space count with their mean length.
+    ///
+    /// # Errors
+    /// See [`Space::linear`]; if the blocks do not fill the features.
+    pub fn joined(
+        features: Features<'_>,
+        labels: &[Vec<u32>],
+        blocks: &[Block],
+    ) -> Result<Self, MethodError> {
+        let whole = blocks.iter().map(|block| block.features).sum::<usize>();
+        features.check_dim(whole)?;
+        check_fit(features, 1, 2)?;
+        let mut joined = Mat::<f64>::zeros(features.dim, 0);
+        let mut mean = Vec::with_capacity(features.dim);
+        for block in blocks {
+            let columns = mean.len()..mean.len() + block.features;
+            let rows = features.values.chunks_exact(features.dim);
+            let values: Vec<f32> = rows.flat_map(|row| &row[columns.clone()]).copied().collect();
+            let own = Features { dim: block.features, values: &values };
+            let classes = checked(own, labels, block.shrinkage)?;
+            let (origin, directions) =
+                (linalg::mean(own), directions(own, &classes, block.shrinkage)?);
+            let coordinates = linalg::coordinates(own, &origin, directions.as_ref());
+            let lengths = coordinates.row_iter().map(|row| row.squared_norm_l2().sqrt());
+            let length = lengths.sum::<f64>() / coordinates.nrows() as f64;
+            let scale = block.weight / length.max(f64::MIN_POSITIVE);
+            let before = joined.ncols();
+            joined = Mat::from_fn(features.dim, before + directions.ncols(), |i, j| {
+                match (j.checked_sub(before), columns.contains(&i)) {
+                    (None, _) => joined[(i, j)],
+                    (Some(j), true) => scale * directions[(i - columns.start, j)],
+                    (Some(_), false) => 0.0,
+                }
+            });
+            mean.extend(origin);
+        }
+        Self::of(features, None, mean, joined)
     }
 
     fn of(
@@ -259,6 +310,41 @@ mod tests {
         let codes = hash.encode(&set.features()).unwrap();
         let expected = crate::code::BinaryCodes::from_signs(dim, &values).unwrap();
         assert_eq!(codes.words(), expected.words());
+    }
+
+    #[test]
+    fn joined_spaces_are_compared_by_weighted_means_of_their_cosines() {
+        let set = planted(5, 20, 12, 1.0, 4);
+        let part = |columns: std::ops::Range<usize>| -> Vec<f32> {
+            set.values.chunks(12).flat_map(|row| row[columns.clone()].to_vec()).collect()
+        };
+        let block = |features, shrinkage, weight| Block { features, shrinkage, weight };
+        let blocks = [block(4, 0.3, 1.0), block(8, 0.9, 2.0)];
+        let joined = Space::joined(set.features(), &set.labels, &blocks).unwrap();
+        let (a, b) = (part(0..4), part(4..12));
+        let raw = |values: &[f32], dim, shrinkage| {
+            let features = Features { dim, values };
+            let space = Space::linear(features, &set.labels, shrinkage).unwrap();
+            let dim = space.rows().ncols();
+            let values = space.map().unwrap().project(&features).unwrap();
+            let rows: Vec<Vec<f64>> =
+                values.chunks(dim).map(|row| row.iter().map(|v| f64::from(*v)).collect()).collect();
+            let lengths = rows.iter().map(|row| row.iter().map(|v| v * v).sum::<f64>().sqrt());
+            let mean = lengths.sum::<f64>() / rows.len() as f64;
+            rows.into_iter().map(|row| row.into_iter().map(|v| v / mean).collect()).collect()
+        };
+        let first: Vec<Vec<f64>> = raw(&a, 4, 0.3);
+        let second: Vec<Vec<f64>> = raw(&b, 8, 0.9);
+        let both = |i: usize| -> Vec<f64> {
+            first[i].iter().copied().chain(second[i].iter().map(|v| 2.0 * v)).collect()
+        };
+        for (i, j) in [(0, 1), (3, 50), (7, 99)] {
+            let expected = cosine(&both(i), &both(j));
+            let found = cosine(&row(&joined, i), &row(&joined, j));
+            assert!((expected - found).abs() < 1e-4, "{expected} {found}");
+        }
+        let few = Space::joined(set.features(), &set.labels, &blocks[..1]);
+        assert!(matches!(few, Err(MethodError::Features(_))));
     }
 
     #[test]

@@ -66,7 +66,8 @@ pub static KLDA_WORDS: Method = Method {
     )
 };
 
-const SHRINKAGE: MethodOption = MethodOption::number(
+/// The shrinkage of a space of words.
+pub(super) const SHRINKAGE: MethodOption = MethodOption::number(
     "shrinkage",
     "SHARE",
     "0.3",

@@ -56,24 +56,50 @@ fn methods(network: bool) -> impl Iterator<Item = &'static Method> {
     METHODS.into_iter().filter(move |method| method.trains_network() == network)
 }
 
-/// Adds the options of these methods to a command.
+/// Adds the options of these methods to a command. An option that several methods have is added
+/// once, wherever it comes first.
 fn augment(command: Command, network: bool) -> Command {
+    let options = methods(network).flat_map(|method| method.options);
+    options.fold(command, |command, option| {
+        let known = command.get_arguments().any(|arg| arg.get_id() == option.name);
+        if known { command } else { command.arg(arg(option, network)) }
+    })
+}
+
+/// Returns the methods that have an option of this name, and their declarations of it.
+fn users(name: &str) -> Vec<(&'static Method, &'static MethodOption)> {
     let options =
-        methods(network).flat_map(|method| method.options.iter().map(move |o| (method, o)));
-    options.fold(command, |command, (method, option)| command.arg(arg(method, option)))
+        METHODS.into_iter().flat_map(|method| method.options.iter().map(move |o| (method, o)));
+    options.filter(|(_, option)| option.name == name).collect()
+}
+
+/// Returns the default of an option for the help; where methods differ, each with its default.
+fn default(users: &[(&Method, &MethodOption)]) -> String {
+    let of = |option: &MethodOption| match (option.default, option.paper) {
+        (default, None) => default.to_owned(),
+        (default, Some(paper)) => format!("{default}; paper {paper}"),
+    };
+    let mut texts: Vec<String> = users.iter().map(|(_, option)| of(option)).collect();
+    texts.dedup();
+    match texts.as_slice() {
+        [text] if text.is_empty() => String::new(),
+        [text] => format!(" [default: {text}]"),
+        _ => {
+            let each = users.iter().map(|(method, option)| format!("{method} {}", of(option)));
+            format!(" [default: {}]", each.collect::<Vec<_>>().join(", "))
+        }
+    }
 }
 
 /// Creates the argument of an option.
-fn arg(method: &Method, option: &'static MethodOption) -> Arg {
-    let default = match (option.default, option.paper) {
-        ("", _) => String::new(),
-        (default, None) => format!(" [default: {default}]"),
-        (default, Some(paper)) => format!(" [default: {default}; paper {paper}]"),
-    };
-    let heading = if method.trains_network() { NETWORK } else { FITTED };
+fn arg(option: &'static MethodOption, network: bool) -> Arg {
+    let users = users(option.name);
+    let names: Vec<&str> = users.iter().map(|(method, _)| method.name).collect();
+    let (names, default) = (names.join(", "), default(&users));
+    let heading = if network { NETWORK } else { FITTED };
     let arg = Arg::new(option.name)
         .long(option.name)
-        .help(format!("{method}: {}{default}", lower_first(option.help)))
+        .help(format!("{names}: {}{default}", lower_first(option.help)))
         .help_heading(heading);
     match option.kind {
         Kind::Flag => arg.action(ArgAction::SetTrue),
