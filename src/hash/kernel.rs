@@ -61,7 +61,7 @@ impl KernelHash {
         self.rate
     }
 
-    /// Whether all anchors and the rate are numbers of half precision.
+    /// Returns whether all anchors and the rate are numbers of half precision.
     pub fn is_half_precision(&self) -> bool {
         self.anchors.iter().chain([&self.rate]).all(|v| f16::from_f32(*v).to_f32() == *v)
     }

@@ -42,7 +42,7 @@ impl Quantizer {
         &self.values
     }
 
-    /// Whether values are scaled to unit length.
+    /// Returns whether values are scaled to unit length.
     pub fn is_unit(&self) -> bool {
         self.unit
     }

@@ -40,7 +40,7 @@ pub struct QueryOptions {
     pub limits: Limits,
     /// Whether the query gets features.
     pub features: bool,
-    /// Whether the query gets values, for the finer order of
+    /// Gives the query values, for the finer order of
     /// [`Search::by_values`](super::Search::by_values).
     pub values: bool,
 }

@@ -16,7 +16,7 @@ use super::settings::{MethodOption, Settings};
 use super::{MethodError, linalg};
 use crate::task::Task;
 
-/// What the bits of a code favour.
+/// The classes that the bits of a code favour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Favour {
     /// Classes trained on: all rotations are learned.

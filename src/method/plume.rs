@@ -102,7 +102,7 @@ pub struct Options {
     /// Shrinkage of the covariances within classes towards equal variances, γ of [`lda::fit`];
     /// `None` for 0.7, or 0.3 if the network is not trained.
     pub shrinkage: Option<f64>,
-    /// Whether codes are words instead of signs.
+    /// Codes are words instead of signs.
     pub words: bool,
     /// Ridge of the regression to class centres, in units of the mean variance of a feature.
     pub ridge: f64,

@@ -140,7 +140,7 @@ impl FittedMethod for Linear {
 #[derive(Debug, Clone, Copy)]
 struct Kernel {
     options: klda::Options,
-    /// Whether the shrinkage was given; else it depends on the bits.
+    /// Set if the shrinkage was given; else it depends on the bits.
     given: bool,
 }
 

@@ -66,7 +66,7 @@ pub struct Card {
     /// Numbers that the words quantize, where they are not as many as bits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub values: Option<usize>,
-    /// Whether these numbers are scaled to unit length first.
+    /// Set if these numbers are scaled to unit length first.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unit: bool,
     /// The preparation of images.

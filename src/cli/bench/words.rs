@@ -16,7 +16,7 @@ use crate::cli::Context;
 use crate::device::Device;
 use crate::rank::{WordRanker, WordTable};
 
-/// What is measured: each number of words with each number of queries.
+/// The cases to measure: each number of words with each number of queries.
 pub struct Plan<'a> {
     /// Word indices per code.
     pub words: &'a [u16],

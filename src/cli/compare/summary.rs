@@ -72,7 +72,7 @@ pub struct Row {
     pub codes: Maps,
     /// With the real values of queries; those of words are the same as with codes.
     pub real: Option<Maps>,
-    /// Whether codes are words, which have no Hamming distance.
+    /// Set if codes are words, which have no Hamming distance.
     pub words: bool,
     /// With learned codes of the database.
     pub map_learned: Option<Spread>,

@@ -132,7 +132,7 @@ impl WordRanker {
         self.len
     }
 
-    /// Whether the database is empty.
+    /// Returns whether the database is empty.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }

@@ -91,7 +91,7 @@ pub(in super::super) struct Wanted<'a> {
     pub contents: Option<&'a [blake3::Hash]>,
     /// Whether to use the HNSW index.
     pub approximate: bool,
-    /// Whether to select the codes, too.
+    /// Selects the codes, too.
     pub with_codes: bool,
 }
 
