@@ -124,7 +124,7 @@ fn weights(error: &WeightsError) -> String {
 fn model(error: &ModelError) -> String {
     match error {
         ModelError::Unfit { .. } => "; train one with `barbule train`".into(),
-        ModelError::NoParts(_) => " (`barbule train exchnet` or `dsah`)".into(),
+        ModelError::NoParts(_) => " (`barbule train exchnet`, `semicon` or `dsah`)".into(),
         ModelError::NotHamming(_) => {
             " (`barbule eval`; `barbule train orthohash` or `exchnet`)".into()
         }

@@ -5,13 +5,10 @@ After Jiang and Li, "Asymmetric Deep Supervised Hashing" (AAAI 2018); see
 [`super::asymmetric`].
 */
 
-use super::asymmetric::Asymmetric;
+use super::asymmetric::{Asymmetric, GAMMA};
 use super::definition::{LearnedMethod, Method, Start};
 use super::learned_codes::LearnedCodes;
 use super::learner::Learner;
-
-/// Weight γ of the pull to the learned codes, as published.
-const GAMMA: f32 = 200.0;
 
 /// The method `adsh`.
 pub static METHOD: Method = Method {

@@ -20,6 +20,9 @@ use super::groups::Groups;
 use super::learned_codes::{LearnedCodes, Summary};
 use super::learner::{Learner, Seen};
 
+/// Weight γ of the pull to the learned codes in ADSH and in ExchNet's successors, as published.
+pub const GAMMA: f32 = 200.0;
+
 /// The inputs of the loss of a mini-batch, besides its real-valued codes.
 #[derive(Debug, Clone)]
 pub struct BatchLoss {

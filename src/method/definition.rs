@@ -14,7 +14,7 @@ use super::learner::Learner;
 use super::settings::{MethodOption, Settings, Value};
 use super::setup::{Init, Recipe, Trained};
 use crate::hash::{Features, Hash};
-use crate::network::Level;
+use crate::network::Layers;
 use crate::task::Task;
 
 /// A hashing method.
@@ -118,20 +118,23 @@ pub trait FittedMethod: fmt::Debug + Send + Sync {
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Additions {
-    /// Number of image parts that have their own features.
-    pub parts: usize,
+    /// Layers of the finished network.
+    pub layers: Layers,
     /// Initial scale of the last norm of the attention.
     pub attention_gain: f32,
-    /// The target of the network's saliency.
-    pub saliency: Option<Level>,
-    /// Whether the hash also takes the features of the pretrained layers.
-    pub original: bool,
+    /// Set if the hash has no bias.
+    pub unbiased: bool,
+    /// Linear classifiers of features as long as pooled ones, in training only.
+    pub classifiers: usize,
+    /// Set if projections have attention in training.
+    pub mining: bool,
 }
 
 impl Additions {
     /// Returns whether the network is a plain trunk and a hash during training.
     pub fn is_plain(&self) -> bool {
-        self.parts == 0 && self.saliency.is_none()
+        let Layers { parts, saliency, projections, .. } = self.layers;
+        parts == 0 && saliency.is_none() && projections == 0 && self.classifiers == 0
     }
 }
 

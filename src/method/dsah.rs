@@ -23,7 +23,7 @@ use super::pairs::{Pairs, quantization, softplus, squared_distances};
 use super::settings::{MethodOption, Settings};
 use super::setup::Trained;
 use crate::encoder::EncodeError;
-use crate::network::{Level, salient};
+use crate::network::{Layers, Level, salient};
 use crate::trunk::{Stem, pool};
 
 /// The method `dsah`.
@@ -90,7 +90,8 @@ impl Options {
 
 impl LearnedMethod for Options {
     fn additions(&self) -> Additions {
-        Additions { saliency: Some(self.level), ..Additions::default() }
+        let layers = Layers { saliency: Some(self.level), ..Layers::default() };
+        Additions { layers, ..Additions::default() }
     }
 
     fn learner(&self, start: Start) -> Box<dyn Learner> {

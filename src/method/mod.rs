@@ -6,13 +6,18 @@ folder. [`METHODS`] lists the methods. Methods do not depend on files, training 
 line.
 */
 
+pub mod a2net;
 pub mod adsh;
+pub mod agmh;
 mod anchors;
 #[doc(hidden)]
 pub mod asymmetric;
 #[doc(hidden)]
 pub mod centres;
+#[doc(hidden)]
+pub mod classes;
 pub mod csq;
+pub mod dahnet;
 pub mod dch;
 #[doc(hidden)]
 pub mod definition;
@@ -43,9 +48,12 @@ mod linalg;
 #[doc(hidden)]
 pub mod lookup;
 pub mod lsh;
+#[doc(hidden)]
+pub mod mining;
 pub(crate) mod names;
 #[doc(hidden)]
 pub mod net;
+mod on_codes;
 #[cfg(test)]
 mod oracle;
 pub mod orthohash;
@@ -56,11 +64,13 @@ mod planted;
 pub mod plume;
 pub mod sdh;
 mod sdh_solver;
+pub mod semicon;
 #[doc(hidden)]
 pub mod settings;
 #[doc(hidden)]
 pub mod setup;
 mod space;
+mod split;
 pub mod whitened;
 mod word_solver;
 pub mod words;
@@ -74,7 +84,7 @@ pub use settings::{Kind, MethodOption, Settings, Value};
 pub use setup::{Init, Recipe, Trained};
 
 /// All methods: first those that are fitted in closed form, then those that train a network.
-pub static METHODS: [&Method; 21] = [
+pub static METHODS: [&Method; 25] = [
     &lsh::METHOD,
     &whitened::METHOD,
     &itq::METHOD,
@@ -86,6 +96,10 @@ pub static METHODS: [&Method; 21] = [
     &words::KLDA_WORDS,
     &adsh::METHOD,
     &exchnet::METHOD,
+    &a2net::METHOD,
+    &semicon::METHOD,
+    &agmh::METHOD,
+    &dahnet::METHOD,
     &dpsh::METHOD,
     &hashnet::METHOD,
     &dch::METHOD,

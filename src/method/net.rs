@@ -7,8 +7,9 @@ use burn::nn::Linear;
 use burn::prelude::*;
 
 use super::laps::{Lap, Laps};
+use super::mining::Mining;
 use crate::encoder::EncodeError;
-use crate::network::{Parts, Saliency};
+use crate::network::{Parts, Projections, Saliency};
 use crate::trunk::{Refine, Stem, pool};
 
 /// The trained network, including the linear layer of the hash.
@@ -22,8 +23,14 @@ pub struct Net {
     pub parts: Option<Parts>,
     /// The saliency of each position.
     pub saliency: Option<Saliency>,
+    /// Projections of the last map, which take the place of its pooled features.
+    pub projections: Option<Projections>,
     /// The hash.
     pub linear: Linear,
+    /// Classifiers of features, in training only.
+    pub classifiers: Vec<Linear>,
+    /// Attention to projections, in training only.
+    pub mining: Option<Mining>,
 }
 
 /// The output of the network for a second view of the same images.
@@ -33,6 +40,14 @@ pub struct Twice {
     pub whole: Tensor<2>,
     /// The saliency of each position, 0 to 1, `[batch, H·W]`.
     pub saliency: Tensor<2>,
+}
+
+/// Joins the features of parts, `[batch, M, C']`, with the global ones, `[batch, C']`.
+pub fn joined(local: Option<Tensor<3>>, global: Tensor<2>) -> Tensor<2> {
+    match local {
+        Some(local) => Tensor::cat(vec![local.flatten(1, 2), global], 1),
+        None => global,
+    }
 }
 
 /// The output of a forward pass.
@@ -71,6 +86,29 @@ impl Net {
         };
         laps.end(Lap::Stem)?;
         Ok(e)
+    }
+
+    /// Computes the features of parts `[batch, M, C']`, if the network has parts, and the global ones
+    /// `[batch, C']` from the stem's maps.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn in_parts(
+        &self,
+        e: Tensor<4>,
+        laps: &mut Laps,
+    ) -> Result<(Option<Tensor<3>>, Tensor<2>), EncodeError> {
+        let local = match &self.parts {
+            Some(parts) => {
+                let attention = parts.attention.forward(e.clone());
+                laps.end(Lap::Attention)?;
+                Some(parts.refine(e.clone(), attention).local)
+            }
+            None => None,
+        };
+        let global = pool(self.refine.forward(e));
+        laps.end(Lap::Refine)?;
+        Ok((local, global))
     }
 
     /// Pools the stem's maps and hashes the features.

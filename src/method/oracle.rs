@@ -102,3 +102,53 @@ pub fn check(
         }
     }
 }
+
+/// Compares a term of a loss and its gradients with `plain`. Both get inputs of the given shapes.
+pub fn check_term<const N: usize>(
+    shapes: &[[usize; 2]; N],
+    term: impl Fn(&[Tensor<2>]) -> Tensor<1>,
+    plain: impl Fn(&[Rows]) -> f64,
+) {
+    for seed in 0..3 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut draw = |[rows, columns]: [usize; 2]| -> Vec<f32> {
+            (0..rows * columns).map(|_| rng.random_range(-1.5..1.5f32)).collect()
+        };
+        let drawn: Vec<Vec<f32>> = shapes.iter().map(|shape| draw(*shape)).collect();
+        let device = Device::flex().autodiff();
+        let inputs: Vec<Tensor<2>> = drawn
+            .iter()
+            .zip(shapes)
+            .map(|(values, shape)| {
+                Tensor::from_data(TensorData::new(values.clone(), *shape), &device).require_grad()
+            })
+            .collect();
+        let mut rows: Vec<Rows> = drawn
+            .iter()
+            .zip(shapes)
+            .map(|(values, [_, columns])| {
+                let row = |row: &[f32]| row.iter().map(|v| f64::from(*v)).collect();
+                values.chunks(*columns).map(row).collect()
+            })
+            .collect();
+        let near = |a: f64, b: f64| (a - b).abs() <= 2e-4 * (1.0 + b.abs());
+        let found = term(&inputs);
+        let (value, expected) = (found.clone().inner().into_scalar::<f32>(), plain(&rows));
+        assert!(near(f64::from(value), expected), "{value} instead of {expected}");
+        let gradients = found.backward();
+        for (number, input) in inputs.iter().enumerate() {
+            let gradient = input.grad(&gradients).unwrap().into_data();
+            let [_, columns] = shapes[number];
+            for (k, ours) in gradient.try_into_vec::<f32>().unwrap().into_iter().enumerate() {
+                let mut shifted = |by: f64| {
+                    rows[number][k / columns][k % columns] += by;
+                    let value = plain(&rows);
+                    rows[number][k / columns][k % columns] -= by;
+                    value
+                };
+                let slope = (shifted(1e-6) - shifted(-1e-6)) / 2e-6;
+                assert!(near(f64::from(ours), slope), "input {number}, {k}: {ours}, not {slope}");
+            }
+        }
+    }
+}

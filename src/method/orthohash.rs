@@ -11,6 +11,7 @@ use burn::prelude::*;
 use burn::tensor::activation::log_softmax;
 
 use super::centres;
+use super::classes::Classes;
 use super::definition::{LearnedMethod, Method, Start};
 use super::groups::Groups;
 use super::learner::{Learner, Moment, Seen};
@@ -47,11 +48,9 @@ impl LearnedMethod for Options {
 /// The training state of OrthoHash.
 #[derive(Debug)]
 pub struct OrthoHash {
-    groups: Arc<Groups>,
     options: Options,
     bits: usize,
-    /// Classes of the training images; held-out classes are not included.
-    classes: Vec<u32>,
+    classes: Classes,
     /// ±1/√c, `[classes, c]`.
     targets: Vec<f32>,
 }
@@ -59,36 +58,22 @@ pub struct OrthoHash {
 impl OrthoHash {
     /// Creates the learner for grouped training images. The classes' codes depend on the seed.
     pub fn new(groups: Arc<Groups>, bits: usize, seed: u64, options: Options) -> Self {
-        let classes = groups.classes();
-        let targets = centres::centres(classes.len(), bits, seed);
+        let classes = Classes::new(groups);
+        let targets = centres::centres(classes.count(), bits, seed);
         let length = (bits as f32).sqrt();
         let targets = targets.into_iter().map(|v| v / length).collect();
-        Self { groups, options, bits, classes, targets }
-    }
-
-    /// Returns the share of each class in an image's labels, `[batch, classes]`.
-    fn shares(&self, images: &[usize], device: &Device) -> Tensor<2> {
-        let mut shares = vec![0.0; images.len() * self.classes.len()];
-        for (row, image) in shares.chunks_exact_mut(self.classes.len().max(1)).zip(images) {
-            let labels = self.groups.labels_of(*image);
-            for label in labels {
-                if let Ok(class) = self.classes.binary_search(label) {
-                    row[class] = 1.0 / labels.len() as f32;
-                }
-            }
-        }
-        Tensor::from_data(TensorData::new(shares, [images.len(), self.classes.len()]), device)
+        Self { options, bits, classes, targets }
     }
 
     /// Computes the cross entropy of `scale · (cos(u, target) − margin if it is the own class)`,
     /// averaged over the labels of an image.
     pub(super) fn of(&self, u: Tensor<2>, images: &[usize]) -> Tensor<1> {
         let device = u.device();
-        let data = TensorData::new(self.targets.clone(), [self.classes.len(), self.bits]);
+        let data = TensorData::new(self.targets.clone(), [self.classes.count(), self.bits]);
         let targets = Tensor::<2>::from_data(data, &device);
         let length = ((u.clone() * u.clone()).sum_dim(1) + 1e-12).sqrt();
         let cosine = (u / length).matmul(targets.transpose());
-        let shares = self.shares(images, &device);
+        let shares = self.classes.shares(images, &device);
         let own = shares.clone().greater_elem(0.0).float();
         let logits = (cosine - own * self.options.margin) * self.options.scale;
         (log_softmax(logits, 1) * shares).sum().neg() / images.len() as f32

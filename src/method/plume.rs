@@ -32,6 +32,7 @@ use super::space::{Block, Space};
 use super::{MethodError, centres, fit, lda, words};
 use crate::hash::codebooks::WORD_BITS;
 use crate::hash::{Features, Hash, LinearHash};
+use crate::network::Layers;
 use crate::task::Task;
 
 /// The method `plume`.
@@ -129,7 +130,8 @@ struct Chosen {
 impl LearnedMethod for Chosen {
     fn additions(&self) -> Additions {
         // Without trained layers, both features are the same.
-        Additions { original: self.trained != Trained::Head, ..Additions::default() }
+        let layers = Layers { original: self.trained != Trained::Head, ..Layers::default() };
+        Additions { layers, ..Additions::default() }
     }
 
     fn learner(&self, Start { groups, bits, seed, .. }: Start) -> Box<dyn Learner> {

@@ -10,7 +10,7 @@ use super::format::format_of;
 use crate::code::{BinaryCodes, Code};
 use crate::hash::{Codebooks, Hash, Quantizer};
 use crate::image::Preprocess;
-use crate::network::Level;
+use crate::network::{AttentionKind, Layers, Level};
 use crate::trunk::TrunkKind;
 
 /// The data that a model was trained on.
@@ -50,6 +50,9 @@ pub struct Card {
     /// Parts that the network attends to; 0 for pooled features alone.
     #[serde(default)]
     pub parts: usize,
+    /// The attention that finds them.
+    #[serde(default, skip_serializing_if = "is_together")]
+    pub attention: AttentionKind,
     /// The input of the network's saliency, if only what is salient is hashed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saliency: Option<Level>,
@@ -57,6 +60,9 @@ pub struct Card {
     /// ones.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub original: bool,
+    /// Projections of the last map that are hashed instead of pooled features; 0 for none.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub projections: usize,
     /// Anchors of the kernel between features and hash; none for a linear hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anchors: Option<usize>,
@@ -99,10 +105,23 @@ impl Card {
 
     /// Length of the features that the hash sees.
     pub fn features(&self) -> usize {
-        self.trunk.pooled() * (1 + self.parts + usize::from(self.original))
+        self.layers().features(self.trunk.pooled())
     }
 
-    /// Sets what describes a hash: bits, anchors, codebooks and the version of the format.
+    /// The layers beside trunk and hash.
+    pub fn layers(&self) -> Layers {
+        let Self { parts, attention, saliency, original, projections, .. } = *self;
+        Layers { parts, attention, saliency, original, projections }
+    }
+
+    /// Sets the layers beside trunk and hash.
+    pub fn with_layers(self, layers: Layers) -> Self {
+        let Layers { parts, attention, saliency, original, projections } = layers;
+        Self { parts, attention, saliency, original, projections, ..self }
+    }
+
+    /// Sets what describes a hash: bits, anchors, codebooks and the version of the format, which
+    /// depends on the layers too.
     pub fn with_hash(self, hash: &Hash) -> Self {
         let dim = hash.linear().bits();
         let words = match hash {
@@ -110,7 +129,7 @@ impl Card {
             Hash::Linear(_) | Hash::Kernel(_) => None,
         };
         Self {
-            format: format_of(hash, self.saliency.is_some() || self.original),
+            format: format_of(hash, &self.layers()),
             bits: hash.bits(),
             anchors: hash.anchors(),
             codebooks: hash.codebooks().map(Codebooks::count),
@@ -135,4 +154,14 @@ impl Card {
         }
         (codes.len() == self.data.images).then_some(codes)
     }
+}
+
+/// For serialisation: whether the attention is the usual one.
+fn is_together(kind: &AttentionKind) -> bool {
+    *kind == AttentionKind::Together
+}
+
+/// For serialisation: whether there are none.
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }

@@ -32,7 +32,9 @@ pub enum ModelError {
         reason: Cause,
     },
     /// The model has no attention.
-    #[error("{0} models have no attention to parts; only ExchNet and DSaH models do")]
+    #[error(
+        "{0} models have no attention to parts; those of ExchNet, A²-Net, SEMICON, DAHNet and DSaH do"
+    )]
     NoParts(String),
     /// The model's codes cannot be compared by Hamming distance.
     #[error(

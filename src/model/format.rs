@@ -14,6 +14,7 @@ use crate::cause::{Cause, told};
 use crate::code::BinaryCodes;
 use crate::hash::Hash;
 use crate::hash::codebooks::{WORD_BITS, WORDS};
+use crate::network::{AttentionKind, Layers};
 
 /// Version of most model files.
 pub const FORMAT: u32 = 1;
@@ -26,8 +27,11 @@ pub(super) const FORMAT_CODEBOOKS: u32 = 3;
 /// Version of a model file with any other codebooks (of values of unit length, of more or fewer
 /// values than bits, or of those of a kernel), or with anchors in half precision.
 pub(super) const FORMAT_WORDS: u32 = 4;
+/// Version of a model file with a linear hash of parts that another attention than ExchNet's finds,
+/// or of projections.
+pub(super) const FORMAT_LAYERS: u32 = 5;
 /// The newest version that this program reads.
-pub(super) const NEWEST: u32 = FORMAT_WORDS;
+pub(super) const NEWEST: u32 = FORMAT_LAYERS;
 /// The metadata key of the card.
 pub(super) const CARD: &str = "barbule";
 /// More than any model's header, in bytes.
@@ -35,9 +39,12 @@ const MAX_HEADER: u64 = 16 << 20;
 /// More parts than any network has.
 const MAX_PARTS: usize = 64;
 
-/// Returns the version of a file with this hash. `more` means that its network has saliency or the
-/// pretrained layers beside the trained ones.
-pub fn format_of(hash: &Hash, more: bool) -> u32 {
+/// Returns the version of a file with this hash of a network with these layers.
+pub fn format_of(hash: &Hash, layers: &Layers) -> u32 {
+    if is_new(layers) {
+        return FORMAT_LAYERS;
+    }
+    let more = layers.saliency.is_some() || layers.original;
     match hash {
         Hash::Quantizer(words) => {
             let usual = hash.linear().bits() == hash.bits() && hash.kernel().is_none();
@@ -47,6 +54,11 @@ pub fn format_of(hash: &Hash, more: bool) -> u32 {
         Hash::Kernel(kernel) if kernel.is_half_precision() => FORMAT_WORDS,
         Hash::Linear(_) | Hash::Kernel(_) => FORMAT_MORE,
     }
+}
+
+/// Returns whether layers need the version [`FORMAT_LAYERS`].
+fn is_new(layers: &Layers) -> bool {
+    layers.attention != AttentionKind::Together || layers.projections > 0
 }
 
 /// Returns whether a file has the card of a model, of any version.
@@ -83,7 +95,8 @@ pub(super) fn read_card(path: &Path, bytes: &[u8]) -> Result<Card, ModelError> {
         return Err(ModelError::Newer { path: path.to_owned(), found: format });
     }
     let card: Card = serde_json::from_str(text).map_err(damaged)?;
-    if card.shared_trunk.is_some() && (card.attends() || card.original) {
+    let layers = card.layers();
+    if card.shared_trunk.is_some() && layers != Layers::default() {
         return Err(unfit("its card names parts, which the trunk it shares has not".into()));
     }
     if card.shared_trunk.is_some() && !card.trunk.ships() {
@@ -91,11 +104,7 @@ pub(super) fn read_card(path: &Path, bytes: &[u8]) -> Result<Card, ModelError> {
             format!("it shares the trunk {}, which does not ship", card.trunk).into(),
         ));
     }
-    if card.parts > MAX_PARTS {
-        return Err(unfit(
-            format!("its card names {} parts, more than {MAX_PARTS}", card.parts).into(),
-        ));
-    }
+    check_layers(&card, &layers).map_err(unfit)?;
     // Room for them is made before the file is read.
     if let Some(anchors) = card.anchors
         && anchors.checked_mul(card.features()).is_none_or(|n| n > bytes.len() / 2)
@@ -105,6 +114,27 @@ pub(super) fn read_card(path: &Path, bytes: &[u8]) -> Result<Card, ModelError> {
     BinaryCodes::new(card.bits).map_err(|error| unfit(error.into()))?;
     check_words(&card, bytes.len()).map_err(unfit)?;
     Ok(card)
+}
+
+/// Makes sure that a card describes layers of its version.
+fn check_layers(card: &Card, layers: &Layers) -> Result<(), Cause> {
+    for (name, count) in [("parts", layers.parts), ("projections", layers.projections)] {
+        if count > MAX_PARTS {
+            return Err(format!("its card names {count} {name}, more than {MAX_PARTS}").into());
+        }
+    }
+    if is_new(layers) != (card.format == FORMAT_LAYERS) {
+        let format = card.format;
+        return Err(
+            format!("its card names other layers than a file of format {format} has").into()
+        );
+    }
+    let found = layers.parts > 0 || layers.attention == AttentionKind::Together;
+    let beside = layers.parts > 0 || layers.saliency.is_some() || layers.original;
+    if !found || (layers.projections > 0 && beside) || (is_new(layers) && card.anchors.is_some()) {
+        return Err("its card names layers that do not belong together".into());
+    }
+    Ok(())
 }
 
 /// Makes sure that a card describes codebooks of its version that fit into a file of `length`

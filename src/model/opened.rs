@@ -90,8 +90,7 @@ impl Model {
                 (trunk.into(), alone.hash)
             }
             None => {
-                let trunk =
-                    Extractor::new(card.trunk, card.parts, card.saliency, card.original, &burn);
+                let trunk = Extractor::new(card.trunk, &card.layers(), &burn);
                 let mut network = Network { trunk, hash };
                 fill_whole(&mut network, store).map_err(unfit)?;
                 (network.trunk, network.hash)
@@ -259,8 +258,9 @@ mod tests {
     use super::*;
     use crate::device::DeviceChoice;
     use crate::hash::{Codebooks, KernelHash, LinearHash, Quantizer};
-    use crate::network::Parts;
+    use crate::network::{AttentionKind, Layers, Parts, Projections};
     use crate::trunk::TrunkKind;
+    use crate::trunk::efficientnet_lite::POOLED;
 
     fn device() -> BarbuleDevice {
         BarbuleDevice::open(DeviceChoice::Cpu, None).unwrap()
@@ -286,16 +286,28 @@ mod tests {
             Tensor::<4>::from_data(TensorData::new(values, [1, 3, 64, 64]), &burn)
         };
         let read = |x: Tensor<2>| x.into_data().try_into_vec::<f32>().unwrap();
-        for (parts, original) in [(2, false), (0, true)] {
+        let usual = Layers::default();
+        for (layers, format) in [
+            (Layers { parts: 2, ..usual }, 1),
+            (Layers { original: true, ..usual }, 2),
+            (Layers { parts: 3, attention: AttentionKind::Chain, ..usual }, 5),
+            (Layers { parts: 3, attention: AttentionKind::Strips, ..usual }, 5),
+            (Layers { projections: 6, ..usual }, 5),
+        ] {
             // A trained refine beside one whose norms have seen nothing.
             let mut network = Extractor::from(weights::shipped(&burn).unwrap());
-            network.parts = (parts > 0).then(|| Parts::new(parts, fresh(), &burn));
-            network.original = original.then(fresh);
+            let Layers { parts, attention, projections, .. } = layers;
+            network.parts = (parts > 0).then(|| Parts::of_kind(attention, parts, fresh(), &burn));
+            network.original = layers.original.then(fresh);
+            let project = || Projections::new(POOLED, projections, &burn);
+            network.projections = (projections > 0).then(project);
             let features = read(network.clone().features(input()));
             let hash = LinearHash::new(vec![0.0; features.len()], vec![1.0; features.len()]);
             let hash = Hash::from(hash.unwrap());
             let general = Model::general(&device).unwrap();
-            let card = Card { parts, original, ..general.card().clone() }.with_hash(&hash);
+            let card = Card { shared_trunk: None, ..general.card().clone() };
+            let card = card.with_layers(layers).with_hash(&hash);
+            assert_eq!((card.format, card.features()), (format, features.len()));
             let path = folder.path().join("branches.safetensors");
             write(&path, &card, network, &hash).unwrap();
             let again = Model::open(&path, &device).unwrap();

@@ -5,7 +5,9 @@ The complete inference network: stem, refine, and the modules that a method adds
 use burn::module::Module;
 use burn::prelude::*;
 
-use super::attention::Parts;
+use super::layers::Layers;
+use super::parts::Parts;
+use super::projections::Projections;
 use super::saliency::{Level, Saliency, salient};
 use crate::trunk::{EfficientNetLite0, Refine, Stem, Trunk, TrunkKind, pool};
 
@@ -23,12 +25,21 @@ pub struct Extractor {
     /// The pretrained refine, if its features are hashed together with those of the trained
     /// refine, both scaled to length 1.
     pub original: Option<Refine>,
+    /// Projections of the last map, if they are hashed instead of its pooled features.
+    pub projections: Option<Projections>,
 }
 
 impl From<Trunk> for Extractor {
     /// Creates an extractor of the trunk's pooled features.
     fn from(trunk: Trunk) -> Self {
-        Self { stem: trunk.stem, refine: trunk.refine, parts: None, saliency: None, original: None }
+        Self {
+            stem: trunk.stem,
+            refine: trunk.refine,
+            parts: None,
+            saliency: None,
+            original: None,
+            projections: None,
+        }
     }
 }
 
@@ -40,27 +51,29 @@ impl From<EfficientNetLite0> for Extractor {
 }
 
 impl Extractor {
-    /// Creates a network with random weights, to be filled from a file. 0 `parts` means no part
-    /// attention; `original` adds a second refine.
-    pub fn new(
-        trunk: TrunkKind,
-        parts: usize,
-        saliency: Option<Level>,
-        original: bool,
-        device: &Device,
-    ) -> Self {
-        let Trunk { stem, refine, .. } = Trunk::new(trunk, device);
+    /// Creates a network with random weights, to be filled from a file.
+    pub fn new(kind: TrunkKind, layers: &Layers, device: &Device) -> Self {
+        let Trunk { stem, refine, .. } = Trunk::new(kind, device);
         // Not clones, because clones share running statistics: loading the second from a file
         // would overwrite those of the first.
-        let another = || Trunk::new(trunk, device).refine;
-        let found = (parts > 0).then(|| Parts::new(parts, another(), device));
-        let saliency = saliency.map(|level| Saliency::new(trunk.stem_channels(), level, device));
-        let original = original.then(another);
-        Self { stem, refine, parts: found, saliency, original }
+        let another = || Trunk::new(kind, device).refine;
+        let parts = (layers.parts > 0)
+            .then(|| Parts::of_kind(layers.attention, layers.parts, another(), device));
+        let saliency = |level| Saliency::new(kind.stem_channels(), level, device);
+        let projections = layers.projections;
+        Self {
+            stem,
+            refine,
+            parts,
+            saliency: layers.saliency.map(saliency),
+            original: layers.original.then(another),
+            projections: (projections > 0)
+                .then(|| Projections::new(kind.pooled(), projections, device)),
+        }
     }
 
     /// Maps `[batch, 3, S, S]` to `[batch, features]`: the features of the parts in order, then
-    /// the global ones.
+    /// the global ones; or those of projections.
     pub fn features(&self, x: Tensor<4>) -> Tensor<2> {
         let e = self.stem.forward(x.clone());
         match &self.saliency {
@@ -79,7 +92,11 @@ impl Extractor {
             Some(saliency) => salient(e.clone(), saliency.forward(e)),
             None => e,
         };
-        let global = pool(self.refine.forward(seen.clone()));
+        let last = self.refine.forward(seen.clone());
+        if let Some(projections) = &self.projections {
+            return projections.forward(last);
+        }
+        let global = pool(last);
         match (&self.parts, &self.original) {
             (Some(parts), _) => {
                 let local = parts.forward(seen).local.flatten::<2>(1, 2);
@@ -111,6 +128,7 @@ impl Extractor {
             parts: self.parts.map(Parts::fold),
             saliency: self.saliency.map(Saliency::fold),
             original: self.original.map(Refine::fold),
+            projections: self.projections.map(Projections::fold),
         }
     }
 }

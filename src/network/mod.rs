@@ -6,9 +6,17 @@ The same code runs in training and inference. The losses and the training loop a
 */
 
 pub mod attention;
+pub mod chain;
 mod extractor;
+mod layers;
+pub mod parts;
+pub mod projections;
 pub mod saliency;
+pub mod strips;
 
-pub use attention::{Attention, Bottleneck, PartFeatures, Parts};
+pub use attention::{Bottleneck, Together};
 pub use extractor::Extractor;
+pub use layers::Layers;
+pub use parts::{Attention, AttentionKind, PartFeatures, Parts};
+pub use projections::Projections;
 pub use saliency::{Level, Saliency, salient};

@@ -33,7 +33,7 @@ use crate::hash::{Features, Hash, LinearHash};
 use crate::method::net::Net;
 use crate::method::{Additions, MethodError};
 use crate::model::{self, Card};
-use crate::network::Extractor;
+use crate::network::{Extractor, Layers};
 use crate::task::Task;
 use crate::trunk::Trunk;
 
@@ -100,7 +100,7 @@ pub fn learn(
     };
     let Length { outer, epochs, .. } = length;
     watcher.begins(&Outlook { images: length.images(), outer, epochs, memory, seconds_per_image });
-    let fresh = build(plan, &prepared.trunk, &device.burn())?;
+    let fresh = build(plan, &prepared.trunk, &labels, &device.burn())?;
     let run = Run::new(plan, &images, &labels, length, &fresh, device)?;
     let (mut run, net) = match saved {
         Some(saved) => {
@@ -164,10 +164,11 @@ struct Finished {
 impl Finished {
     /// Completes a trained network with the layers of `trunk` that were not trained.
     fn new(plan: &LearnPlan, trunk: &Trunk, net: Net) -> Result<Self, TrainError> {
-        let Net { stem, refine, parts, saliency, linear } = net;
+        let Net { stem, refine, parts, saliency, projections, linear, .. } = net;
         let stem = stem.unwrap_or_else(|| trunk.stem.clone());
-        let original = plan.additions()?.original.then(|| trunk.refine.clone());
-        Ok(Self { extractor: Extractor { stem, refine, parts, saliency, original }, linear })
+        let original = plan.additions()?.layers.original.then(|| trunk.refine.clone());
+        let extractor = Extractor { stem, refine, parts, saliency, original, projections };
+        Ok(Self { extractor, linear })
     }
 
     /// Returns the hash of the model: fitted again if the method does so, otherwise the trained
@@ -202,7 +203,8 @@ fn card(
     kept: &[usize],
     hash: &Hash,
 ) -> Result<Card, TrainError> {
-    let Additions { parts, saliency, original, .. } = plan.additions()?;
+    let Additions { layers, .. } = plan.additions()?;
+    let Layers { parts, attention, saliency, original, projections, .. } = layers;
     Ok(Card {
         format: model::FORMAT,
         program: env!("CARGO_PKG_VERSION").to_owned(),
@@ -210,8 +212,10 @@ fn card(
         bits: plan.bits,
         trunk: plan.trunk,
         parts,
+        attention,
         saliency,
         original,
+        projections,
         anchors: None,
         codebooks: None,
         values: None,
@@ -262,7 +266,7 @@ fn pace(
     device: &Device,
 ) -> Result<f64, TrainError> {
     let length = plan.length(labels.len(), None);
-    let net = build(plan, trunk, &device.burn())?;
+    let net = build(plan, trunk, labels, &device.burn())?;
     let mut run = Run::new(plan, images, labels, length, &net, device)?;
     let (seconds, _) = run.pace(net, TIMED).map_err(|error| memory::advise(error, plan))?;
     Ok(seconds)

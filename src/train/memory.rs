@@ -9,6 +9,7 @@ use super::error::{Smaller, TrainError};
 use super::plan::{LearnPlan, Optimiser};
 use crate::device::Device;
 use crate::encoder::EncodeError;
+use crate::method::mining::Mining;
 use crate::method::{Additions, Trained};
 
 /// Bytes per number.
@@ -24,14 +25,20 @@ const BASE: u64 = 300 << 20;
 pub(super) fn estimate(plan: &LearnPlan, additions: Additions, device: &Device) -> u64 {
     let [stem, refine] = plan.trunk.activations(plan.size as usize).map(|n| n as u64);
     // Salient images pass a second time.
-    let parts = additions.parts as u64 + u64::from(additions.saliency.is_some());
+    let layers = additions.layers;
+    let parts = layers.parts as u64 + u64::from(layers.saliency.is_some());
     let stem = if plan.trained == Trained::Full { stem } else { 0 };
     let passes = match plan.trained {
         // The gradient of attention passes through the frozen parts, but not through GFR.
         Trained::Head => parts,
         Trained::Full | Trained::Refine => parts + 1,
     };
-    let per_image = stem + refine * passes;
+    let side = u64::from(plan.size).div_ceil(32);
+    let mined = match additions.mining {
+        true => Mining::activations(plan.trunk.pooled(), layers.projections) as u64,
+        false => 0,
+    };
+    let per_image = stem + refine * passes + mined * side * side;
     let factor = if device.is_cpu() { 3 } else { 9 };
     let kept = per_image * plan.per_pass() as u64 * NUMBER * factor / 2;
     let copies = match plan.optimiser {
@@ -39,7 +46,7 @@ pub(super) fn estimate(plan: &LearnPlan, additions: Additions, device: &Device) 
         Optimiser::Sgd => 3,
     };
     let branches = 1 + u64::from(parts > 0);
-    let linear = plan.trunk.pooled() as u64 * (1 + parts) * plan.bits as u64;
+    let linear = layers.features(plan.trunk.pooled()) as u64 * plan.bits as u64;
     let [in_stem, in_refine] = plan.trunk.weights().map(|n| n as u64);
     let weights = (in_stem + in_refine * branches + linear) * NUMBER * copies;
     BASE + kept + weights

@@ -4,6 +4,7 @@ papers' formulas and gradients by finite differences. It shares no code with the
 */
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
@@ -28,9 +29,11 @@ use crate::method::learned_codes::LearnedCodes;
 use crate::method::learner::{Learner, Moment, Seen, Shown};
 use crate::method::net::{Net, Output};
 use crate::method::{Method, Recipe, Settings, Trained, adsh};
-use crate::network::{Attention, Parts};
+use crate::network::{Attention, Bottleneck, Parts, Together};
 use crate::trunk::efficientnet_lite::{POOLED, STEM_CHANNELS};
 use crate::trunk::{ConvNorm, Refine, Trunk, efficientnet_lite, weights};
+
+mod successors;
 
 const BITS: usize = 6;
 const PARTS: usize = 2;
@@ -146,28 +149,63 @@ fn lite(refine: &Refine) -> &efficientnet_lite::Refine {
     }
 }
 
+fn together(attention: &Attention) -> &Together {
+    match attention {
+        Attention::Together(together) => together,
+        Attention::Chain(_) | Attention::Strips(_) => panic!("another attention"),
+    }
+}
+
 fn refine(weights: &Weights, refine: &Refine, e: &Map) -> Map {
-    let refine = lite(refine);
+    rest(weights, refine, &blocks(weights, refine, e, 0..1))
+}
+
+/// Computes refine after its first block.
+fn rest(weights: &Weights, refine: &Refine, x: &Map) -> Map {
+    let x = blocks(weights, refine, x, 1..lite(refine).blocks.len());
+    layer(weights, &lite(refine).head, &x, 1).map(relu6)
+}
+
+/// Computes some blocks of refine.
+fn blocks(weights: &Weights, refine: &Refine, e: &Map, numbers: Range<usize>) -> Map {
     let mut x = e.clone();
-    for (number, block) in refine.blocks.iter().enumerate() {
+    for number in numbers {
+        let block = &lite(refine).blocks[number];
         let stride = if number == 0 { 2 } else { 1 };
         let wide = layer(weights, block.expand.as_ref().unwrap(), &x, 1).map(relu6);
         let wide = layer(weights, &block.depthwise, &wide, stride).map(relu6);
         let out = layer(weights, &block.project, &wide, 1);
         x = if stride == 1 && out.channels == x.channels { out.plus(&x) } else { out };
     }
-    layer(weights, &refine.head, &x, 1).map(relu6)
+    x
 }
 
 fn attend(weights: &Weights, attention: &Attention, e: &Map) -> Map {
+    let attention = together(attention);
     let mut x = e.clone();
     for (block, narrow) in attention.blocks.iter().zip(&attention.narrow) {
-        let y = layer(weights, &block.down, &x, 1).map(relu);
-        let y = layer(weights, &block.middle, &y, 1).map(relu);
-        let y = layer(weights, &block.up, &y, 1).plus(&x).map(relu);
-        x = layer(weights, narrow, &y, 1);
+        x = layer(weights, narrow, &bottleneck(weights, block, &x), 1);
     }
     x.map(relu)
+}
+
+fn bottleneck(weights: &Weights, block: &Bottleneck, x: &Map) -> Map {
+    let y = layer(weights, &block.down, x, 1).map(relu);
+    let y = layer(weights, &block.middle, &y, 1).map(relu);
+    layer(weights, &block.up, &y, 1).plus(x).map(relu)
+}
+
+/// Multiplies a map by each attention map of its image, `[n · parts, channels, side, side]`.
+fn attended(e: &Map, attention: &Map) -> Map {
+    let mut values = Vec::new();
+    for (n, part) in (0..e.n).flat_map(|n| (0..attention.channels).map(move |part| (n, part))) {
+        for c in 0..e.channels {
+            for (y, x) in (0..e.side).flat_map(|y| (0..e.side).map(move |x| (y, x))) {
+                values.push(e.at(n, c, y, x) * attention.at(n, part, y, x));
+            }
+        }
+    }
+    Map { n: e.n * attention.channels, channels: e.channels, side: e.side, values }
 }
 
 fn softmax(values: &[f64]) -> Vec<f64> {
@@ -207,19 +245,7 @@ fn loss(weights: &Weights, net: &Net, case: &Case) -> f64 {
     let mut extra = 0.0;
     if let Some(parts) = &net.parts {
         let attention = attend(weights, &parts.attention, &case.e);
-        let mut attended = Vec::new();
-        for n in 0..BATCH {
-            for part in 0..PARTS {
-                for c in 0..STEM_CHANNELS {
-                    for (y, x) in (0..SIDE).flat_map(|y| (0..SIDE).map(move |x| (y, x))) {
-                        attended.push(case.e.at(n, c, y, x) * attention.at(n, part, y, x));
-                    }
-                }
-            }
-        }
-        let attended =
-            Map { n: BATCH * PARTS, channels: STEM_CHANNELS, side: SIDE, values: attended };
-        let maps = refine(weights, &parts.local, &attended);
+        let maps = refine(weights, &parts.local, &attended(&case.e, &attention));
         let local = maps.pooled();
         for (n, features) in features.iter_mut().enumerate() {
             let spatial = |part: usize| -> Vec<f64> {
@@ -248,14 +274,24 @@ fn loss(weights: &Weights, net: &Net, case: &Case) -> f64 {
     }
     let bias = net.linear.bias.as_ref().unwrap();
     let (weight, bias) = (&weights[&net.linear.weight.id], &weights[&bias.id]);
+    let codes: Vec<Vec<f64>> = features
+        .iter()
+        .map(|features| {
+            let code = |k: usize| -> f64 {
+                let terms = features.iter().enumerate().map(|(i, f)| f * weight[i * BITS + k]);
+                (terms.sum::<f64>() + bias[k]).tanh()
+            };
+            (0..BITS).map(code).collect()
+        })
+        .collect();
+    asymmetric(&codes, case) + extra
+}
+
+/// Computes the loss of the asymmetric skeleton for the codes of a batch.
+fn asymmetric(codes: &[Vec<f64>], case: &Case) -> f64 {
     let count = (BATCH * case.labels.len()) as f64;
     let (c, mut sum) = (BITS as f64, 0.0);
-    for (features, image) in features.iter().zip(&case.batch) {
-        let code = |k: usize| -> f64 {
-            let terms = features.iter().enumerate().map(|(i, f)| f * weight[i * BITS + k]);
-            (terms.sum::<f64>() + bias[k]).tanh()
-        };
-        let code: Vec<f64> = (0..BITS).map(code).collect();
+    for (code, image) in codes.iter().zip(&case.batch) {
         for (other, target) in case.codes.iter().enumerate() {
             let same = case.labels[*image] == case.labels[other];
             let wanted = if same { 1.0 } else { -case.ratio };
@@ -265,7 +301,7 @@ fn loss(weights: &Weights, net: &Net, case: &Case) -> f64 {
         let own = code.iter().zip(&case.codes[*image]).map(|(a, b)| (a - b).powi(2));
         sum += case.gamma * own.sum::<f64>() / count;
     }
-    12.0 / c * sum + extra
+    12.0 / c * sum
 }
 
 /// Returns the values of all parameters.
@@ -315,7 +351,16 @@ fn net(with_parts: bool, device: &BurnDevice) -> Net {
     let features = POOLED * if parts.is_some() { PARTS + 1 } else { 1 };
     let linear: Linear = LinearConfig::new(features, BITS).with_bias(true).init(&training);
     let linear = new_weights(linear, 3);
-    Net { stem: None, refine: refine(), parts, saliency: None, linear }
+    Net {
+        stem: None,
+        refine: refine(),
+        parts,
+        saliency: None,
+        projections: None,
+        linear,
+        classifiers: Vec::new(),
+        mining: None,
+    }
 }
 
 /// Runs one step of SGD with both implementations. Compares the change of every weight tensor along
@@ -395,12 +440,22 @@ fn compare(method: &'static Method, with_exchange: bool) {
         .map(|id| (id, random_signs(before[&id].len(), &mut rng)))
         .collect();
     assert!(directions.len() > 9);
+    check(directions, [&before, &after], |weights| loss(weights, &net, &case));
+}
+
+/// Compares the change of weight tensors by a step of SGD with the slope of `plain` along the
+/// direction of each.
+fn check(
+    directions: Vec<(ParamId, Vec<f64>)>,
+    [before, after]: [&Weights; 2],
+    plain: impl Fn(&Weights) -> f64 + Sync,
+) {
     directions.into_par_iter().for_each(|(id, direction)| {
         let shifted = |by: f64| {
             let mut weights = before.clone();
             let values = weights.get_mut(&id).unwrap().iter_mut().zip(&direction);
             values.for_each(|(w, d)| *w += by * d);
-            loss(&weights, &net, &case)
+            plain(&weights)
         };
         // Small enough that almost no ReLU switches between the two.
         let step = 1e-7;
@@ -442,8 +497,9 @@ fn trainable(net: &Net) -> Vec<ParamId> {
     ids.extend(of_refine(&net.refine));
     if let Some(parts) = &net.parts {
         ids.extend(of_refine(&parts.local));
-        let blocks = parts.attention.blocks.iter().flat_map(|b| [&b.down, &b.middle, &b.up]);
-        ids.extend(blocks.chain(&parts.attention.narrow).flat_map(of_conv));
+        let attention = together(&parts.attention);
+        let blocks = attention.blocks.iter().flat_map(|b| [&b.down, &b.middle, &b.up]);
+        ids.extend(blocks.chain(&attention.narrow).flat_map(of_conv));
     }
     ids
 }

@@ -16,6 +16,7 @@ use crate::hash::Features;
 use crate::image::Limits;
 use crate::method::{FitInput, FittedMethod, Method, MethodError, Settings};
 use crate::model::{self, Card};
+use crate::network::AttentionKind;
 use crate::task::Task;
 use crate::trunk::{Trunk, TrunkKind};
 
@@ -146,8 +147,10 @@ pub(super) fn fit_features(
         bits: plan.bits,
         trunk: kind,
         parts: 0,
+        attention: AttentionKind::Together,
         saliency: None,
         original: false,
+        projections: 0,
         anchors: None,
         codebooks: None,
         values: None,

@@ -91,7 +91,7 @@ pub fn time_training(
     let labels: Vec<Vec<u32>> =
         kept.iter().map(|position| dataset.train[*position].labels.clone()).collect();
     let length = plan.length(labels.len(), None);
-    let net = build(&plan, &prepared.trunk, &device.burn())?;
+    let net = build(&plan, &prepared.trunk, &labels, &device.burn())?;
     let mut run = Run::new(&plan, &images, &labels, length, &net, device)?;
     let (_, laps) = run.pace(net, warm_up + 1).map_err(|error| memory::advise(error, &plan))?;
     let of = |lap: Lap| laps.times[lap as usize];

@@ -141,7 +141,17 @@ pub struct Refine {
 impl Refine {
     /// `[batch, 112, H, W]` to `[batch, 1280, ⌈H/2⌉, ⌈W/2⌉]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = self.blocks.iter().fold(x, |x, block| block.forward(x));
+        self.rest(self.first(x))
+    }
+
+    /// Computes the first block.
+    pub(super) fn first(&self, x: Tensor<4>) -> Tensor<4> {
+        self.blocks.iter().take(1).fold(x, |x, block| block.forward(x))
+    }
+
+    /// Computes the layers after the first block.
+    pub(super) fn rest(&self, x: Tensor<4>) -> Tensor<4> {
+        let x = self.blocks.iter().skip(1).fold(x, |x, block| block.forward(x));
         match self.head.folded() {
             Some(head) if ops::on_plain_cpu(&x) => ops::pointwise_relu6(x, head),
             _ => self.head.forward(x, true),

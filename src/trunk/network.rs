@@ -67,6 +67,22 @@ impl Refine {
         }
     }
 
+    /// Computes the first block, which halves the map.
+    pub fn first(&self, x: Tensor<4>) -> Tensor<4> {
+        match self {
+            Self::EfficientNetLite(refine) => refine.first(x),
+            Self::ResNet(refine) => refine.first(x),
+        }
+    }
+
+    /// Computes all layers but the first block.
+    pub fn rest(&self, x: Tensor<4>) -> Tensor<4> {
+        match self {
+            Self::EfficientNetLite(refine) => refine.rest(x),
+            Self::ResNet(refine) => refine.rest(x),
+        }
+    }
+
     /// Folds all batch norms, for inference.
     pub fn fold(self) -> Self {
         match self {

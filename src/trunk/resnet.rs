@@ -172,7 +172,17 @@ pub struct Refine {
 impl Refine {
     /// `[batch, C, H, W]` to `[batch, 2·C, ⌈H/2⌉, ⌈W/2⌉]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        through(&self.layer4, x)
+        self.rest(self.first(x))
+    }
+
+    /// Computes the first block.
+    pub(super) fn first(&self, x: Tensor<4>) -> Tensor<4> {
+        through(&self.layer4[..self.layer4.len().min(1)], x)
+    }
+
+    /// Computes the blocks after the first one.
+    pub(super) fn rest(&self, x: Tensor<4>) -> Tensor<4> {
+        through(self.layer4.get(1..).unwrap_or_default(), x)
     }
 
     /// Channels of its input.

@@ -103,7 +103,14 @@ fn a_model_file_that_lies_is_refused() {
         (file.tensor(entry, "shape", json!([3, 32, 3, 3])), entry),
         (file.tensor(entry, "dtype", json!("I16")), entry),
         (file.tensor(entry, "dtype", json!("U16")), "U16"),
-        (file.card(set("format", json!(5))), "install a newer Barbule"),
+        (file.card(set("format", json!(6))), "install a newer Barbule"),
+        (file.card(set("format", json!(5))), "other layers than a file of format 5"),
+        (file.card(set("attention", json!("chain"))), "other layers than a file of format 1"),
+        (file.card(set("attention", json!("rows"))), "its card is damaged"),
+        (file.card(set("projections", json!(6))), "other layers than a file of format 1"),
+        (file.card(set("projections", json!(65))), "65 projections, more than 64"),
+        (file.card(set("projections", json!(-1))), "its card is damaged"),
+        (file.card(set("parts", json!(65))), "65 parts, more than 64"),
         (file.card(set("format", json!(4))), "names no codebooks in a file of format 4"),
         (file.card(set("values", json!(7))), "names no codebooks in a file of format 1"),
         (file.card(set("unit", json!(true))), "names no codebooks in a file of format 1"),
@@ -240,6 +247,63 @@ fn codebooks_that_lie_are_refused() {
         let said = env.fails(&["eval", "--model", "lie.safetensors", "--data", "birds"]);
         assert!(said.contains(expected), "{said} instead of {expected}");
         assert!(said.contains("lie.safetensors"), "the file is not named: {said}");
+    }
+}
+
+#[test]
+fn layers_that_lie_are_refused() {
+    let env = TestEnv::with_birds(2, 5);
+    let small = ["--size", "64", "--outer", "1", "--epochs", "1", "--train", "head"];
+    for method in ["semicon", "agmh", "dahnet"] {
+        let train = ["train", method, "--data", "birds", "--bits", "16", "--cache", "cache"];
+        env.ok(&[&train[..], &small, &["--out", "m.safetensors"]].concat());
+        let file = ModelFile::read(&env.path("m.safetensors"));
+        let names: Vec<&String> = file.header.keys().collect();
+        let training = ["classifier", "mining"];
+        assert!(!names.iter().any(|name| training.iter().any(|own| name.contains(own))));
+        let tensor = match method {
+            "semicon" => "trunk.parts.attention.heads.2.weight",
+            "agmh" => "trunk.projections.groups.5.weight",
+            _ => "trunk.parts.attention.columns.weight",
+        };
+        let without = {
+            let mut changed = file.clone();
+            let entry = changed.header.remove(tensor).unwrap();
+            changed.header.insert("other".to_owned(), entry);
+            changed.bytes()
+        };
+        let shape = &file.header[tensor]["shape"];
+        let turned = json!([shape[1], shape[0], 1, 1]);
+        let set = |fields: &[(&str, Value)]| {
+            file.card(|card| fields.iter().for_each(|(name, value)| card[*name] = value.clone()))
+        };
+        let mut cases = vec![
+            (without, tensor),
+            (file.tensor(tensor, "shape", turned), tensor),
+            (set(&[("format", json!(1))]), "other layers than a file of format 1"),
+            (set(&[("parts", json!(65))]), "more than 64"),
+            (set(&[("projections", json!(u64::MAX))]), "more than 64"),
+            (set(&[("parts", json!(2)), ("projections", json!(2))]), "do not belong together"),
+            (set(&[("anchors", json!(1))]), "do not belong together"),
+            (set(&[("codebooks", json!(4))]), "codebooks in a file of format 5"),
+            (set(&[("values", json!(7))]), "no codebooks in a file of format 5"),
+        ];
+        if method != "agmh" {
+            cases.push((set(&[("parts", json!(0))]), "do not belong together"));
+            cases.push((set(&[("parts", json!(2))]), "hash."));
+            let other = if method == "semicon" { "strips" } else { "chain" };
+            cases.push((set(&[("attention", json!(other))]), "missing tensor"));
+            cases.push((set(&[("attention", json!("together"))]), "file of format 5"));
+        } else {
+            cases.push((set(&[("projections", json!(7))]), "hash."));
+            cases.push((set(&[("projections", json!(5))]), "hash."));
+        }
+        for (bytes, expected) in cases {
+            env.write("lie.safetensors", &bytes);
+            let said = env.fails(&["eval", "--model", "lie.safetensors", "--data", "birds"]);
+            assert!(said.contains(expected), "{method}: {said} instead of {expected}");
+            assert!(said.contains("lie.safetensors"), "the file is not named: {said}");
+        }
     }
 }
 

@@ -439,6 +439,6 @@ fn write_a_model_with_parts(file: &Path) {
     });
     let dim = card.features();
     let hash = Hash::from(LinearHash::new(vec![0.0; dim], vec![1.0; dim]).unwrap());
-    let card = card.with(|card| card.format = format_of(&hash, false));
+    let card = card.with(|card| card.format = format_of(&hash, &card.layers()));
     barbule::model::write(file, &card, network, &hash).unwrap();
 }

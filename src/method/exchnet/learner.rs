@@ -13,26 +13,34 @@ use super::options::Options;
 use crate::encoder::EncodeError;
 use crate::method::OneKind;
 use crate::method::asymmetric::Asymmetric;
+use crate::method::classes::Classes;
 use crate::method::definition::{Additions, LearnedMethod, Start};
 use crate::method::groups::Groups;
 use crate::method::laps::{Lap, Laps};
 use crate::method::learned_codes::LearnedCodes;
 use crate::method::learner::{Learner, Seen, Shown, Survey};
 use crate::method::net::{Net, Output};
-use crate::network::PartFeatures;
+use crate::network::{Layers, PartFeatures};
 use crate::trunk::pool;
 
 impl LearnedMethod for Options {
     fn additions(&self) -> Additions {
-        let (parts, attention_gain) = (self.parts, self.attention_gain);
-        Additions { parts, attention_gain, ..Additions::default() }
+        let layers = Layers { parts: self.parts, ..Layers::default() };
+        let classifiers = usize::from(self.classifier > 0.0);
+        Additions {
+            layers,
+            attention_gain: self.attention_gain,
+            classifiers,
+            ..Additions::default()
+        }
     }
 
     fn learner(&self, Start { groups, bits, seed, init }: Start) -> Box<dyn Learner> {
         let codes = LearnedCodes::first(init, &groups, bits, seed);
         // ExchNet's loss lacks the pull of ADSH.
         let skeleton = Asymmetric::new(groups.clone(), codes, 0.0);
-        Box::new(ExchNet { skeleton, groups, options: *self, seed, anchors: None })
+        let classes = Classes::new(groups.clone());
+        Box::new(ExchNet { skeleton, groups, classes, options: *self, seed, anchors: None })
     }
 }
 
@@ -41,6 +49,7 @@ impl LearnedMethod for Options {
 struct ExchNet {
     skeleton: Asymmetric,
     groups: Arc<Groups>,
+    classes: Classes,
     options: Options,
     seed: u64,
     /// Class anchors if the current outer iteration exchanges parts, `[classes, M·C']`.
@@ -116,7 +125,19 @@ impl Learner for ExchNet {
         let (parts, seed) = (self.options.parts, self.seed);
         let anchors = self.anchors.as_ref();
         let exchanged = anchors.map(|anchors| draw(anchors, &self.groups, &shown, parts, seed));
-        look(net, shown, exchanged, &self.options, laps)
+        let images = shown.images;
+        let output = look(net, shown, exchanged, &self.options, laps)?;
+        let Some(classifier) = net.classifiers.first() else { return Ok(output) };
+        // The global features come last.
+        let ([width, _], [_, all]) = (classifier.weight.dims(), output.features.dims());
+        let global = output.features.clone().narrow(1, all - width, width);
+        let logits = classifier.forward(global);
+        let apart = self.classes.cross_entropy(logits, images) * self.options.classifier;
+        let extra = match output.extra {
+            Some(extra) => extra + apart,
+            None => apart,
+        };
+        Ok(Output { extra: Some(extra), ..output })
     }
 
     fn loss(&self, seen: Seen<'_>) -> Tensor<1> {

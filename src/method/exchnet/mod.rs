@@ -18,6 +18,7 @@ pub use exchange::{Exchange, exchange};
 #[cfg(test)]
 pub(crate) use learner::look;
 pub use learner::terms;
+pub(in crate::method) use options::{ATTENTION_GAIN, CLASSIFIER, PARTS};
 pub use options::{Options, Spatial};
 
 use super::definition::Method;

@@ -8,16 +8,31 @@ use crate::method::{Ablation, MethodError, Value};
 /// Maximum number of parts.
 const MOST_PARTS: usize = 16;
 
+/// The number of parts, an option of successors too.
+pub(in crate::method) const PARTS: MethodOption =
+    MethodOption::count("parts", "M", "3", [1, MOST_PARTS], "Number of parts").with_paper("4");
+
+/// The initial attention, an option of successors too.
+pub(in crate::method) const ATTENTION_GAIN: MethodOption = MethodOption::number(
+    "attention-gain",
+    "GAIN",
+    "0.1",
+    "Initial scale of the attention's last norm, around 1 minus the scale; 1 is a norm's usual \
+     start, 0 makes every map 1 everywhere",
+);
+
+/// The weight of a classifier, an option of successors too.
+pub(in crate::method) const CLASSIFIER: MethodOption = MethodOption::number(
+    "classifier",
+    "W",
+    "0",
+    "Weight of the cross entropy of a linear classifier on the global features, in training only",
+);
+
 /// The declarations of the options.
-pub(super) static OPTIONS: [MethodOption; 8] = [
-    MethodOption::count("parts", "M", "3", [1, MOST_PARTS], "Number of parts").with_paper("4"),
-    MethodOption::number(
-        "attention-gain",
-        "GAIN",
-        "0.1",
-        "Initial scale of the attention's last norm, around 1 minus the scale; 1 is a norm's usual \
-         start, 0 makes every map 1 everywhere",
-    ),
+pub(super) static OPTIONS: [MethodOption; 9] = [
+    PARTS,
+    ATTENTION_GAIN,
     MethodOption::number("spatial", "W", "1", "Weight of the spatial diversity of parts"),
     MethodOption::flag(
         "spatial-sum",
@@ -42,6 +57,7 @@ pub(super) static OPTIONS: [MethodOption; 8] = [
         "0",
         "Weight of the squared distance of exchanged features to the anchors of their class",
     ),
+    CLASSIFIER,
 ];
 
 /// Ablations of ExchNet.
@@ -86,6 +102,9 @@ pub struct Options {
     /// Weight of the squared distance of exchanged features to their anchors. One re-implementation
     /// adds this term; the paper does not have it.
     pub pull: f32,
+    /// Weight of the cross entropy of a linear classifier on the global features. DAHNet adds this
+    /// term with ½; ExchNet does not have it.
+    pub classifier: f32,
 }
 
 impl Default for Options {
@@ -99,6 +118,7 @@ impl Default for Options {
             channel_margin: 0.4,
             exchange_share: 0.125,
             pull: 0.0,
+            classifier: 0.0,
         }
     }
 }
@@ -128,6 +148,7 @@ impl Options {
             channel_margin: single("channel-margin", usual.channel_margin),
             exchange_share: single("exchange", usual.exchange_share).clamp(0.0, 1.0),
             pull: single("pull", usual.pull),
+            classifier: single("classifier", usual.classifier),
         })
     }
 }

@@ -53,7 +53,16 @@ fn network() -> Net {
     let refine = Trunk::from(weights::shipped(&device).unwrap()).refine.train();
     let linear: Linear = LinearConfig::new(POOLED, BITS).with_bias(true).init(&device.autodiff());
     let linear = new_weights(linear, 3);
-    Net { stem: None, refine, parts: None, saliency: None, linear }
+    Net {
+        stem: None,
+        refine,
+        parts: None,
+        saliency: None,
+        projections: None,
+        linear,
+        classifiers: Vec::new(),
+        mining: None,
+    }
 }
 
 /// Creates a separate network with the same values and ids.
