@@ -139,12 +139,11 @@ impl Model {
         }
     }
 
-    /// Codes for pooled features, one row an image, to be compared by Hamming distance.
+    /// Codes for pooled features, one row an image: signs, or words if the hash has codebooks.
     ///
     /// # Errors
-    /// When the features are not of this trunk or not finite, or codes are no signs.
+    /// When the features are not of this trunk or not finite.
     pub fn codes(&self, features: &[f32]) -> Result<BinaryCodes, ModelError> {
-        self.check_hamming()?;
         let features = Features { dim: self.hash.dim(), values: features };
         Ok(self.hash.encode(&features)?)
     }
@@ -152,7 +151,7 @@ impl Model {
     /// Returns the code of pooled features of one image.
     ///
     /// # Errors
-    /// When the features are not one row of this trunk or not finite, or codes are no signs.
+    /// When the features are not one row of this trunk or not finite.
     pub fn code(&self, features: &[f32]) -> Result<Code, ModelError> {
         let codes = self.codes(features)?;
         let (dim, values) = (self.hash.dim(), features.len());
@@ -160,19 +159,19 @@ impl Model {
         code.ok_or_else(|| HashError::from(FeatureError::Rows { dim, values }).into())
     }
 
-    /// Returns the real values whose signs are the codes, one row an image: `bits` numbers each.
+    /// Returns the real values of which codes keep the signs or the nearest sums of words, one row
+    /// an image: `bits` numbers each, or as many as a word has.
     ///
     /// # Errors
-    /// When the features are not of this trunk or not finite, or codes are no signs.
+    /// When the features are not of this trunk or not finite.
     pub fn values(&self, features: &[f32]) -> Result<Vec<f32>, ModelError> {
-        self.check_hamming()?;
         Ok(self.hash.values(&Features { dim: self.hash.dim(), values: features })?)
     }
 
     /// Returns the code of one image.
     ///
     /// # Errors
-    /// When the device fails, or codes are no signs.
+    /// When the device fails.
     pub fn encode(&self, picture: &RgbImage) -> Result<Code, ModelError> {
         self.code(&self.features(picture)?)
     }

@@ -62,7 +62,7 @@ impl Ask {
                 "under" => ask.under = text(value),
                 "label" => ask.label = text(value),
                 "path" => ask.path = text(value),
-                "radius" => ask.radius = Some(number(&name, &value, 0, 1024)? as u32),
+                "radius" => ask.radius = Some(number(&name, &value, 0, 1_000_000)? as u32),
                 "with" => ask.with = i64::try_from(number(&name, &value, 0, MAX_ID)?).ok(),
                 "part" => ask.part = Some(number(&name, &value, 1, 64)?),
                 _ => ask.order = Some(value.into_owned()),
