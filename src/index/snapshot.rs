@@ -195,6 +195,8 @@ impl Snapshot {
             own.retain(|id| self.position(*id).is_some_and(|at| allowed.contains(at)));
         }
         let query = self.ranking.query(search)?;
+        // A hit has the number by which it is ordered.
+        let scored = !matches!(search.order(), Order::Cosine { .. });
         let (wanted, k) = (search.k(), query.depth());
         // The query's own images are found too, and come first anyway.
         let found = query.nearest(k.saturating_add(own.len()), allowed)?;
@@ -203,10 +205,12 @@ impl Snapshot {
         // from the others.
         for id in own.iter().take(wanted) {
             let (distance, score) = query.compare(&self.code(*id)?)?;
+            let score = score.filter(|_| scored);
             ranked.push(Ranked { id: *id, distance, similarity: None, score, same: true });
         }
         let others = found.into_iter().filter_map(|Near { id, distance, score }| {
             let id = *self.ids.get(id as usize)?;
+            let score = score.filter(|_| scored);
             Some(Ranked { id, distance, similarity: None, score, same: false })
         });
         let mut others: Vec<Ranked> =
@@ -288,7 +292,6 @@ impl Snapshot {
             let own = index.features(image.id)?;
             let own = own.ok_or_else(|| IndexError::NoFeatures(index.path().to_owned()))?;
             image.similarity = Some(cosine(&own, features));
-            image.score = None;
         }
         order.sort(images, |image| (image.similarity.unwrap_or_default(), image.id));
         Ok(())

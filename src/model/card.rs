@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::format::format_of;
 use crate::code::{BinaryCodes, Code};
-use crate::hash::{Codebooks, Hash, Quantizer};
+use crate::hash::{Codebooks, Hash, KernelHash, Quantizer};
 use crate::image::Preprocess;
 use crate::network::Level;
 use crate::trunk::TrunkKind;
@@ -60,6 +60,9 @@ pub struct Card {
     /// Anchors of the kernel between features and hash; none for a linear hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anchors: Option<usize>,
+    /// First features that the kernel does not see.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub plain: usize,
     /// Codebooks that codes are words of: one for each 4 bits. None where codes are signs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codebooks: Option<usize>,
@@ -102,6 +105,11 @@ impl Card {
         self.trunk.pooled() * (1 + self.parts + usize::from(self.original))
     }
 
+    /// Length of the input of the matrix product: features, or plain ones and kernel values.
+    pub(super) fn hashed(&self) -> usize {
+        self.anchors.map_or(self.features(), |anchors| anchors.saturating_add(self.plain))
+    }
+
     /// Sets what describes a hash: bits, anchors, codebooks and the version of the format.
     pub fn with_hash(self, hash: &Hash) -> Self {
         let dim = hash.linear().bits();
@@ -113,6 +121,7 @@ impl Card {
             format: format_of(hash, self.saliency.is_some() || self.original),
             bits: hash.bits(),
             anchors: hash.anchors(),
+            plain: hash.kernel().map_or(0, KernelHash::plain),
             codebooks: hash.codebooks().map(Codebooks::count),
             values: words.map(|_| dim).filter(|dim| *dim != hash.bits()),
             unit: words.is_some_and(Quantizer::is_unit),
@@ -135,4 +144,8 @@ impl Card {
         }
         (codes.len() == self.data.images).then_some(codes)
     }
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }

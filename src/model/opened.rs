@@ -321,8 +321,11 @@ mod tests {
         write_sharing_trunk(&path, &card, &hash, &device).unwrap();
         let model = Model::open(&path, &device).unwrap();
         assert_eq!((model.card(), model.hash()), (&card, &hash));
-        let error = model.codes(&[0.5; 1280]).unwrap_err().to_string();
-        assert!(error.contains("codes of dtq") && error.contains("for evaluation only"), "{error}");
+        assert_eq!(model.code(&[0.5; 1280]).unwrap().bits(), 12);
+        assert_eq!(model.values(&[0.5; 1280]).unwrap().len(), 12);
+        let picture = RgbImage::new(8, 8);
+        let error = model.explain(&picture, &picture).unwrap_err().to_string();
+        assert!(error.contains("codes of dtq are words"), "{error}");
         for card in [
             Card { codebooks: None, ..card.clone() },
             Card { codebooks: Some(4), ..card.clone() },
@@ -375,6 +378,27 @@ mod tests {
         assert_eq!((card.format, card.codebooks), (4, None));
         write_sharing_trunk(&path, &card, &signs, &device).unwrap();
         assert_eq!(Model::open(&path, &device).unwrap().hash(), &signs);
+    }
+
+    #[test]
+    fn features_that_pass_by_a_kernel_come_back() {
+        let (device, folder) = (device(), tempfile::tempdir().unwrap());
+        let value = |i: usize| ((i * 2_654_435_761) % 1009) as f32 / 64.0 - 8.0;
+        let linear = LinearHash::new(vec![0.5; 46], (0..46 * 8).map(value).collect()).unwrap();
+        let anchors: Vec<f32> = (0..6 * 1240).map(value).collect();
+        let kernel = KernelHash::behind(40, anchors, 2f32.powi(-9), linear).unwrap();
+        let hash = Hash::from(kernel);
+        let general = Model::general(&device).unwrap();
+        let card = general.card().clone().with_hash(&hash);
+        assert_eq!((card.format, card.anchors, card.plain), (6, Some(6), 40));
+        let path = folder.path().join("plain.safetensors");
+        write_sharing_trunk(&path, &card, &hash, &device).unwrap();
+        assert_eq!(Model::open(&path, &device).unwrap().hash(), &hash);
+        for plain in [0, 39, 1280] {
+            let card = Card { plain, ..card.clone() };
+            let error = write_sharing_trunk(&path, &card, &hash, &device).unwrap_err();
+            assert!(error.to_string().contains("does not belong"), "{error}");
+        }
     }
 
     #[test]

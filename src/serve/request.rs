@@ -128,7 +128,7 @@ mod tests {
             ("k=0", "k must be a number from 1 to 1000"),
             ("k=-1", "k must be"),
             ("k=1001", "k must be"),
-            ("radius=x", "radius must be a number from 0 to 1024"),
+            ("radius=x", "radius must be a number from 0 to 1000000"),
             ("page=2", "there is no parameter 'page' here; known: k, under"),
         ] {
             let problem = read(query).unwrap_err();

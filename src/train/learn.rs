@@ -213,6 +213,7 @@ fn card(
         saliency,
         original,
         anchors: None,
+        plain: 0,
         codebooks: None,
         values: None,
         unit: false,

@@ -149,6 +149,7 @@ pub(super) fn fit_features(
         saliency: None,
         original: false,
         anchors: None,
+        plain: 0,
         codebooks: None,
         values: None,
         unit: false,
