@@ -52,6 +52,7 @@ def main():
     parser.add_argument("picture", type=Path)
     parser.add_argument("--barbule", default="target/release/barbule")
     parser.add_argument("--images", type=int, default=1_000_000)
+    parser.add_argument("--model", help="the model of the index; without it the built-in one")
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
     program = shutil.which(args.barbule) or args.barbule
@@ -63,8 +64,10 @@ def main():
         indexed.write_bytes(args.picture.read_bytes() + b"\0")
         database = root / "photos.db"
         common = ["--index", database, "--device", "cpu", "-q"]
-        subprocess.run([program, "index", root / "photos", *common], check=True, stdout=subprocess.DEVNULL)
-        bits = json.loads(subprocess.check_output([program, "status", "--index", database, "--json"]))["bits"]
+        model = ["--model", args.model] if args.model else []
+        subprocess.run([program, "index", root / "photos", *model, *common], check=True, stdout=subprocess.DEVNULL)
+        status = json.loads(subprocess.check_output([program, "status", "--index", database, "--json"]))
+        bits = status["bits"]
         fill(database, args.images, bits)
         print(f"{args.images} codes of {bits} bits, {database.stat().st_size / 1e6:.0f} MB")
         asked = {
@@ -73,6 +76,9 @@ def main():
             "an indexed image, by distance alone": [indexed, "--order", "hamming"],
             "a code": ["--code", "5a" * ((bits + 7) // 8)],
         }
+        if status["words"]:
+            # Words have one order.
+            del asked["an indexed image, by distance alone"]
         for name, query in asked.items():
             runs = []
             for _ in range(args.rounds):

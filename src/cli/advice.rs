@@ -125,9 +125,7 @@ fn model(error: &ModelError) -> String {
     match error {
         ModelError::Unfit { .. } => "; train one with `barbule train`".into(),
         ModelError::NoParts(_) => " (`barbule train exchnet`, `semicon` or `dsah`)".into(),
-        ModelError::NotHamming(_) => {
-            " (`barbule eval`; `barbule train orthohash` or `exchnet`)".into()
-        }
+        ModelError::NotHamming(_) => " (`barbule train exchnet`)".into(),
         ModelError::Write { .. } => "; choose another --out".into(),
         ModelError::Encode(error) => encode(error),
         _ => String::new(),

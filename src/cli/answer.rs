@@ -38,11 +38,25 @@ pub struct Answer {
     pub query: String,
     pub index: String,
     pub bits: usize,
-    /// The order of the hits: see [`Order::name`](crate::index::Order::name).
+    /// The order of the hits: see [`Snapshot::order_of`](crate::index::Snapshot::order_of).
     pub order: &'static str,
     pub results: Vec<Hit>,
+    /// Whether codes are words.
+    #[serde(skip)]
+    pub words: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<Seconds>,
+}
+
+impl Answer {
+    /// Describes the distance of a hit.
+    pub fn distance(&self, hit: &Hit) -> String {
+        if self.words {
+            format!("distance {}", hit.distance)
+        } else {
+            format!("{} bits", hit.distance)
+        }
+    }
 }
 
 /// Time of the steps of a search.
@@ -121,7 +135,7 @@ fn preview(context: &Context, answer: &Answer) -> Result<()> {
     };
     for hit in &answer.results {
         let path = plain_name(&hit.path);
-        context.print(format_args!("{}. {path}, {} bits", hit.rank, hit.distance))?;
+        context.print(format_args!("{}. {path}, {}", hit.rank, answer.distance(hit)))?;
         match image::open(Path::new(&hit.path), &context.limits) {
             Ok(picture) => {
                 let picture = ::image::DynamicImage::ImageRgb8(picture).thumbnail(640, 640);

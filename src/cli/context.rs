@@ -128,12 +128,10 @@ impl Context {
     /// that on stderr.
     ///
     /// # Errors
-    /// If the model cannot be opened, or its codes cannot be compared by Hamming distance.
+    /// If the model cannot be opened.
     pub fn model(&self, file: Option<&Path>, device: &Device) -> Result<Model> {
         if let Some(file) = file {
-            let model = Model::open(file, device)?;
-            model.check_hamming()?;
-            return Ok(model);
+            return Ok(Model::open(file, device)?);
         }
         self.say(BUILT_IN);
         Ok(Model::general(device)?)

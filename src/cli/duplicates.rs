@@ -25,7 +25,7 @@ use crate::task::Task;
 ///
 /// copy: the same content as a file above it.
 ///
-/// A number: looks nearly the same; its code differs from the original's in so many bits.
+/// A number: looks nearly the same, at this distance of the codes.
 ///
 /// same: another path to one of these files, by a link. It is no second file.
 ///
@@ -40,10 +40,11 @@ use crate::task::Task;
                         barbule duplicates --under ~/Pictures/2024 --json\n         \
                         barbule duplicates --exact --paths0 | xargs -0 ls -l")]
 pub struct Args {
-    /// Maximum distance of the codes of near duplicates, in bits [default: 3/8 of the bits]
+    /// Maximum distance of the codes of near duplicates, in bits [default: 3/8 of the bits]. Of
+    /// words, see `barbule search`
     #[arg(long, value_name = "R")]
     radius: Option<u32>,
-    /// Group all images within R bits of the original, whatever they look like: also different
+    /// Group all images within R of the original, whatever they look like: also different
     /// photos of one kind
     #[arg(long, requires = "radius")]
     by_code: bool,

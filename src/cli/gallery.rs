@@ -90,11 +90,11 @@ fn section(answer: &Answer, limits: &Limits) -> Result<Markup> {
                 p { (count) " hits in " (answer.index) ", " (answer.bits) "-bit codes" }
             }
         }
-        ol { @for (hit, picture) in answer.results.iter().zip(&pictures) { (card(hit, picture.as_deref())) } }
+        ol { @for (hit, picture) in answer.results.iter().zip(&pictures) { (card(answer, hit, picture.as_deref())) } }
     })
 }
 
-fn card(hit: &Hit, picture: Option<&str>) -> Markup {
+fn card(answer: &Answer, hit: &Hit, picture: Option<&str>) -> Markup {
     let path = Path::new(&hit.path);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let folder = path.parent().unwrap_or(path).to_string_lossy();
@@ -111,7 +111,7 @@ fn card(hit: &Hit, picture: Option<&str>) -> Markup {
                 div class="where" { (folder) }
                 div class="far" {
                     @if hit.same { b { "the same image" } }
-                    @else { b { (hit.distance) } " bits away" }
+                    @else { b { (answer.distance(hit)) } }
                     @if let Some(score) = hit.score { ", score " (format!("{score:.3}")) }
                     @if let Some(cosine) = hit.similarity { ", cosine " (format!("{cosine:.3}")) }
                 }

@@ -28,7 +28,7 @@ pub struct Args {
     /// Number of neighbours that vote
     #[arg(short, default_value_t = 10, value_name = "K")]
     k: usize,
-    /// Maximum distance of a voting neighbour, in bits [default: measured]
+    /// Maximum distance of a voting neighbour: see `barbule search` [default: measured]
     #[arg(long, value_name = "R")]
     radius: Option<u32>,
     #[command(flatten)]
@@ -58,9 +58,13 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
                 "no image has the label of its nearest neighbour, so no radius can be measured; pass --radius"
             ),
             Some(reach) => {
+                let of = match collection.snapshot().is_words() {
+                    true => String::new(),
+                    false => format!(" of {} bits", collection.bits()),
+                };
                 context.say(format_args!(
-                    "radius: {} of {} bits; on {} labelled images of this index the vote is right for {:.0} %, wrong for {:.0} %",
-                    reach.radius, collection.bits(), reach.tried, 100.0 * reach.right, 100.0 * reach.wrong
+                    "radius: {}{of}; on {} labelled images of this index the vote is right for {:.0} %, wrong for {:.0} %",
+                    reach.radius, reach.tried, 100.0 * reach.right, 100.0 * reach.wrong
                 ));
                 reach.radius
             }

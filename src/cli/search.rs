@@ -27,6 +27,10 @@ use crate::index::{CANDIDATES, Hit, QueryImage, QueryOptions, Search};
 /// how sure the model is of each bit of the query (see --order). If the image itself is indexed, it
 /// comes first.
 ///
+/// If the codes are words (`barbule train lda-words` and others), all images are sorted by the
+/// distance between the query's values and the words of the image. Their distance is a thousand
+/// times the squared one.
+///
 /// The exit status is 0 even if nothing was found.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule search cat.jpg -k 10\n         \
@@ -50,7 +54,8 @@ pub struct Args {
     /// Maximum number of hits
     #[arg(short, default_value_t = 10, value_name = "K")]
     k: usize,
-    /// Maximum distance of the hits, in bits; with --together, of the mean distance
+    /// Maximum distance of the hits, in bits (of words, see above); with --together, of the mean
+    /// distance
     #[arg(long, value_name = "R")]
     radius: Option<u32>,
     #[command(flatten)]
@@ -114,6 +119,9 @@ fn search_index(context: &Context, args: &Args) -> Result<ExitCode> {
     if args.order() == By::Cosine && !collection.snapshot().index().keeps_features()? {
         bail!("{name} has no stored features; run `barbule index --keep-features` first");
     }
+    if collection.snapshot().is_words() {
+        args.check_words(&name)?;
+    }
     let opened = begun.elapsed();
     let named = args.index.model.as_deref();
     let queries = LocalQueries::new(context, collection, named, args.query_options())?;
@@ -126,9 +134,12 @@ fn search_index(context: &Context, args: &Args) -> Result<ExitCode> {
         let filter = args.filter.filter()?;
         warn_unmatched(context, &filter, collection.snapshot().catalogue()?);
     }
-    let mut answers = args.answers(&asked, &name, |search| Ok(collection.search(search)?))?;
+    let snapshot = collection.snapshot();
+    let mut answers = args.answers(&asked, &name, snapshot.is_words(), |search| {
+        Ok((snapshot.order_of(search), snapshot.search(search)?))
+    })?;
     let ranked = begun.elapsed();
-    if let Some(reason) = collection.snapshot().failure() {
+    if let Some(reason) = snapshot.failure() {
         context.warn(format_args!("searched on the CPU instead: {reason}"));
     }
     let seconds = Seconds {
@@ -156,10 +167,10 @@ fn search_server(context: &Context, args: &Args, address: &str) -> Result<ExitCo
     let asked = args.asked(&queries)?;
     let encoded = begun.elapsed();
     if *explain_sql {
-        args.answers(&asked, &remote.place(), |search| {
+        args.answers(&asked, &remote.place(), false, |search| {
             let explained = remote.explain(search)?;
             context.print(format_args!("{};\n\n{}\n", explained.sql, explained.plan))?;
-            Ok(Vec::new())
+            Ok((search.order().name(), Vec::new()))
         })?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -167,7 +178,8 @@ fn search_server(context: &Context, args: &Args, address: &str) -> Result<ExitCo
     if remote.head().images == 0 {
         context.warn(format_args!("{place} holds no images"));
     }
-    let mut answers = args.answers(&asked, &place, |search| Ok(remote.find(search)?))?;
+    let find = |search: &Search| Ok((search.order().name(), remote.find(search)?));
+    let mut answers = args.answers(&asked, &place, false, find)?;
     let ranked = begun.elapsed();
     let seconds = Seconds {
         opening: opened.as_secs_f64(),
@@ -194,6 +206,21 @@ impl Args {
         }
         if order == By::Cosine && self.elsewhere.engine.is_some() {
             bail!("--order cosine needs features, which a server does not store");
+        }
+        Ok(())
+    }
+
+    /// Checks the options of a search among words.
+    fn check_words(&self, index: &str) -> Result<()> {
+        if self.order == Some(By::Hamming) {
+            bail!(
+                "the codes of {index} are words, which have no Hamming distance; leave --order out"
+            );
+        }
+        if self.order() != By::Cosine && self.candidates.is_some() {
+            bail!(
+                "the codes of {index} are words, by which all images are ordered; leave --candidates out"
+            );
         }
         Ok(())
     }
@@ -233,24 +260,28 @@ impl Args {
         self.code.iter().map(query).collect()
     }
 
-    /// Runs `find` for each query, or once for all of them with `--together`.
+    /// Runs `find` for each query, or once for all of them with `--together`. It returns the name
+    /// of the order and the hits.
     fn answers(
         &self,
         asked: &[FileQuery],
         index: &str,
-        mut find: impl FnMut(&Search) -> Result<Vec<Hit>>,
+        words: bool,
+        mut find: impl FnMut(&Search) -> Result<(&'static str, Vec<Hit>)>,
     ) -> Result<Vec<Answer>> {
         let groups = if self.together { asked.len().max(1) } else { 1 };
         let mut answers = Vec::new();
         for group in asked.chunks(groups) {
             let search = self.search(group)?;
+            let (order, results) = find(&search)?;
             let names: Vec<&str> = group.iter().map(|query| query.name.as_str()).collect();
             answers.push(Answer {
                 query: names.join(" + "),
                 index: index.to_owned(),
                 bits: search.codes().bits(),
-                order: search.order().name(),
-                results: find(&search)?,
+                order,
+                results,
+                words,
                 seconds: None,
             });
         }

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::query::index_path;
 use super::{Context, counts};
+use crate::hash::Codebooks;
 use crate::index::{Filter, Index};
 use crate::model::Model;
 
@@ -54,7 +55,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         let failures = failures.iter().map(|f| json!({ "path": f.path, "reason": f.reason }));
         context.print_json(&json!({
             "index": path.display().to_string(), "bytes": bytes, "images": images,
-            "bits": index.bits(), "model": index.model(), "built_in": built_in,
+            "bits": index.bits(), "words": index.codebooks().map(Codebooks::count), "model": index.model(), "built_in": built_in,
             "model_file": model_file.map(|file| file.display().to_string()),
             "features": index.keeps_features()?, "read_as_now": index.is_read_as_now()?,
             "labels": labels.len(),
@@ -68,10 +69,13 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         (false, None) => format!("a model with the fingerprint {:.8}", index.model()),
     };
     let features = if index.keeps_features()? { ", with features" } else { "" };
+    let codes = match index.codebooks() {
+        None => format!("{} bits", index.bits()),
+        Some(books) => format!("{} words ({} bits)", books.count(), books.bits()),
+    };
     context.print(format_args!(
-        "{}: {images} images, codes of {} bits by {model}{features}, {:.1} MB",
+        "{}: {images} images, codes of {codes} by {model}{features}, {:.1} MB",
         path.display(),
-        index.bits(),
         bytes as f64 / 1e6
     ))?;
     for (images, there, root) in roots {

@@ -47,6 +47,11 @@ pub enum EngineError {
     /// The parts do not form a complete collection.
     #[error("{0}")]
     Parts(#[source] Cause),
+    /// Codes of words were to be stored where only signs can be compared.
+    #[error(
+        "the codes are words, and {0} compares codes by Hamming distance, which words do not have; export them to Parquet or NumPy, or use a model whose codes are signs"
+    )]
+    Words(String),
     /// The ids are not ascending.
     #[error("image {0} is duplicated or out of order; give each part only once")]
     Order(i64),

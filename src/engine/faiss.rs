@@ -29,8 +29,9 @@ impl Writer {
     /// Starts writing the index at `path`.
     ///
     /// # Errors
-    /// If its folder is missing or not writable.
+    /// If codes are words, or its folder is missing or not writable.
     pub fn create(path: &Path, head: &Head) -> Result<Self, EngineError> {
+        head.check_signs("a binary index of faiss")?;
         let pending = Pending::create(path)?;
         let mut out = pending.writer()?;
         out.write_all(&header(head)?).map_err(EngineError::write(path))?;
@@ -66,7 +67,7 @@ impl Sink for Writer {
     fn finish(self: Box<Self>) -> Result<(), EngineError> {
         let Self { pending, mut out, side } = *self;
         out.flush().map_err(EngineError::write(&pending.path))?;
-        side.finish(pending)
+        side.finish([pending])
     }
 }
 

@@ -29,6 +29,7 @@ impl<'a> IndexSource<'a> {
             images: index.len()? as u64,
             roots: index.roots()?.into_iter().map(|root| root.path).collect(),
             model_file: index.model_file()?.map(|path| path.to_string_lossy().into_owned()),
+            codebooks: index.codebooks().cloned(),
         };
         Ok(Self { index, head, last: i64::MIN })
     }
@@ -70,7 +71,8 @@ pub fn import(source: &mut dyn Source, path: &Path, task: &Task<'_>) -> Result<u
     // An interrupted import may have left it behind.
     remove(&unfinished)?;
     let head = source.head().clone();
-    let mut index = IndexWriter::open_for(&unfinished, head.bits, &head.model)?;
+    let books = head.codebooks.as_ref();
+    let mut index = IndexWriter::open_for(&unfinished, head.bits, &head.model, books)?;
     index.hurry()?;
     if let Some(file) = &head.model_file {
         index.set_model_file(Path::new(file))?;

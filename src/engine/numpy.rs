@@ -17,6 +17,15 @@ use crate::rank::Neighbour;
 
 /// File name of a collection's codes: `uint8` of shape (images, ⌈bits/8⌉).
 pub const CODES: &str = "codes.npy";
+/// File name of codes that are words. Programs that know no words miss the other file.
+pub const WORDS: &str = "words.npy";
+/// File name of the codebooks of words: `float32` of shape (codebooks, 16, numbers of a word).
+pub const CODEBOOKS: &str = "codebooks.npy";
+
+/// The file name of a collection's codes.
+fn codes_of(head: &Head) -> &'static str {
+    if head.codebooks.is_some() { WORDS } else { CODES }
+}
 
 /// Reads codes in the layout of [`write_codes`].
 ///
@@ -101,10 +110,11 @@ fn write(path: &Path, codes: &BinaryCodes) -> io::Result<()> {
     })
 }
 
-/// Writes a collection into a folder: [`CODES`], `ids.npy`, `contents.npy`, `paths.txt`,
-/// `labels.txt` and, last, `about.json`.
+/// Writes a collection into a folder: [`CODES`] (or [`WORDS`] and [`CODEBOOKS`]), `ids.npy`,
+/// `contents.npy`, `paths.txt`, `labels.txt` and, last, `about.json`.
 pub struct Writer {
     codes: Rows<u8>,
+    codebooks: Option<Rows<f32>>,
     side: sidecar::Writer,
     // Last, so that the temporary files in it are gone before.
     made: Made,
@@ -132,9 +142,16 @@ impl Writer {
         let made = Made((!folder.exists()).then(|| folder.to_owned()));
         std::fs::create_dir_all(folder).map_err(EngineError::write(folder))?;
         let shape = [head.images, head.bits.div_ceil(8) as u64];
-        let codes = Rows::create(&folder.join(CODES), &shape)?;
+        let codes = Rows::create(&folder.join(codes_of(head)), &shape)?;
+        let codebooks = head.codebooks.as_ref().map(|books| {
+            let shape = [books.count(), 16, books.dim()].map(|length| length as u64);
+            let mut rows = Rows::create(&folder.join(CODEBOOKS), &shape)?;
+            rows.extend(books.words().iter().copied())?;
+            Ok::<_, EngineError>(rows)
+        });
+        let codebooks = codebooks.transpose()?;
         let side = sidecar::Writer::create(Names::within(folder), head)?;
-        Ok(Self { codes, side, made })
+        Ok(Self { codes, codebooks, side, made })
     }
 }
 
@@ -147,8 +164,11 @@ impl Sink for Writer {
     }
 
     fn finish(self: Box<Self>) -> Result<(), EngineError> {
-        let Self { codes, side, made } = *self;
-        let finished = codes.finish().and_then(|codes| side.finish(codes));
+        let Self { codes, codebooks, side, made } = *self;
+        let finished = codes.finish().and_then(|codes| {
+            let books = codebooks.map(Rows::finish).transpose()?;
+            side.finish(std::iter::once(codes).chain(books))
+        });
         drop(made);
         finished
     }
@@ -168,7 +188,7 @@ impl Reader {
     /// If one of its files is missing, damaged or of another collection.
     pub fn open(folder: &Path) -> Result<Self, EngineError> {
         let side = sidecar::Reader::open(Names::within(folder))?;
-        let path = folder.join(CODES);
+        let path = folder.join(codes_of(&side.head));
         let shape = [side.head.images, side.head.bits.div_ceil(8) as u64];
         let codes = sidecar::rows(&path, "|u1", &shape)?;
         Ok(Self { path, codes, side })

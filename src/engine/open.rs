@@ -15,7 +15,7 @@ pub fn open(paths: &[impl AsRef<Path>]) -> Result<Box<dyn Source>, EngineError> 
     if let [path] = paths {
         let path = path.as_ref();
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-        if path.join(numpy::CODES).is_file() {
+        if [numpy::CODES, numpy::WORDS].iter().any(|name| path.join(name).is_file()) {
             return Ok(Box::new(numpy::Reader::open(path)?));
         }
         if ending == "faiss" {

@@ -42,11 +42,13 @@ const GROUP: usize = 16 * BATCH;
 const KEY: &str = "barbule";
 /// Number of columns before the words.
 const FIXED: usize = 5;
-/// Version of the metadata and column layout.
-const FORMAT: u32 = 1;
+/// Version of the metadata and column layout of codes that are signs.
+const SIGNS: u32 = 1;
+/// Version of those that are words, and the newest that is read.
+const FORMAT: u32 = 2;
 
 /// The file's `barbule` metadata.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct About {
     /// Version of this layout.
@@ -76,7 +78,9 @@ impl Writer {
     pub fn create(path: &Path, head: &Head, share: Option<Share>) -> Result<Self, EngineError> {
         let pending = Pending::create(path)?;
         let program = format!("barbule {}", env!("CARGO_PKG_VERSION"));
-        let about = About { format: FORMAT, program, head: head.clone(), share };
+        // Programs that know no words refuse the later version.
+        let format = if head.codebooks.is_some() { FORMAT } else { SIGNS };
+        let about = About { format, program, head: head.clone(), share };
         let file = SerializedFileWriter::new(
             pending.writer()?,
             schema(head.bits).map_err(failed(path))?,
@@ -397,9 +401,8 @@ mod tests {
     fn a_group_in_place_of_a_column_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.parquet");
-        let head =
-            Head { bits: 8, model: "m".to_owned(), images: 0, roots: Vec::new(), model_file: None };
-        let about = About { format: FORMAT, program: String::new(), head, share: None };
+        let head = Head::new(8, "m", 0);
+        let about = About { format: SIGNS, program: String::new(), head, share: None };
         let text = "message image { required group id { required int64 x; }
             required binary path (string); optional binary label (string);
             required fixed_len_byte_array(32) content; required fixed_len_byte_array(1) code;

@@ -130,7 +130,6 @@ pub struct Encoded {
 /// If the device fails, a file cannot be written, or the task is stopped. Complete segments stay
 /// for the next run.
 pub fn encode(model: &Model, job: &Job<'_>, task: &Task<'_>) -> Result<Encoded, EngineError> {
-    model.check_hamming()?;
     file::check_writable(job.out).map_err(EngineError::write(job.out))?;
     let mut hasher = blake3::Hasher::new();
     for path in job.files {
@@ -277,7 +276,9 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
 
 fn head(model: &Model, job: &Job<'_>, images: u64) -> Head {
     let (roots, model_file) = (job.roots.clone(), job.model_file.clone());
-    Head { bits: model.bits(), model: model.fingerprint().to_owned(), images, roots, model_file }
+    let codebooks = model.hash().codebooks().cloned();
+    let head = Head::new(model.bits(), model.fingerprint(), images);
+    Head { roots, model_file, codebooks, ..head }
 }
 
 /// Returns a hash of the part's labels.

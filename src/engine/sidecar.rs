@@ -136,15 +136,17 @@ impl Writer {
         Ok(())
     }
 
-    /// Renames all files into place, including `codes`.
-    pub fn finish(self, codes: Pending) -> Result<(), EngineError> {
+    /// Renames all files into place, including `others`.
+    pub fn finish(self, others: impl IntoIterator<Item = Pending>) -> Result<(), EngineError> {
         let Self { names, head, ids, contents, paths, labels } = self;
         let about = names.of("about.json");
         // Without `about.json` a reader rejects the half-replaced files.
         if about.exists() {
             std::fs::remove_file(&about).map_err(EngineError::write(&about))?;
         }
-        codes.put()?;
+        for other in others {
+            other.put()?;
+        }
         ids.finish()?.put()?;
         contents.finish()?.put()?;
         for (pending, mut out) in [paths, labels] {

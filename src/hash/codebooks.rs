@@ -173,6 +173,11 @@ impl Codebooks {
         Ok(BinaryCodes::from_words(self.bits(), packed.collect())?)
     }
 
+    /// Returns the word indices of a packed code, codebook by codebook.
+    pub(super) fn words_of(&self, code: &[u64]) -> Vec<u8> {
+        self.numbers_of(code).map(|word| word as u8).collect()
+    }
+
     /// Returns the word indices of a code, codebook by codebook.
     fn numbers_of<'a>(&self, code: &'a [u64]) -> impl Iterator<Item = usize> + 'a {
         let nibbles = |word: &u64| {
@@ -185,10 +190,8 @@ impl Codebooks {
     /// Computes ‖x‖² of the sum x of each code. [`Codebooks::scores`] needs it in addition to
     /// the codes.
     pub fn lengths(&self, codes: &BinaryCodes) -> Vec<f32> {
-        let length = |code: &[u64]| {
-            let chosen: Vec<u8> = self.numbers_of(code).map(|word| word as u8).collect();
-            self.sum(&chosen).iter().map(|v| v * v).sum::<f32>()
-        };
+        let length =
+            |code: &[u64]| self.sum(&self.words_of(code)).iter().map(|v| v * v).sum::<f32>();
         codes.words().par_chunks_exact(codes.row_words()).map(length).collect()
     }
 

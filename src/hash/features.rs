@@ -2,6 +2,9 @@
 Image features as a row-major matrix.
 */
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::FeatureError;
@@ -24,6 +27,15 @@ impl Features<'_> {
     /// Whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Returns some of the columns: N×|columns| numbers in row order.
+    pub fn columns(&self, columns: Range<usize>) -> Cow<'_, [f32]> {
+        if columns == (0..self.dim) {
+            return Cow::Borrowed(self.values);
+        }
+        let rows = self.values.chunks_exact(self.dim.max(1));
+        rows.flat_map(|row| row.get(columns.clone()).unwrap_or_default()).copied().collect()
     }
 
     /// Checks that all rows are complete and all values finite.

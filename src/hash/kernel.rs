@@ -1,6 +1,6 @@
 /*!
 The kernel hash: a Gaussian kernel between an image and each of some anchors, then a linear
-hash of these values.
+hash of these values. Some features may reach the linear hash without a kernel.
 */
 
 use half::f16;
@@ -11,10 +11,13 @@ use crate::code::BinaryCodes;
 
 /// The hash `sign((φ(x) − mean)·P + bias)` with `φ_a(x) = exp(−rate·‖x − anchor_a‖²)`: from d
 /// features to A kernel values in 0..=1, and from these to c bits.
+///
+/// The first features may be plain: the kernel does not see them, and φ(x) begins with them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KernelHash {
     anchors: Vec<f32>,
     dim: usize,
+    plain: usize,
     rate: f32,
     linear: LinearHash,
 }
@@ -28,8 +31,21 @@ impl KernelHash {
     /// If the number of anchors is not the input dimension of `linear`, a number is not finite,
     /// or `rate` is not above 0.
     pub fn new(anchors: Vec<f32>, rate: f32, linear: LinearHash) -> Result<Self, HashError> {
-        let (count, numbers) = (linear.dim(), anchors.len());
-        if numbers == 0 || !numbers.is_multiple_of(count) {
+        Self::behind(0, anchors, rate, linear)
+    }
+
+    /// Creates a hash whose first `plain` features reach the linear hash without the kernel.
+    ///
+    /// # Errors
+    /// As [`KernelHash::new`]; the linear hash takes `plain` features more.
+    pub fn behind(
+        plain: usize,
+        anchors: Vec<f32>,
+        rate: f32,
+        linear: LinearHash,
+    ) -> Result<Self, HashError> {
+        let (count, numbers) = (linear.dim().saturating_sub(plain), anchors.len());
+        if numbers == 0 || count == 0 || !numbers.is_multiple_of(count) {
             return Err(HashError::Anchors { count, numbers });
         }
         if anchors.iter().any(|v| !v.is_finite()) {
@@ -38,7 +54,17 @@ impl KernelHash {
         if !(rate.is_finite() && rate > 0.0) {
             return Err(HashError::Rate(rate.to_string()));
         }
-        Ok(Self { anchors, dim: numbers / count, rate, linear })
+        Ok(Self { anchors, dim: plain + numbers / count, plain, rate, linear })
+    }
+
+    /// Number of first features that the kernel does not see.
+    pub fn plain(&self) -> usize {
+        self.plain
+    }
+
+    /// Number of anchors, A.
+    pub fn count(&self) -> usize {
+        self.linear.dim() - self.plain
     }
 
     /// Features per image, d.
@@ -51,7 +77,7 @@ impl KernelHash {
         self.linear.bits()
     }
 
-    /// The anchors, A×d numbers in row order.
+    /// The anchors, A×d numbers in row order, without plain features.
     pub fn anchors(&self) -> &[f32] {
         &self.anchors
     }
@@ -66,7 +92,7 @@ impl KernelHash {
         self.anchors.iter().chain([&self.rate]).all(|v| f16::from_f32(*v).to_f32() == *v)
     }
 
-    /// The linear hash of the kernel values.
+    /// The linear hash of plain features and kernel values.
     pub fn linear(&self) -> &LinearHash {
         &self.linear
     }
@@ -80,9 +106,19 @@ impl KernelHash {
     pub fn project(&self, features: &Features<'_>) -> Result<Vec<f32>, FeatureError> {
         features.check_dim(self.dim)?;
         features.check()?;
-        let mut values = squared_distances(features, &self.anchors);
-        exponentiate(&mut values, self.rate);
+        let own = features.columns(self.plain..self.dim);
+        let seen = Features { dim: self.dim - self.plain, values: &own };
+        let mut kernel = squared_distances(&seen, &self.anchors);
+        exponentiate(&mut kernel, self.rate);
+        let values = if self.plain == 0 { kernel } else { self.joined(features, &kernel) };
         self.linear.project(&Features { dim: self.linear.dim(), values: &values })
+    }
+
+    /// Puts the plain features of each image in front of its kernel values.
+    fn joined(&self, features: &Features<'_>, kernel: &[f32]) -> Vec<f32> {
+        let rows = features.values.chunks_exact(self.dim);
+        let joined = rows.zip(kernel.chunks_exact(self.count()));
+        joined.flat_map(|(row, kernel)| [&row[..self.plain], kernel].concat()).collect()
     }
 
     /// Computes the codes, with sign(0) = +1.
@@ -155,6 +191,18 @@ mod tests {
         let real = hash().project(&Features { dim: 2, values: &[3.0, 4.0] }).unwrap();
         let level = (-1f32).exp();
         assert_eq!(real, [(-25f32 * 0.25).exp() - level, 1.0 - level]);
+    }
+
+    #[test]
+    fn plain_features_pass_by_the_kernel() {
+        let linear = LinearHash::new(vec![1.0, 0.0], vec![2.0, 0.0, 0.0, 3.0]).unwrap();
+        let hash = KernelHash::behind(1, vec![0.5, 4.0], 0.25, linear.clone()).unwrap();
+        assert_eq!((hash.dim(), hash.plain(), hash.count(), hash.bits()), (3, 1, 1, 2));
+        let features = Features { dim: 3, values: &[5.0, 0.5, 2.0, 1.0, 0.5, 4.0] };
+        let real = hash.project(&features).unwrap();
+        assert_eq!(real, [8.0, 3.0 * (-1f32).exp(), 0.0, 3.0]);
+        let none = KernelHash::behind(2, vec![0.5], 0.25, linear);
+        assert_eq!(none, Err(HashError::Anchors { count: 0, numbers: 1 }));
     }
 
     #[test]

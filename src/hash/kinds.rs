@@ -49,7 +49,7 @@ impl Hash {
 
     /// Number of anchors of the kernel, if any.
     pub fn anchors(&self) -> Option<usize> {
-        self.kernel().map(|kernel| kernel.linear().dim())
+        self.kernel().map(KernelHash::count)
     }
 
     /// The codebooks, if codes are word indices instead of signs. The Hamming distance of such

@@ -13,6 +13,7 @@ mod kinds;
 mod linear;
 pub(crate) mod quantizer;
 mod values;
+mod word_scale;
 
 pub use asymmetric::Asymmetric;
 pub use codebooks::Codebooks;
@@ -23,3 +24,4 @@ pub use kinds::Hash;
 pub use linear::LinearHash;
 pub use quantizer::Quantizer;
 pub use values::Values;
+pub use word_scale::WordScale;

@@ -126,7 +126,6 @@ impl Collection {
         device: &Device,
     ) -> Result<Self, IndexError> {
         let model = model.into();
-        model.check_hamming()?;
         match Index::open(path) {
             Ok(index) => index.same_model(model.bits(), model.fingerprint())?,
             // Missing, or an empty file.
@@ -165,7 +164,6 @@ impl Collection {
     /// [`IndexError::OtherModel`].
     pub fn using(self, model: impl Into<Arc<Model>>) -> Result<Self, IndexError> {
         let model = model.into();
-        model.check_hamming()?;
         self.snapshot().index().same_model(model.bits(), model.fingerprint())?;
         Ok(Self { model: OnceLock::from(model), ..self })
     }
@@ -367,7 +365,8 @@ impl Collection {
     /// # Errors
     /// If the model is missing, the device fails, or the index is damaged.
     pub fn search_image(&self, picture: &RgbImage, k: usize) -> Result<Vec<Hit>, IndexError> {
-        self.search_code(&self.model()?.encode(picture)?, k)
+        let query = QueryImage::of_picture(picture, self.model()?, &self.codes_only())?;
+        self.search(&query.nearest(k))
     }
 
     /// Returns the `k` images nearest to an image of the index, which comes first and is marked.

@@ -30,7 +30,8 @@ const CANDIDATES: usize = 256;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DuplicateOptions {
-    /// Maximum distance of candidates, in bits; `None` for three eighths of the bits.
+    /// Maximum distance of candidates (see [`Hit::distance`](super::Hit::distance)); `None` for
+    /// three quarters of that of unrelated images: three eighths of the bits.
     pub radius: Option<u32>,
     /// The images among which to search.
     pub filter: Filter,
@@ -41,7 +42,7 @@ pub struct DuplicateOptions {
 }
 
 impl DuplicateOptions {
-    /// Sets the maximum distance of candidates, in bits.
+    /// Sets the maximum distance of candidates.
     pub fn within(self, radius: u32) -> Self {
         Self { radius: Some(radius), ..self }
     }
@@ -66,7 +67,7 @@ impl DuplicateOptions {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Duplicates {
-    /// The maximum distance of candidates, in bits.
+    /// The maximum distance of candidates: see [`Hit::distance`](super::Hit::distance).
     pub radius: u32,
     /// The groups, the largest first.
     pub groups: Vec<Group>,
@@ -131,7 +132,7 @@ pub struct Member {
     pub path: String,
     /// Its label, if it has one.
     pub label: Option<String>,
-    /// Hamming distance to the original, in bits.
+    /// Distance to the original: see [`Hit::distance`](super::Hit::distance).
     pub distance: u32,
     /// Its part in the group.
     pub role: Role,
@@ -177,9 +178,7 @@ impl Snapshot {
         if ids != self.ids() || !known.iter().map(|image| image.id).eq(ids.iter().copied()) {
             return Err(self.index().damaged("it changed while it was open; open it again"));
         }
-        let radius = options
-            .radius
-            .unwrap_or_else(|| u32::try_from(self.bits() * 3 / 8).unwrap_or(u32::MAX));
+        let radius = options.radius.unwrap_or_else(|| self.ranking().alike());
         let chosen = self.allowed(&options.filter)?.unwrap_or_else(|| IdSet::all(self.len()));
         let rows: Vec<usize> = (0..self.len()).filter(|row| chosen.contains(*row as u32)).collect();
         // One more: an image finds itself.
@@ -193,7 +192,7 @@ impl Snapshot {
         };
         task.step(0, rows.len())?;
         for (done, some) in rows.chunks(BATCH).enumerate() {
-            let found = self.ranker().search(&codes.select(some), &search)?;
+            let found = self.ranking().nearest(&codes.select(some), &search)?;
             near.compare(self, some, found)?;
             task.step((done * BATCH + BATCH).min(rows.len()), rows.len())?;
         }

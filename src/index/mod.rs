@@ -32,6 +32,7 @@ mod plan;
 mod prepare;
 mod prune;
 mod query;
+mod ranking;
 mod report;
 mod scan;
 mod search;
@@ -70,6 +71,6 @@ pub use store::{ImageRow, Index};
 pub use vote::{Reach, Vote};
 pub use writer::IndexWriter;
 
-/// Version of the index format that this program writes, and the newest it reads. Earlier formats
-/// are read, too, and converted on the first write.
-pub const FORMAT: u32 = 3;
+/// The newest version of the index format that this program reads. Indexes of words have it, others
+/// version 3. Earlier ones are read, too, and converted on the first write.
+pub const FORMAT: u32 = 4;

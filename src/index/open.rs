@@ -13,6 +13,7 @@ use super::paths::{beside, real};
 use super::{FORMAT, IndexError};
 use crate::cause::{Cause, told};
 use crate::code::BinaryCodes;
+use crate::hash::Codebooks;
 use crate::image::READING;
 
 /// Identifies the file as an index in SQLite's own header ("Barb").
@@ -76,11 +77,23 @@ ALTER TABLE failures ADD COLUMN changed INTEGER;
 ALTER TABLE failures ADD COLUMN file INTEGER;
 ";
 
+/// The format of an index of signs. Programs that know no words read it, too.
+const SIGNS: u32 = 3;
+
+/// The table of format 4, which only indexes of words have.
+const WORDS: &str = "
+-- One row: how many numbers a word has, and all words, codebook by codebook, as little-endian
+-- single-precision numbers.
+CREATE TABLE codebooks (dim INTEGER NOT NULL, words BLOB NOT NULL);
+";
+
 /// An open SQLite file that is an index.
 #[derive(Debug)]
 pub(super) struct Opened {
     pub connection: Connection,
     pub bits: usize,
+    /// The codebooks whose words are the codes; `None` for signs.
+    pub codebooks: Option<Codebooks>,
     /// Fingerprint of the model that made the index.
     pub model: String,
     pub version: u32,
@@ -91,6 +104,8 @@ pub(super) struct Opened {
 pub(super) struct Owner<'a> {
     pub bits: usize,
     pub fingerprint: &'a str,
+    /// The codebooks of a new index.
+    pub codebooks: Option<&'a Codebooks>,
 }
 
 /// Opens an index for reading.
@@ -138,9 +153,9 @@ pub(super) fn to_write(path: &Path, owner: Option<Owner<'_>>) -> Result<Opened, 
     if let Some(owner) = owner {
         opened.same_model(path, owner)?;
     }
-    if opened.version < FORMAT {
+    if opened.version < SIGNS {
         upgrade(&mut opened).map_err(|error| failed(path, error))?;
-        opened.version = FORMAT;
+        opened.version = SIGNS;
     }
     opened.connection.execute_batch(LOOKS).map_err(|error| failed(path, error))?;
     Ok(opened)
@@ -174,11 +189,18 @@ fn create(connection: &mut Connection, owner: Owner<'_>) -> rusqlite::Result<()>
         return Ok(());
     }
     transaction.pragma_update(None, "application_id", APPLICATION)?;
-    transaction.pragma_update(None, "user_version", FORMAT)?;
+    let version = if owner.codebooks.is_some() { FORMAT } else { SIGNS };
+    transaction.pragma_update(None, "user_version", version)?;
     transaction.execute_batch(SCHEMA)?;
     transaction.execute_batch(SINCE_2)?;
     transaction.execute_batch(LOOKS)?;
     transaction.execute_batch(SINCE_3)?;
+    if let Some(codebooks) = owner.codebooks {
+        transaction.execute_batch(WORDS)?;
+        let words: Vec<u8> = codebooks.words().iter().flat_map(|v| v.to_le_bytes()).collect();
+        let sql = "INSERT INTO codebooks VALUES (?1, ?2)";
+        transaction.execute(sql, params![codebooks.dim() as i64, words])?;
+    }
     let program = env!("CARGO_PKG_VERSION");
     let meta = [
         ("bits", owner.bits.to_string()),
@@ -226,7 +248,23 @@ fn check(connection: Connection, path: &Path) -> Result<Opened, IndexError> {
     BinaryCodes::new(bits).map_err(|error| odd_bits(error.into()))?;
     let model = meta("model")?;
     let version = u32::try_from(version).unwrap_or_default();
-    Ok(Opened { connection, bits, model, version })
+    let codebooks = if version > SIGNS { Some(codebooks(&connection, path, bits)?) } else { None };
+    Ok(Opened { connection, bits, codebooks, model, version })
+}
+
+/// Reads the codebooks of codes with this number of bits.
+fn codebooks(connection: &Connection, path: &Path, bits: usize) -> Result<Codebooks, IndexError> {
+    let sql = "SELECT dim, words FROM codebooks";
+    let row =
+        connection.query_row(sql, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)));
+    let (dim, bytes) = row.map_err(|error| failed(path, error))?;
+    let (numbers, rest) = bytes.as_chunks();
+    let words = numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    let made = Codebooks::new(usize::try_from(dim).unwrap_or_default(), words).ok();
+    made.filter(|books| books.bits() == bits && rest.is_empty()).ok_or_else(|| {
+        let reason = "its codebooks are damaged; restore it from a copy or make it anew";
+        IndexError::Unfit { path: path.to_owned(), reason: reason.into() }
+    })
 }
 
 /// Distinguishes a damaged file from other failures.
@@ -327,6 +365,6 @@ fn upgrade(opened: &mut Opened) -> rusqlite::Result<()> {
         transaction.execute_batch(SINCE_2)?;
     }
     transaction.execute_batch(SINCE_3)?;
-    transaction.pragma_update(None, "user_version", FORMAT)?;
+    transaction.pragma_update(None, "user_version", SIGNS)?;
     transaction.commit()
 }

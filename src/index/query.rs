@@ -28,7 +28,8 @@ pub struct QueryImage {
     /// Features of unit length, if they were requested and are known.
     pub features: Option<Vec<f32>>,
     /// The real values whose signs are its code, one for each bit, if they were requested and could
-    /// be computed.
+    /// be computed. If codes are words, the values that these approximate; an image that is not
+    /// stored has them without request.
     pub values: Option<Vec<f32>>,
 }
 
@@ -171,7 +172,7 @@ impl QueryImage {
     ) -> Result<Self, E> {
         let Some(known) = known else {
             let picture = decode()?;
-            return Ok(Self::encoded(model()?, &picture, options).map_err(IndexError::from)?);
+            return Ok(Self::of_picture(&picture, model()?, options).map_err(IndexError::from)?);
         };
         if !options.values {
             return Ok(known);
@@ -183,14 +184,20 @@ impl QueryImage {
         Ok(Self { values: values(), ..known })
     }
 
-    fn encoded(
-        model: &Model,
+    /// Turns decoded pixels into a query.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn of_picture(
         picture: &RgbImage,
+        model: &Model,
         options: &QueryOptions,
     ) -> Result<Self, ModelError> {
         let features = model.features(picture)?;
         let code = model.code(&features)?;
-        let values = options.values.then(|| model.values(&features)).transpose()?;
+        // Words lose more than signs do of what the values say, which are at hand here.
+        let wanted = options.values || model.hash().codebooks().is_some();
+        let values = wanted.then(|| model.values(&features)).transpose()?;
         let features = options.features.then(|| unit(&features).collect());
         Ok(Self { code, content: None, features, values })
     }

@@ -40,6 +40,10 @@ pub struct Search {
 /// A finer order than that of distances concerns the nearest images, the candidates: those with
 /// the smallest (distance, id). They are ordered by descending score, then by id; the others follow
 /// in the order of (distance, id).
+///
+/// An index whose codes are words compares all images with the query's values, if
+/// [`Order::Asymmetric`] gives them, or else with the sum of its own words. Its order is that of
+/// (−score, id) in both cases, and candidates matter for [`Order::Cosine`] alone.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub enum Order {
@@ -103,7 +107,8 @@ impl Search {
         Self { codes, contents: Vec::new(), k, radius: None, filter, order: Order::Hamming }
     }
 
-    /// Only images up to this distance, in bits; of several codes, up to this mean distance.
+    /// Only images up to this distance (see [`Hit::distance`]); of several codes, up to this mean
+    /// distance.
     pub fn within(self, radius: u32) -> Self {
         Self { radius: Some(radius), ..self }
     }
@@ -167,7 +172,7 @@ impl Search {
         self.k
     }
 
-    /// The largest distance in bits; of several codes, the largest mean distance.
+    /// The largest distance; of several codes, the largest mean distance.
     pub fn radius(&self) -> Option<u32> {
         self.radius
     }
@@ -207,7 +212,9 @@ pub struct Hit {
     pub rank: usize,
     /// Path of the image when it was indexed.
     pub path: String,
-    /// Hamming distance in bits; of several codes, the sum of the distances.
+    /// Hamming distance in bits; of several codes, the sum of the distances. Of words, a thousand
+    /// times the squared distance between the query's values, or its own words, and the words of
+    /// the image.
     pub distance: u32,
     /// Id of the image in the index.
     pub id: i64,
@@ -222,7 +229,8 @@ pub struct Hit {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub similarity: Option<f32>,
     /// Score of its code and the query's values, if it was computed: their cosine, from −1 to 1; of
-    /// several queries, the sum. See [`Asymmetric`].
+    /// several queries, the sum. See [`Asymmetric`]. Of words, 1 less half of the squared distance,
+    /// which is nearly a cosine if values have unit length.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "short")]
     pub score: Option<f32>,
 }

@@ -4,17 +4,18 @@ One state of an index in memory: exact search, among all images or some.
 
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::catalogue::Catalogue;
 use super::features::cosine;
 use super::paths::is_gone;
+use super::ranking::{Near, Ranking};
 use super::search::{Hit, Order, Search};
 use super::{Filter, ImageRow, Index, IndexError};
 use crate::code::Code;
 use crate::device::Device;
 use crate::hash::Asymmetric;
-use crate::rank::{IdSet, Neighbour, Ranker};
+use crate::rank::IdSet;
 use crate::task::Task;
 
 /// One state of an index, ready to be searched: the codes in memory (or on the GPU), and the
@@ -27,7 +28,7 @@ use crate::task::Task;
 #[derive(Debug)]
 pub struct Snapshot {
     index: Mutex<Index>,
-    ranker: Ranker,
+    ranking: Ranking,
     /// Image id of each code, ascending.
     ids: Vec<i64>,
     bits: usize,
@@ -60,8 +61,8 @@ impl Snapshot {
     pub fn load(index: Index, device: &Device, task: &Task<'_>) -> Result<Self, IndexError> {
         let (ids, codes) = index.codes(task)?;
         let bits = index.bits();
-        let ranker = Ranker::new(device, Arc::new(codes))?;
-        Ok(Self { index: Mutex::new(index), ranker, ids, bits, catalogue: OnceLock::new() })
+        let ranking = Ranking::new(device, codes, index.codebooks())?;
+        Ok(Self { index: Mutex::new(index), ranking, ids, bits, catalogue: OnceLock::new() })
     }
 
     /// The index, for one thread at a time: do not keep the guard for long.
@@ -93,13 +94,13 @@ impl Snapshot {
     /// If the index is damaged.
     pub fn expect_many(&self) -> Result<(), IndexError> {
         self.catalogue()?;
-        self.ranker.expect_many();
+        self.ranking.expect_many();
         Ok(())
     }
 
     /// The reason if searches run on the CPU although a GPU was requested.
     pub fn failure(&self) -> Option<&str> {
-        self.ranker.failure()
+        self.ranking.failure()
     }
 
     /// Number of images.
@@ -115,6 +116,25 @@ impl Snapshot {
     /// Bits per code.
     pub fn bits(&self) -> usize {
         self.bits
+    }
+
+    /// Words per code; `None` if codes are signs.
+    pub fn words(&self) -> Option<usize> {
+        self.ranking.words()
+    }
+
+    /// Returns whether codes are words of codebooks instead of signs.
+    pub fn is_words(&self) -> bool {
+        self.words().is_some()
+    }
+
+    /// The name of the order in which [`Snapshot::search`] returns the hits: that of the search's
+    /// [`Order`]; `words` if codes are words and the order is not by features.
+    pub fn order_of(&self, search: &Search) -> &'static str {
+        match search.order() {
+            Order::Hamming | Order::Asymmetric { .. } if self.is_words() => "words",
+            order => order.name(),
+        }
     }
 
     /// Ids of all images, ascending.
@@ -174,26 +194,28 @@ impl Snapshot {
         if let Some(allowed) = allowed {
             own.retain(|id| self.position(*id).is_some_and(|at| allowed.contains(at)));
         }
-        let (wanted, k) = (search.k(), search.depth());
+        let query = self.ranking.query(search)?;
+        // A hit has the number by which it is ordered.
+        let scored = !matches!(search.order(), Order::Cosine { .. });
+        let (wanted, k) = (search.k(), query.depth());
         // The query's own images are found too, and come first anyway.
-        let found = self.rank(search, k.saturating_add(own.len()), allowed)?;
-        let tables = search.tables()?;
+        let found = query.nearest(k.saturating_add(own.len()), allowed)?;
         let mut ranked = Vec::new();
         // Others at the same distance may have smaller ids, and of several queries one may be far
         // from the others.
         for id in own.iter().take(wanted) {
-            let code = self.code(*id)?;
-            let distance = search.distance_to(&code)?;
-            let score = tables.as_ref().map(|tables| tables.score(&code)).transpose()?;
+            let (distance, score) = query.compare(&self.code(*id)?)?;
+            let score = score.filter(|_| scored);
             ranked.push(Ranked { id: *id, distance, similarity: None, score, same: true });
         }
-        let others = found.into_iter().filter_map(|Neighbour { distance, id }| {
+        let others = found.into_iter().filter_map(|Near { id, distance, score }| {
             let id = *self.ids.get(id as usize)?;
-            Some(Ranked { id, distance, similarity: None, score: None, same: false })
+            let score = score.filter(|_| scored);
+            Some(Ranked { id, distance, similarity: None, score, same: false })
         });
         let mut others: Vec<Ranked> =
             others.filter(|one| own.binary_search(&one.id).is_err()).take(k).collect();
-        if let Some(tables) = &tables {
+        if let Some(tables) = query.tables() {
             self.by_values(search.order(), tables, &mut others)?;
         }
         if let Order::Cosine { features, .. } = search.order() {
@@ -251,7 +273,7 @@ impl Snapshot {
         images: &mut [Ranked],
     ) -> Result<(), IndexError> {
         for image in images.iter_mut().take(order.candidates()) {
-            let code = self.position(image.id).and_then(|at| self.ranker.code(at));
+            let code = self.position(image.id).and_then(|at| self.ranking.code(at));
             image.score = code.map(|code| tables.score(&code)).transpose()?;
         }
         order.sort(images, |image| (image.score.unwrap_or_default(), image.id));
@@ -286,42 +308,8 @@ impl Snapshot {
         })
     }
 
-    /// Returns the nearest codes; of several queries, by the sum of their distances.
-    fn rank(
-        &self,
-        search: &Search,
-        k: usize,
-        allowed: Option<&IdSet>,
-    ) -> Result<Vec<Neighbour>, IndexError> {
-        let several = search.codes().len();
-        if several <= 1 {
-            let wanted = crate::rank::Search { k: Some(k), radius: search.radius(), allowed };
-            let found = self.ranker.search(search.codes(), &wanted)?;
-            return Ok(found.into_iter().next().unwrap_or_default());
-        }
-        let all = crate::rank::Search { k: Some(self.len()), radius: None, allowed };
-        let mut sums = vec![0u32; self.len()];
-        let mut ranked = Vec::new();
-        for code in search.codes().iter() {
-            ranked = self.ranker.search_one(&code, &all)?;
-            for neighbour in &ranked {
-                sums[neighbour.id as usize] += neighbour.distance;
-            }
-        }
-        // Each query finds the same images, all that are allowed.
-        let most = search.radius().map(|radius| u64::from(radius) * several as u64);
-        let mut summed: Vec<Neighbour> = ranked
-            .into_iter()
-            .map(|one| Neighbour { distance: sums[one.id as usize], id: one.id })
-            .filter(|one| most.is_none_or(|most| u64::from(one.distance) <= most))
-            .collect();
-        summed.sort_unstable();
-        summed.truncate(k);
-        Ok(summed)
-    }
-
-    pub(super) fn ranker(&self) -> &Ranker {
-        &self.ranker
+    pub(super) fn ranking(&self) -> &Ranking {
+        &self.ranking
     }
 
     /// Returns the positions of the images that `filter` lets through; `None` for all.

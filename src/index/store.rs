@@ -15,6 +15,7 @@ use super::picture::Picture;
 use super::{Filter, IndexError, features};
 use crate::cause::Cause;
 use crate::code::{BinaryCodes, Code};
+use crate::hash::Codebooks;
 use crate::image::{Look, READING};
 use crate::task::Task;
 
@@ -71,7 +72,7 @@ impl Index {
     /// # Errors
     /// [`IndexError::OtherModel`].
     pub fn same_model(&self, bits: usize, fingerprint: &str) -> Result<(), IndexError> {
-        self.opened.same_model(&self.path, Owner { bits, fingerprint })
+        self.opened.same_model(&self.path, Owner { bits, fingerprint, codebooks: None })
     }
 
     /// Path of the index.
@@ -87,6 +88,11 @@ impl Index {
     /// Bits per code.
     pub fn bits(&self) -> usize {
         self.opened.bits
+    }
+
+    /// The codebooks whose words are the codes; `None` if codes are signs.
+    pub fn codebooks(&self) -> Option<&Codebooks> {
+        self.opened.codebooks.as_ref()
     }
 
     /// Format of the file.

@@ -46,7 +46,6 @@ impl IndexWriter {
         options: &UpdateOptions,
         task: &Task<'_>,
     ) -> Result<Update, IndexError> {
-        model.check_hamming()?;
         self.index().same_model(model.bits(), model.fingerprint())?;
         if options.keep_features && !self.index().keeps_features()? {
             self.keep_features()?;

@@ -19,7 +19,7 @@ const WITHIN: f64 = 0.95;
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Reach {
-    /// The radius in bits.
+    /// The radius: see [`Hit::distance`].
     pub radius: u32,
     /// Share of the tried images that get their own label.
     pub right: f64,
@@ -119,12 +119,12 @@ impl Snapshot {
         let rows = (0..self.len()).filter(|row| among.contains(*row as u32));
         let labelled: Vec<i64> = rows.map(|row| self.ids()[row]).collect();
         let apart = labelled.len().div_ceil(SAMPLED).max(1);
-        let bits = u32::try_from(self.bits()).unwrap_or(u32::MAX);
+        let farthest = self.ranking().farthest();
         let mut votes: HashMap<i64, (Option<String>, Vec<Hit>)> = HashMap::new();
         let mut distances = Vec::new();
         for id in labelled.iter().step_by(apart) {
             let (image, code) = (self.listed(*id)?, self.code(*id)?);
-            let vote = self.vote_among(&code, Some(&image.content), k, bits, &among)?;
+            let vote = self.vote_among(&code, Some(&image.content), k, farthest, &among)?;
             let nearest = vote.neighbours.first();
             distances.extend(nearest.filter(|n| n.label == image.label).map(|n| n.distance));
             votes.insert(*id, (image.label, vote.neighbours));

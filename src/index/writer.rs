@@ -10,6 +10,7 @@ use super::lock::WriteLock;
 use super::open::{self, Owner};
 use super::paths::stored_path;
 use super::{Index, IndexError};
+use crate::hash::Codebooks;
 use crate::model::Model;
 
 /// An index that is open for writing. Nobody else can write to it until this is dropped, so drop it
@@ -56,16 +57,21 @@ impl IndexWriter {
     /// As [`Index::open`]; [`IndexError::Busy`] while somebody else writes; if it belongs to
     /// another model or cannot be written.
     pub fn open(path: &Path, model: &Model) -> Result<Self, IndexError> {
-        Self::open_for(path, model.bits(), model.fingerprint())
+        Self::open_for(path, model.bits(), model.fingerprint(), model.hash().codebooks())
     }
 
-    /// Like [`IndexWriter::open`], with the bits and the fingerprint of the model instead of the
-    /// model itself.
+    /// Like [`IndexWriter::open`], with the bits, the fingerprint and the codebooks (if codes are
+    /// words) of the model instead of the model itself.
     ///
     /// # Errors
     /// See [`IndexWriter::open`].
-    pub fn open_for(path: &Path, bits: usize, fingerprint: &str) -> Result<Self, IndexError> {
-        Self::locked(path, Some(Owner { bits, fingerprint }))
+    pub fn open_for(
+        path: &Path,
+        bits: usize,
+        fingerprint: &str,
+        codebooks: Option<&Codebooks>,
+    ) -> Result<Self, IndexError> {
+        Self::locked(path, Some(Owner { bits, fingerprint, codebooks }))
     }
 
     /// Opens an index that exists already, whichever model made it.

@@ -74,16 +74,25 @@ impl Default for Options {
 impl Options {
     /// Returns the settings' options; `shrinkage` is the usual one.
     pub(super) fn new(settings: &Settings, shrinkage: f64) -> Result<Self, MethodError> {
+        let options = Self::with_or_without(settings, shrinkage)?;
+        match options.anchors {
+            0 => Err(MethodError::Option { name: "anchors", value: "0".to_owned() }),
+            _ => Ok(options),
+        }
+    }
+
+    /// Returns the settings' options, which may name no anchors.
+    pub(super) fn with_or_without(
+        settings: &Settings,
+        shrinkage: f64,
+    ) -> Result<Self, MethodError> {
         let usual = Self { shrinkage, ..Self::default() };
         let options = Self {
             anchors: settings.count("anchors").unwrap_or(usual.anchors),
             width: settings.number("width").unwrap_or(usual.width),
             shrinkage: settings.number("shrinkage").unwrap_or(usual.shrinkage),
         };
-        let Self { anchors, width, shrinkage } = options;
-        if anchors == 0 {
-            return Err(MethodError::Option { name: "anchors", value: anchors.to_string() });
-        }
+        let Self { width, shrinkage, .. } = options;
         if !(width.is_finite() && width > 0.0) {
             return Err(MethodError::Option { name: "width", value: width.to_string() });
         }

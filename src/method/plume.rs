@@ -28,8 +28,8 @@ use super::linalg::{self, Cholesky};
 use super::orthohash::{self, OrthoHash};
 use super::settings::{MethodOption, Settings};
 use super::setup::Trained;
-use super::space::{Block, Space};
-use super::{MethodError, centres, fit, lda, words};
+use super::space::{Block, KernelOptions, Space};
+use super::{MethodError, centres, fit, klda, lda, words};
 use crate::hash::codebooks::WORD_BITS;
 use crate::hash::{Features, Hash, LinearHash};
 use crate::network::Layers;
@@ -61,9 +61,8 @@ pub static WORDS: Method = Method {
             &["plume, whose codes are words of discriminant directions, as those of lda-words"],
             "Barbule",
             |settings, trained| {
-                let shrinkage = settings.number("shrinkage").unwrap_or(lda::SHRINKAGE_OF_WORDS);
-                let shrinkage = Some(shrinkage);
-                let options = Options { words: true, shrinkage, ..Options::new(settings) };
+                let words = Some(WordOptions::new(settings)?);
+                let options = Options { words, shrinkage: None, ..Options::new(settings) };
                 Ok(Box::new(Chosen { options, trained }))
             },
         )
@@ -76,7 +75,27 @@ const LIKENESS: MethodOption = MethodOption::number(
     "1",
     "Weight of the loss that makes codes as similar as their features",
 );
-static WORD_OPTIONS: [MethodOption; 2] = [LIKENESS, words::SHRINKAGE];
+static WORD_OPTIONS: [MethodOption; 5] = [
+    LIKENESS,
+    MethodOption {
+        help: "Shrinkage of the covariances of the pretrained layers' features within classes, \
+               above 0 and up to 1: lower values suit known classes, higher values new ones",
+        ..words::SHRINKAGE
+    },
+    MethodOption {
+        help: "Number of training images that serve as anchors of the kernel of the pretrained \
+               layers' features; 0 for none, which makes the model smaller",
+        ..klda::ANCHORS
+    },
+    klda::WIDTH,
+    MethodOption::number(
+        "original",
+        "W",
+        "1.5",
+        "Weight of the pretrained layers' features beside the trained ones: higher values suit new \
+         classes",
+    ),
+];
 static OPTIONS: [MethodOption; 2] = [
     LIKENESS,
     MethodOption::number(
@@ -90,8 +109,34 @@ static OPTIONS: [MethodOption; 2] = [
 
 /// Shrinkage of the covariances of trained features within classes, where codes are words.
 const TRAINED_SHRINKAGE: f64 = 0.95;
-/// Weight of the pretrained layers' coordinates beside those of the trained ones.
-const ORIGINAL_WEIGHT: f64 = 1.5;
+
+/// The space of words.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WordOptions {
+    /// Anchors, width and shrinkage of the pretrained layers' features; without anchors, their
+    /// space has no kernel.
+    pub original: klda::Options,
+    /// Weight of their coordinates beside those of the trained features.
+    pub weight: f64,
+}
+
+impl WordOptions {
+    fn new(settings: &Settings) -> Result<Self, MethodError> {
+        let original = klda::Options::with_or_without(settings, lda::SHRINKAGE_OF_WORDS)?;
+        let weight = settings.number("original").unwrap_or(1.5);
+        if weight.is_finite() && weight > 0.0 {
+            Ok(Self { original, weight })
+        } else {
+            Err(MethodError::Option { name: "original", value: weight.to_string() })
+        }
+    }
+
+    /// The kernel, if any.
+    fn kernel(&self) -> Option<KernelOptions> {
+        let klda::Options { anchors, width, .. } = self.original;
+        (anchors > 0).then_some(KernelOptions { anchors, width })
+    }
+}
 
 /// The options and constants of Plume.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -103,8 +148,8 @@ pub struct Options {
     /// Shrinkage of the covariances within classes towards equal variances, γ of [`lda::fit`];
     /// `None` for 0.7, or 0.3 if the network is not trained.
     pub shrinkage: Option<f64>,
-    /// Codes are words instead of signs.
-    pub words: bool,
+    /// The space of words, if codes are words instead of signs.
+    pub words: Option<WordOptions>,
     /// Ridge of the regression to class centres, in units of the mean variance of a feature.
     pub ridge: f64,
 }
@@ -143,7 +188,7 @@ impl LearnedMethod for Chosen {
 impl Default for Options {
     fn default() -> Self {
         let centres = orthohash::Options::default();
-        Self { centres, likeness: 1.0, shrinkage: None, words: false, ridge: 1.0 }
+        Self { centres, likeness: 1.0, shrinkage: None, words: None, ridge: 1.0 }
     }
 }
 
@@ -178,20 +223,31 @@ impl Plume {
     /// joined; if nothing is trained, one of all features.
     ///
     /// A trained network hardly lets its own training images vary within their classes, so
-    /// discriminant directions of its features keep little that other classes need. mAP of a NumPy prototype on trained features (classes held out of Grocery, two
+    /// discriminant directions of its features keep little that other classes need.
+    ///
+    /// mAP of a NumPy prototype on trained features (classes held out of Grocery, two
     /// draws, 128 bits), known classes of validation queries, unseen classes of training images in
     /// forms A and B: one space of all features with γ = 0.7 0.813, 0.413 and 0.687; two spaces
     /// 0.824, 0.543 and 0.752. By the cosine of coordinates, weights of 1, 1.5 and 2.2 give 0.820 and
     /// 0.488 (A), 0.820 and 0.513, 0.804 and 0.520.
-    fn space(&self, features: Features<'_>, labels: &[Vec<u32>]) -> Result<Space, MethodError> {
-        let shrinkage = self.options.shrinkage.unwrap_or(lda::SHRINKAGE_OF_WORDS);
+    fn space(
+        &self,
+        options: WordOptions,
+        features: Features<'_>,
+        labels: &[Vec<u32>],
+    ) -> Result<Space, MethodError> {
+        let (shrinkage, kernel) = (options.original.shrinkage, options.kernel());
         if self.frozen {
-            return Space::linear(features, labels, shrinkage);
+            return match kernel {
+                None => Space::linear(features, labels, shrinkage),
+                Some(kernel) => Space::kernel(features, labels, shrinkage, kernel, self.seed),
+            };
         }
         let half = features.dim / 2;
-        let trained = Block { features: half, shrinkage: TRAINED_SHRINKAGE, weight: 1.0 };
-        let original = Block { features: half, shrinkage, weight: ORIGINAL_WEIGHT };
-        Space::joined(features, labels, &[trained, original])
+        let trained =
+            Block { features: half, shrinkage: TRAINED_SHRINKAGE, weight: 1.0, kernel: None };
+        let original = Block { features: half, shrinkage, weight: options.weight, kernel };
+        Space::joined(features, labels, [trained, original], self.seed)
     }
 
     /// Fits the ridge regression of class centres on the features: `(XᵀX/N + ρτ·I)⁻¹·XᵀT/N`. X are
@@ -243,8 +299,8 @@ impl Learner for Plume {
         features: Features<'_>,
         labels: &[Vec<u32>],
     ) -> Result<Option<Hash>, MethodError> {
-        if self.options.words {
-            let space = self.space(features, labels)?;
+        if let Some(options) = self.options.words {
+            let space = self.space(options, features, labels)?;
             let task = Task::unwatched();
             let hash = words::fit(space, self.bits, words::Kind::Residual, self.seed, &task)?;
             return Ok(Some(hash));
@@ -294,17 +350,24 @@ mod tests {
     fn words_are_fitted_to_both_halves_of_the_features() {
         let set = crate::method::planted::planted(6, 20, 24, 1.0, 3);
         let groups = Arc::new(Groups::new(&set.labels));
-        let options = Options { words: true, ..Options::default() };
-        for (frozen, dim) in [(true, 24), (false, 24)] {
-            let plume = Plume::new(groups.clone(), 16, 1, frozen, options);
-            let hash = plume.refit(set.features(), &set.labels).unwrap().unwrap();
-            let books = hash.codebooks().unwrap();
-            assert_eq!((hash.bits(), books.count(), books.dim()), (16, 4, dim));
-            // Directions of joined spaces see one half of the features each.
-            let projection = hash.linear().projection();
-            let sees = |feature: usize, value: usize| projection[feature * dim + value] != 0.0;
-            assert_eq!(sees(0, 0) && sees(20, 0), frozen);
-            assert!(sees(0, 0) && sees(20, dim - 1));
+        for anchors in [0, 50] {
+            let original = klda::Options { anchors, ..klda::Options::default() };
+            let words = Some(WordOptions { original, weight: 1.5 });
+            let options = Options { words, ..Options::default() };
+            for frozen in [true, false] {
+                let plume = Plume::new(groups.clone(), 16, 1, frozen, options);
+                let hash = plume.refit(set.features(), &set.labels).unwrap().unwrap();
+                let books = hash.codebooks().unwrap();
+                assert_eq!((hash.bits(), books.count(), hash.dim()), (16, 4, 24));
+                let kernel = hash.kernel().map(|kernel| (kernel.plain(), kernel.count()));
+                let plain = if frozen { 0 } else { 12 };
+                assert_eq!(kernel, (anchors > 0).then_some((plain, anchors)));
+                // Directions of joined spaces see one half of the features each.
+                let (projection, dim) = (hash.linear().projection(), books.dim());
+                let sees = |input: usize, value: usize| projection[input * dim + value] != 0.0;
+                assert!(sees(0, 0) && sees(20, dim - 1));
+                assert_eq!(sees(20, 0), frozen);
+            }
         }
     }
 

@@ -3,7 +3,7 @@ Discriminant spaces: the coordinates of images along discriminant directions, of
 kernel. Images are compared by the cosine of their coordinates.
 */
 
-use faer::{Mat, MatRef};
+use faer::{Mat, MatRef, Scale};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -25,13 +25,28 @@ const LEAST_EIGENVALUE: f64 = 1e-6;
 /// A discriminant space, fitted to training images.
 #[derive(Debug)]
 pub(super) struct Space {
-    kernel: Option<(Vec<f32>, f32)>,
-    /// The mean of the features, or of the kernel's values.
+    /// The kernel on the features behind the first `plain` ones.
+    kernel: Option<Anchored>,
+    plain: usize,
+    /// The mean of the input: plain features, and the others or the kernel's values.
     mean: Vec<f64>,
-    /// d×p, or A×p.
+    /// Input × p.
     directions: Mat<f64>,
     /// The coordinates of the training images, scaled to unit length: N×p.
     rows: Mat<f64>,
+}
+
+/// Anchors and decay rate of a kernel.
+type Anchored = (Vec<f32>, f32);
+
+/// A space of some features, before its rows are computed.
+struct Part {
+    kernel: Option<Anchored>,
+    /// The features, or the kernel's values: N×`dim`.
+    values: Vec<f32>,
+    dim: usize,
+    mean: Vec<f64>,
+    directions: Mat<f64>,
 }
 
 /// The options of the kernel of a space.
@@ -52,6 +67,8 @@ pub(super) struct Block {
     pub shrinkage: f64,
     /// Weight of the space's coordinates.
     pub weight: f64,
+    /// The kernel of the space, if it has one.
+    pub kernel: Option<KernelOptions>,
 }
 
 impl Space {
@@ -65,10 +82,7 @@ impl Space {
         labels: &[Vec<u32>],
         shrinkage: f64,
     ) -> Result<Self, MethodError> {
-        let classes = checked(features, labels, shrinkage)?;
-        let mean = linalg::mean(features);
-        let directions = directions(features, &classes, shrinkage)?;
-        Self::of(features, None, mean, directions)
+        Self::of(vec![Part::linear(features, labels, shrinkage)?])
     }
 
     /// Fits discriminant directions of a Gaussian kernel, as kernel discriminant analysis (Mika,
@@ -89,80 +103,70 @@ impl Space {
         options: KernelOptions,
         seed: u64,
     ) -> Result<Self, MethodError> {
-        let classes = checked(features, labels, shrinkage)?;
-        let KernelOptions { anchors, width } = options;
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let kernel = Kernel::new(features, anchors, width, Precision::Half, &mut rng)?;
-        let values = Features { dim: kernel.count, values: &kernel.values };
-        let root = inverse_root(&kernel, features.dim)?;
-        let origin = vec![0.0; kernel.count];
-        let coordinates = linalg::coordinates(values, &origin, root.as_ref());
-        let rows = (0..coordinates.nrows())
-            .flat_map(|i| (0..coordinates.ncols()).map(move |j| (i, j)))
-            .map(|at| coordinates[at] as f32);
-        let rows: Vec<f32> = rows.collect();
-        let found = Features { dim: coordinates.ncols(), values: &rows };
-        let within = directions(found, &classes, shrinkage)?;
-        let directions = linalg::product(root.as_ref(), within.as_ref());
-        let mean = linalg::mean(values);
-        Self::of(values, Some((kernel.anchors, kernel.rate)), mean, directions)
+        Self::of(vec![Part::kernel(features, labels, shrinkage, options, seed)?])
     }
 
-    /// Fits a space to each block of features, and joins them: images are compared by the weighted
-    /// mean of their cosines, where the coordinates of each space count with their mean length.
+    /// Fits a space to each of two blocks of features, and joins them: images are compared by the
+    /// weighted mean of their cosines, where the coordinates of each space count with their mean
+    /// length. Only the second may have a kernel.
     ///
     /// # Errors
-    /// See [`Space::linear`]; if the blocks do not fill the features.
+    /// See [`Space::linear`] and [`Space::kernel`]; if the blocks do not fill the features.
     pub fn joined(
         features: Features<'_>,
         labels: &[Vec<u32>],
-        blocks: &[Block],
+        blocks: [Block; 2],
+        seed: u64,
     ) -> Result<Self, MethodError> {
-        let whole = blocks.iter().map(|block| block.features).sum::<usize>();
-        features.check_dim(whole)?;
+        let [first, second] = blocks;
+        features.check_dim(first.features + second.features)?;
         check_fit(features, 1, 2)?;
-        let mut joined = Mat::<f64>::zeros(features.dim, 0);
-        let mut mean = Vec::with_capacity(features.dim);
-        for block in blocks {
-            let columns = mean.len()..mean.len() + block.features;
-            let rows = features.values.chunks_exact(features.dim);
-            let values: Vec<f32> = rows.flat_map(|row| &row[columns.clone()]).copied().collect();
+        let part = |block: Block, columns| {
+            let values = features.columns(columns);
             let own = Features { dim: block.features, values: &values };
-            let classes = checked(own, labels, block.shrinkage)?;
-            let (origin, directions) =
-                (linalg::mean(own), directions(own, &classes, block.shrinkage)?);
-            let coordinates = linalg::coordinates(own, &origin, directions.as_ref());
-            let lengths = coordinates.row_iter().map(|row| row.squared_norm_l2().sqrt());
-            let length = lengths.sum::<f64>() / coordinates.nrows() as f64;
-            let scale = block.weight / length.max(f64::MIN_POSITIVE);
-            let before = joined.ncols();
-            joined = Mat::from_fn(features.dim, before + directions.ncols(), |i, j| {
-                match (j.checked_sub(before), columns.contains(&i)) {
-                    (None, _) => joined[(i, j)],
-                    (Some(j), true) => scale * directions[(i - columns.start, j)],
-                    (Some(_), false) => 0.0,
-                }
-            });
-            mean.extend(origin);
-        }
-        Self::of(features, None, mean, joined)
+            let mut part = match block.kernel {
+                None => Part::linear(own, labels, block.shrinkage)?,
+                Some(options) => Part::kernel(own, labels, block.shrinkage, options, seed)?,
+            };
+            part.scale_to(block.weight);
+            Ok::<_, MethodError>(part)
+        };
+        let first = part(Block { kernel: None, ..first }, 0..first.features)?;
+        Self::of(vec![first, part(second, features.dim - second.features..features.dim)?])
     }
 
-    fn of(
-        values: Features<'_>,
-        kernel: Option<(Vec<f32>, f32)>,
-        mean: Vec<f64>,
-        directions: Mat<f64>,
-    ) -> Result<Self, MethodError> {
-        if directions.ncols() == 0 {
+    /// Joins the spaces of parts. Only the last may have a kernel.
+    fn of(parts: Vec<Part>) -> Result<Self, MethodError> {
+        let count = parts.first().map_or(0, |part| part.values.len() / part.dim.max(1));
+        let (input, width) = parts.iter().fold((0, 0), |(input, width), part| {
+            (input + part.dim, width + part.directions.ncols())
+        });
+        if width == 0 {
             return Err(MethodError::NoVariance);
         }
-        let mut rows = linalg::coordinates(values, &mean, directions.as_ref());
+        let mut mean = Vec::with_capacity(input);
+        let mut directions = Mat::zeros(input, width);
+        let mut rows = Mat::zeros(count, width);
+        let (mut kernel, mut plain, mut before) = (None, 0, 0);
+        for part in parts {
+            let Part { dim, mean: origin, directions: own, .. } = &part;
+            let columns = before..before + own.ncols();
+            directions.submatrix_mut(mean.len(), before, *dim, own.ncols()).copy_from(own);
+            let values = Features { dim: *dim, values: &part.values };
+            let coordinates = linalg::coordinates(values, origin, own.as_ref());
+            rows.as_mut().subcols_mut(columns.start, columns.len()).copy_from(&coordinates);
+            if part.kernel.is_some() {
+                plain = mean.len();
+            }
+            before = columns.end;
+            mean.extend(origin);
+            kernel = part.kernel;
+        }
         for row in rows.as_mut().row_iter_mut() {
             let length = row.as_ref().squared_norm_l2().sqrt().max(f64::MIN_POSITIVE);
             row.iter_mut().for_each(|v| *v /= length);
         }
-        Ok(Self { kernel, mean, directions, rows })
+        Ok(Self { kernel, plain, mean, directions, rows })
     }
 
     /// The coordinates of the training images, of unit length: N×p.
@@ -193,8 +197,59 @@ impl Space {
         let linear = fit::hash(&self.mean, directions.as_ref())?;
         Ok(match self.kernel {
             None => linear.into(),
-            Some((anchors, rate)) => KernelHash::new(anchors, rate, linear)?.into(),
+            Some((anchors, rate)) => KernelHash::behind(self.plain, anchors, rate, linear)?.into(),
         })
+    }
+}
+
+impl Part {
+    /// See [`Space::linear`].
+    fn linear(
+        features: Features<'_>,
+        labels: &[Vec<u32>],
+        shrinkage: f64,
+    ) -> Result<Self, MethodError> {
+        let classes = checked(features, labels, shrinkage)?;
+        let directions = directions(features, &classes, shrinkage)?;
+        let (dim, values) = (features.dim, features.values.to_vec());
+        Ok(Self { kernel: None, values, dim, mean: linalg::mean(features), directions })
+    }
+
+    /// See [`Space::kernel`].
+    fn kernel(
+        features: Features<'_>,
+        labels: &[Vec<u32>],
+        shrinkage: f64,
+        options: KernelOptions,
+        seed: u64,
+    ) -> Result<Self, MethodError> {
+        let classes = checked(features, labels, shrinkage)?;
+        let KernelOptions { anchors, width } = options;
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let kernel = Kernel::new(features, anchors, width, Precision::Half, &mut rng)?;
+        let values = Features { dim: kernel.count, values: &kernel.values };
+        let root = inverse_root(&kernel, features.dim)?;
+        let origin = vec![0.0; kernel.count];
+        let coordinates = linalg::coordinates(values, &origin, root.as_ref());
+        let rows = (0..coordinates.nrows())
+            .flat_map(|i| (0..coordinates.ncols()).map(move |j| (i, j)))
+            .map(|at| coordinates[at] as f32);
+        let rows: Vec<f32> = rows.collect();
+        let found = Features { dim: coordinates.ncols(), values: &rows };
+        let within = directions(found, &classes, shrinkage)?;
+        let directions = linalg::product(root.as_ref(), within.as_ref());
+        let mean = linalg::mean(values);
+        let (dim, anchored) = (kernel.count, (kernel.anchors, kernel.rate));
+        Ok(Self { kernel: Some(anchored), values: kernel.values, dim, mean, directions })
+    }
+
+    /// Scales the directions so that the coordinates of the training images have this mean length.
+    fn scale_to(&mut self, weight: f64) {
+        let values = Features { dim: self.dim, values: &self.values };
+        let coordinates = linalg::coordinates(values, &self.mean, self.directions.as_ref());
+        let lengths = coordinates.row_iter().map(|row| row.squared_norm_l2().sqrt());
+        let length = lengths.sum::<f64>() / coordinates.nrows() as f64;
+        self.directions *= Scale(weight / length.max(f64::MIN_POSITIVE));
     }
 }
 
@@ -232,7 +287,7 @@ fn inverse_root(kernel: &Kernel, dim: usize) -> Result<Mat<f64>, MethodError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::method::planted::planted;
+    use crate::method::planted::{Set, planted};
     use rand::RngExt;
 
     const KERNEL: KernelOptions = KernelOptions { anchors: 60, width: 0.5 };
@@ -315,16 +370,25 @@ mod tests {
     #[test]
     fn joined_spaces_are_compared_by_weighted_means_of_their_cosines() {
         let set = planted(5, 20, 12, 1.0, 4);
-        let part = |columns: std::ops::Range<usize>| -> Vec<f32> {
-            set.values.chunks(12).flat_map(|row| row[columns.clone()].to_vec()).collect()
-        };
-        let block = |features, shrinkage, weight| Block { features, shrinkage, weight };
-        let blocks = [block(4, 0.3, 1.0), block(8, 0.9, 2.0)];
-        let joined = Space::joined(set.features(), &set.labels, &blocks).unwrap();
+        for kernel in [None, Some(KERNEL)] {
+            joined_as_weighted(&set, kernel);
+        }
+    }
+
+    fn joined_as_weighted(set: &Set, kernel: Option<KernelOptions>) {
+        let part = |columns: std::ops::Range<usize>| set.features().columns(columns).into_owned();
+        let block =
+            |features, shrinkage, weight, kernel| Block { features, shrinkage, weight, kernel };
+        let blocks = [block(4, 0.3, 1.0, None), block(8, 0.9, 2.0, kernel)];
+        let joined = Space::joined(set.features(), &set.labels, blocks, 7).unwrap();
         let (a, b) = (part(0..4), part(4..12));
-        let raw = |values: &[f32], dim, shrinkage| {
+        let raw = |values: &[f32], dim, shrinkage, kernel: Option<KernelOptions>| {
             let features = Features { dim, values };
-            let space = Space::linear(features, &set.labels, shrinkage).unwrap();
+            let labels = &set.labels;
+            let space = match kernel {
+                None => Space::linear(features, labels, shrinkage).unwrap(),
+                Some(options) => Space::kernel(features, labels, shrinkage, options, 7).unwrap(),
+            };
             let dim = space.rows().ncols();
             let values = space.map().unwrap().project(&features).unwrap();
             let rows: Vec<Vec<f64>> =
@@ -333,8 +397,8 @@ mod tests {
             let mean = lengths.sum::<f64>() / rows.len() as f64;
             rows.into_iter().map(|row| row.into_iter().map(|v| v / mean).collect()).collect()
         };
-        let first: Vec<Vec<f64>> = raw(&a, 4, 0.3);
-        let second: Vec<Vec<f64>> = raw(&b, 8, 0.9);
+        let first: Vec<Vec<f64>> = raw(&a, 4, 0.3, None);
+        let second: Vec<Vec<f64>> = raw(&b, 8, 0.9, kernel);
         let both = |i: usize| -> Vec<f64> {
             first[i].iter().copied().chain(second[i].iter().map(|v| 2.0 * v)).collect()
         };
@@ -343,7 +407,17 @@ mod tests {
             let found = cosine(&row(&joined, i), &row(&joined, j));
             assert!((expected - found).abs() < 1e-4, "{expected} {found}");
         }
-        let few = Space::joined(set.features(), &set.labels, &blocks[..1]);
+        // The map gives the rows.
+        let dim = joined.rows().ncols();
+        let rows: Vec<Vec<f64>> = (0..set.labels.len()).map(|i| row(&joined, i)).collect();
+        let map = joined.map().unwrap();
+        assert_eq!(map.kernel().map(KernelHash::plain), kernel.map(|_| 4));
+        let values = map.project(&set.features()).unwrap();
+        for (expected, found) in rows.iter().zip(values.chunks(dim)) {
+            let found: Vec<f64> = found.iter().map(|v| f64::from(*v)).collect();
+            assert!(cosine(expected, &found) > 0.9999, "{expected:?} {found:?}");
+        }
+        let few = Space::joined(set.features(), &set.labels, [blocks[0]; 2], 7);
         assert!(matches!(few, Err(MethodError::Features(_))));
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::format::format_of;
 use crate::code::{BinaryCodes, Code};
-use crate::hash::{Codebooks, Hash, Quantizer};
+use crate::hash::{Codebooks, Hash, KernelHash, Quantizer};
 use crate::image::Preprocess;
 use crate::network::{AttentionKind, Layers, Level};
 use crate::trunk::TrunkKind;
@@ -66,6 +66,9 @@ pub struct Card {
     /// Anchors of the kernel between features and hash; none for a linear hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anchors: Option<usize>,
+    /// First features that the kernel does not see.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub plain: usize,
     /// Codebooks that codes are words of: one for each 4 bits. None where codes are signs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codebooks: Option<usize>,
@@ -120,6 +123,11 @@ impl Card {
         Self { parts, attention, saliency, original, projections, ..self }
     }
 
+    /// Length of the input of the matrix product: features, or plain ones and kernel values.
+    pub(super) fn hashed(&self) -> usize {
+        self.anchors.map_or(self.features(), |anchors| anchors.saturating_add(self.plain))
+    }
+
     /// Sets what describes a hash: bits, anchors, codebooks and the version of the format, which
     /// depends on the layers too.
     pub fn with_hash(self, hash: &Hash) -> Self {
@@ -132,6 +140,7 @@ impl Card {
             format: format_of(hash, &self.layers()),
             bits: hash.bits(),
             anchors: hash.anchors(),
+            plain: hash.kernel().map_or(0, KernelHash::plain),
             codebooks: hash.codebooks().map(Codebooks::count),
             values: words.map(|_| dim).filter(|dim| *dim != hash.bits()),
             unit: words.is_some_and(Quantizer::is_unit),

@@ -38,7 +38,7 @@ pub enum ModelError {
     NoParts(String),
     /// The model's codes cannot be compared by Hamming distance.
     #[error(
-        "codes of {0} are word indices, which have no Hamming distance; use this model for evaluation only, and another method for an index"
+        "codes of {0} are words, which have no bits to explain; use a model whose codes are signs"
     )]
     NotHamming(String),
     /// The file has a newer format.

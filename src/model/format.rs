@@ -30,8 +30,10 @@ pub(super) const FORMAT_WORDS: u32 = 4;
 /// Version of a model file with a linear hash of parts that another attention than ExchNet's finds,
 /// or of projections.
 pub(super) const FORMAT_LAYERS: u32 = 5;
+/// Version of a model file with features that pass by a kernel.
+pub(super) const FORMAT_PLAIN: u32 = 6;
 /// The newest version that this program reads.
-pub(super) const NEWEST: u32 = FORMAT_LAYERS;
+pub(super) const NEWEST: u32 = FORMAT_PLAIN;
 /// The metadata key of the card.
 pub(super) const CARD: &str = "barbule";
 /// More than any model's header, in bytes.
@@ -46,6 +48,7 @@ pub fn format_of(hash: &Hash, layers: &Layers) -> u32 {
     }
     let more = layers.saliency.is_some() || layers.original;
     match hash {
+        _ if hash.kernel().is_some_and(|kernel| kernel.plain() > 0) => FORMAT_PLAIN,
         Hash::Quantizer(words) => {
             let usual = hash.linear().bits() == hash.bits() && hash.kernel().is_none();
             if usual && !words.is_unit() { FORMAT_CODEBOOKS } else { FORMAT_WORDS }
@@ -105,9 +108,16 @@ pub(super) fn read_card(path: &Path, bytes: &[u8]) -> Result<Card, ModelError> {
         ));
     }
     check_layers(&card, &layers).map_err(unfit)?;
+    let plain = card.plain;
+    if plain > 0
+        && (card.anchors.is_none() || plain >= card.features() || card.format < FORMAT_PLAIN)
+    {
+        let reason = format!("its card names {plain} features before a kernel, which it has not");
+        return Err(unfit(reason.into()));
+    }
     // Room for them is made before the file is read.
     if let Some(anchors) = card.anchors
-        && anchors.checked_mul(card.features()).is_none_or(|n| n > bytes.len() / 2)
+        && anchors.checked_mul(card.features() - plain).is_none_or(|n| n > bytes.len() / 2)
     {
         return Err(unfit(format!("its card names {anchors} anchors, more than it holds").into()));
     }
@@ -140,9 +150,9 @@ fn check_layers(card: &Card, layers: &Layers) -> Result<(), Cause> {
 /// Makes sure that a card describes codebooks of its version that fit into a file of `length`
 /// bytes.
 fn check_words(card: &Card, length: usize) -> Result<(), Cause> {
-    let words = [FORMAT_CODEBOOKS, FORMAT_WORDS].contains(&card.format);
+    let words = [FORMAT_CODEBOOKS, FORMAT_WORDS, FORMAT_PLAIN].contains(&card.format);
     let Some(count) = card.codebooks else {
-        let kernel = card.format == FORMAT_WORDS && card.anchors.is_some();
+        let kernel = card.format >= FORMAT_WORDS && card.anchors.is_some();
         return match (words && !kernel) || card.values.is_some() || card.unit {
             true => {
                 let format = card.format;
@@ -162,7 +172,7 @@ fn check_words(card: &Card, length: usize) -> Result<(), Cause> {
     }
     // Room for them is made before the file is read.
     let values = card.values.unwrap_or(card.bits);
-    let rows = card.anchors.unwrap_or(card.features()).saturating_add(count * WORDS);
+    let rows = card.hashed().saturating_add(count * WORDS);
     match rows.checked_mul(values) {
         Some(numbers) if numbers <= length / 4 => Ok(()),
         _ => Err(format!("its card names words of {values} numbers, more than it holds").into()),

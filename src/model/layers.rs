@@ -24,7 +24,8 @@ pub(super) struct HashWeights {
     projection: Param<Tensor<2>>,
     /// `[bits]` or `[values]`.
     bias: Param<Tensor<1>>,
-    /// The kernel that comes first, if any; above, `features` are then its values.
+    /// The kernel that comes first, if any; above, `features` are then the plain ones and its
+    /// values.
     kernel: Option<KernelWeights>,
     /// `[codebooks · 16, values]`, if codes are words of codebooks.
     codebooks: Option<Param<Tensor<2>>>,
@@ -36,7 +37,7 @@ pub(super) const KERNEL: &str = "KernelWeights";
 /// The kernel of a hash.
 #[derive(Module, Debug)]
 struct KernelWeights {
-    /// `[anchors, features]`.
+    /// `[anchors, features]`, without plain ones.
     anchors: Param<Tensor<2>>,
     /// `[1]`: how fast it falls with the squared distance.
     rate: Param<Tensor<1>>,
@@ -44,14 +45,15 @@ struct KernelWeights {
 
 impl HashWeights {
     pub(super) fn zeros(card: &Card, device: &Device) -> Self {
-        let features = card.anchors.unwrap_or(card.features());
+        let features = card.hashed();
+        let seen = card.features().saturating_sub(card.plain);
         let bits = card.values.unwrap_or(card.bits);
         Self {
             mean: Param::from_tensor(Tensor::zeros([features], device)),
             projection: Param::from_tensor(Tensor::zeros([features, bits], device)),
             bias: Param::from_tensor(Tensor::zeros([bits], device)),
             kernel: card.anchors.map(|anchors| KernelWeights {
-                anchors: Param::from_tensor(Tensor::zeros([anchors, card.features()], device)),
+                anchors: Param::from_tensor(Tensor::zeros([anchors, seen], device)),
                 rate: Param::from_tensor(Tensor::zeros([1], device)),
             }),
             codebooks: card
@@ -62,7 +64,7 @@ impl HashWeights {
 
     pub(super) fn new(hash: &Hash, device: &Device) -> Self {
         let kernel = hash.kernel().map(|kernel| {
-            let shape = [kernel.linear().dim(), kernel.dim()];
+            let shape = [kernel.count(), kernel.dim() - kernel.plain()];
             let anchors = TensorData::new(kernel.anchors().to_vec(), shape);
             KernelWeights {
                 anchors: Param::from_tensor(Tensor::from_data(anchors, device)),
@@ -100,7 +102,7 @@ impl HashWeights {
                 let anchors = numbers(kernel.anchors.val().into_data())?;
                 let rate = numbers(kernel.rate.val().into_data())?;
                 let rate = rate.first().copied().unwrap_or_default();
-                KernelHash::new(anchors, rate, linear)?.into()
+                KernelHash::behind(card.plain, anchors, rate, linear)?.into()
             }
         };
         let Some(words) = self.codebooks else { return Ok(map.into()) };

@@ -138,12 +138,11 @@ impl Model {
         }
     }
 
-    /// Codes for pooled features, one row an image, to be compared by Hamming distance.
+    /// Codes for pooled features, one row an image: signs, or words if the hash has codebooks.
     ///
     /// # Errors
-    /// When the features are not of this trunk or not finite, or codes are no signs.
+    /// When the features are not of this trunk or not finite.
     pub fn codes(&self, features: &[f32]) -> Result<BinaryCodes, ModelError> {
-        self.check_hamming()?;
         let features = Features { dim: self.hash.dim(), values: features };
         Ok(self.hash.encode(&features)?)
     }
@@ -151,7 +150,7 @@ impl Model {
     /// Returns the code of pooled features of one image.
     ///
     /// # Errors
-    /// When the features are not one row of this trunk or not finite, or codes are no signs.
+    /// When the features are not one row of this trunk or not finite.
     pub fn code(&self, features: &[f32]) -> Result<Code, ModelError> {
         let codes = self.codes(features)?;
         let (dim, values) = (self.hash.dim(), features.len());
@@ -159,19 +158,19 @@ impl Model {
         code.ok_or_else(|| HashError::from(FeatureError::Rows { dim, values }).into())
     }
 
-    /// Returns the real values whose signs are the codes, one row an image: `bits` numbers each.
+    /// Returns the real values of which codes keep the signs or the nearest sums of words, one row
+    /// an image: `bits` numbers each, or as many as a word has.
     ///
     /// # Errors
-    /// When the features are not of this trunk or not finite, or codes are no signs.
+    /// When the features are not of this trunk or not finite.
     pub fn values(&self, features: &[f32]) -> Result<Vec<f32>, ModelError> {
-        self.check_hamming()?;
         Ok(self.hash.values(&Features { dim: self.hash.dim(), values: features })?)
     }
 
     /// Returns the code of one image.
     ///
     /// # Errors
-    /// When the device fails, or codes are no signs.
+    /// When the device fails.
     pub fn encode(&self, picture: &RgbImage) -> Result<Code, ModelError> {
         self.code(&self.features(picture)?)
     }
@@ -334,8 +333,11 @@ mod tests {
         write_sharing_trunk(&path, &card, &hash, &device).unwrap();
         let model = Model::open(&path, &device).unwrap();
         assert_eq!((model.card(), model.hash()), (&card, &hash));
-        let error = model.codes(&[0.5; 1280]).unwrap_err().to_string();
-        assert!(error.contains("codes of dtq") && error.contains("for evaluation only"), "{error}");
+        assert_eq!(model.code(&[0.5; 1280]).unwrap().bits(), 12);
+        assert_eq!(model.values(&[0.5; 1280]).unwrap().len(), 12);
+        let picture = RgbImage::new(8, 8);
+        let error = model.explain(&picture, &picture).unwrap_err().to_string();
+        assert!(error.contains("codes of dtq are words"), "{error}");
         for card in [
             Card { codebooks: None, ..card.clone() },
             Card { codebooks: Some(4), ..card.clone() },
@@ -388,6 +390,27 @@ mod tests {
         assert_eq!((card.format, card.codebooks), (4, None));
         write_sharing_trunk(&path, &card, &signs, &device).unwrap();
         assert_eq!(Model::open(&path, &device).unwrap().hash(), &signs);
+    }
+
+    #[test]
+    fn features_that_pass_by_a_kernel_come_back() {
+        let (device, folder) = (device(), tempfile::tempdir().unwrap());
+        let value = |i: usize| ((i * 2_654_435_761) % 1009) as f32 / 64.0 - 8.0;
+        let linear = LinearHash::new(vec![0.5; 46], (0..46 * 8).map(value).collect()).unwrap();
+        let anchors: Vec<f32> = (0..6 * 1240).map(value).collect();
+        let kernel = KernelHash::behind(40, anchors, 2f32.powi(-9), linear).unwrap();
+        let hash = Hash::from(kernel);
+        let general = Model::general(&device).unwrap();
+        let card = general.card().clone().with_hash(&hash);
+        assert_eq!((card.format, card.anchors, card.plain), (6, Some(6), 40));
+        let path = folder.path().join("plain.safetensors");
+        write_sharing_trunk(&path, &card, &hash, &device).unwrap();
+        assert_eq!(Model::open(&path, &device).unwrap().hash(), &hash);
+        for plain in [0, 39, 1280] {
+            let card = Card { plain, ..card.clone() };
+            let error = write_sharing_trunk(&path, &card, &hash, &device).unwrap_err();
+            assert!(error.to_string().contains("does not belong"), "{error}");
+        }
     }
 
     #[test]

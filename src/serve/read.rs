@@ -34,7 +34,8 @@ impl App {
             200,
             &json!({
                 "program": env!("CARGO_PKG_VERSION"), "index": self.index().display().to_string(),
-                "images": snapshot.len(), "bits": snapshot.bits(), "model": self.card,
+                "images": snapshot.len(), "bits": snapshot.bits(),
+                "words": snapshot.words(), "model": self.card,
                 "roots": roots, "labels": catalogue.labels().len(),
                 "device": self.collection.device().to_string(),
                 "max_upload_bytes": MAX_UPLOAD, "max_k": MAX_K, "trouble": self.trouble(),
@@ -121,7 +122,12 @@ impl App {
     /// Returns what a query needs for the order of a request.
     fn query_options(&self, ask: &Ask) -> Result<QueryOptions, Problem> {
         let options = QueryOptions::default().with_limits(self.limits);
-        Ok(if ask.is_hamming()? { options } else { options.with_values() })
+        let hamming = ask.is_hamming()?;
+        if hamming && self.collection.snapshot().is_words() {
+            let sentence = "the codes are words, which have no Hamming distance; leave order out";
+            return Err(Problem::new(400, sentence));
+        }
+        Ok(if hamming { options } else { options.with_values() })
     }
 
     fn query(
@@ -137,7 +143,7 @@ impl App {
     fn results(&self, snapshot: &Snapshot, name: &str, query: &QueryImage, ask: &Ask) -> Answer {
         let search = narrowed(query.nearest(ask.k), ask);
         let (index, bits) = (self.index().display().to_string(), snapshot.bits());
-        let (order, hits) = (search.order().name(), snapshot.search(&search)?);
+        let (order, hits) = (snapshot.order_of(&search), snapshot.search(&search)?);
         let document = json!({
             "query": name, "index": index, "bits": bits, "order": order, "results": hits,
         });

@@ -62,7 +62,7 @@ impl Ask {
                 "under" => ask.under = text(value),
                 "label" => ask.label = text(value),
                 "path" => ask.path = text(value),
-                "radius" => ask.radius = Some(number(&name, &value, 0, 1024)? as u32),
+                "radius" => ask.radius = Some(number(&name, &value, 0, 1_000_000)? as u32),
                 "with" => ask.with = i64::try_from(number(&name, &value, 0, MAX_ID)?).ok(),
                 "part" => ask.part = Some(number(&name, &value, 1, 64)?),
                 _ => ask.order = Some(value.into_owned()),
@@ -128,7 +128,7 @@ mod tests {
             ("k=0", "k must be a number from 1 to 1000"),
             ("k=-1", "k must be"),
             ("k=1001", "k must be"),
-            ("radius=x", "radius must be a number from 0 to 1024"),
+            ("radius=x", "radius must be a number from 0 to 1000000"),
             ("page=2", "there is no parameter 'page' here; known: k, under"),
         ] {
             let problem = read(query).unwrap_err();

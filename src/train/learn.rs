@@ -217,6 +217,7 @@ fn card(
         original,
         projections,
         anchors: None,
+        plain: 0,
         codebooks: None,
         values: None,
         unit: false,

@@ -152,6 +152,7 @@ pub(super) fn fit_features(
         original: false,
         projections: 0,
         anchors: None,
+        plain: 0,
         codebooks: None,
         values: None,
         unit: false,

@@ -103,7 +103,7 @@ fn a_model_file_that_lies_is_refused() {
         (file.tensor(entry, "shape", json!([3, 32, 3, 3])), entry),
         (file.tensor(entry, "dtype", json!("I16")), entry),
         (file.tensor(entry, "dtype", json!("U16")), "U16"),
-        (file.card(set("format", json!(6))), "install a newer Barbule"),
+        (file.card(set("format", json!(7))), "install a newer Barbule"),
         (file.card(set("format", json!(5))), "other layers than a file of format 5"),
         (file.card(set("attention", json!("chain"))), "other layers than a file of format 1"),
         (file.card(set("attention", json!("rows"))), "its card is damaged"),
@@ -160,6 +160,7 @@ fn a_kernel_that_lies_is_refused() {
         changed.bytes()
     };
     let named = |anchors: Value| file.card(|card| card["anchors"] = anchors);
+    let plain = |count| file.card(|card| (card["format"], card["plain"]) = (json!(6), count));
     let cases: Vec<(Vec<u8>, &str)> = vec![
         (number(anchors, f32::NAN), "not a number"),
         (number(anchors, f32::NEG_INFINITY), "infinite"),
@@ -180,6 +181,12 @@ fn a_kernel_that_lies_is_refused() {
         (named(json!(u64::MAX)), "names 18446744073709551615 anchors"),
         (named(json!(-1)), "its card is damaged"),
         (named(json!("all")), "its card is damaged"),
+        // Features that pass by the kernel, in a file whose tensors have none.
+        (file.card(|card| card["plain"] = json!(3)), "names 3 features before a kernel"),
+        (plain(json!(3)), "the shape"),
+        (plain(json!(1280)), "names 1280 features before a kernel"),
+        (plain(json!(u64::MAX)), "names 18446744073709551615 features"),
+        (plain(json!(-3)), "its card is damaged"),
         // Without anchors the file is read as a linear hash, which needs a mean.
         (named(Value::Null), "hash.mean"),
     ];

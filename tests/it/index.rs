@@ -461,7 +461,7 @@ fn a_second_writer_is_told_and_readers_go_on() {
     let env = indexed();
     let fingerprint = barbule::model::Model::general_fingerprint();
     let writer =
-        barbule::index::IndexWriter::open_for(&env.path("i.db"), 256, &fingerprint).unwrap();
+        barbule::index::IndexWriter::open_for(&env.path("i.db"), 256, &fingerprint, None).unwrap();
     let said = env.fails(&["index", "birds", "--index", "i.db", "-q"]);
     assert!(said.contains("another program") && said.contains("is writing to"), "{said}");
     assert_eq!(paths(&search(&env, &["birds/class-1/2.png", "-k", "3"])).len(), 3);

@@ -27,4 +27,5 @@ mod serve;
 mod shaders;
 mod sources;
 mod trunk;
+mod word_index;
 mod words;

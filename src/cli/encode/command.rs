@@ -70,6 +70,9 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         |task: &Task<'_>| model.encoder().features_of_files(&args.images, &context.limits, task);
     let features = context.with_progress("encoding", encode)?;
     let codes = model.codes(&features.values)?;
+    if model.hash().codebooks().is_some() {
+        context.say("these codes are words: they have no Hamming distance; an index compares them");
+    }
     for (_, error) in &features.failures {
         context.warn(format_args!("skipped: {}", advice::told(error)));
     }

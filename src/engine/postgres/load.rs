@@ -57,7 +57,8 @@ impl Loader {
     /// Prepares the servers to load `source`.
     ///
     /// # Errors
-    /// If a server cannot be used, or stores a collection of another model or layout.
+    /// If codes are words, a server cannot be used, or it stores a collection of another model or
+    /// layout.
     pub fn begin(
         address: Address,
         table: Table,
@@ -65,6 +66,7 @@ impl Loader {
         options: &LoadOptions,
     ) -> Result<Self, EngineError> {
         let head = source.head().clone();
+        head.check_signs("PostgreSQL with pgvector")?;
         // Without a timeout: a load can take hours.
         let mut coordinator = Session::open(address, Duration::ZERO)?;
         claim(&mut coordinator, &table)?;

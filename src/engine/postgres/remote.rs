@@ -107,6 +107,7 @@ impl Remote {
             images: fact("images").and_then(|n| n.parse().ok()).unwrap_or_default(),
             roots: fact("roots").and_then(|r| serde_json::from_str(r).ok()).unwrap_or_default(),
             model_file: fact("model_file").filter(|file| !file.is_empty()).map(str::to_owned),
+            codebooks: None,
         };
         let layout = fact("layout").and_then(Layout::read).ok_or_else(|| damaged("layout"))?;
         let loaded = fact("loaded").map(str::to_owned);

@@ -251,11 +251,18 @@ function card(hit, i, bits) {
   if (hit.distance !== undefined) {
     const near = made("span", "near");
     const meter = made("meter");
-    // Half of all bits differ between images that have nothing in common.
-    meter.max = bits / 2;
-    meter.value = Math.max(0, bits / 2 - hit.distance);
+    if (about && about.words) {
+      // The score of words is nearly a cosine, and that of unrelated images nearly 0.
+      meter.max = 1;
+      meter.value = Math.max(0, hit.score);
+    } else {
+      // Half of all bits differ between images that have nothing in common.
+      meter.max = bits / 2;
+      meter.value = Math.max(0, bits / 2 - hit.distance);
+    }
     meter.setAttribute("aria-hidden", "true");
-    near.append(meter, made("span", "", many(hit.distance, "bit") + " away"));
+    const apart = about && about.words ? "distance " + hit.distance : many(hit.distance, "bit") + " away";
+    near.append(meter, made("span", "", apart));
     if (hit.score !== undefined) near.title = "score " + hit.score.toFixed(3);
     link.append(near);
   }
@@ -496,7 +503,7 @@ function options(select, all, items) {
 async function refresh(anew) {
   const before = about;
   about = await read("/api/status");
-  at("summary").textContent = many(about.images, "image") + " · codes of " + about.bits + " bits";
+  at("summary").textContent = many(about.images, "image") + " · codes of " + (about.words ? many(about.words, "word") : about.bits + " bits");
   at("summary").title = about.index + "\n" + about.model.method + " on " + about.device;
   if (before && before.trouble && !about.trouble) complain("");
   if (about.trouble) complain("The index cannot be read as it is now, so its last sound state is searched: " + about.trouble + ".");
