@@ -8,12 +8,12 @@ Cosine Similarity based Learning Objective" (NeurIPS 2021).
 use std::sync::Arc;
 
 use burn::prelude::*;
-use burn::tensor::activation::log_softmax;
 
 use super::centres;
 use super::definition::{LearnedMethod, Method, Start};
 use super::groups::Groups;
 use super::learner::{Learner, Moment, Seen};
+use super::proxies::{Softmax, shares};
 
 /// The method `orthohash`.
 pub static METHOD: Method = Method::learned(
@@ -66,32 +66,15 @@ impl OrthoHash {
         Self { groups, options, bits, classes, targets }
     }
 
-    /// Returns the share of each class in an image's labels, `[batch, classes]`.
-    fn shares(&self, images: &[usize], device: &Device) -> Tensor<2> {
-        let mut shares = vec![0.0; images.len() * self.classes.len()];
-        for (row, image) in shares.chunks_exact_mut(self.classes.len().max(1)).zip(images) {
-            let labels = self.groups.labels_of(*image);
-            for label in labels {
-                if let Ok(class) = self.classes.binary_search(label) {
-                    row[class] = 1.0 / labels.len() as f32;
-                }
-            }
-        }
-        Tensor::from_data(TensorData::new(shares, [images.len(), self.classes.len()]), device)
-    }
-
     /// Computes the cross entropy of `scale · (cos(u, target) − margin if it is the own class)`,
     /// averaged over the labels of an image.
     pub(super) fn of(&self, u: Tensor<2>, images: &[usize]) -> Tensor<1> {
         let device = u.device();
         let data = TensorData::new(self.targets.clone(), [self.classes.len(), self.bits]);
         let targets = Tensor::<2>::from_data(data, &device);
-        let length = ((u.clone() * u.clone()).sum_dim(1) + 1e-12).sqrt();
-        let cosine = (u / length).matmul(targets.transpose());
-        let shares = self.shares(images, &device);
-        let own = shares.clone().greater_elem(0.0).float();
-        let logits = (cosine - own * self.options.margin) * self.options.scale;
-        (log_softmax(logits, 1) * shares).sum().neg() / images.len() as f32
+        let shares = shares(&self.groups, &self.classes, images, &device);
+        let Options { scale, margin } = self.options;
+        Softmax { scale, margin }.loss(u, targets, shares)
     }
 }
 
