@@ -9,7 +9,7 @@ use crate::method::{Ablation, MethodError, Value};
 const MOST_PARTS: usize = 16;
 
 /// The declarations of the options.
-pub(super) static OPTIONS: [MethodOption; 8] = [
+pub(super) static OPTIONS: [MethodOption; 9] = [
     MethodOption::count("parts", "M", "3", [1, MOST_PARTS], "Number of parts").with_paper("4"),
     MethodOption::number(
         "attention-gain",
@@ -17,6 +17,13 @@ pub(super) static OPTIONS: [MethodOption; 8] = [
         "0.1",
         "Initial scale of the attention's last norm, around 1 minus the scale; 1 is a norm's usual \
          start, 0 makes every map 1 everywhere",
+    ),
+    MethodOption::number(
+        "guide",
+        "W",
+        "0",
+        "Weight of the loss that leads the attention to where classes differ from those that \
+         resemble them; 0 leaves it alone",
     ),
     MethodOption::number("spatial", "W", "1", "Weight of the spatial diversity of parts"),
     MethodOption::flag(
@@ -73,6 +80,8 @@ pub struct Options {
     /// layers that follow then get maps unlike any in their training. Maps close to 1 keep these
     /// layers useful, and parts still differ enough to move apart.
     pub attention_gain: f32,
+    /// Weight of the guides of the attention; 0 for none.
+    pub guide: f32,
     /// Weight of the spatial diversity.
     pub spatial_weight: f32,
     /// The input of the spatial diversity.
@@ -93,6 +102,7 @@ impl Default for Options {
         Self {
             parts: 3,
             attention_gain: 0.1,
+            guide: 0.0,
             spatial_weight: 1.0,
             spatial: Spatial::Mean,
             channel_weight: 1.0,
@@ -122,6 +132,7 @@ impl Options {
         Ok(Self {
             parts,
             attention_gain: single("attention-gain", usual.attention_gain),
+            guide: single("guide", usual.guide),
             spatial_weight: single("spatial", usual.spatial_weight),
             spatial: if settings.flag("spatial-sum") { Spatial::Sum } else { usual.spatial },
             channel_weight: single("channel", usual.channel_weight),
