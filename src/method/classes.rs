@@ -56,6 +56,14 @@ mod tests {
     use crate::method::oracle::{check_term, images};
 
     #[test]
+    fn shares_are_those_of_an_images_labels() {
+        let groups = Groups::new(&[vec![1], vec![3], vec![1, 3], vec![4]]);
+        let found = Classes::new(Arc::new(groups)).shares(&[2, 0, 3], &Device::flex());
+        let found = found.into_data().try_into_vec::<f32>().unwrap();
+        assert_eq!(found, [0.5, 0.5, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
     fn the_cross_entropy_is_the_plain_one() {
         let (labels, groups) = images();
         let classes = Classes::new(groups);

@@ -13,15 +13,17 @@ use burn::module::Module;
 use burn::prelude::*;
 use burn::tensor::activation::relu;
 
-use super::MethodError;
+use super::classes::Classes;
 use super::definition::{Additions, LearnedMethod, Method, Start};
 use super::groups::Groups;
 use super::laps::{Lap, Laps};
 use super::learner::{Batches, Learner, Moment, Seen, Shown};
 use super::net::{Net, Output, Twice};
-use super::pairs::{Pairs, quantization, softplus, squared_distances};
+use super::pairs::{Pairs, quantization, squared_distances};
+use super::proxies::{ClassMeans, Softmax};
 use super::settings::{MethodOption, Settings};
 use super::setup::Trained;
+use super::{MethodError, OneKind};
 use crate::encoder::EncodeError;
 use crate::network::{Layers, Level, salient};
 use crate::trunk::{Stem, pool};
@@ -66,6 +68,12 @@ pub struct Options {
     pub margins: [f32; 2],
     /// Weight η of the quantization loss.
     pub quantization: f32,
+    /// Scale and margin of the semantic loss.
+    pub softmax: Softmax,
+    /// Weight of a new code in the mean code of its class.
+    pub rate: f32,
+    /// Images of a class that are shown together.
+    pub together: usize,
 }
 
 impl Options {
@@ -95,7 +103,7 @@ impl LearnedMethod for Options {
     }
 
     fn learner(&self, start: Start) -> Box<dyn Learner> {
-        Box::new(Dsah::new(start.groups, *self))
+        Box::new(Dsah::new(start.groups, start.bits, *self))
     }
 }
 
@@ -107,6 +115,9 @@ impl Default for Options {
             density_weight: 1.0,
             margins: [0.05; 2],
             quantization: 0.1,
+            softmax: Softmax { scale: 8.0, margin: 0.4 },
+            rate: 0.2,
+            together: 2,
         }
     }
 }
@@ -137,13 +148,27 @@ impl Step {
 #[derive(Debug)]
 pub struct Dsah {
     groups: Arc<Groups>,
+    classes: Classes,
     options: Options,
+    /// Mean codes of the classes.
+    means: ClassMeans,
+    /// Images of the current sample.
+    sample: Vec<usize>,
 }
 
 impl Dsah {
     /// Creates the learner for grouped training images.
-    pub fn new(groups: Arc<Groups>, options: Options) -> Self {
-        Self { groups, options }
+    pub fn new(groups: Arc<Groups>, bits: usize, options: Options) -> Self {
+        let means = ClassMeans::new(groups.classes(), bits, options.rate);
+        let classes = Classes::new(groups.clone());
+        Self { groups, classes, options, means, sample: Vec::new() }
+    }
+
+    /// `L_sem`: the cross entropy of the cosines with the mean codes of all classes.
+    fn semantic(&self, u: Tensor<2>, images: &[usize]) -> Tensor<1> {
+        let device = u.device();
+        let shares = self.classes.shares(images, &device);
+        self.options.softmax.loss(u, self.means.units(&device), shares)
     }
 
     /// `L_sal`: similar pairs closer and others farther apart than for whole images, and maps of
@@ -165,16 +190,9 @@ fn distances(u: Tensor<2>) -> Tensor<2> {
     squared_distances(u) / (4.0 * bits as f32)
 }
 
-/// `L_sem`: the likelihood of similar and dissimilar pairs, `θ = ½ u_i·u_j`.
-fn semantic(u: Tensor<2>, pairs: &Pairs) -> Tensor<1> {
-    let theta = u.clone().matmul(u.transpose()) * 0.5;
-    let apart = softplus(theta.clone());
-    pairs.mean_similar(apart.clone() - theta) + pairs.mean_dissimilar(apart)
-}
-
 impl Learner for Dsah {
     fn batches(&self) -> Batches {
-        Batches::Grouped(4)
+        Batches::Grouped(self.options.together)
     }
 
     /// Computes two views of the images, a salient and a whole one; in the first epochs only the
@@ -224,18 +242,39 @@ impl Learner for Dsah {
 
     /// `L_sal` in an attention step; else `L_sem(ĥ) + L_sem(h) + η·L_q(ĥ)`.
     fn loss(&self, seen: Seen<'_>) -> Tensor<1> {
-        let pairs = Pairs::new(&self.groups, seen.images, &seen.codes.device());
-        let rest = |whole: Tensor<2>, codes: Tensor<2>| {
+        let images = seen.images;
+        let hashing = |codes: Tensor<2>| {
             let off = quantization(codes.clone()).mean() * self.options.quantization;
-            semantic(codes, &pairs) + semantic(whole, &pairs) + off
+            self.semantic(codes, images) + off
         };
         match seen.twice {
             Some(twice) if Step::at(seen.at) == Step::Attention => {
+                let pairs = Pairs::new(&self.groups, images, &seen.codes.device());
                 self.saliency(seen.codes, twice, &pairs)
             }
-            Some(twice) => rest(twice.whole, seen.codes),
-            None => rest(seen.codes.clone(), seen.codes),
+            Some(twice) => self.semantic(twice.whole, images) + hashing(seen.codes),
+            None => hashing(seen.codes),
         }
+    }
+
+    fn begin(&mut self, sample: &[usize], _: bool) -> Result<(), OneKind> {
+        self.sample = sample.to_vec();
+        Ok(())
+    }
+
+    /// Adds the codes to the means of their classes.
+    fn saw(&mut self, rows: &[usize], codes: &[f32]) {
+        for (row, code) in rows.iter().zip(codes.chunks_exact(self.means.bits())) {
+            self.means.add(self.groups.labels_of(self.sample[*row]), code);
+        }
+    }
+
+    fn state(&self) -> Vec<Vec<f32>> {
+        vec![self.means.state()]
+    }
+
+    fn restore(&mut self, state: Vec<Vec<f32>>) -> bool {
+        <[Vec<f32>; 1]>::try_from(state).is_ok_and(|[means]| self.means.restore(means))
     }
 }
 
@@ -269,19 +308,28 @@ mod tests {
     fn the_losses_of_both_steps_are_those_of_plain_loops() {
         let (labels, groups) = images();
         let options = Options { margins: [0.1, 0.2], density_weight: 3.0, ..Options::default() };
-        let learner = Dsah::new(groups, options);
+        let mut learner = Dsah::new(groups, 6, options);
+        // Means of the classes 0 and 2; class 5 has none yet.
+        let means: Vec<f32> =
+            (0..18).map(|i| if i < 12 { (i * i % 7) as f32 - 2.5 } else { 0.0 }).collect();
+        assert!(learner.restore(vec![means.clone()]));
         let batch = [0, 1, 2, 4, 8];
         // Of ten epochs, the last but one is an attention step.
         let at = |epoch| Moment { progress: 0.5, epoch, epochs: 10 };
         assert_eq!([8, 9].map(|epoch| Step::at(at(epoch))), [Step::Attention, Step::Hashing]);
         let semantic = |u: &Vec<Vec<f64>>, labels: &[Vec<u32>]| {
-            let of = |kind: bool| {
-                mean(pairs(u, labels).filter(|(same, ..)| *same == kind).map(|(same, a, b)| {
-                    let theta = dot(a, b) / 2.0;
-                    theta.exp().ln_1p() - if same { theta } else { 0.0 }
-                }))
-            };
-            of(true) + of(false)
+            mean(u.iter().zip(labels).map(|(u, own)| {
+                let logit = |class: usize| {
+                    let of = means[class * 6..][..6].iter().map(|m| f64::from(*m));
+                    let of: Vec<f64> = of.collect();
+                    let length = (dot(u, u) * dot(&of, &of)).sqrt().max(1e-6);
+                    let margin = if own.contains(&[0, 2, 5][class]) { 0.4 } else { 0.0 };
+                    8.0 * (dot(u, &of) / length - margin)
+                };
+                let all: f64 = (0..3).map(|class| logit(class).exp()).sum();
+                let mine = (0..3).filter(|class| own.contains(&[0, 2, 5][*class]));
+                mean(mine.map(|class| all.ln() - logit(class)))
+            }))
         };
         check(&learner, (&labels, &batch), 6, at(9), true, |u, whole, labels| {
             let off = mean(u.iter().map(|u| off(u) / 6.0));

@@ -62,6 +62,7 @@ pub mod pairs;
 #[cfg(test)]
 mod planted;
 pub mod plume;
+mod proxies;
 pub mod sdh;
 mod sdh_solver;
 pub mod semicon;

@@ -8,13 +8,13 @@ Cosine Similarity based Learning Objective" (NeurIPS 2021).
 use std::sync::Arc;
 
 use burn::prelude::*;
-use burn::tensor::activation::log_softmax;
 
 use super::centres;
 use super::classes::Classes;
 use super::definition::{LearnedMethod, Method, Start};
 use super::groups::Groups;
 use super::learner::{Learner, Moment, Seen};
+use super::proxies::Softmax;
 
 /// The method `orthohash`.
 pub static METHOD: Method = Method::learned(
@@ -71,12 +71,9 @@ impl OrthoHash {
         let device = u.device();
         let data = TensorData::new(self.targets.clone(), [self.classes.count(), self.bits]);
         let targets = Tensor::<2>::from_data(data, &device);
-        let length = ((u.clone() * u.clone()).sum_dim(1) + 1e-12).sqrt();
-        let cosine = (u / length).matmul(targets.transpose());
         let shares = self.classes.shares(images, &device);
-        let own = shares.clone().greater_elem(0.0).float();
-        let logits = (cosine - own * self.options.margin) * self.options.scale;
-        (log_softmax(logits, 1) * shares).sum().neg() / images.len() as f32
+        let Options { scale, margin } = self.options;
+        Softmax { scale, margin }.loss(u, targets, shares)
     }
 }
 

@@ -330,7 +330,7 @@ struct Given {
 
 impl Learner for Given {
     fn look(&self, net: &Net, shown: Shown<'_>, laps: &mut Laps) -> Result<Output, EncodeError> {
-        exchnet::look(net, shown, self.exchange.clone(), &self.options, laps)
+        exchnet::look(net, shown, self.exchange.clone(), None, &self.options, laps)
     }
 
     fn loss(&self, seen: Seen<'_>) -> Tensor<1> {

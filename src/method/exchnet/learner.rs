@@ -9,6 +9,7 @@ use burn::prelude::*;
 
 use super::diversity::diversity;
 use super::exchange::{Anchors, Exchange, draw, exchange};
+use super::guide::{Maps, guidance, of_images};
 use super::options::Options;
 use crate::encoder::EncodeError;
 use crate::method::OneKind;
@@ -40,7 +41,15 @@ impl LearnedMethod for Options {
         // ExchNet's loss lacks the pull of ADSH.
         let skeleton = Asymmetric::new(groups.clone(), codes, 0.0);
         let classes = Classes::new(groups.clone());
-        Box::new(ExchNet { skeleton, groups, classes, options: *self, seed, anchors: None })
+        Box::new(ExchNet {
+            skeleton,
+            groups,
+            classes,
+            options: *self,
+            seed,
+            anchors: None,
+            guides: None,
+        })
     }
 }
 
@@ -54,6 +63,15 @@ struct ExchNet {
     seed: u64,
     /// Class anchors if the current outer iteration exchanges parts, `[classes, M·C']`.
     anchors: Option<Vec<f32>>,
+    /// Guides of the attention, `[classes, M, C + 1]`.
+    guides: Option<Vec<f32>>,
+}
+
+impl ExchNet {
+    /// Returns whether guides lead the attention.
+    fn is_guided(&self) -> bool {
+        self.options.guide > 0.0 && self.options.parts > 0
+    }
 }
 
 /// Runs a network with parts on images and exchanges the given parts.
@@ -64,6 +82,7 @@ pub(crate) fn look(
     net: &Net,
     shown: Shown<'_>,
     exchanged: Option<Exchange>,
+    guides: Option<Tensor<3>>,
     options: &Options,
     laps: &mut Laps,
 ) -> Result<Output, EncodeError> {
@@ -71,9 +90,13 @@ pub(crate) fn look(
     let Some(parts) = &net.parts else { return net.whole(e, laps) };
     let attention = parts.attention.forward(e.clone());
     laps.end(Lap::Attention)?;
+    let guided = guides.map(|guides| guidance(e.clone(), attention.clone(), guides));
     let found = parts.refine(e.clone(), attention);
     laps.end(Lap::Refine)?;
-    let (local, extra) = terms(found, exchanged, options);
+    let (local, mut extra) = terms(found, exchanged, options);
+    if let Some(guided) = guided {
+        extra = extra + guided * options.guide;
+    }
     laps.end(Lap::Loss)?;
     let global = pool(net.refine.forward(e));
     laps.end(Lap::Refine)?;
@@ -104,8 +127,12 @@ impl Learner for ExchNet {
         self.skeleton.begin(sample, fresh)
     }
 
-    /// Surveys the class anchors, in the iterations that exchange parts.
+    /// Surveys the guides before the first iteration if they have a weight, and the class anchors
+    /// in the iterations that exchange parts.
     fn survey(&self, net: &Net, outer: usize, of: usize) -> Option<Box<dyn Survey>> {
+        if self.is_guided() && outer == 0 {
+            return Some(Box::new(Maps::new(net, self.groups.clone(), self.options.parts)));
+        }
         let late = (of as f32 * self.options.exchange_share).ceil() as usize;
         if late == 0 || outer + late < of {
             return None;
@@ -114,7 +141,11 @@ impl Learner for ExchNet {
     }
 
     fn surveyed(&mut self, found: Option<Vec<f32>>) {
-        self.anchors = found;
+        if self.is_guided() && self.guides.is_none() {
+            self.guides = found;
+        } else {
+            self.anchors = found;
+        }
     }
 
     fn exchanges(&self) -> bool {
@@ -126,7 +157,10 @@ impl Learner for ExchNet {
         let anchors = self.anchors.as_ref();
         let exchanged = anchors.map(|anchors| draw(anchors, &self.groups, &shown, parts, seed));
         let images = shown.images;
-        let output = look(net, shown, exchanged, &self.options, laps)?;
+        let guides = self.guides.as_ref().map(|guides| {
+            of_images(guides, &self.groups, shown.images, parts, &shown.values.device())
+        });
+        let output = look(net, shown, exchanged, guides, &self.options, laps)?;
         let Some(classifier) = net.classifiers.first() else { return Ok(output) };
         // The global features come last.
         let ([width, _], [_, all]) = (classifier.weight.dims(), output.features.dims());
@@ -158,14 +192,14 @@ impl Learner for ExchNet {
 
     fn state(&self) -> Vec<Vec<f32>> {
         let mut state = self.skeleton.state();
-        state.extend(self.anchors.clone());
+        state.extend([&self.anchors, &self.guides].map(|found| found.clone().unwrap_or_default()));
         state
     }
 
     fn restore(&mut self, mut state: Vec<Vec<f32>>) -> bool {
-        // The anchors, if present, follow the two entries of the skeleton.
-        let anchors = if state.len() > 2 { state.pop() } else { None };
-        self.anchors = anchors;
+        // The anchors and the guides, empty if there are none, follow those of the skeleton.
+        let mut last = || state.pop().filter(|found| !found.is_empty());
+        (self.guides, self.anchors) = (last(), last());
         self.skeleton.restore(state)
     }
 }

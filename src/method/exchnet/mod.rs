@@ -9,7 +9,9 @@ margin 0.4, weights 1, exchange in the last eighth. The asymmetric loss is in
 */
 
 mod diversity;
+mod evidence;
 mod exchange;
+mod guide;
 mod learner;
 mod options;
 

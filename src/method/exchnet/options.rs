@@ -30,9 +30,16 @@ pub(in crate::method) const CLASSIFIER: MethodOption = MethodOption::number(
 );
 
 /// The declarations of the options.
-pub(super) static OPTIONS: [MethodOption; 9] = [
+pub(super) static OPTIONS: [MethodOption; 10] = [
     PARTS,
     ATTENTION_GAIN,
+    MethodOption::number(
+        "guide",
+        "W",
+        "0",
+        "Weight of the loss that leads the attention to where classes differ from those that \
+         resemble them; 0 leaves it alone",
+    ),
     MethodOption::number("spatial", "W", "1", "Weight of the spatial diversity of parts"),
     MethodOption::flag(
         "spatial-sum",
@@ -89,6 +96,8 @@ pub struct Options {
     /// layers that follow then get maps unlike any in their training. Maps close to 1 keep these
     /// layers useful, and parts still differ enough to move apart.
     pub attention_gain: f32,
+    /// Weight of the guides of the attention; 0 for none.
+    pub guide: f32,
     /// Weight of the spatial diversity.
     pub spatial_weight: f32,
     /// The input of the spatial diversity.
@@ -112,6 +121,7 @@ impl Default for Options {
         Self {
             parts: 3,
             attention_gain: 0.1,
+            guide: 0.0,
             spatial_weight: 1.0,
             spatial: Spatial::Mean,
             channel_weight: 1.0,
@@ -142,6 +152,7 @@ impl Options {
         Ok(Self {
             parts,
             attention_gain: single("attention-gain", usual.attention_gain),
+            guide: single("guide", usual.guide),
             spatial_weight: single("spatial", usual.spatial_weight),
             spatial: if settings.flag("spatial-sum") { Spatial::Sum } else { usual.spatial },
             channel_weight: single("channel", usual.channel_weight),
