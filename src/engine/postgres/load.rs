@@ -215,19 +215,21 @@ fn sensible(servers: &[Address]) -> Result<(), EngineError> {
     Ok(())
 }
 
+/// Tries to lock a collection, at most this often and this far apart: a busy server takes a moment
+/// to notice that the program before has ended.
+const TRIES: (usize, Duration) = (20, Duration::from_millis(100));
+
 /// Locks the collection against other loads.
 fn claim(coordinator: &mut Session, table: &Table) -> Result<(), EngineError> {
-    if coordinator.lock(&format!("barbule {}", table.name()))? {
-        Ok(())
-    } else {
-        Err(EngineError::Server {
-            server: coordinator.address().to_string(),
-            reason: format!(
-                "another program is loading {table}; wait until it finishes, or stop it"
-            )
-            .into(),
-        })
+    let (tries, apart) = TRIES;
+    for _ in 0..tries {
+        if coordinator.lock(&format!("barbule {}", table.name()))? {
+            return Ok(());
+        }
+        std::thread::sleep(apart);
     }
+    let reason = format!("another program is loading {table}; wait until it finishes, or stop it");
+    Err(EngineError::Server { server: coordinator.address().to_string(), reason: reason.into() })
 }
 
 /// Joins a thread, and converts a panic to an error.
