@@ -41,7 +41,7 @@ pub struct Answer {
     /// The order of the hits: see [`Snapshot::order_of`](crate::index::Snapshot::order_of).
     pub order: &'static str,
     pub results: Vec<Hit>,
-    /// Whether codes are words.
+    /// True if codes are words.
     #[serde(skip)]
     pub words: bool,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -26,7 +26,6 @@ pub(super) enum Ranking {
 #[derive(Debug)]
 pub(super) struct Words {
     scale: WordScale,
-    codes: Arc<BinaryCodes>,
     ranker: WordRanker,
     /// Mean squared length of the codes' sums.
     mean: f64,
@@ -70,8 +69,8 @@ impl Ranking {
         let lengths = scale.lengths(&codes);
         let sum = lengths.iter().map(|length| scale.squared(*length)).sum::<f64>();
         let mean = sum / codes.len().max(1) as f64;
-        let ranker = WordRanker::new(device, codes.clone(), lengths)?;
-        Ok(Self::Words(Words { scale, codes, ranker, mean }))
+        let ranker = WordRanker::new(device, codes, lengths)?;
+        Ok(Self::Words(Words { scale, ranker, mean }))
     }
 
     /// Prepares a search.
@@ -122,14 +121,6 @@ impl Ranking {
         match self {
             Self::Signs(ranker) => u32::try_from(ranker.bits()).unwrap_or(u32::MAX),
             Self::Words(_) => u32::MAX,
-        }
-    }
-
-    /// Returns the code at a position.
-    pub fn code(&self, at: u32) -> Option<Code> {
-        match self {
-            Self::Signs(ranker) => ranker.code(at),
-            Self::Words(words) => words.codes.get(usize::try_from(at).ok()?),
         }
     }
 
@@ -204,10 +195,10 @@ impl Query<'_> {
         }
     }
 
-    /// The tables by which the nearest signs are ordered, if the search has values.
-    pub fn tables(&self) -> Option<&Asymmetric> {
+    /// The tables by which the nearest signs are ordered, if the search has values, and the signs.
+    pub fn tables(&self) -> Option<(&Asymmetric, &Ranker)> {
         match self {
-            Self::Signs { tables, .. } => tables.as_ref(),
+            Self::Signs { tables, ranker, .. } => tables.as_ref().map(|tables| (tables, *ranker)),
             Self::Words { .. } => None,
         }
     }

@@ -15,7 +15,7 @@ use super::{Filter, ImageRow, Index, IndexError};
 use crate::code::Code;
 use crate::device::Device;
 use crate::hash::Asymmetric;
-use crate::rank::IdSet;
+use crate::rank::{IdSet, Ranker};
 use crate::task::Task;
 
 /// One state of an index, ready to be searched: the codes in memory (or on the GPU), and the
@@ -215,8 +215,8 @@ impl Snapshot {
         });
         let mut others: Vec<Ranked> =
             others.filter(|one| own.binary_search(&one.id).is_err()).take(k).collect();
-        if let Some(tables) = query.tables() {
-            self.by_values(search.order(), tables, &mut others)?;
+        if let Some((tables, signs)) = query.tables() {
+            self.by_values(search.order(), tables, signs, &mut others)?;
         }
         if let Order::Cosine { features, .. } = search.order() {
             self.by_features(search.order(), features, &mut others)?;
@@ -270,10 +270,11 @@ impl Snapshot {
         &self,
         order: &Order,
         tables: &Asymmetric,
+        signs: &Ranker,
         images: &mut [Ranked],
     ) -> Result<(), IndexError> {
         for image in images.iter_mut().take(order.candidates()) {
-            let code = self.position(image.id).and_then(|at| self.ranking.code(at));
+            let code = self.position(image.id).and_then(|at| signs.code(at));
             image.score = code.map(|code| tables.score(&code)).transpose()?;
         }
         order.sort(images, |image| (image.score.unwrap_or_default(), image.id));

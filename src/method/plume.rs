@@ -219,8 +219,8 @@ impl Plume {
         Self { groups, bits, seed, options, shrinkage, frozen, centres }
     }
 
-    /// Fits the space of words: one of the trained and one of the pretrained layers' features,
-    /// joined; if nothing is trained, one of all features.
+    /// Fits the space of words: one of the trained and one of the pretrained layers' features, which
+    /// has a kernel if there are anchors, joined; if nothing is trained, one of all features.
     ///
     /// A trained network hardly lets its own training images vary within their classes, so
     /// discriminant directions of its features keep little that other classes need.

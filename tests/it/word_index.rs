@@ -132,7 +132,8 @@ fn searches_equal_a_plain_computation() {
     // Near duplicates by codes: the copies that the collection has.
     let options = DuplicateOptions::default().by_code().within(0);
     let found = index.duplicates(&options, &Task::unwatched()).unwrap();
-    assert_eq!(found.radius, 0);
+    // Every seventh image has the code of the one before; the files are not there.
+    assert!((found.radius, found.groups.len()) == (0, 0) && found.gone >= 2 * (5000 / 7));
 }
 
 #[test]
@@ -174,21 +175,22 @@ fn words_go_out_and_come_in_again() {
     assert!(text.contains("'<f4'") && text.contains("12, 16, 20"));
     for to in ["codes.faiss", "postgres://nobody@127.0.0.1:9/none"] {
         let said = env.fails(&["export", "--index", "words.db", "--to", to]);
-        if to.ends_with(".faiss") {
-            assert!(said.contains("the codes are words") && said.contains("Parquet"), "{said}");
-        }
+        assert!(said.contains("the codes are words") && said.contains("Parquet"), "{said}");
     }
     assert!(!env.path("codes.faiss").exists());
     // Codebooks that do not fit the codes are refused.
     let about = env.path("codes/about.json");
     let text = fs::read_to_string(&about).unwrap();
     let mut document: Value = serde_json::from_str(&text).unwrap();
-    for (dim, part) in [(json!(40), "24 bits"), (json!(7), "codebooks"), (json!("x"), "about.json")]
-    {
+    for (dim, part) in [
+        (json!(40), "of 6 codebooks"),
+        (json!(7), "codebooks of 16 words"),
+        (json!("x"), "invalid type"),
+    ] {
         document["codebooks"]["dim"] = dim;
         fs::write(&about, document.to_string()).unwrap();
         let said = env.fails(&["import", "codes", "--index", "no.db"]);
-        assert!(said.contains("about.json"), "{part}: {said}");
+        assert!(said.contains("about.json") && said.contains(part), "{part}: {said}");
     }
 }
 
@@ -297,7 +299,7 @@ fn every_command_takes_an_index_of_words() {
 
     // A model of signs has no business there, and the other way round.
     let said = env.fails(&["search", "copy.png", "--index", "i.db", "--model", "cache"]);
-    assert!(!said.is_empty());
+    assert!(said.contains("cache"), "{said}");
     env.ok(&["index", "birds", "--index", "signs.db"]);
     let said = env.fails(&["search", image, "--model", "m", "--index", "signs.db"]);
     assert!(said.contains("was made with another model"), "{said}");

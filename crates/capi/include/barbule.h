@@ -182,7 +182,8 @@ typedef struct {
      */
     int64_t id;
     /**
-     * Hamming distance of its code from that of the query, in bits.
+     * Hamming distance of its code from that of the query, in bits. If codes are words, a thousand
+     * times the squared distance.
      */
     uint32_t distance;
     /**
@@ -216,7 +217,8 @@ typedef struct {
      */
     int64_t id;
     /**
-     * Hamming distance of its code from that of the original, in bits.
+     * Hamming distance of its code from that of the original, in bits. If codes are words, a
+     * thousand times the squared distance.
      */
     uint32_t distance;
     /**

@@ -33,7 +33,8 @@ pub struct Duplicate {
     pub group: usize,
     /// Its id in the index.
     pub id: i64,
-    /// Hamming distance of its code from that of the original, in bits.
+    /// Hamming distance of its code from that of the original, in bits. If codes are words, a
+    /// thousand times the squared distance.
     pub distance: u32,
     /// Its part in the group.
     pub role: DuplicateRole,

@@ -21,7 +21,8 @@ pub struct Hits {
 pub struct Hit {
     /// Its id in the index.
     pub id: i64,
-    /// Hamming distance of its code from that of the query, in bits.
+    /// Hamming distance of its code from that of the query, in bits. If codes are words, a thousand
+    /// times the squared distance.
     pub distance: u32,
     /// Whether it is the query image itself.
     pub same: bool,

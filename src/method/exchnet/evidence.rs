@@ -11,7 +11,9 @@ image.
 use faer::Mat;
 use rayon::prelude::*;
 
-use crate::method::linalg::Cholesky;
+use crate::hash::Features;
+use crate::hash::kernel::squared_distance;
+use crate::method::linalg::{self, Cholesky};
 
 /// Images per class that guides are fitted to, at most.
 pub const IMAGES: usize = 24;
@@ -82,18 +84,13 @@ pub fn rivals(pooled: &[(usize, Vec<f64>, Vec<f64>)], count: usize) -> Vec<Vec<u
 /// without those of the same image if the two are `same`.
 fn distances(own: &Places, other: &Places, channels: usize, same: bool) -> Vec<f32> {
     let per_image = own.values.len() / channels.max(1) / own.images.max(1);
-    let rows = |places: &Places| -> Vec<f32> {
-        let squares = places.values.chunks_exact(channels).map(|row| dot(row, row));
-        squares.collect()
-    };
-    let (of_own, of_other) = (rows(own), rows(other));
-    let mut found = Vec::with_capacity(of_own.len());
-    let mut row = Vec::with_capacity(of_other.len());
+    let mut found = Vec::with_capacity(own.values.len() / channels.max(1));
+    let mut row = Vec::with_capacity(other.values.len() / channels.max(1));
     for (i, a) in own.values.chunks_exact(channels).enumerate() {
         row.clear();
         for (j, b) in other.values.chunks_exact(channels).enumerate() {
             if !same || i / per_image != j / per_image {
-                row.push((of_own[i] + of_other[j] - 2.0 * dot(a, b)).max(0.0));
+                row.push(squared_distance(a, b));
             }
         }
         let count = NEIGHBOURS.min(row.len());
@@ -107,88 +104,61 @@ fn distances(own: &Places, other: &Places, channels: usize, same: bool) -> Vec<f
     found
 }
 
-/// Dot product in sixteen partial sums, so that the compiler can use vector registers.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let (a, rest_a) = a.as_chunks::<16>();
-    let (b, rest_b) = b.as_chunks::<16>();
-    let mut sums = [0.0f32; 16];
-    for (a, b) in a.iter().zip(b) {
-        for i in 0..16 {
-            sums[i] += a[i] * b[i];
-        }
-    }
-    sums.iter().sum::<f32>() + rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum::<f32>()
-}
-
 /// A ridge regression on the features at the positions of a class.
 struct Regression<'a> {
-    own: &'a Places,
-    channels: usize,
+    features: Features<'a>,
+    images: usize,
     mean: Vec<f64>,
     cholesky: Option<Cholesky>,
 }
 
 impl<'a> Regression<'a> {
     fn new(own: &'a Places, channels: usize) -> Self {
-        let n = (own.values.len() / channels.max(1)).max(1) as f64;
-        let mut mean = vec![0.0f64; channels];
-        for row in own.values.chunks_exact(channels) {
-            mean.iter_mut().zip(row).for_each(|(m, v)| *m += f64::from(*v) / n);
+        let (features, images) = (Features { dim: channels, values: &own.values }, own.images);
+        if features.is_empty() {
+            return Self { features, images, mean: Vec::new(), cholesky: None };
         }
-        let mut scatter = Mat::<f64>::zeros(channels, channels);
-        for row in own.values.chunks_exact(channels) {
-            let row: Vec<f64> = row.iter().zip(&mean).map(|(v, m)| f64::from(*v) - m).collect();
-            for j in 0..channels {
-                // The factorisation reads the lower half.
-                for i in j..channels {
-                    scatter[(i, j)] += row[i] * row[j] / n;
-                }
-            }
-        }
-        let trace: f64 = (0..channels).map(|i| scatter[(i, i)]).sum();
-        for i in 0..channels {
-            scatter[(i, i)] += RIDGE * trace / channels as f64;
-        }
+        let mean = linalg::mean(features);
+        let mut scatter = linalg::covariance(features, &mean, &vec![1.0; features.len()]);
+        let trace = linalg::trace(scatter.as_ref());
+        let ridge = RIDGE * trace / channels as f64;
+        scatter.diagonal_mut().column_vector_mut().iter_mut().for_each(|value| *value += ridge);
         let cholesky = (trace > 0.0).then(|| Cholesky::new(scatter.as_ref()).ok()).flatten();
-        Self { own, channels, mean, cholesky }
+        Self { features, images, mean, cholesky }
     }
 
     /// Returns weights and offset for `evidence`, which is first scaled to unit deviation in each
     /// image. All are 0 if the features do not vary.
     fn fit(&self, mut evidence: Vec<f32>) -> Vec<f32> {
-        let Self { own, channels, mean, cholesky } = self;
-        let Some(cholesky) = cholesky else { return vec![0.0; channels + 1] };
+        let Self { features, images, mean, cholesky } = self;
+        let Some(cholesky) = cholesky else { return vec![0.0; features.dim + 1] };
         let count = evidence.len();
-        for image in evidence.chunks_mut(count / own.images) {
+        for image in evidence.chunks_mut(count / images) {
             let mean = image.iter().sum::<f32>() / image.len() as f32;
             let spread = image.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / image.len() as f32;
             image.iter_mut().for_each(|v| *v /= (spread + 1e-12).sqrt());
         }
-        let n = count as f64;
-        let target = evidence.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
-        let mut cross = Mat::<f64>::zeros(*channels, 1);
-        for (row, value) in own.values.chunks_exact(*channels).zip(&evidence) {
-            let value = (f64::from(*value) - target) / n;
-            for i in 0..*channels {
-                cross[(i, 0)] += (f64::from(row[i]) - mean[i]) * value;
-            }
-        }
+        let target = evidence.iter().map(|v| f64::from(*v)).sum::<f64>() / count as f64;
+        let apart = Mat::from_fn(count, 1, |i, _| f64::from(evidence[i]) - target);
+        let cross = linalg::cross_covariance(*features, mean, apart.as_ref());
         let weights = cholesky.solve(cross);
-        let offset = target - (0..*channels).map(|i| weights[(i, 0)] * mean[i]).sum::<f64>();
-        (0..*channels).map(|i| weights[(i, 0)] as f32).chain([offset as f32]).collect()
+        let weights = || (0..features.dim).map(|i| weights[(i, 0)]);
+        let offset = target - weights().zip(mean).map(|(w, m)| w * m).sum::<f64>();
+        weights().chain([offset]).map(|value| value as f32).collect()
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
-    const CHANNELS: usize = 6;
-    const SIDE: usize = 4;
+    pub const CHANNELS: usize = 6;
+    pub const SIDE: usize = 4;
 
-    fn draw(rng: &mut ChaCha8Rng, count: usize) -> Vec<f32> {
+    /// Random numbers from −1 to 1.
+    pub fn draw(rng: &mut ChaCha8Rng, count: usize) -> Vec<f32> {
         (0..count).map(|_| rng.random_range(-1.0..1.0f32)).collect()
     }
 
@@ -218,7 +188,9 @@ mod tests {
             let (new, at) = planted(&mut rng, 50, mark);
             let guide = &found[class * (CHANNELS + 1)..(class + 1) * (CHANNELS + 1)];
             for (image, at) in new.values.chunks(SIDE * SIDE * CHANNELS).zip(at) {
-                let height = |row: &[f32]| dot(row, &guide[..CHANNELS]) + guide[CHANNELS];
+                let height = |row: &[f32]| {
+                    row.iter().zip(guide).map(|(a, b)| a * b).sum::<f32>() + guide[CHANNELS]
+                };
                 let heights: Vec<f32> = image.chunks(CHANNELS).map(height).collect();
                 let most = (0..heights.len()).max_by(|a, b| heights[*a].total_cmp(&heights[*b]));
                 assert_eq!(most, Some(at), "class {class}: {heights:?}");

@@ -144,16 +144,10 @@ pub(super) fn of_images(
 
 #[cfg(test)]
 mod tests {
+    use super::super::evidence::tests::{CHANNELS, SIDE, draw};
     use super::*;
-    use rand::{RngExt, SeedableRng};
+    use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
-
-    const CHANNELS: usize = 6;
-    const SIDE: usize = 4;
-
-    fn draw(rng: &mut ChaCha8Rng, count: usize) -> Vec<f32> {
-        (0..count).map(|_| rng.random_range(-1.0..1.0f32)).collect()
-    }
 
     #[test]
     fn guidance_is_one_minus_the_correlation_with_the_guide() {

@@ -20,7 +20,7 @@ use crate::method::groups::Groups;
 use crate::method::laps::{Lap, Laps};
 use crate::method::learned_codes::LearnedCodes;
 use crate::method::learner::{Learner, Seen, Shown, Survey};
-use crate::method::net::{Net, Output};
+use crate::method::net::{Net, Output, joined};
 use crate::network::{Layers, PartFeatures};
 use crate::trunk::pool;
 
@@ -100,8 +100,7 @@ pub(crate) fn look(
     laps.end(Lap::Loss)?;
     let global = pool(net.refine.forward(e));
     laps.end(Lap::Refine)?;
-    let features = Tensor::cat(vec![local.flatten(1, 2), global], 1);
-    Ok(Output { extra: Some(extra), ..net.hash(features) })
+    Ok(Output { extra: Some(extra), ..net.hash(joined(Some(local), global)) })
 }
 
 /// Returns the local features for the hash, `[batch, M, C']`, and the additional loss: the
