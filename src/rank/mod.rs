@@ -10,6 +10,7 @@ mod cpu;
 mod error;
 mod gpu;
 mod id_set;
+mod instruction_set;
 mod lanes;
 mod multi_index;
 mod query;

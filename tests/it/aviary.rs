@@ -138,7 +138,7 @@ fn a_demo_leaves_a_page_that_stands_alone() {
         .iter()
         .map(|m| m["method"].as_str().unwrap())
         .collect();
-    assert_eq!(methods, ["lsh", "adsh", "exchnet"]);
+    assert_eq!(methods, ["lsh", "plume-words", "exchnet"]);
     let page = fs::read_to_string(env.path("demo/report.html")).unwrap();
     assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>"));
     assert!(page.matches("data:image/jpeg;base64,").count() > 20, "images must be embedded");

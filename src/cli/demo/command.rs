@@ -19,7 +19,7 @@ use crate::dataset::{Dataset, Sample};
 use crate::device::{Device, DeviceChoice};
 use crate::eval::Metrics;
 use crate::index::{Collection, IndexWriter, Labels, UpdateOptions};
-use crate::method::{Method, Settings, adsh, exchnet, lsh};
+use crate::method::{Method, Settings, Value, exchnet, lsh, plume};
 use crate::model::Model;
 use crate::task::Task;
 use crate::train::{
@@ -38,6 +38,8 @@ const HELD_OUT: f64 = 0.25;
 const SHOWN: usize = 10;
 /// Queries shown of known species, and of held-out ones.
 const QUERIES: [usize; 2] = [4, 2];
+/// Weight of the loss that leads ExchNet's attention to where look-alike species differ.
+const GUIDE: f64 = 2.0;
 /// Birds shown with attention maps.
 const LOOKS: usize = 3;
 /// Marks a folder that the demo created and may empty.
@@ -45,7 +47,7 @@ const MARK: &str = ".barbule-demo";
 
 /// Try Barbule: train, index and search on generated birds, and write a report
 ///
-/// Draws an aviary, trains LSH, ADSH and ExchNet on it, indexes and searches it, and writes
+/// Draws an aviary, trains LSH, Plume and ExchNet on it, indexes and searches it, and writes
 /// report.html, a single file to open in a browser. Takes about two minutes on two processor cores
 /// and needs no network and no data. A second run starts over.
 #[derive(Debug, clap::Args)]
@@ -82,15 +84,17 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         };
         Ok(fit_shallow(&plan, &dataset, out, &demo.device, task).map(drop)?)
     })?);
-    for method in [&adsh::METHOD, &exchnet::METHOD] {
-        let learn = |out: &Path, task: &Task<'_>| demo.learn(method, &dataset, out, task);
+    let mut guided = Settings::default();
+    guided.set("guide", Value::Number(GUIDE));
+    let methods = [(&plume::WORDS, Settings::default()), (&exchnet::METHOD, guided)];
+    for (method, settings) in methods {
+        let learn = |out: &Path, task: &Task<'_>| demo.learn(method, settings, &dataset, out, task);
         rows.push(demo.row(method.name, &dataset, learn)?);
     }
-    let model = demo.model(exchnet::METHOD.name)?;
     let pointing = rows.last().and_then(|(_, figures)| figures.pointing);
-    let searches = demo.search(&model, &dataset)?;
+    let searches = demo.search(&demo.model(plume::WORDS.name)?, &dataset)?;
     let scan = scan::compare(BITS, 1280)?;
-    let looks = demo.looks(&model, &dataset)?;
+    let looks = demo.looks(&demo.model(exchnet::METHOD.name)?, &dataset)?;
     let rows: Vec<Row> = rows.into_iter().map(|(row, _)| row).collect();
     let report = page::Report {
         aviary: &aviary,
@@ -180,11 +184,12 @@ impl Demo<'_> {
     fn learn(
         &self,
         method: &'static Method,
+        settings: Settings,
         dataset: &Dataset,
         out: &Path,
         task: &Task<'_>,
     ) -> Result<()> {
-        let (settings, cache) = (Settings::default(), self.out.join("cache"));
+        let cache = self.out.join("cache");
         let plan = LearnPlan {
             bits: BITS,
             seed: self.seed,

@@ -110,14 +110,14 @@ pub fn render(report: &Report<'_>) -> Result<String> {
                     }
                     h2 { "Look for a bird, find its kind" }
                     p class="soft" {
-                        "Each row shows a query and its ten nearest neighbours by the Hamming distance of ExchNet's codes. "
-                        "Green is the same species. The number is the distance in bits. The last queries are of species "
-                        "that were held out of training: the hardest case."
+                        "Each row shows a query and its ten nearest neighbours by the codes of Plume, which are words of "
+                        "4 bits. Green is the same species. The number is the distance: 0 for equal images, 2000 for "
+                        "unrelated ones. The last queries are of species that were held out of training: the hardest case."
                     }
                     @for search in searches? { (search) }
                     h2 { "Attention" }
                     p class="soft" {
-                        "Each bird, and the attention of each of the network's parts: in colour where it is strong, dark where it is weak."
+                        "Each bird, and the attention of each of ExchNet's parts: in colour where it is strong, dark where it is weak."
                         @if let Some(Pointing { images, share, chance }) = report.pointing {
                             " In " (images) " test images the strongest attention lies on the part that distinguishes the species in "
                             (percent(share)) "; by chance it would in " (percent(chance)) "."
@@ -148,14 +148,14 @@ const NEXT: &str = "\
 barbule index ~/Pictures
 barbule search photo.jpg -k 10
 
-# photos in one folder per class: train, then evaluate
-barbule train lda-itq --data my-photos/ --bits 64 --out mine.safetensors
-barbule train exchnet --data my-photos/ --bits 64 --out parts.safetensors
-barbule eval --model parts.safetensors --data my-photos/
+# photos in one folder per class: train, evaluate, and search with your own model
+barbule train plume-words --data my-photos/ --bits 64 --out mine.safetensors
+barbule eval --model mine.safetensors --data my-photos/
+barbule index my-photos/ --model mine.safetensors --index mine.db
+barbule search photo.jpg --model mine.safetensors --index mine.db
 
-# search with your own model, and draw its attention
-barbule index my-photos/ --model parts.safetensors --index mine.db
-barbule search photo.jpg --model parts.safetensors --index mine.db
+# train a network with parts, and draw its attention
+barbule train exchnet --guide 2 --data my-photos/ --bits 64 --out parts.safetensors
 barbule explain photo.jpg --model parts.safetensors --out look/";
 
 fn search(search: &Search) -> Result<Markup> {
@@ -267,7 +267,7 @@ fn curves(rows: &[Row]) -> Markup {
 fn title(method: &str) -> &str {
     match method {
         "lsh" => "LSH (no training)",
-        "adsh" => "ADSH",
+        "plume-words" => "Plume, words",
         "exchnet" => "ExchNet",
         other => other,
     }

@@ -34,8 +34,8 @@ pub struct Search {
 }
 
 impl Search {
-    /// Returns the hits except the query itself: file, whether it shows the query's species,
-    /// distance in bits.
+    /// Returns the hits except the query itself: file, whether it shows the query's species, and
+    /// its distance in the order of the search.
     pub fn neighbours(&self) -> impl Iterator<Item = (&Path, bool, u32)> {
         let own = species(&self.query.path);
         let others = self.found.iter().filter(|found| !found.same);

@@ -8,15 +8,17 @@ regression of the evidence on the features removes most of its noise, and applie
 image.
 */
 
-use faer::Mat;
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatRef, Par};
 use rayon::prelude::*;
 
 use crate::hash::Features;
-use crate::hash::kernel::squared_distance;
 use crate::method::linalg::{self, Cholesky};
 
-/// Images per class that guides are fitted to, at most.
-pub const IMAGES: usize = 24;
+/// Images per class that guides are fitted to, at least (if there are as many) and at most.
+const IMAGES: [usize; 2] = [2, 24];
+/// Bytes of the features of all classes, at most, unless that leaves too few images per class.
+const BYTES: usize = 512 << 20;
 /// Neighbours whose mean squared distance counts.
 const NEIGHBOURS: usize = 5;
 /// Ridge, as a multiple of the mean variance of a feature.
@@ -29,6 +31,13 @@ pub struct Places {
     pub values: Vec<f32>,
     /// Number of images.
     pub images: usize,
+}
+
+/// Returns the number of images per class that guides are fitted to, at most, from the features of
+/// an image.
+pub fn images_per_class(classes: usize, features: usize) -> usize {
+    let bytes = (classes * features * size_of::<f32>()).max(1);
+    (BYTES / bytes).clamp(IMAGES[0], IMAGES[1])
 }
 
 /// Returns the guides, `[classes, M, C + 1]`: weights of the features, and an offset, from the
@@ -82,24 +91,39 @@ pub fn rivals(pooled: &[(usize, Vec<f64>, Vec<f64>)], count: usize) -> Vec<Vec<u
 
 /// Returns the mean squared distance of each position of `own` to its nearest positions in `other`,
 /// without those of the same image if the two are `same`.
+///
+/// Distances are `‖a‖² + ‖b‖² − 2·a·b`, in single precision: the rounding is far below the
+/// differences between images.
 fn distances(own: &Places, other: &Places, channels: usize, same: bool) -> Vec<f32> {
     let per_image = own.values.len() / channels.max(1) / own.images.max(1);
+    let count = other.values.len() / channels.max(1);
+    let others = MatRef::from_row_major_slice(&other.values, count, channels);
+    let length = |row: &[f32]| row.iter().map(|v| v * v).sum::<f32>();
+    let lengths: Vec<f32> = other.values.chunks_exact(channels).map(length).collect();
     let mut found = Vec::with_capacity(own.values.len() / channels.max(1));
-    let mut row = Vec::with_capacity(other.values.len() / channels.max(1));
-    for (i, a) in own.values.chunks_exact(channels).enumerate() {
-        row.clear();
-        for (j, b) in other.values.chunks_exact(channels).enumerate() {
-            if !same || i / per_image != j / per_image {
-                row.push(squared_distance(a, b));
+    let mut row = Vec::with_capacity(count);
+    for (image, values) in own.values.chunks_exact((per_image * channels).max(1)).enumerate() {
+        let places = MatRef::from_row_major_slice(values, per_image, channels);
+        // Column-major, so that the products of a position lie together.
+        let mut products = Mat::<f32>::zeros(count, per_image);
+        matmul(&mut products, Accum::Replace, others, places.transpose(), -2.0, Par::Seq);
+        for (place, own) in values.chunks_exact(channels).enumerate() {
+            row.clear();
+            let products = products.col(place);
+            for (j, (product, length)) in products.iter().zip(&lengths).enumerate() {
+                if !same || image != j / per_image {
+                    row.push(product + length);
+                }
             }
+            let nearest = NEIGHBOURS.min(row.len());
+            if nearest == 0 {
+                found.push(0.0);
+                continue;
+            }
+            row.select_nth_unstable_by(nearest - 1, f32::total_cmp);
+            let mean = row[..nearest].iter().sum::<f32>() / nearest as f32;
+            found.push((mean + length(own)).max(0.0));
         }
-        let count = NEIGHBOURS.min(row.len());
-        if count == 0 {
-            found.push(0.0);
-            continue;
-        }
-        row.select_nth_unstable_by(count - 1, f32::total_cmp);
-        found.push(row[..count].iter().sum::<f32>() / count as f32);
     }
     found
 }

@@ -11,7 +11,7 @@ use burn::module::Module;
 use burn::prelude::*;
 use burn::tensor::activation::relu;
 
-use super::evidence::{IMAGES, Places, guides, rivals};
+use super::evidence::{Places, guides, images_per_class, rivals};
 use crate::method::groups::Groups;
 use crate::method::learner::Survey;
 use crate::method::net::Net;
@@ -80,7 +80,7 @@ impl Survey for Maps {
                     *square += f64::from(*value) * f64::from(*value);
                 }
                 let kept = &mut self.places[class];
-                if kept.images < IMAGES {
+                if kept.images < images_per_class(self.classes.len(), places.len()) {
                     kept.images += 1;
                     kept.values.extend_from_slice(places);
                 }

@@ -5,6 +5,7 @@ The instruction sets, and a search that shares the codes out among the cores.
 use std::fmt;
 use std::sync::atomic::AtomicU32;
 
+use super::super::instruction_set::InstructionSet;
 use super::super::lanes::Lanes;
 use super::super::query::{Neighbour, Want};
 use super::kernel::Tile;
@@ -19,66 +20,35 @@ use crate::code::BinaryCodes;
 /// Memory budget for the hits of one batch of queries on each core, in bytes.
 const FOUND: usize = 1 << 20;
 
-/// An instruction set with a kernel.
+/// An instruction set of this processor that has a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Path {
-    /// AVX-512 with VPOPCNTDQ.
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-    /// AVX2.
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    /// NEON.
-    #[cfg(target_arch = "aarch64")]
-    Neon,
-    /// No special instructions: runs on any processor.
-    Portable,
-}
+pub struct Path(InstructionSet);
 
 impl Path {
     /// Returns the fastest path that this processor supports.
     pub fn best() -> Self {
-        Self::available().next().unwrap_or(Self::Portable)
+        Self::available().next().unwrap_or(Self(InstructionSet::Portable))
     }
 
     /// Returns the paths that this processor supports, fastest first.
     pub fn available() -> impl Iterator<Item = Self> {
-        let paths: &[Self] = &[
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2,
-            #[cfg(target_arch = "aarch64")]
-            Self::Neon,
-            Self::Portable,
-        ];
-        paths.iter().copied().filter(|path| path.runs_here())
-    }
-
-    fn runs_here(self) -> bool {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => {
-                is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vpopcntdq")
-            }
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => is_x86_feature_detected!("avx2"),
-            #[cfg(target_arch = "aarch64")]
-            Self::Neon => std::arch::is_aarch64_feature_detected!("neon"),
-            Self::Portable => true,
-        }
+        #[cfg(target_arch = "x86_64")]
+        let has_avx512 = is_x86_feature_detected!("avx512vpopcntdq");
+        #[cfg(not(target_arch = "x86_64"))]
+        let has_avx512 = false;
+        InstructionSet::available(has_avx512).map(Self)
     }
 
     fn scan(self, tile: Tile<'_>, queries: &[u64], nearest: &mut [Nearest]) {
         // SAFETY: every `Path` comes from `available`, so the processor supports it.
-        match self {
+        match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => unsafe { avx512::scan_avx512(tile, queries, nearest) },
+            InstructionSet::Avx512 => unsafe { avx512::scan_avx512(tile, queries, nearest) },
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { avx2::scan_avx2(tile, queries, nearest) },
+            InstructionSet::Avx2 => unsafe { avx2::scan_avx2(tile, queries, nearest) },
             #[cfg(target_arch = "aarch64")]
-            Self::Neon => unsafe { neon::scan_neon(tile, queries, nearest) },
-            Self::Portable => portable::scan_portable(tile, queries, nearest),
+            InstructionSet::Neon => unsafe { neon::scan_neon(tile, queries, nearest) },
+            InstructionSet::Portable => portable::scan_portable(tile, queries, nearest),
         }
     }
 }
@@ -86,29 +56,21 @@ impl Path {
 impl Path {
     pub fn count(self, tile: Tile<'_>, queries: &[u64]) -> u64 {
         // SAFETY: every `Path` comes from `available`, so the processor supports it.
-        match self {
+        match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => unsafe { avx512::count_avx512(tile, queries) },
+            InstructionSet::Avx512 => unsafe { avx512::count_avx512(tile, queries) },
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { avx2::count_avx2(tile, queries) },
+            InstructionSet::Avx2 => unsafe { avx2::count_avx2(tile, queries) },
             #[cfg(target_arch = "aarch64")]
-            Self::Neon => unsafe { neon::count_neon(tile, queries) },
-            Self::Portable => portable::count_portable(tile, queries),
+            InstructionSet::Neon => unsafe { neon::count_neon(tile, queries) },
+            InstructionSet::Portable => portable::count_portable(tile, queries),
         }
     }
 }
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => "AVX-512",
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => "AVX2",
-            #[cfg(target_arch = "aarch64")]
-            Self::Neon => "NEON",
-            Self::Portable => "portable",
-        })
+        self.0.fmt(f)
     }
 }
 
