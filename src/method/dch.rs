@@ -105,7 +105,7 @@ fn unit(rows: Tensor<2>) -> Tensor<2> {
 }
 
 impl Learner for Dch {
-    fn batches(&self) -> Batches {
+    fn batches(&self, _: Moment) -> Batches {
         Batches::Grouped(4)
     }
 

@@ -59,7 +59,7 @@ impl Dpsh {
 }
 
 impl Learner for Dpsh {
-    fn batches(&self) -> Batches {
+    fn batches(&self, _: Moment) -> Batches {
         Batches::Grouped(4)
     }
 

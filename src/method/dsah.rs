@@ -54,6 +54,11 @@ static OPTIONS: [MethodOption; 2] = [
     MethodOption::number("density", "SHARE", "0.3", "Target mean of a saliency map"),
 ];
 
+/// Images of a class that are shown together in attention steps.
+const TOGETHER: usize = 4;
+/// Epochs of which one is an attention step. The hashing network learns nothing in it.
+const CYCLE: usize = 4;
+
 /// The options and constants of DSaH.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
@@ -72,8 +77,6 @@ pub struct Options {
     pub softmax: Softmax,
     /// Weight of a new code in the mean code of its class.
     pub rate: f32,
-    /// Images of a class that are shown together.
-    pub together: usize,
 }
 
 impl Options {
@@ -117,7 +120,6 @@ impl Default for Options {
             quantization: 0.1,
             softmax: Softmax { scale: 8.0, margin: 0.4 },
             rate: 0.2,
-            together: 2,
         }
     }
 }
@@ -134,11 +136,12 @@ pub enum Step {
 }
 
 impl Step {
-    /// Returns the step of the current epoch. The last epoch is a hashing step.
+    /// Returns the step of the current epoch. The last epoch is a hashing step, and the one before it
+    /// an attention step.
     pub fn at(at: Moment) -> Self {
         match at.epoch {
             epoch if epoch < at.epochs.div_ceil(10) => Self::Whole,
-            epoch if (at.epochs - 1).saturating_sub(epoch) % 2 == 1 => Self::Attention,
+            epoch if (at.epochs - 1).saturating_sub(epoch) % CYCLE == 1 => Self::Attention,
             _ => Self::Hashing,
         }
     }
@@ -191,8 +194,13 @@ fn distances(u: Tensor<2>) -> Tensor<2> {
 }
 
 impl Learner for Dsah {
-    fn batches(&self) -> Batches {
-        Batches::Grouped(self.options.together)
+    /// The saliency loss needs similar pairs. Batches of few classes are a poor measure of the norms'
+    /// statistics, so that other epochs draw at random.
+    fn batches(&self, at: Moment) -> Batches {
+        match Step::at(at) {
+            Step::Attention => Batches::Grouped(TOGETHER),
+            Step::Whole | Step::Hashing => Batches::Shuffled,
+        }
     }
 
     /// Computes two views of the images, a salient and a whole one; in the first epochs only the
@@ -293,14 +301,16 @@ mod tests {
     use crate::method::oracle::{check, dot, images, mean, off, pairs};
 
     #[test]
-    fn epochs_alternate_and_end_with_hashing() {
+    fn every_fourth_epoch_trains_attention_and_the_last_hashing() {
         for epochs in [1, 2, 7, 32] {
             let step = |epoch| Step::at(Moment { progress: 0.0, epoch, epochs });
             assert_eq!(step(0), Step::Whole);
             assert!(epochs == 1 || step(epochs - 1) == Step::Hashing);
-            let rest: Vec<Step> = (0..epochs).map(step).filter(|s| *s != Step::Whole).collect();
-            assert!(rest.windows(2).all(|two| two[0] != two[1]), "{rest:?}");
-            assert_eq!(epochs - rest.len(), epochs.div_ceil(10));
+            let of = |kind| (0..epochs).filter(|epoch| step(*epoch) == kind).collect::<Vec<_>>();
+            assert_eq!(of(Step::Whole).len(), epochs.div_ceil(10));
+            let attention = of(Step::Attention);
+            assert!(epochs < 3 || attention.last() == Some(&(epochs - 2)), "{attention:?}");
+            assert!(attention.windows(2).all(|two| two[1] - two[0] == 4), "{attention:?}");
         }
     }
 

@@ -62,7 +62,7 @@ impl Dsh {
 }
 
 impl Learner for Dsh {
-    fn batches(&self) -> Batches {
+    fn batches(&self, _: Moment) -> Batches {
         Batches::Grouped(4)
     }
 

@@ -171,7 +171,7 @@ impl Dtq {
 }
 
 impl Learner for Dtq {
-    fn batches(&self) -> Batches {
+    fn batches(&self, _: Moment) -> Batches {
         Batches::Grouped(4)
     }
 

@@ -67,7 +67,7 @@ impl HashNet {
 }
 
 impl Learner for HashNet {
-    fn batches(&self) -> Batches {
+    fn batches(&self, _: Moment) -> Batches {
         Batches::Grouped(4)
     }
 

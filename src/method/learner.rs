@@ -77,8 +77,9 @@ pub struct Seen<'a> {
 
 /// The training state of a method. Several devices compute losses concurrently.
 pub trait Learner: Send + Sync {
-    /// Returns how mini-batches are drawn.
-    fn batches(&self) -> Batches {
+    /// Returns how the mini-batches of an epoch are drawn.
+    fn batches(&self, at: Moment) -> Batches {
+        let _ = at;
         Batches::Shuffled
     }
 
@@ -139,13 +140,20 @@ pub trait Learner: Send + Sync {
         let _ = sample;
     }
 
+    /// Returns the share of the pretrained weights in the finished trunk, 0 to 1. Above 0, the hash
+    /// has to be fitted again, see [`Learner::refit`].
+    fn kept(&self) -> f32 {
+        0.0
+    }
+
     /// Returns whether [`Learner::refit`] replaces the hash after training.
     fn refits(&self) -> bool {
         false
     }
 
-    /// Fits a hash to the finished network's features of all training images and to their labels.
-    /// `None` keeps the trained hash.
+    /// Fits a hash to the finished network's features of all training images and to their labels;
+    /// images that were shown in several views are there once for each. `None` keeps the trained
+    /// hash.
     ///
     /// # Errors
     /// If it cannot be fitted.

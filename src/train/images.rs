@@ -93,8 +93,7 @@ impl Images<'_> {
                 Ok(values)
             }
             Self::Files { samples, preprocess } => decoded(samples, images, plan, |file, image| {
-                let mut rng = generator(plan.seed, Purpose::Crop, epoch + 1, image);
-                preprocess.stretch(&random_part(file, plan.least_area, &mut rng))
+                cropped(file, plan, preprocess, epoch + 1, image)
             }),
         }
     }
@@ -104,14 +103,31 @@ impl Images<'_> {
     /// # Errors
     /// If a file has become unreadable.
     pub fn plain(&self, plan: &LearnPlan, images: &[usize]) -> Result<Vec<f32>, TrainError> {
+        self.view(plan, images, 0)
+    }
+
+    /// Returns a view of each of some images, by its number: the evaluation view is 0, and the
+    /// others, up to the plan's number of views, are random crops.
+    ///
+    /// # Errors
+    /// If a file has become unreadable.
+    pub fn view(
+        &self,
+        plan: &LearnPlan,
+        images: &[usize],
+        number: usize,
+    ) -> Result<Vec<f32>, TrainError> {
         match self {
             Self::Cached(cache) => {
                 let mut values = Vec::with_capacity(self.dims(images.len()).iter().product());
-                images.iter().for_each(|image| cache.read_into(0, *image, &mut values));
+                images.iter().for_each(|image| cache.read_into(number, *image, &mut values));
                 Ok(values)
             }
             Self::Files { samples, preprocess } => {
-                decoded(samples, images, plan, |file, _| preprocess.apply(file))
+                decoded(samples, images, plan, |file, image| match number {
+                    0 => preprocess.apply(file),
+                    number => cropped(file, plan, preprocess, number, image),
+                })
             }
         }
     }
@@ -120,6 +136,18 @@ impl Images<'_> {
     pub fn tensor(&self, values: Vec<f32>, count: usize, device: &BurnDevice) -> Tensor<4> {
         Tensor::from_data(TensorData::new(values, self.dims(count)), device)
     }
+}
+
+/// Returns a random crop of an image, which depends only on the seed and the two numbers.
+fn cropped(
+    file: &RgbImage,
+    plan: &LearnPlan,
+    preprocess: &Preprocess,
+    number: usize,
+    image: usize,
+) -> Vec<f32> {
+    let mut rng = generator(plan.seed, Purpose::Crop, number, image);
+    preprocess.stretch(&random_part(file, plan.least_area, &mut rng))
 }
 
 fn decoded(

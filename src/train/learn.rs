@@ -19,6 +19,7 @@ use super::data_card::data_card;
 use super::devices;
 use super::images::{Begins, Images};
 use super::memory;
+use super::mixing::mixed;
 use super::plan::{LearnPlan, Length};
 use super::prepared::{Prepared, open_images};
 use super::run::Run;
@@ -110,7 +111,9 @@ pub fn learn(
         None => (run, fresh),
     };
     let trained = run.train(net, &path, &key, task, &mut |report| watcher.epoch(report));
-    let trained = trained.map_err(|error| memory::advise(error, plan))?.valid();
+    let trained = trained.map_err(|error| memory::advise(error, plan))?;
+    let share = run.learner().kept();
+    let trained = mixed(trained, share, &prepared.trunk, plan, &images, device)?.valid();
     let time = Duration::from_secs_f64(run.at.seconds);
 
     let finished = Finished::new(plan, &prepared.trunk, trained)?;
@@ -184,8 +187,10 @@ impl Finished {
     ) -> Result<Hash, TrainError> {
         if run.learner().refits() {
             let values = features_of(&self.extractor, plan, images, device, task)?;
+            let views = plan.views.max(1);
+            let labels: Vec<Vec<u32>> = (0..views).flat_map(|_| labels.iter().cloned()).collect();
             let dim = values.len() / labels.len().max(1);
-            let refitted = run.learner().refit(Features { dim, values: &values }, labels)?;
+            let refitted = run.learner().refit(Features { dim, values: &values }, &labels)?;
             if let Some(hash) = refitted {
                 return Ok(hash);
             }
@@ -233,8 +238,8 @@ fn card(
     .with_hash(hash))
 }
 
-/// Returns the features of all training images by a finished network, without random views:
-/// `[images, F]`.
+/// Returns the features of all views of all training images by a finished network, view by view:
+/// `[views · images, F]`.
 fn features_of(
     network: &Extractor,
     plan: &LearnPlan,
@@ -242,12 +247,12 @@ fn features_of(
     device: &Device,
     task: &Task<'_>,
 ) -> Result<Vec<f32>, TrainError> {
-    let (network, count) = (network.clone().fold(), images.len());
+    let (network, count, views) = (network.clone().fold(), images.len(), plan.views.max(1));
     let numbers: Vec<usize> = (0..count).collect();
     let mut all = Vec::new();
-    for some in numbers.chunks(BATCH) {
-        task.step(some[0], count).map_err(EncodeError::from)?;
-        let input = images.tensor(images.plain(plan, some)?, some.len(), &device.burn());
+    for (view, some) in (0..views).flat_map(|view| numbers.chunks(BATCH).map(move |c| (view, c))) {
+        task.step(view * count + some[0], views * count).map_err(EncodeError::from)?;
+        let input = images.tensor(images.view(plan, some, view)?, some.len(), &device.burn());
         let features = match images.begins() {
             Begins::Pixels => network.features(input),
             Begins::Maps => network.features_of_map(input),

@@ -17,6 +17,7 @@ mod features;
 mod images;
 mod learn;
 mod memory;
+mod mixing;
 mod optimiser;
 #[cfg(test)]
 mod oracle;

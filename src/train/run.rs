@@ -224,12 +224,23 @@ impl<'a> Run<'a> {
         self.at.outer * self.length.epochs + self.at.epoch
     }
 
+    /// Returns the current moment, in an epoch counted over the whole run.
+    fn moment(&self, epoch: usize) -> Moment {
+        Moment {
+            progress: self.at.shown as f32 / self.length.images().max(1) as f32,
+            epoch,
+            epochs: self.length.outer * self.length.epochs,
+        }
+    }
+
     /// Returns the order of the sample's rows in an epoch.
     fn order(&self, sample: &[usize], number: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..sample.len()).collect();
         let mut rng = generator(self.plan.seed, Purpose::Order, number, 0);
         order.shuffle(&mut rng);
-        let Batches::Grouped(together) = self.learner.batches() else { return order };
+        let Batches::Grouped(together) = self.learner.batches(self.moment(number)) else {
+            return order;
+        };
         // Sort by class in the drawn order, then take groups of this size in turn.
         order.sort_by_key(|row| self.groups.of(sample[*row]));
         let of_class =
@@ -289,11 +300,7 @@ impl<'a> Run<'a> {
         let (plan, images, learner) = (self.plan, self.images, &*self.learner);
         let count = batch.images.len();
         let len = batch.values.len() / count.max(1);
-        let at = Moment {
-            progress: self.at.shown as f32 / self.length.images().max(1) as f32,
-            epoch,
-            epochs: self.length.outer * self.length.epochs,
-        };
+        let at = self.moment(epoch);
         let share = |net: &Net, device: &Device, rows: Range<usize>, laps: &mut Laps| {
             let training = device.burn().autodiff();
             let values = &batch.values[rows.start * len..rows.end * len];
