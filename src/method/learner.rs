@@ -140,12 +140,6 @@ pub trait Learner: Send + Sync {
         let _ = sample;
     }
 
-    /// Returns the share of the pretrained weights in the finished trunk, 0 to 1. Above 0, the hash
-    /// has to be fitted again, see [`Learner::refit`].
-    fn kept(&self) -> f32 {
-        0.0
-    }
-
     /// Returns whether [`Learner::refit`] replaces the hash after training.
     fn refits(&self) -> bool {
         false

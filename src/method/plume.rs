@@ -75,7 +75,7 @@ const LIKENESS: MethodOption = MethodOption::number(
     "1",
     "Weight of the loss that makes codes as similar as their features",
 );
-static WORD_OPTIONS: [MethodOption; 6] = [
+static WORD_OPTIONS: [MethodOption; 5] = [
     LIKENESS,
     MethodOption {
         help: "Shrinkage of the covariances of the pretrained layers' features within classes, \
@@ -94,13 +94,6 @@ static WORD_OPTIONS: [MethodOption; 6] = [
         "1.5",
         "Weight of the pretrained layers' features beside the trained ones: higher values suit new \
          classes",
-    ),
-    MethodOption::number(
-        "keep",
-        "SHARE",
-        "0.4",
-        "Share of the pretrained weights that the trained ones are mixed with after training, 0 to \
-         1: higher values suit new classes",
     ),
 ];
 static OPTIONS: [MethodOption; 2] = [
@@ -125,22 +118,17 @@ pub struct WordOptions {
     pub original: klda::Options,
     /// Weight of their coordinates beside those of the trained features.
     pub weight: f64,
-    /// Share of the pretrained weights in the finished trunk.
-    pub kept: f32,
 }
 
 impl WordOptions {
     fn new(settings: &Settings) -> Result<Self, MethodError> {
         let original = klda::Options::with_or_without(settings, lda::SHRINKAGE_OF_WORDS)?;
         let weight = settings.number("original").unwrap_or(1.5);
-        if !(weight.is_finite() && weight > 0.0) {
-            return Err(MethodError::Option { name: "original", value: weight.to_string() });
+        if weight.is_finite() && weight > 0.0 {
+            Ok(Self { original, weight })
+        } else {
+            Err(MethodError::Option { name: "original", value: weight.to_string() })
         }
-        let kept = settings.single("keep").unwrap_or(0.4);
-        if !(0.0..=1.0).contains(&kept) {
-            return Err(MethodError::Option { name: "keep", value: kept.to_string() });
-        }
-        Ok(Self { original, weight, kept })
     }
 
     /// The kernel, if any.
@@ -303,10 +291,6 @@ impl Learner for Plume {
         self.centres.of(seen.codes, seen.images) + likeness
     }
 
-    fn kept(&self) -> f32 {
-        self.options.words.map_or(0.0, |words| words.kept)
-    }
-
     fn refits(&self) -> bool {
         true
     }
@@ -369,7 +353,7 @@ mod tests {
         let groups = Arc::new(Groups::new(&set.labels));
         for anchors in [0, 50] {
             let original = klda::Options { anchors, ..klda::Options::default() };
-            let words = Some(WordOptions { original, weight: 1.5, kept: 0.4 });
+            let words = Some(WordOptions { original, weight: 1.5 });
             let options = Options { words, ..Options::default() };
             for frozen in [true, false] {
                 let plume = Plume::new(groups.clone(), 16, 1, frozen, options);

@@ -19,7 +19,6 @@ use super::data_card::data_card;
 use super::devices;
 use super::images::{Begins, Images};
 use super::memory;
-use super::mixing::mixed;
 use super::plan::{LearnPlan, Length};
 use super::prepared::{Prepared, open_images};
 use super::run::Run;
@@ -40,6 +39,9 @@ use crate::trunk::Trunk;
 
 /// Number of timed steps for converting minutes to images; only the last one counts.
 const TIMED: usize = 3;
+/// Views that a hash is fitted to, at most, unless there are more images. Their features are in
+/// memory together.
+const ROWS: usize = 100_000;
 /// The share of the time that steps take; sweeps, surveys and checkpoints take the rest.
 const STEPPING: f64 = 0.95;
 
@@ -111,9 +113,7 @@ pub fn learn(
         None => (run, fresh),
     };
     let trained = run.train(net, &path, &key, task, &mut |report| watcher.epoch(report));
-    let trained = trained.map_err(|error| memory::advise(error, plan))?;
-    let share = run.learner().kept();
-    let trained = mixed(trained, share, &prepared.trunk, plan, &images, device)?.valid();
+    let trained = trained.map_err(|error| memory::advise(error, plan))?.valid();
     let time = Duration::from_secs_f64(run.at.seconds);
 
     let finished = Finished::new(plan, &prepared.trunk, trained)?;
@@ -186,8 +186,8 @@ impl Finished {
         task: &Task<'_>,
     ) -> Result<Hash, TrainError> {
         if run.learner().refits() {
-            let values = features_of(&self.extractor, plan, images, device, task)?;
-            let views = plan.views.max(1);
+            let views = plan.views.min(ROWS / labels.len().max(1)).max(1);
+            let values = features_of(&self.extractor, plan, images, views, device, task)?;
             let labels: Vec<Vec<u32>> = (0..views).flat_map(|_| labels.iter().cloned()).collect();
             let dim = values.len() / labels.len().max(1);
             let refitted = run.learner().refit(Features { dim, values: &values }, &labels)?;
@@ -238,16 +238,17 @@ fn card(
     .with_hash(hash))
 }
 
-/// Returns the features of all views of all training images by a finished network, view by view:
-/// `[views · images, F]`.
+/// Returns the features of some views of all training images by a finished network, view by view:
+/// `[views · images, F]`. The first view is the one of evaluation.
 fn features_of(
     network: &Extractor,
     plan: &LearnPlan,
     images: &Images<'_>,
+    views: usize,
     device: &Device,
     task: &Task<'_>,
 ) -> Result<Vec<f32>, TrainError> {
-    let (network, count, views) = (network.clone().fold(), images.len(), plan.views.max(1));
+    let (network, count) = (network.clone().fold(), images.len());
     let numbers: Vec<usize> = (0..count).collect();
     let mut all = Vec::new();
     for (view, some) in (0..views).flat_map(|view| numbers.chunks(BATCH).map(move |c| (view, c))) {

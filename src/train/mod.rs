@@ -17,7 +17,6 @@ mod features;
 mod images;
 mod learn;
 mod memory;
-mod mixing;
 mod optimiser;
 #[cfg(test)]
 mod oracle;
