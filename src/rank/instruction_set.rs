@@ -21,8 +21,8 @@ pub enum InstructionSet {
 }
 
 impl InstructionSet {
-    /// Returns the instruction sets that this processor supports, fastest first. `has_avx512` says
-    /// whether it has the extensions of AVX-512 that the kernel needs.
+    /// Returns the instruction sets that this processor supports, fastest first and the portable one
+    /// last. `has_avx512` says whether it has the extensions of AVX-512 that the kernel needs.
     pub fn available(has_avx512: bool) -> impl Iterator<Item = Self> {
         let sets: &[Self] = &[
             #[cfg(target_arch = "x86_64")]
