@@ -98,9 +98,10 @@ pub trait Learner: Send + Sync {
         None
     }
 
-    /// Stores the result of the survey before an outer iteration; `None` without a survey.
-    fn surveyed(&mut self, found: Option<Vec<f32>>) {
-        let _ = found;
+    /// Stores the result of the survey before outer iteration `outer` of `of`; `None` without a
+    /// survey.
+    fn surveyed(&mut self, found: Option<Vec<f32>>, outer: usize, of: usize) {
+        let _ = (found, outer, of);
     }
 
     /// Returns whether the current outer iteration exchanges parts of images.

@@ -98,15 +98,16 @@ impl Net {
         e: Tensor<4>,
         laps: &mut Laps,
     ) -> Result<(Option<Tensor<3>>, Tensor<2>), EncodeError> {
+        let global = pool(self.refine.forward(e.clone()));
+        laps.end(Lap::Refine)?;
         let local = match &self.parts {
             Some(parts) => {
-                let attention = parts.attention.forward(e.clone());
+                let attention = parts.attention.forward(e.clone(), &global);
                 laps.end(Lap::Attention)?;
-                Some(parts.refine(e.clone(), attention).local)
+                Some(parts.refine(e, attention).local)
             }
             None => None,
         };
-        let global = pool(self.refine.forward(e));
         laps.end(Lap::Refine)?;
         Ok((local, global))
     }

@@ -32,8 +32,10 @@ pub(super) const FORMAT_WORDS: u32 = 4;
 pub(super) const FORMAT_LAYERS: u32 = 5;
 /// Version of a model file with features that pass by a kernel.
 pub(super) const FORMAT_PLAIN: u32 = 6;
+/// Version of a model file with a linear hash of parts that a first look at the image directs to.
+pub(super) const FORMAT_GLANCE: u32 = 7;
 /// The newest version that this program reads.
-pub(super) const NEWEST: u32 = FORMAT_PLAIN;
+pub(super) const NEWEST: u32 = FORMAT_GLANCE;
 /// The metadata key of the card.
 pub(super) const CARD: &str = "barbule";
 /// More than any model's header, in bytes.
@@ -43,8 +45,8 @@ const MAX_PARTS: usize = 64;
 
 /// Returns the version of a file with this hash of a network with these layers.
 pub fn format_of(hash: &Hash, layers: &Layers) -> u32 {
-    if is_new(layers) {
-        return FORMAT_LAYERS;
+    if let Some(format) = format_of_layers(layers) {
+        return format;
     }
     let more = layers.saliency.is_some() || layers.original;
     match hash {
@@ -59,9 +61,13 @@ pub fn format_of(hash: &Hash, layers: &Layers) -> u32 {
     }
 }
 
-/// Returns whether layers need the version [`FORMAT_LAYERS`].
-fn is_new(layers: &Layers) -> bool {
-    layers.attention != AttentionKind::Together || layers.projections > 0
+/// Returns the version that layers need whatever the hash, if they do.
+fn format_of_layers(layers: &Layers) -> Option<u32> {
+    match layers.attention {
+        AttentionKind::Glance => Some(FORMAT_GLANCE),
+        AttentionKind::Chain | AttentionKind::Strips => Some(FORMAT_LAYERS),
+        AttentionKind::Together => (layers.projections > 0).then_some(FORMAT_LAYERS),
+    }
 }
 
 /// Returns whether a file has the card of a model, of any version.
@@ -133,7 +139,9 @@ fn check_layers(card: &Card, layers: &Layers) -> Result<(), Cause> {
             return Err(format!("its card names {count} {name}, more than {MAX_PARTS}").into());
         }
     }
-    if is_new(layers) != (card.format == FORMAT_LAYERS) {
+    let own = [FORMAT_LAYERS, FORMAT_GLANCE];
+    let needed = format_of_layers(layers);
+    if needed != own.contains(&card.format).then_some(card.format) {
         let format = card.format;
         return Err(
             format!("its card names other layers than a file of format {format} has").into()
@@ -141,7 +149,8 @@ fn check_layers(card: &Card, layers: &Layers) -> Result<(), Cause> {
     }
     let found = layers.parts > 0 || layers.attention == AttentionKind::Together;
     let beside = layers.parts > 0 || layers.saliency.is_some() || layers.original;
-    if !found || (layers.projections > 0 && beside) || (is_new(layers) && card.anchors.is_some()) {
+    if !found || (layers.projections > 0 && beside) || (needed.is_some() && card.anchors.is_some())
+    {
         return Err("its card names layers that do not belong together".into());
     }
     Ok(())

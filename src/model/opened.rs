@@ -291,6 +291,7 @@ mod tests {
             (Layers { original: true, ..usual }, 2),
             (Layers { parts: 3, attention: AttentionKind::Chain, ..usual }, 5),
             (Layers { parts: 3, attention: AttentionKind::Strips, ..usual }, 5),
+            (Layers { parts: 3, attention: AttentionKind::Glance, ..usual }, 7),
             (Layers { projections: 6, ..usual }, 5),
         ] {
             // A trained refine beside one whose norms have seen nothing.

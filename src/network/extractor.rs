@@ -99,7 +99,7 @@ impl Extractor {
         let global = pool(last);
         match (&self.parts, &self.original) {
             (Some(parts), _) => {
-                let local = parts.forward(seen).local.flatten::<2>(1, 2);
+                let local = parts.forward(seen, &global).local.flatten::<2>(1, 2);
                 Tensor::cat(vec![local, global], 1)
             }
             (None, Some(original)) => {
@@ -114,7 +114,11 @@ impl Extractor {
     /// the single saliency map. `None` if the network has neither.
     pub fn attention(&self, x: Tensor<4>) -> Option<Tensor<4>> {
         match (&self.parts, &self.saliency) {
-            (Some(parts), _) => Some(parts.attention.forward(self.stem.forward(x))),
+            (Some(parts), _) => {
+                let e = self.stem.forward(x);
+                let whole = pool(self.refine.forward(e.clone()));
+                Some(parts.attention.forward(e, &whole))
+            }
             (None, Some(saliency)) => Some(saliency.forward(self.stem.forward(x))),
             (None, None) => None,
         }

@@ -8,6 +8,7 @@ The same code runs in training and inference. The losses and the training loop a
 pub mod attention;
 pub mod chain;
 mod extractor;
+pub mod glance;
 mod layers;
 pub mod parts;
 pub mod projections;

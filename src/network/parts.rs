@@ -6,13 +6,15 @@ all parts, describes them.
 use std::fmt;
 
 use burn::module::{Module, Param};
+use burn::nn::BatchNorm;
 use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::attention::Together;
 use super::chain::Chain;
+use super::glance::Glance;
 use super::strips::{Strips, complemented};
-use crate::trunk::{ConvNorm, Refine, pool};
+use crate::trunk::{Refine, pool};
 
 /// The kinds of attention to parts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +28,8 @@ pub enum AttentionKind {
     Chain,
     /// Strips that are boosted and suppressed in rounds, as in DAHNet.
     Strips,
+    /// All maps together, directed by a first look at the whole image.
+    Glance,
 }
 
 impl fmt::Display for AttentionKind {
@@ -34,6 +38,7 @@ impl fmt::Display for AttentionKind {
             Self::Together => "together",
             Self::Chain => "chain",
             Self::Strips => "strips",
+            Self::Glance => "glance",
         })
     }
 }
@@ -51,24 +56,31 @@ pub enum Attention {
     Chain(Chain),
     /// Of DAHNet.
     Strips(Strips),
+    /// Of ExchNet with a guide.
+    Glance(Glance),
 }
 
 impl Attention {
-    fn new(kind: AttentionKind, channels: usize, parts: usize, device: &Device) -> Self {
+    fn new(kind: AttentionKind, refine: &Refine, parts: usize, device: &Device) -> Self {
+        let channels = refine.input_channels();
         match kind {
             AttentionKind::Together => Self::Together(Together::new(channels, parts, device)),
             AttentionKind::Chain => Self::Chain(Chain::new(channels, parts, device)),
             AttentionKind::Strips => Self::Strips(Strips::new(channels, parts, device)),
+            AttentionKind::Glance => {
+                Self::Glance(Glance::new(channels, refine.output_channels(), parts, device))
+            }
         }
     }
 
-    /// Computes non-negative maps that the feature map is multiplied by: `[batch, C, H, W]` to
-    /// `[batch, M, H, W]`.
-    pub fn forward(&self, e: Tensor<4>) -> Tensor<4> {
+    /// Computes non-negative maps that the feature map is multiplied by: `[batch, C, H, W]` and the
+    /// pooled features of the whole images `[batch, C']` to `[batch, M, H, W]`.
+    pub fn forward(&self, e: Tensor<4>, whole: &Tensor<2>) -> Tensor<4> {
         match self {
             Self::Together(together) => together.forward(e),
             Self::Chain(chain) => chain.forward(e),
             Self::Strips(strips) => strips.forward(e),
+            Self::Glance(glance) => glance.forward(e, whole),
         }
     }
 
@@ -77,6 +89,7 @@ impl Attention {
             Self::Together(together) => Self::Together(together.fold()),
             Self::Chain(chain) => Self::Chain(chain.fold()),
             Self::Strips(strips) => Self::Strips(strips.fold()),
+            Self::Glance(glance) => Self::Glance(glance.fold()),
         }
     }
 }
@@ -109,13 +122,12 @@ impl Parts {
 
     /// Creates a part network with `refine` as the initial local refinement.
     pub fn of_kind(kind: AttentionKind, parts: usize, refine: Refine, device: &Device) -> Self {
-        let channels = refine.input_channels();
-        Self { attention: Attention::new(kind, channels, parts, device), local: refine }
+        Self { attention: Attention::new(kind, &refine, parts, device), local: refine }
     }
 
-    /// Computes attention and part features.
-    pub fn forward(&self, e: Tensor<4>) -> PartFeatures {
-        let attention = self.attention.forward(e.clone());
+    /// Computes attention and part features, given the pooled features of the whole images.
+    pub fn forward(&self, e: Tensor<4>, whole: &Tensor<2>) -> PartFeatures {
+        let attention = self.attention.forward(e.clone(), whole);
         self.refine(e, attention)
     }
 
@@ -123,18 +135,20 @@ impl Parts {
     /// the usual initialisation of a norm; with 0 every attention map is 1 everywhere. Strips
     /// stay as they are: their maps begin near 1.
     pub fn begin_with(&mut self, gain: f32) {
-        let last: &mut [ConvNorm] = match &mut self.attention {
+        let last: Vec<&mut BatchNorm> = match &mut self.attention {
             Attention::Together(together) => {
-                let before = together.narrow.len().saturating_sub(1);
-                &mut together.narrow[before..]
+                together.narrow.last_mut().and_then(|conv| conv.norm.as_mut()).into_iter().collect()
             }
-            Attention::Chain(chain) => &mut chain.heads,
-            Attention::Strips(_) => &mut [],
+            Attention::Chain(chain) => {
+                chain.heads.iter_mut().filter_map(|conv| conv.norm.as_mut()).collect()
+            }
+            Attention::Strips(_) => Vec::new(),
+            Attention::Glance(glance) => vec![&mut glance.last],
         };
         let set = |param: Param<Tensor<1>>, value: f32| {
             param.map(|tensor| tensor.full_like(value).set_require_grad(tensor.is_require_grad()))
         };
-        for norm in last.iter_mut().filter_map(|conv| conv.norm.as_mut()) {
+        for norm in last {
             norm.gamma = set(norm.gamma.clone(), gain);
             norm.beta = set(norm.beta.clone(), 1.0 - gain);
         }
@@ -148,7 +162,9 @@ impl Parts {
         let attended = e.unsqueeze_dim::<5>(1) * attention.clone().unsqueeze_dim::<5>(2);
         let attended = attended.reshape([batch * parts, channels, height, width]);
         let maps = match &self.attention {
-            Attention::Together(_) | Attention::Chain(_) => self.local.forward(attended),
+            Attention::Together(_) | Attention::Chain(_) | Attention::Glance(_) => {
+                self.local.forward(attended)
+            }
             Attention::Strips(_) => {
                 let first = self.local.first(attended);
                 self.local.rest(complemented(first, parts))

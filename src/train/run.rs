@@ -146,10 +146,11 @@ impl<'a> Run<'a> {
             let fresh = (self.at.epoch, self.at.batch) == (0, 0);
             self.learner.begin(&sample, fresh)?;
             if fresh {
-                let wanted = self.learner.survey(&net, self.at.outer, self.length.outer);
+                let (outer, of) = (self.at.outer, self.length.outer);
+                let wanted = self.learner.survey(&net, outer, of);
                 let found =
                     wanted.map(|wanted| survey::run(wanted, self.plan, self.images, self.device));
-                self.learner.surveyed(found.transpose()?);
+                self.learner.surveyed(found.transpose()?, outer, of);
             }
             while self.at.epoch < self.length.epochs {
                 let clock = || before + begun.elapsed().as_secs_f64();

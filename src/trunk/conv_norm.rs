@@ -100,6 +100,11 @@ impl ConvNorm {
         self.weight.dims()[1]
     }
 
+    /// Output channels of a convolution.
+    pub(super) fn output(&self) -> usize {
+        self.weight.dims()[0]
+    }
+
     /// Applies the convolution, its norm, and ReLU6 if `activate`.
     pub(crate) fn forward(&self, x: Tensor<4>, activate: bool) -> Tensor<4> {
         #[cfg(feature = "train")]

@@ -98,6 +98,14 @@ impl Refine {
             Self::ResNet(refine) => refine.input_channels(),
         }
     }
+
+    /// Channels of its output.
+    pub fn output_channels(&self) -> usize {
+        match self {
+            Self::EfficientNetLite(_) => efficientnet_lite::POOLED,
+            Self::ResNet(refine) => refine.output_channels(),
+        }
+    }
 }
 
 /// A complete trunk of any kind.

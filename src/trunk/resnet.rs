@@ -190,6 +190,11 @@ impl Refine {
         self.layer4.first().and_then(|block| block.convs.first()).map_or(0, ConvNorm::input)
     }
 
+    /// Channels of its output.
+    pub(super) fn output_channels(&self) -> usize {
+        self.layer4.last().and_then(|block| block.convs.last()).map_or(0, ConvNorm::output)
+    }
+
     /// Folds all batch norms, for inference.
     pub fn fold(self) -> Self {
         Self { layer4: folded(self.layer4) }

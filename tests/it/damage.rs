@@ -103,7 +103,7 @@ fn a_model_file_that_lies_is_refused() {
         (file.tensor(entry, "shape", json!([3, 32, 3, 3])), entry),
         (file.tensor(entry, "dtype", json!("I16")), entry),
         (file.tensor(entry, "dtype", json!("U16")), "U16"),
-        (file.card(set("format", json!(7))), "install a newer Barbule"),
+        (file.card(set("format", json!(8))), "install a newer Barbule"),
         (file.card(set("format", json!(5))), "other layers than a file of format 5"),
         (file.card(set("attention", json!("chain"))), "other layers than a file of format 1"),
         (file.card(set("attention", json!("rows"))), "its card is damaged"),

@@ -10,16 +10,16 @@ use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
 use moxcms::{ColorProfile, Layout, TransformOptions};
+use walkdir::WalkDir;
 
 use crate::common::TestEnv;
 
-/// Parts of a picture of real photos.
-fn photos() -> Vec<RgbImage> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/look-alikes.jpg");
-    let whole = image::open(path).unwrap().into_rgb8();
-    let (width, height) = (whole.width() / 4, whole.height() / 2);
-    let places = (0..8).map(|i| (i % 4 * width, i / 4 * height));
-    places.map(|(x, y)| image::imageops::crop_imm(&whole, x, y, width, height).to_image()).collect()
+/// Draws pictures of birds.
+fn pictures(env: &TestEnv) -> Vec<RgbImage> {
+    env.ok(&["aviary", "--species", "4", "--per-species", "2", "--out", "birds"]);
+    let files = WalkDir::new(env.path("birds/images")).sort_by_file_name().into_iter().flatten();
+    let files = files.filter(|file| file.file_type().is_file());
+    files.map(|file| image::open(file.path()).unwrap().into_rgb8()).collect()
 }
 
 /// Returns a picture in sRGB with the numbers that mean the same colours in another space.
@@ -56,11 +56,11 @@ fn distance(a: &str, b: &str) -> u32 {
 }
 
 #[test]
-fn photos_in_other_colour_spaces_have_the_codes_of_their_twins() {
+fn pictures_in_other_colour_spaces_have_the_codes_of_their_twins() {
     let env = TestEnv::new();
     let spaces = [ColorProfile::new_display_p3(), ColorProfile::new_adobe_rgb()];
     let mut names = Vec::new();
-    for (i, photo) in photos().iter().enumerate() {
+    for (i, picture) in pictures(&env).iter().enumerate() {
         let mut write = |space: &str, files: [Vec<u8>; 2]| {
             for (file, ending) in files.iter().zip(["jpg", "png"]) {
                 let name = format!("{i}-{space}.{ending}");
@@ -68,9 +68,9 @@ fn photos_in_other_colour_spaces_have_the_codes_of_their_twins() {
                 names.push(name);
             }
         };
-        write("srgb", files(photo, None));
+        write("srgb", files(picture, None));
         for (space, name) in spaces.iter().zip(["p3", "adobe"]) {
-            let twin = in_space(photo, space);
+            let twin = in_space(picture, space);
             write(name, files(&twin, Some(space)));
             write(&format!("{name}-bare"), files(&twin, None));
         }
@@ -79,7 +79,7 @@ fn photos_in_other_colour_spaces_have_the_codes_of_their_twins() {
     args.extend(names.iter().map(String::as_str));
     let listed = env.ok(&args);
     let codes: Vec<&str> = listed.lines().map(|line| line.split_once("  ").unwrap().0).collect();
-    // Of each photo: sRGB, then both spaces with and without a profile, each as JPEG and PNG.
+    // Of each picture: sRGB, then both spaces with and without a profile, each as JPEG and PNG.
     let (mut png, mut with, mut without, mut twins) = (0, 0, 0, 0);
     for (files, names) in codes.chunks(10).zip(names.chunks(10)) {
         for at in [2, 6] {

@@ -40,26 +40,22 @@ pub fn images_per_class(classes: usize, features: usize) -> usize {
     (BYTES / bytes).clamp(IMAGES[0], IMAGES[1])
 }
 
-/// Returns the guides, `[classes, M, C + 1]`: weights of the features, and an offset, from the
-/// positions of each class and its rivals, one for each part.
-pub fn guides(places: &[Places], rivals: &[Vec<usize>], channels: usize, parts: usize) -> Vec<f32> {
-    let of_class = |(own, rivals): (&Places, &Vec<usize>)| {
+/// Returns the guides, `[classes, C + 1]`: weights of the features, and an offset, from the positions
+/// of each class and its rival; zeros for a class without one.
+pub fn guides(places: &[Places], rivals: &[Option<usize>], channels: usize) -> Vec<f32> {
+    let of_class = |(own, rival): (&Places, &Option<usize>)| {
+        let Some(rival) = rival else { return vec![0.0; channels + 1] };
         let near = distances(own, own, channels, true);
-        let regression = Regression::new(own, channels);
-        let mut guides = Vec::with_capacity(parts * (channels + 1));
-        for rival in rivals {
-            let far = distances(own, &places[*rival], channels, false);
-            guides.extend(regression.fit(far.iter().zip(&near).map(|(f, n)| f - n).collect()));
-        }
-        guides.resize(parts * (channels + 1), 0.0);
-        guides
+        let far = distances(own, &places[*rival], channels, false);
+        let evidence = far.iter().zip(&near).map(|(far, near)| far - near).collect();
+        Regression::new(own, channels).fit(evidence)
     };
     places.par_iter().zip(rivals).map(of_class).collect::<Vec<_>>().concat()
 }
 
-/// Returns the nearest classes of each class, up to `count`, nearest first and again from the first
-/// if there are fewer: by the distance of mean features in units of the deviation within classes.
-pub fn rivals(pooled: &[(usize, Vec<f64>, Vec<f64>)], count: usize) -> Vec<Vec<usize>> {
+/// Returns the rival of each class, the nearest other one: by the distance of mean features in units
+/// of the deviation within classes. `None` for a class without images, or without others.
+pub fn rivals(pooled: &[(usize, Vec<f64>, Vec<f64>)]) -> Vec<Option<usize>> {
     let width = pooled.iter().map(|(_, sums, _)| sums.len()).max().unwrap_or(0);
     let mut within = vec![1e-12; width];
     for (n, sums, squares) in pooled.iter().filter(|(n, ..)| *n > 0) {
@@ -73,20 +69,12 @@ pub fn rivals(pooled: &[(usize, Vec<f64>, Vec<f64>)], count: usize) -> Vec<Vec<u
         both.map(|((a, b), w)| (a / *n as f64 - b / *m as f64).powi(2) / w).sum()
     };
     let known: Vec<usize> = (0..pooled.len()).filter(|class| pooled[*class].0 > 0).collect();
-    (0..pooled.len())
-        .map(|class| {
-            if pooled[class].0 == 0 {
-                return Vec::new();
-            }
-            let mut others: Vec<(f64, usize)> = known
-                .iter()
-                .filter(|other| **other != class)
-                .map(|other| (distance(class, *other), *other))
-                .collect();
-            others.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-            others.iter().map(|(_, other)| *other).cycle().take(count).collect()
-        })
-        .collect()
+    let nearest = |class: usize| {
+        let others = known.iter().filter(|other| pooled[class].0 > 0 && **other != class);
+        let others = others.map(|other| (distance(class, *other), *other));
+        others.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, other)| other)
+    };
+    (0..pooled.len()).map(nearest).collect()
 }
 
 /// Returns the mean squared distance of each position of `own` to its nearest positions in `other`,
@@ -205,7 +193,7 @@ pub(super) mod tests {
         // Both classes have the mark (3, 0) or (0, 3) somewhere, and are equal otherwise.
         let (own, _) = planted(&mut rng, 20, [3.0, 0.0]);
         let (other, _) = planted(&mut rng, 20, [0.0, 3.0]);
-        let found = guides(&[own, other], &[vec![1], vec![0]], CHANNELS, 1);
+        let found = guides(&[own, other], &[Some(1), Some(0)], CHANNELS);
         assert_eq!(found.len(), 2 * (CHANNELS + 1));
         // Images that the guides have not seen.
         for (class, mark) in [[3.0, 0.0], [0.0, 3.0]].into_iter().enumerate() {
@@ -283,7 +271,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn rivals_are_the_nearest_classes() {
+    fn a_rival_is_the_nearest_class() {
         let class = |mean: [f64; 2]| {
             let sums = mean.map(|m| 4.0 * m).to_vec();
             // Variances of 1 and 100 in every class.
@@ -292,7 +280,8 @@ pub(super) mod tests {
             (4, sums, squares)
         };
         let pooled = [class([0.0, 0.0]), class([3.0, 0.0]), class([0.0, 20.0]), class([9.0, 9.0])];
-        assert_eq!(rivals(&pooled, 2), [[2, 1], [0, 2], [0, 1], [1, 0]]);
-        assert_eq!(rivals(&pooled[..2], 3), [[1, 1, 1], [0, 0, 0]]);
+        assert_eq!(rivals(&pooled), [2, 0, 0, 1].map(Some));
+        let none = (0, Vec::new(), Vec::new());
+        assert_eq!(rivals(&[pooled[0].clone(), none]), [None, None]);
     }
 }

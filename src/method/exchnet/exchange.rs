@@ -14,7 +14,7 @@ use crate::method::groups::Groups;
 use crate::method::learner::{Shown, Survey};
 use crate::method::net::Net;
 use crate::network::Parts;
-use crate::trunk::Stem;
+use crate::trunk::{Refine, Stem, pool};
 
 /// The parts of a batch to replace, and their replacements.
 #[derive(Debug, Clone)]
@@ -35,6 +35,7 @@ pub fn exchange(local: Tensor<3>, Exchange { keep, anchors }: Exchange) -> Tenso
 /// network in evaluation mode.
 pub(super) struct Anchors {
     stem: Option<Stem>,
+    refine: Refine,
     parts: Parts,
     groups: Arc<Groups>,
     /// Sums of features, `[classes, M·C']`; empty before the first image.
@@ -49,7 +50,8 @@ impl Anchors {
         let net = net.valid();
         let parts = net.parts.map(Parts::fold)?;
         let counts = vec![0; classes(&groups)];
-        Some(Self { stem: net.stem.map(Stem::fold), parts, groups, sums: Vec::new(), counts })
+        let (stem, refine) = (net.stem.map(Stem::fold), net.refine.fold());
+        Some(Self { stem, refine, parts, groups, sums: Vec::new(), counts })
     }
 }
 
@@ -59,7 +61,8 @@ impl Survey for Anchors {
             Some(stem) => stem.forward(values),
             None => values,
         };
-        self.parts.forward(e).local.flatten(1, 2)
+        let whole = pool(self.refine.forward(e.clone()));
+        self.parts.forward(e, &whole).local.flatten(1, 2)
     }
 
     fn add(&mut self, images: &[usize], rows: &[f32]) {

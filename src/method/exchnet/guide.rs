@@ -1,6 +1,6 @@
 /*!
-Guides of attention: for each class and part, a linear map of the stem's features that is high where
-images of the class differ from those of a class that resembles it.
+Guides of attention: for each class, a linear map of the stem's features that is high where images
+of the class differ from those of the class that resembles it most.
 
 Only training images and their labels are used; [`evidence`](super::evidence) has the formulas.
 */
@@ -23,7 +23,6 @@ pub(super) struct Maps {
     refine: Refine,
     groups: Arc<Groups>,
     classes: Vec<u32>,
-    parts: usize,
     /// Channels of the stem's map.
     channels: usize,
     /// Pooled features.
@@ -34,19 +33,16 @@ pub(super) struct Maps {
 }
 
 impl Maps {
-    /// Begins a survey with the current network, for the guides of `parts` parts.
-    pub fn new(net: &Net, groups: Arc<Groups>, parts: usize) -> Self {
+    /// Begins a survey with the current network.
+    pub fn new(net: &Net, groups: Arc<Groups>) -> Self {
         let net = net.valid();
         let classes = groups.classes();
-        let [features, _] = net.linear.weight.dims();
         Self {
             channels: net.refine.input_channels(),
-            // The hash takes those of the parts and of the whole image.
-            features: features / (1 + parts),
+            features: net.refine.output_channels(),
             stem: net.stem.map(Stem::fold),
             refine: net.refine.fold(),
             groups,
-            parts,
             places: classes.iter().map(|_| Places::default()).collect(),
             pooled: vec![(0, Vec::new(), Vec::new()); classes.len()],
             classes,
@@ -89,20 +85,20 @@ impl Survey for Maps {
     }
 
     fn end(self: Box<Self>) -> Vec<f32> {
-        guides(&self.places, &rivals(&self.pooled, self.parts), self.channels, self.parts)
+        guides(&self.places, &rivals(&self.pooled), self.channels)
     }
 }
 
 /// `1 − r`, the mean over images and parts, where r is the correlation over positions of an
-/// attention map with the square of its guide where that is positive.
+/// attention map with the square of the image's guide where that is positive.
 ///
-/// `e` is `[batch, C, H, W]`, `attention` `[batch, M, H, W]`, `guides` `[batch, M, C + 1]`.
-pub fn guidance(e: Tensor<4>, attention: Tensor<4>, guides: Tensor<3>) -> Tensor<1> {
+/// `e` is `[batch, C, H, W]`, `attention` `[batch, M, H, W]`, `guides` `[batch, C + 1]`.
+pub fn guidance(e: Tensor<4>, attention: Tensor<4>, guides: Tensor<2>) -> Tensor<1> {
     let [batch, channels, height, width] = e.dims();
     let [_, parts, ..] = attention.dims();
     let places = height * width;
-    let weights = guides.clone().slice([0..batch, 0..parts, 0..channels]);
-    let offsets = guides.slice([0..batch, 0..parts, channels..channels + 1]);
+    let weights = guides.clone().narrow(1, 0, channels).unsqueeze_dim::<3>(1);
+    let offsets = guides.narrow(1, channels, 1).unsqueeze_dim(1);
     let guide = relu(weights.matmul(e.reshape([batch, channels, places])) + offsets);
     let target = centred(guide.clone() * guide);
     let map = centred(attention.reshape([batch, parts, places]));
@@ -117,14 +113,13 @@ fn centred(maps: Tensor<3>) -> Tensor<3> {
     maps - mean
 }
 
-/// Returns the guides of images, `[batch, M, C + 1]`: the mean over an image's labels.
+/// Returns the guides of images, `[batch, C + 1]`: the mean over an image's labels.
 pub(super) fn of_images(
     guides: &[f32],
     groups: &Groups,
     images: &[usize],
-    parts: usize,
     device: &Device,
-) -> Tensor<3> {
+) -> Tensor<2> {
     let classes = groups.classes();
     let width = guides.len() / classes.len().max(1);
     let mut all = Vec::with_capacity(images.len() * width);
@@ -138,8 +133,7 @@ pub(super) fn of_images(
         }
         all.extend(mean);
     }
-    let data = TensorData::new(all, [images.len(), parts, width / parts.max(1)]);
-    Tensor::from_data(data, device)
+    Tensor::from_data(TensorData::new(all, [images.len(), width]), device)
 }
 
 #[cfg(test)]
@@ -156,11 +150,11 @@ mod tests {
         let places = SIDE * SIDE;
         let e = draw(&mut rng, batch * CHANNELS * places);
         let maps = draw(&mut rng, batch * parts * places);
-        let guides = draw(&mut rng, batch * parts * (CHANNELS + 1));
+        let guides = draw(&mut rng, batch * (CHANNELS + 1));
         let plain = |maps: &[f64]| -> f64 {
             let mut sum = 0.0;
             for (image, part) in (0..batch).flat_map(|i| (0..parts).map(move |j| (i, j))) {
-                let guide = &guides[(image * parts + part) * (CHANNELS + 1)..][..=CHANNELS];
+                let guide = &guides[image * (CHANNELS + 1)..][..=CHANNELS];
                 let target: Vec<f64> = (0..places)
                     .map(|place| {
                         let of = |c: usize| f64::from(e[(image * CHANNELS + c) * places + place]);
@@ -185,8 +179,8 @@ mod tests {
             Tensor::from_data(TensorData::new(values.to_vec(), shape), &device)
         };
         let attention = tensor(&maps, [batch, parts, SIDE, SIDE]).require_grad();
-        let data = TensorData::new(guides.clone(), [batch, parts, CHANNELS + 1]);
-        let given = Tensor::<3>::from_data(data, &device);
+        let data = TensorData::new(guides.clone(), [batch, CHANNELS + 1]);
+        let given = Tensor::<2>::from_data(data, &device);
         let loss = guidance(tensor(&e, [batch, CHANNELS, SIDE, SIDE]), attention.clone(), given);
         let wide: Vec<f64> = maps.iter().map(|v| f64::from(*v)).collect();
         let value = loss.clone().inner().into_scalar::<f32>();
@@ -208,7 +202,7 @@ mod tests {
     fn an_image_has_the_mean_guide_of_its_labels() {
         let groups = Groups::new(&[vec![3], vec![5], vec![3, 5]]);
         let guides = [1.0, 2.0, 3.0, 4.0];
-        let found = of_images(&guides, &groups, &[2, 1], 1, &Device::flex());
+        let found = of_images(&guides, &groups, &[2, 1], &Device::flex());
         assert_eq!(found.into_data().try_into_vec::<f32>().unwrap(), [2.0, 3.0, 3.0, 4.0]);
     }
 }

@@ -21,12 +21,15 @@ use crate::method::laps::{Lap, Laps};
 use crate::method::learned_codes::LearnedCodes;
 use crate::method::learner::{Learner, Seen, Shown, Survey};
 use crate::method::net::{Net, Output, joined};
-use crate::network::{Layers, PartFeatures};
+use crate::network::{AttentionKind, Layers, PartFeatures};
 use crate::trunk::pool;
 
 impl LearnedMethod for Options {
     fn additions(&self) -> Additions {
-        let layers = Layers { parts: self.parts, ..Layers::default() };
+        // Where a class differs from another one depends on the class.
+        let attention =
+            if self.is_guided() { AttentionKind::Glance } else { AttentionKind::Together };
+        let layers = Layers { parts: self.parts, attention, ..Layers::default() };
         let classifiers = usize::from(self.classifier > 0.0);
         Additions {
             layers,
@@ -63,14 +66,31 @@ struct ExchNet {
     seed: u64,
     /// Class anchors if the current outer iteration exchanges parts, `[classes, M·C']`.
     anchors: Option<Vec<f32>>,
-    /// Guides of the attention, `[classes, M, C + 1]`.
+    /// Guides of the attention, `[classes, C + 1]`.
     guides: Option<Vec<f32>>,
 }
 
+/// What is surveyed before an outer iteration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// Guides of the attention.
+    Guides,
+    /// Class anchors of the parts.
+    Anchors,
+}
+
 impl ExchNet {
-    /// Returns whether guides lead the attention.
-    fn is_guided(&self) -> bool {
-        self.options.guide > 0.0 && self.options.parts > 0
+    /// Returns what is surveyed before outer iteration `outer` of `of`: guides before the first one
+    /// and half-way, when the network tells classes better; anchors in those that exchange parts.
+    fn wanted(&self, outer: usize, of: usize) -> Option<Wanted> {
+        let guided = self.options.is_guided();
+        let late = (of as f32 * self.options.exchange_share).ceil() as usize;
+        match outer {
+            0 if guided => Some(Wanted::Guides),
+            _ if late > 0 && outer + late >= of => Some(Wanted::Anchors),
+            _ if guided && outer == of / 2 => Some(Wanted::Guides),
+            _ => None,
+        }
     }
 }
 
@@ -82,24 +102,24 @@ pub(crate) fn look(
     net: &Net,
     shown: Shown<'_>,
     exchanged: Option<Exchange>,
-    guides: Option<Tensor<3>>,
+    guides: Option<Tensor<2>>,
     options: &Options,
     laps: &mut Laps,
 ) -> Result<Output, EncodeError> {
     let e = net.maps(shown.values, laps)?;
     let Some(parts) = &net.parts else { return net.whole(e, laps) };
-    let attention = parts.attention.forward(e.clone());
+    let global = pool(net.refine.forward(e.clone()));
+    laps.end(Lap::Refine)?;
+    let attention = parts.attention.forward(e.clone(), &global);
     laps.end(Lap::Attention)?;
     let guided = guides.map(|guides| guidance(e.clone(), attention.clone(), guides));
-    let found = parts.refine(e.clone(), attention);
+    let found = parts.refine(e, attention);
     laps.end(Lap::Refine)?;
     let (local, mut extra) = terms(found, exchanged, options);
     if let Some(guided) = guided {
         extra = extra + guided * options.guide;
     }
     laps.end(Lap::Loss)?;
-    let global = pool(net.refine.forward(e));
-    laps.end(Lap::Refine)?;
     Ok(Output { extra: Some(extra), ..net.hash(joined(Some(local), global)) })
 }
 
@@ -126,24 +146,18 @@ impl Learner for ExchNet {
         self.skeleton.begin(sample, fresh)
     }
 
-    /// Surveys the guides before the first iteration if they have a weight, and the class anchors
-    /// in the iterations that exchange parts.
     fn survey(&self, net: &Net, outer: usize, of: usize) -> Option<Box<dyn Survey>> {
-        if self.is_guided() && outer == 0 {
-            return Some(Box::new(Maps::new(net, self.groups.clone(), self.options.parts)));
+        let groups = self.groups.clone();
+        match self.wanted(outer, of)? {
+            Wanted::Guides => Some(Box::new(Maps::new(net, groups))),
+            Wanted::Anchors => Some(Box::new(Anchors::new(net, groups)?)),
         }
-        let late = (of as f32 * self.options.exchange_share).ceil() as usize;
-        if late == 0 || outer + late < of {
-            return None;
-        }
-        Some(Box::new(Anchors::new(net, self.groups.clone())?))
     }
 
-    fn surveyed(&mut self, found: Option<Vec<f32>>) {
-        if self.is_guided() && self.guides.is_none() {
-            self.guides = found;
-        } else {
-            self.anchors = found;
+    fn surveyed(&mut self, found: Option<Vec<f32>>, outer: usize, of: usize) {
+        match self.wanted(outer, of) {
+            Some(Wanted::Guides) => self.guides = found,
+            _ => self.anchors = found,
         }
     }
 
@@ -156,9 +170,10 @@ impl Learner for ExchNet {
         let anchors = self.anchors.as_ref();
         let exchanged = anchors.map(|anchors| draw(anchors, &self.groups, &shown, parts, seed));
         let images = shown.images;
-        let guides = self.guides.as_ref().map(|guides| {
-            of_images(guides, &self.groups, shown.images, parts, &shown.values.device())
-        });
+        let guides = self
+            .guides
+            .as_ref()
+            .map(|guides| of_images(guides, &self.groups, shown.images, &shown.values.device()));
         let output = look(net, shown, exchanged, guides, &self.options, laps)?;
         let Some(classifier) = net.classifiers.first() else { return Ok(output) };
         // The global features come last.

@@ -134,6 +134,11 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Returns whether guides lead the attention.
+    pub(super) fn is_guided(&self) -> bool {
+        self.guide > 0.0 && self.parts > 0
+    }
+
     /// Checks `settings`.
     ///
     /// # Errors

@@ -63,7 +63,7 @@ fn compare(method: &'static Method, given: &[(&str, &str)], tolerance: f64, plai
         codes: codes.chunks(BITS).map(doubles).collect(),
         ratio: f64::from(groups.ratio(&sample).unwrap()),
         exchange: None,
-        gamma: 200.0,
+        gamma: if *method == exchnet::METHOD { 0.0 } else { 200.0 },
     };
     let value = plain(&before, &before, &net, &case);
     assert!((value - f64::from(found.loss)).abs() < 1e-4 * value, "{value} {}", found.loss);
@@ -174,6 +174,43 @@ fn a2net_loss(weights: &Weights, _: &Weights, net: &Net, case: &Case) -> f64 {
         correlated += (found - wanted).powi(2) / (BITS * BITS * BATCH * BITS) as f64;
     }
     asymmetric(&codes, case) + rebuilt + correlated
+}
+
+/// The loss of ExchNet without its additional terms. The first look does not depend on weights.
+fn guided_loss(weights: &Weights, fixed: &Weights, net: &Net, case: &Case) -> f64 {
+    let Attention::Glance(glance) = attention(net) else { panic!("another attention") };
+    let rows = |rows: Vec<Vec<f64>>| {
+        let (n, channels) = (rows.len(), rows[0].len());
+        Map { n, channels, side: 1, values: rows.concat() }
+    };
+    let norm =
+        |x: &Map, norm: &BatchNorm| normalise(x, &weights[&norm.gamma.id], &weights[&norm.beta.id]);
+    let whole = refine(fixed, &net.refine, &case.e).pooled();
+    let look = whole.iter().map(|whole| linear(weights, &glance.look, whole)).collect();
+    let seen = norm(&rows(look), &glance.seen);
+    let places = layer(weights, &glance.places, &case.e, 1);
+    let maps = seen.values.chunks(seen.channels).enumerate().flat_map(|(n, seen)| {
+        let directed = linear(weights, &glance.weights, seen);
+        let of_part = |part: &[f64]| -> Vec<f64> {
+            let sum = |place: usize| {
+                let at = |c: usize| places.at(n, c, place / SIDE, place % SIDE);
+                part.iter().enumerate().map(|(c, weight)| weight * at(c)).sum()
+            };
+            (0..SIDE * SIDE).map(sum).collect()
+        };
+        directed.chunks(places.channels).flat_map(of_part).collect::<Vec<f64>>()
+    });
+    let maps = Map { n: BATCH, channels: 3, side: SIDE, values: maps.collect() };
+    let maps = norm(&maps, &glance.last).map(relu);
+    let local = &net.parts.as_ref().unwrap().local;
+    let local = refine(weights, local, &attended(&case.e, &maps)).pooled();
+    let global = refine(weights, &net.refine, &case.e).pooled();
+    let code = |(local, global): (&[Vec<f64>], &Vec<f64>)| -> Vec<f64> {
+        let features = [&local.concat()[..], &global[..]].concat();
+        linear(weights, &net.linear, &features).iter().map(|v| v.tanh()).collect()
+    };
+    let codes: Vec<Vec<f64>> = of_images(&local).into_iter().zip(&global).map(code).collect();
+    asymmetric(&codes, case)
 }
 
 /// Damps a map by the softmax of one attention map for each image.
@@ -394,6 +431,12 @@ const THROUGH_ATTENTION: f64 = 3e-2;
 #[test]
 fn a_step_of_a2net_is_the_plain_step() {
     compare(&a2net::METHOD, &[("attention-gain", "0.3")], THROUGH_ATTENTION, a2net_loss);
+}
+
+#[test]
+fn a_step_of_a_guided_exchnet_is_the_plain_step() {
+    let alone = [("guide", "1"), ("spatial", "0"), ("channel", "0"), ("attention-gain", "0.3")];
+    compare(&exchnet::METHOD, &alone, THROUGH_ATTENTION, guided_loss);
 }
 
 #[test]
