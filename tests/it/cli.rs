@@ -114,6 +114,25 @@ fn codes_that_are_words_are_measured() {
 }
 
 #[test]
+fn ordering_by_real_values_is_measured() {
+    let env = TestEnv::new();
+    let bench = ["bench", "rank", "--bits", "24,100", "--codes", "3000", "--queries", "1,5"];
+    let bench =
+        [&bench[..], &["--repeats", "1", "--device", "cpu", "--candidates", "200"]].concat();
+    let rows = env.json(&bench);
+    let cases = rows.as_array().unwrap().iter().map(|row| {
+        let time = |name: &str| row[name].as_f64().unwrap();
+        assert!(time("ms_hamming") > 0.0 && time("ms_per_query") > 0.0, "{row}");
+        (row["bits"].as_u64().unwrap(), row["queries"].as_u64().unwrap())
+    });
+    assert_eq!(cases.collect::<Vec<_>>(), [(24, 1), (24, 5), (100, 1), (100, 5)]);
+    let printed = env.ok(&bench);
+    assert!(printed.contains("of 200 candidates"), "{printed}");
+    let said = env.fails(&[&bench[..], &["-k", "201"]].concat());
+    assert!(said.contains("--candidates must be at least -k, which is 201"), "{said}");
+}
+
+#[test]
 fn ranking_words_is_measured() {
     let env = TestEnv::new();
     let bench = ["bench", "rank", "--words", "12,3", "--codes", "3000", "--queries", "1,5"];

@@ -54,10 +54,43 @@ fn every_row_is_there_and_nothing_is_run_twice() {
     the_page_shows_all(&folder, &rows[1..]);
     a_lost_run_comes_back(&env, &args, &runs);
     rows_summarise_runs(&env.json(&args));
+    other_runs_stand_beside(&env);
     // Another option that matters is another run.
     let other = [&args[..], &["--lr", "0.002"]].concat();
     let said = stderr(&env.run(&other));
     assert!(said.contains("8 of 12 runs are already finished"), "{said}");
+}
+
+/// Checks that runs of another comparison are shown, if their setting is the same.
+fn other_runs_stand_beside(env: &TestEnv) {
+    let with = |args: &[&str]| -> Vec<String> {
+        let held_out = ["--hold-out-classes", "0.2", "--seeds", "2", "--out", "d"];
+        let args = compare(&[args, &held_out].concat());
+        args.into_iter().map(str::to_owned).collect()
+    };
+    let words = |args: &[String]| -> Vec<String> {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let printed = env.ok(&args);
+        printed
+            .lines()
+            .filter_map(|line| line.split_whitespace().next())
+            .map(str::to_owned)
+            .collect()
+    };
+    let shown = words(&with(&["itq", "--bits", "8", "--also", "c"]));
+    let rows = ["itq", "adsh", "lda-itq", "lsh", "adsh", "lda-itq", "lsh"];
+    assert_eq!(shown[1..8], rows, "{shown:?}");
+    let fails = |args: &[&str]| {
+        let args = with(args);
+        env.fails(&args.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let said = fails(&["itq", "--bits", "8", "--also", "c", "--split", "val"]);
+    assert!(said.contains("split is \"test\" there and \"val\" here"), "{said}");
+    assert!(
+        fails(&["itq", "--also", "c", "--also", "c"]).contains("more than one run of"),
+        "twice"
+    );
+    assert!(fails(&["itq", "--also", "birds"]).contains("cannot read"));
 }
 
 /// Checks that every figure of the terminal and every plot is on the page.

@@ -3,6 +3,7 @@
 */
 
 mod ann;
+mod asymmetric;
 mod command;
 mod random;
 mod rank;

@@ -12,7 +12,7 @@ use clap::ValueHint;
 use serde::Serialize;
 
 use super::random::{codes as random, median};
-use super::words;
+use super::{asymmetric, words};
 use crate::cli::Context;
 use crate::cli::context::bits;
 use crate::code::BinaryCodes;
@@ -30,6 +30,11 @@ pub struct Args {
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=256),
         value_name = "M", conflicts_with_all = ["bits", "radius", "tables", "database", "distances"])]
     words: Vec<u16>,
+    /// Put this many nearest codes in order by the real values of the query, as `search` does
+    /// (1,000 there)
+    #[arg(long, value_name = "R",
+        conflicts_with_all = ["words", "radius", "tables", "database", "distances"])]
+    candidates: Option<usize>,
     /// Number of random codes in the database
     #[arg(long, default_value_t = 1_000_000, value_name = "N")]
     codes: usize,
@@ -100,6 +105,15 @@ pub fn run(context: &Context, args: &Args) -> Result<()> {
         let (words, queries) = (&args.words, &args.queries);
         let plan = words::Plan { words, codes, queries, k, repeats };
         return words::run(context, &plan, &device, &pool);
+    }
+    if let Some(candidates) = args.candidates {
+        if candidates < args.k {
+            bail!("--candidates must be at least -k, which is {}", args.k);
+        }
+        let &Args { codes, k, repeats, .. } = args;
+        let (bits, queries) = (&args.bits, &args.queries);
+        let plan = asymmetric::Plan { bits, codes, queries, candidates, k, repeats };
+        return asymmetric::run(context, &plan, &device, &pool);
     }
     let mut rows = Vec::new();
     if !context.json {

@@ -83,6 +83,10 @@ pub struct Args {
     /// Folder for the record of every run, table.md, results.json and plots as SVG
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     out: Option<PathBuf>,
+    /// Also show the runs that another comparison wrote with --out, of methods that are not named
+    /// here; its data, split, held-out classes, trunk and size must be the same
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    also: Vec<PathBuf>,
     #[command(flatten)]
     network: Network,
 }
@@ -135,6 +139,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     if let Some(dataset) = comparison.dataset() {
         crate::cli::dataset::warn(context, dataset)?;
     }
+    let mut others = others(&args.also, &comparison, &seeds)?;
     let mut planned = plan(&comparison, &entries, &seeds, &lengths)?;
     let mut records = take_known(&mut planned, runs.as_ref());
     if !records.is_empty() {
@@ -149,7 +154,14 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     if let (true, Some(Failure { error, .. })) = (records.is_empty(), failures.first()) {
         bail!("{error}");
     }
-    let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+    let mut names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+    others.retain(|record| !names.contains(&record.name.as_str()));
+    for name in others.iter().map(|record| record.name.as_str()) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    records.extend(others.iter().cloned());
     let results = Results::of(&comparison, &device.to_string(), &names, records, failures);
     report(context, args, &results)?;
     match results.failures.len() {
@@ -173,6 +185,34 @@ fn plan<'a>(
         }
     }
     Ok(planned)
+}
+
+/// Returns the records of other comparisons, in the order of their folders.
+///
+/// # Errors
+/// If one has no records, or ones that cannot stand in a table with those of `comparison`.
+fn others(folders: &[PathBuf], comparison: &Comparison, seeds: &[u64]) -> Result<Vec<Record>> {
+    let (mut all, mut seen) = (Vec::new(), HashSet::new());
+    for path in folders {
+        let (found, folder) = (record::read_all(path)?, path.display());
+        if found.is_empty() {
+            bail!("{folder} has no runs; give a folder that `barbule compare --out` wrote");
+        }
+        for record in found.into_iter().filter(|record| seeds.contains(&record.seed)) {
+            if let Some(different) = record.different(comparison) {
+                bail!("the runs in {folder} cannot stand in one table with these: {different}");
+            }
+            let Record { name, bits, seed, .. } = &record;
+            if !seen.insert((name.clone(), *bits, *seed)) {
+                bail!(
+                    "there is more than one run of {name} with {bits} bits and seed {seed} in \
+                     {folder} and the folders before it; remove the others from its folder runs"
+                );
+            }
+            all.push(record);
+        }
+    }
+    Ok(all)
 }
 
 /// Removes the runs that have records from `planned`, and returns these records.

@@ -100,6 +100,15 @@ impl Record {
         })
     }
 
+    /// Returns in what the setting differs from that of a comparison; `None` if it does not.
+    pub fn different(&self, comparison: &Comparison) -> Option<String> {
+        let wanted = common(comparison, self.seed);
+        let (name, value) =
+            wanted.iter().find(|(name, value)| self.settings.get(*name) != Some(value))?;
+        let own = self.settings.get(name).unwrap_or(&Value::Null);
+        Some(format!("{} is {own} there and {value} here", name.replace('_', " ")))
+    }
+
     /// Returns the figures of real-valued queries if there are any: for words, those of words.
     pub fn real(&self) -> Option<&Ranking> {
         // Only the Hamming distance has a radius.
@@ -167,6 +176,23 @@ fn into_map(value: Value) -> Map<String, Value> {
 pub fn file_name(name: &str, bits: usize, seed: u64, key: &str) -> String {
     let key = key.get(..16).unwrap_or(key);
     format!("{}-{bits}-{seed}-{key}", name.replace(' ', "-"))
+}
+
+/// Returns the records in the folder of a comparison, in the order of their files' names; none if
+/// there are none. Other files are left alone.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub fn read_all(out: &Path) -> Result<Vec<Record>> {
+    let folder = out.join("runs");
+    let listed = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()));
+    let mut paths: Vec<PathBuf> = listed?.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    let read = |path: PathBuf| {
+        let bytes = file::read_whole(&path, MAX_BYTES).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    };
+    Ok(paths.into_iter().filter_map(read).collect())
 }
 
 /// The folder of the records.

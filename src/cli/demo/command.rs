@@ -39,7 +39,7 @@ const SHOWN: usize = 10;
 /// Queries shown of known species, and of held-out ones.
 const QUERIES: [usize; 2] = [4, 2];
 /// Weight of the loss that leads ExchNet's attention to where look-alike species differ.
-const GUIDE: f64 = 2.0;
+const GUIDE: f64 = 30.0;
 /// Birds shown with attention maps.
 const LOOKS: usize = 3;
 /// Marks a folder that the demo created and may empty.

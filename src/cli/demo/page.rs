@@ -155,7 +155,7 @@ barbule index my-photos/ --model mine.safetensors --index mine.db
 barbule search photo.jpg --model mine.safetensors --index mine.db
 
 # train a network with parts, and draw its attention
-barbule train exchnet --guide 2 --data my-photos/ --bits 64 --out parts.safetensors
+barbule train exchnet --guide 30 --data my-photos/ --bits 64 --out parts.safetensors
 barbule explain photo.jpg --model parts.safetensors --out look/";
 
 fn search(search: &Search) -> Result<Markup> {

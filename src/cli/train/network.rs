@@ -71,6 +71,9 @@ pub struct Network {
     #[arg(long, value_name = "W")]
     weight_decay: Option<f32>,
     /// Cached views of each image: the whole image and random crops [default: 2]
+    ///
+    /// More views find more and cost no training steps, only a pass of the frozen layers each, and
+    /// disk space. The hash of plume and plume-words is fitted to all of them.
     #[arg(long, value_name = "N", value_parser = positive)]
     views: Option<usize>,
     /// Minimum share of an image's area that a random view shows [default: 0.4; paper 0.08]

@@ -37,8 +37,9 @@ pub(super) static OPTIONS: [MethodOption; 10] = [
         "guide",
         "W",
         "0",
-        "Weight of the loss that leads the attention to where classes differ from those that \
-         resemble them; 0 leaves it alone",
+        "Weight of the loss that leads the attention to where a class differs from the one that \
+         resembles it most; such an attention looks at the whole image first; 30 is a good weight, \
+         0 leaves it alone",
     ),
     MethodOption::number("spatial", "W", "1", "Weight of the spatial diversity of parts"),
     MethodOption::flag(
@@ -96,7 +97,7 @@ pub struct Options {
     /// layers that follow then get maps unlike any in their training. Maps close to 1 keep these
     /// layers useful, and parts still differ enough to move apart.
     pub attention_gain: f32,
-    /// Weight of the guides of the attention; 0 for none.
+    /// Weight of the guides of the attention; 0 for none, and for attention without a first look.
     pub guide: f32,
     /// Weight of the spatial diversity.
     pub spatial_weight: f32,
