@@ -45,7 +45,8 @@ impl Glance {
             places: ConvNorm::new([channels, CHANNELS], 1, 1, 1, device),
             look: LinearConfig::new(pooled, SEEN).with_bias(false).init(device),
             seen: norm(SEEN),
-            weights: LinearConfig::new(SEEN, parts * CHANNELS).init(device),
+            // The offset of the norm before it is that of the weights, too.
+            weights: LinearConfig::new(SEEN, parts * CHANNELS).with_bias(false).init(device),
             last: norm(parts),
         }
     }

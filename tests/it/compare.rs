@@ -63,34 +63,19 @@ fn every_row_is_there_and_nothing_is_run_twice() {
 
 /// Checks that runs of another comparison are shown, if their setting is the same.
 fn other_runs_stand_beside(env: &TestEnv) {
-    let with = |args: &[&str]| -> Vec<String> {
-        let held_out = ["--hold-out-classes", "0.2", "--seeds", "2", "--out", "d"];
-        let args = compare(&[args, &held_out].concat());
-        args.into_iter().map(str::to_owned).collect()
+    let with = |share: &'static str, args: &[&'static str]| {
+        let setting = ["--hold-out-classes", share, "--seeds", "2", "--out", "d"];
+        compare(&[&["itq", "--bits", "8", "--also", "c"], args, &setting].concat())
     };
-    let words = |args: &[String]| -> Vec<String> {
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let printed = env.ok(&args);
-        printed
-            .lines()
-            .filter_map(|line| line.split_whitespace().next())
-            .map(str::to_owned)
-            .collect()
-    };
-    let shown = words(&with(&["itq", "--bits", "8", "--also", "c"]));
+    let printed = env.ok(&with("0.2", &[]));
+    let shown: Vec<&str> =
+        printed.lines().filter_map(|line| line.split_whitespace().next()).collect();
     let rows = ["itq", "adsh", "lda-itq", "lsh", "adsh", "lda-itq", "lsh"];
-    assert_eq!(shown[1..8], rows, "{shown:?}");
-    let fails = |args: &[&str]| {
-        let args = with(args);
-        env.fails(&args.iter().map(String::as_str).collect::<Vec<_>>())
-    };
-    let said = fails(&["itq", "--bits", "8", "--also", "c", "--split", "val"]);
-    assert!(said.contains("split is \"test\" there and \"val\" here"), "{said}");
-    assert!(
-        fails(&["itq", "--also", "c", "--also", "c"]).contains("more than one run of"),
-        "twice"
-    );
-    assert!(fails(&["itq", "--also", "birds"]).contains("cannot read"));
+    assert_eq!(shown[1..8], rows, "{printed}");
+    let said = env.fails(&with("0.4", &[]));
+    assert!(said.contains("hold out classes is 0.2 there and 0.4 here"), "{said}");
+    assert!(env.fails(&with("0.2", &["--also", "c"])).contains("more than one run of"));
+    assert!(env.fails(&with("0.2", &["--also", "birds"])).contains("cannot read"));
 }
 
 /// Checks that every figure of the terminal and every plot is on the page.

@@ -4,7 +4,7 @@ The same for the successors of ExchNet: a step of each on the network that a pla
 
 use super::*;
 use crate::method::mining::{Branch, Mining};
-use crate::method::{Init, Start, a2net, agmh, dahnet, semicon};
+use crate::method::{Init, METHODS, Start, a2net, agmh, dahnet, semicon};
 use crate::network::chain::Chain;
 use crate::network::strips::Strips;
 use crate::train::build::build;
@@ -104,6 +104,16 @@ fn tensors(net: &Net) -> (Vec<ParamId>, Vec<ParamId>) {
     let mut own = of(&|ids| net.visit(ids));
     own.retain(|id| !pretrained.contains(id));
     (own, pretrained)
+}
+
+/// All numbers of a network, in their order.
+#[derive(Default)]
+struct Values(Vec<f32>);
+
+impl ModuleVisitor for Values {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0.extend(param.val().into_data().try_into_vec::<f32>().unwrap());
+    }
 }
 
 fn attention(net: &Net) -> &Attention {
@@ -427,6 +437,26 @@ fn agmh_loss(weights: &Weights, _: &Weights, net: &Net, case: &Case) -> f64 {
 /// of their norm. Single precision is suspected: the gradients of ADSH's pull are large, and ten norms
 /// over 27 positions subtract most of them.
 const THROUGH_ATTENTION: f64 = 3e-2;
+
+#[test]
+fn networks_are_drawn_from_their_seed_alone() {
+    let device = Device::Cpu.burn();
+    let trunk = Trunk::from(weights::shipped(&device).unwrap());
+    let sets: Vec<Vec<u32>> = LABELS.iter().map(|label| vec![*label as u32]).collect();
+    let guided: &[(&str, &str)] = &[("guide", "1")];
+    let methods = METHODS.into_iter().filter(|method| method.trains_network());
+    for (method, given) in methods.map(|m| (m, &[][..])).chain([(&exchnet::METHOD, guided)]) {
+        let settings = method.settings(given).unwrap();
+        let plan = LearnPlan::new(Recipe::Quick, method, settings, Trained::Refine, "".into());
+        let plan = LearnPlan { bits: 12, ..plan };
+        let drawn = || {
+            let mut values = Values::default();
+            build(&plan, &trunk, &sets, &device).unwrap().visit(&mut values);
+            values.0
+        };
+        assert!(drawn() == drawn(), "{method} {given:?}");
+    }
+}
 
 #[test]
 fn a_step_of_a2net_is_the_plain_step() {
