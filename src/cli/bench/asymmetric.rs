@@ -14,10 +14,12 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::random::{codes, median};
+use super::rows::Rows;
 use crate::cli::Context;
 use crate::code::BinaryCodes;
 use crate::device::Device;
 use crate::hash::Asymmetric;
+use crate::index::Order;
 use crate::rank::{Neighbour, Ranker, Search};
 
 /// The cases to measure: each number of bits with each number of queries.
@@ -55,13 +57,11 @@ pub fn run(
     device: &Device,
     pool: &rayon::ThreadPool,
 ) -> Result<()> {
-    let mut rows = Vec::new();
-    if !context.json {
-        context.print(format_args!(
-            "{:>5} {:>10} {:>8} {:>12} {:>12} {:>7}",
-            "bits", "codes", "queries", "hamming ms", "real ms", "ratio"
-        ))?;
-    }
+    let heading = format!(
+        "{:>5} {:>10} {:>8} {:>12} {:>12} {:>7}",
+        "bits", "codes", "queries", "hamming ms", "real ms", "ratio"
+    );
+    let mut rows = Rows::new(context, heading)?;
     for bits in plan.bits {
         let database = Arc::new(codes(*bits, plan.codes, 1)?);
         let ranker = pool.install(|| Ranker::new(device, database))?;
@@ -79,24 +79,22 @@ pub fn run(
                 ms_hamming: milliseconds(hamming),
                 ms_per_query: milliseconds(real),
             };
-            if !context.json {
-                let ratio = row.ms_per_query / row.ms_hamming;
-                context.print(format_args!(
-                    "{:>5} {:>10} {:>8} {:>12.4} {:>12.4} {ratio:>7.2}",
-                    row.bits, row.codes, row.queries, row.ms_hamming, row.ms_per_query,
-                ))?;
-            }
-            rows.push(row);
+            let line = format!(
+                "{:>5} {:>10} {:>8} {:>12.4} {:>12.4} {:>7.2}",
+                row.bits,
+                row.codes,
+                row.queries,
+                row.ms_hamming,
+                row.ms_per_query,
+                row.ms_per_query / row.ms_hamming,
+            );
+            rows.add(row, line)?;
         }
     }
-    match rows.first() {
-        _ if context.json => context.print_json(&rows),
-        Some(row) => context.print(format_args!(
-            "top {}, of {} candidates, {}, {} threads",
-            plan.k, plan.candidates, row.device, row.threads
-        )),
-        None => bail!("--bits or --queries is empty; name at least one number"),
-    }
+    rows.end(|row| {
+        let Plan { k, candidates, .. } = plan;
+        format!("top {k}, of {candidates} candidates, {}, {} threads", row.device, row.threads)
+    })
 }
 
 /// Returns the median seconds of a search of `count` queries by Hamming distance, and of the same
@@ -109,9 +107,8 @@ fn measure(plan: &Plan<'_>, ranker: &Ranker, count: usize) -> Result<[f64; 2]> {
         let value = |_| rng.next_u32() as i32 as f32 / i32::MAX as f32;
         let values: Vec<f32> = (0..count * ranker.bits()).map(value).collect();
         let queries = BinaryCodes::from_signs(ranker.bits(), &values)?;
-        let nearest = |k| Search { k: Some(k), radius: None, allowed: None };
         let begun = Instant::now();
-        black_box(ranker.search(&queries, &nearest(plan.k))?);
+        black_box(ranker.search(&queries, &Search::nearest(plan.k))?);
         let hamming = begun.elapsed().as_secs_f64();
         let begun = Instant::now();
         black_box(in_order(plan, ranker, &queries, &values)?);
@@ -134,18 +131,19 @@ fn in_order(
     queries: &BinaryCodes,
     values: &[f32],
 ) -> Result<Vec<Vec<(f32, u32)>>> {
-    let candidates = Search { k: Some(plan.candidates), radius: None, allowed: None };
-    let found = ranker.search(queries, &candidates)?;
-    let order = |(near, values): (&Vec<Neighbour>, &[f32])| {
+    let found = ranker.search(queries, &Search::nearest(plan.candidates))?;
+    let in_order = |(near, values): (&Vec<Neighbour>, &[f32])| {
         let tables = Asymmetric::new(ranker.bits(), values)?;
         let codes = near.iter().filter_map(|near| Some((near.id, ranker.code(near.id)?)));
         let mut scored = Vec::with_capacity(near.len());
         for (id, code) in codes {
             scored.push((tables.score(&code)?, id));
         }
-        scored.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let (candidates, values) = (plan.candidates, Vec::new());
+        let order = Order::Asymmetric { candidates, values };
+        order.sort(&mut scored, |(score, id)| (*score, i64::from(*id)));
         scored.truncate(plan.k);
         Ok(scored)
     };
-    found.par_iter().zip(values.par_chunks(ranker.bits())).map(order).collect()
+    found.par_iter().zip(values.par_chunks(ranker.bits())).map(in_order).collect()
 }

@@ -7,6 +7,7 @@ mod asymmetric;
 mod command;
 mod random;
 mod rank;
+mod rows;
 mod words;
 
 pub use command::{Args, run};

@@ -12,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use super::random::{codes, median};
+use super::rows::Rows;
 use crate::cli::Context;
 use crate::device::Device;
 use crate::rank::{WordRanker, WordTable};
@@ -58,13 +59,11 @@ pub fn run(
     device: &Device,
     pool: &rayon::ThreadPool,
 ) -> Result<()> {
-    let mut rows = Vec::new();
-    if !context.json {
-        context.print(format_args!(
-            "{:>5} {:>10} {:>8} {:>12} {:>14} {:>8}",
-            "words", "codes", "queries", "ms/query", "queries/s", "ns/code"
-        ))?;
-    }
+    let heading = format!(
+        "{:>5} {:>10} {:>8} {:>12} {:>14} {:>8}",
+        "words", "codes", "queries", "ms/query", "queries/s", "ns/code"
+    );
+    let mut rows = Rows::new(context, heading)?;
     for words in plan.words.iter().map(|words| usize::from(*words)) {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let database = Arc::new(codes(words * 4, plan.codes, 1)?);
@@ -83,27 +82,19 @@ pub fn run(
                 ms_per_query: seconds * 1e3 / queries as f64,
                 ns_per_code: seconds * 1e9 / (queries * plan.codes) as f64,
             };
-            if !context.json {
-                context.print(format_args!(
-                    "{:>5} {:>10} {:>8} {:>12.4} {:>14.0} {:>8.4}",
-                    row.words,
-                    row.codes,
-                    row.queries,
-                    row.ms_per_query,
-                    row.queries_per_second,
-                    row.ns_per_code,
-                ))?;
-            }
-            rows.push(row);
+            let line = format!(
+                "{:>5} {:>10} {:>8} {:>12.4} {:>14.0} {:>8.4}",
+                row.words,
+                row.codes,
+                row.queries,
+                row.ms_per_query,
+                row.queries_per_second,
+                row.ns_per_code,
+            );
+            rows.add(row, line)?;
         }
     }
-    match rows.first() {
-        _ if context.json => context.print_json(&rows),
-        Some(row) => {
-            context.print(format_args!("top {}, {}, {} threads", plan.k, row.device, row.threads))
-        }
-        None => bail!("--queries is empty; name at least one number of queries"),
-    }
+    rows.end(|row| format!("top {}, {}, {} threads", plan.k, row.device, row.threads))
 }
 
 /// Returns the median seconds of a search of `count` queries, each time with other tables.

@@ -139,7 +139,8 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     if let Some(dataset) = comparison.dataset() {
         crate::cli::dataset::warn(context, dataset)?;
     }
-    let mut others = others(&args.also, &comparison, &seeds)?;
+    let mut names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+    let others = others(&args.also, &comparison, &seeds, &names)?;
     let mut planned = plan(&comparison, &entries, &seeds, &lengths)?;
     let mut records = take_known(&mut planned, runs.as_ref());
     if !records.is_empty() {
@@ -154,8 +155,6 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     if let (true, Some(Failure { error, .. })) = (records.is_empty(), failures.first()) {
         bail!("{error}");
     }
-    let mut names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
-    others.retain(|record| !names.contains(&record.name.as_str()));
     for name in others.iter().map(|record| record.name.as_str()) {
         if !names.contains(&name) {
             names.push(name);
@@ -187,18 +186,26 @@ fn plan<'a>(
     Ok(planned)
 }
 
-/// Returns the records of other comparisons, in the order of their folders.
+/// Returns the records of other comparisons, in the order of their folders, with these seeds and of
+/// methods that are not among `named`.
 ///
 /// # Errors
 /// If one has no records, or ones that cannot stand in a table with those of `comparison`.
-fn others(folders: &[PathBuf], comparison: &Comparison, seeds: &[u64]) -> Result<Vec<Record>> {
+fn others(
+    folders: &[PathBuf],
+    comparison: &Comparison,
+    seeds: &[u64],
+    named: &[&str],
+) -> Result<Vec<Record>> {
+    let is_wanted =
+        |record: &Record| seeds.contains(&record.seed) && !named.contains(&record.name.as_str());
     let (mut all, mut seen) = (Vec::new(), HashSet::new());
     for path in folders {
         let (found, folder) = (record::read_all(path)?, path.display());
         if found.is_empty() {
             bail!("{folder} has no runs; give a folder that `barbule compare --out` wrote");
         }
-        for record in found.into_iter().filter(|record| seeds.contains(&record.seed)) {
+        for record in found.into_iter().filter(is_wanted) {
             if let Some(different) = record.different(comparison) {
                 bail!("the runs in {folder} cannot stand in one table with these: {different}");
             }

@@ -185,7 +185,10 @@ pub fn file_name(name: &str, bits: usize, seed: u64, key: &str) -> String {
 /// If the folder cannot be read.
 pub fn read_all(out: &Path) -> Result<Vec<Record>> {
     let folder = out.join("runs");
-    let listed = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()));
+    let listed = fs::read_dir(&folder).with_context(|| {
+        let folder = folder.display();
+        format!("cannot read {folder}; give a folder that `barbule compare --out` wrote")
+    });
     let mut paths: Vec<PathBuf> = listed?.flatten().map(|entry| entry.path()).collect();
     paths.sort();
     let read = |path: PathBuf| {

@@ -70,7 +70,7 @@ struct ExchNet {
     guides: Option<Vec<f32>>,
 }
 
-/// What is surveyed before an outer iteration.
+/// The survey before an outer iteration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     /// Guides of the attention.
