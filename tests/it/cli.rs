@@ -155,6 +155,23 @@ fn ranking_words_is_measured() {
 }
 
 #[test]
+fn the_hash_of_a_model_is_measured_beside_its_network() {
+    let env = TestEnv::with_birds(3, 6);
+    let model = env.train("lda-itq", 12);
+    let bench = ["bench", "encode", "--model", &model, "--repeats", "1", "--batch", "2"];
+    let bench = [&bench[..], &["--device", "cpu"]].concat();
+    let measured = env.json(&bench);
+    assert_eq!((&measured["method"], &measured["bits"]), (&"lda-itq".into(), &12.into()));
+    for time in ["ms_per_image", "hash_ms_per_image"] {
+        assert!(measured[time].as_f64().unwrap() > 0.0, "{measured}");
+    }
+    let printed = env.ok(&bench);
+    assert!(printed.contains("lda-itq of 12 bits") && printed.contains("\nhash "), "{printed}");
+    let said = env.misused(&[&bench[..], &["--size", "96"]].concat());
+    assert!(said.contains("cannot be used with"), "{said}");
+}
+
+#[test]
 fn searching_codes_is_measured_beside_searching_features() {
     let env = TestEnv::with_birds(3, 6);
     let model = env.train("lda-itq", 12);

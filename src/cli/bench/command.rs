@@ -2,23 +2,18 @@
 `barbule bench`: benchmarks of this machine.
 */
 
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Result, bail};
-use clap::{Subcommand, ValueHint};
+use anyhow::Result;
+use clap::Subcommand;
 use serde_json::json;
 
-use super::{ann, rank};
+use super::{ann, encode, rank};
 use crate::cli::Context;
 use crate::cli::train::{Network, learned_method};
-use crate::encoder::Encoder;
-use crate::index::{ScanOptions, files_under};
 use crate::method::Method;
-use crate::task::Task;
 use crate::train::{LearnPlan, StepTimes, time_training};
-use crate::trunk::{Trunk, TrunkKind, weights};
 
 /// Measure the speed of encoding, search and training on this machine
 #[derive(Debug, clap::Args)]
@@ -32,25 +27,9 @@ enum Command {
     /// Compare search over binary codes with a linear scan of the float features
     #[command(after_help = "Example: barbule bench ann --model birds.safetensors --data birds/")]
     Ann(ann::Args),
-    /// Measure encoding: images per second through a trunk, with and without file decoding
+    /// Measure encoding: images per second through a trunk or a model, with and without file decoding
     #[command(after_help = "Example: barbule bench encode --device cpu --images ~/Pictures")]
-    Encode {
-        /// The network: efficientnet-lite0, or resnet18 or resnet50 with random weights
-        #[arg(long, default_value = "efficientnet-lite0", value_name = "TRUNK")]
-        trunk: TrunkKind,
-        /// Width and height of the input, in pixels
-        #[arg(long, default_value_t = 224, value_name = "PIXELS")]
-        size: u32,
-        /// Images per batch
-        #[arg(long, default_value_t = crate::encoder::BATCH, value_name = "N")]
-        batch: usize,
-        /// Number of timed batches; the median is reported
-        #[arg(long, default_value_t = 7, value_name = "N")]
-        repeats: usize,
-        /// Also measure images of this folder (256 at most), with decoding and preprocessing
-        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-        images: Option<PathBuf>,
-    },
+    Encode(encode::Args),
     /// Measure exact ranking: queries per second, and the share of the hardware limit
     #[command(
         after_help = "Example: barbule bench rank --bits 64,256 --codes 1000000 --queries 1,100 --device cpu"
@@ -78,88 +57,13 @@ enum Command {
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     match &args.command {
         Command::Ann(args) => ann::run(context, args)?,
-        Command::Encode { trunk, size, batch, repeats, images } => {
-            let (batch, repeats) = ((*batch).max(1), (*repeats).max(1));
-            encode(context, *trunk, *size, batch, repeats, images.as_ref())?;
-        }
+        Command::Encode(args) => encode::run(context, args)?,
         Command::Rank(args) => rank::run(context, args)?,
         Command::Train { method, size, warm_up, network } => {
             train(context, &network.plan(method, *size)?, *warm_up)?;
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn encode(
-    context: &Context,
-    kind: TrunkKind,
-    size: u32,
-    batch: usize,
-    repeats: usize,
-    images: Option<&PathBuf>,
-) -> Result<()> {
-    let device = context.device()?;
-    let preprocess = kind.preprocess(size)?;
-    let trunk = if kind.ships() {
-        weights::shipped(&device.burn())?.into()
-    } else {
-        Trunk::new(kind, &device.burn())
-    };
-    let encoder = Encoder::new(trunk.into(), preprocess.clone(), device.clone());
-    let wave = |i: usize| (i as f32 * 0.7).sin();
-    let inputs: Vec<f32> = (0..batch * preprocess.values()).map(wave).collect();
-    // The first pass compiles kernels and fills caches.
-    encoder.features(inputs.clone())?;
-    let mut seconds = Vec::new();
-    for _ in 0..repeats {
-        let inputs = inputs.clone();
-        let begun = Instant::now();
-        encoder.features(inputs)?;
-        seconds.push(begun.elapsed().as_secs_f64() / batch as f64);
-    }
-    seconds.sort_by(f64::total_cmp);
-    let trunk = seconds[seconds.len() / 2];
-    let files = match images {
-        Some(folder) => {
-            let (files, _) = files_under(folder, &ScanOptions::default(), &Task::unwatched())?;
-            let files: Vec<PathBuf> = files.into_iter().take(256).collect();
-            if files.is_empty() {
-                bail!("{} contains no images; name a folder of photos", folder.display());
-            }
-            let read = |task: &Task<'_>| {
-                let begun = Instant::now();
-                let features = encoder.features_of_files(&files, &context.limits, task)?;
-                anyhow::Ok((features.kept.len(), begun.elapsed().as_secs_f64()))
-            };
-            let (kept, seconds) = context.with_progress("files", read)?;
-            if kept == 0 {
-                bail!("none of the images in {} could be read", folder.display());
-            }
-            Some((kept, seconds / kept as f64))
-        }
-        None => None,
-    };
-    if context.json {
-        return context.print_json(&json!({
-            "trunk": kind.name(), "size": size, "batch": batch, "device": device.to_string(),
-            "threads": rayon::current_num_threads(),
-            "images_per_second": 1.0 / trunk, "ms_per_image": trunk * 1e3,
-            "files": files.map(|(kept, seconds)| json!({
-                "images": kept, "images_per_second": 1.0 / seconds, "ms_per_image": seconds * 1e3,
-            })),
-        }));
-    }
-    let rate = |what: &str, seconds: f64| {
-        format!("{what:<12} {:>8.1} images/s   {:>7.2} ms per image", 1.0 / seconds, seconds * 1e3)
-    };
-    context.print(format_args!("{kind} at {size}×{size}, batch {batch}, {device}"))?;
-    context.print(rate("trunk", trunk))?;
-    match files {
-        Some((kept, seconds)) => {
-            context.print(format_args!("{} ({kept} files)", rate("from files", seconds)))
-        }
-        None => Ok(()),
-    }
 }
 
 fn train(context: &Context, plan: &LearnPlan, warm_up: usize) -> Result<()> {

@@ -5,6 +5,7 @@
 mod ann;
 mod asymmetric;
 mod command;
+mod encode;
 mod random;
 mod rank;
 mod rows;
