@@ -6,7 +6,6 @@ use std::hint::black_box;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueHint;
@@ -17,6 +16,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use serde_json::json;
 
+use super::random::time;
 use crate::cli::Context;
 use crate::code::BinaryCodes;
 use crate::dataset::{Dataset, Layout, Sample};
@@ -269,19 +269,6 @@ fn unit_rows(values: &[f32], dim: usize) -> Vec<f32> {
     rows
 }
 
-/// Returns the median seconds of a call, after one untimed call.
-fn median(repeats: usize, mut call: impl FnMut() -> Result<()>) -> Result<f64> {
-    call()?;
-    let mut seconds = Vec::with_capacity(repeats);
-    for _ in 0..repeats {
-        let begun = Instant::now();
-        call()?;
-        seconds.push(begun.elapsed().as_secs_f64());
-    }
-    seconds.sort_by(f64::total_cmp);
-    Ok(seconds[repeats / 2])
-}
-
 /// Returns the seconds per query of a top-k search over codes, as (one query per call, all
 /// queries in one call), and of a full ranking.
 fn time_codes(args: &Args, queries: &BinaryCodes, codes: BinaryCodes) -> Result<([f64; 2], f64)> {
@@ -290,7 +277,7 @@ fn time_codes(args: &Args, queries: &BinaryCodes, codes: BinaryCodes) -> Result<
     let ranker = Ranker::new(&Device::Cpu, Arc::new(codes))?;
     let each: Vec<BinaryCodes> = (0..queries.len()).map(|row| queries.select(&[row])).collect();
     let one_by_one = |k: usize| {
-        median(args.repeats, || {
+        time(args.repeats, || {
             for query in &each {
                 black_box(ranker.top_k(query, k)?);
             }
@@ -298,7 +285,7 @@ fn time_codes(args: &Args, queries: &BinaryCodes, codes: BinaryCodes) -> Result<
         })
     };
     let (single, whole) = (one_by_one(args.k)?, one_by_one(images)?);
-    let batch = median(args.repeats, || {
+    let batch = time(args.repeats, || {
         black_box(ranker.top_k(queries, args.k)?);
         Ok(())
     })?;
@@ -327,12 +314,12 @@ fn time_floats(args: &Args, queries: &[f32], rows: &[f32], dim: usize) -> [f64; 
             black_box(ranked);
         }
     };
-    let single = median(args.repeats, || {
+    let single = time(args.repeats, || {
         queries.chunks_exact(dim).for_each(search);
         Ok(())
     });
     // In blocks of 64 queries, so that the scores of a large database fit in memory.
-    let batch = median(args.repeats, || {
+    let batch = time(args.repeats, || {
         queries.chunks(dim * 64).for_each(search);
         Ok(())
     });

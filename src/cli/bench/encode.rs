@@ -2,6 +2,7 @@
 `barbule bench encode`: the time of an image from pixels, or from a file, to its code.
 */
 
+use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -9,6 +10,7 @@ use anyhow::{Result, bail};
 use clap::ValueHint;
 use serde_json::json;
 
+use super::random::{median, time};
 use crate::cli::Context;
 use crate::encoder::Encoder;
 use crate::index::{ScanOptions, files_under};
@@ -75,37 +77,30 @@ pub fn run(context: &Context, args: &Args) -> Result<()> {
 
 fn measure(context: &Context, args: &Args, measured: &Measured<'_>) -> Result<()> {
     let (batch, repeats) = (args.batch.max(1), args.repeats.max(1));
-    let Measured { encoder, model, .. } = measured;
+    let &Measured { encoder, model, .. } = measured;
     let wave = |i: usize| (i as f32 * 0.7).sin();
     let inputs: Vec<f32> = (0..batch * encoder.preprocess().values()).map(wave).collect();
     // The first pass compiles kernels and fills caches.
     let features = encoder.features(inputs.clone())?;
-    let network = median(repeats, batch, || {
-        encoder.features(inputs.clone())?;
-        Ok(())
-    })?;
-    let codes = |model: &&Model| {
-        median(repeats, batch, || {
-            model.codes(&features)?;
+    let mut seconds = Vec::new();
+    for _ in 0..repeats {
+        let inputs = inputs.clone();
+        let begun = Instant::now();
+        encoder.features(inputs)?;
+        seconds.push(begun.elapsed().as_secs_f64());
+    }
+    let network = median(&mut seconds) / batch as f64;
+    let codes = |model: &Model| {
+        let seconds = time(repeats, || {
+            black_box(model.codes(&features)?);
             Ok(())
-        })
+        })?;
+        anyhow::Ok(seconds / batch as f64)
     };
-    let hash = model.as_ref().map(codes).transpose()?;
+    let hash = model.map(codes).transpose()?;
     let files = args.images.as_deref().map(|folder| from_files(context, encoder, folder));
     let times = Times { network, hash, files: files.transpose()? };
     print(context, measured, batch, &times)
-}
-
-/// Returns the median time of some calls, divided by the images of a batch.
-fn median(repeats: usize, batch: usize, call: impl Fn() -> Result<()>) -> Result<f64> {
-    let mut seconds = Vec::new();
-    for _ in 0..repeats {
-        let begun = Instant::now();
-        call()?;
-        seconds.push(begun.elapsed().as_secs_f64() / batch as f64);
-    }
-    seconds.sort_by(f64::total_cmp);
-    Ok(seconds[seconds.len() / 2])
 }
 
 /// Returns the number of files that were read, and the time of each.

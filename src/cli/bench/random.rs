@@ -1,6 +1,8 @@
 /*!
-Random codes, and the median of times.
+Random codes, and medians of times.
 */
+
+use std::time::Instant;
 
 use anyhow::Result;
 use rand::{Rng, SeedableRng};
@@ -27,4 +29,16 @@ pub fn codes(bits: usize, count: usize, seed: u64) -> Result<BinaryCodes> {
 pub fn median(seconds: &mut [f64]) -> f64 {
     seconds.sort_by(f64::total_cmp);
     seconds[seconds.len() / 2]
+}
+
+/// Returns the median seconds of a call, after one untimed call.
+pub fn time(repeats: usize, mut call: impl FnMut() -> Result<()>) -> Result<f64> {
+    call()?;
+    let mut seconds = Vec::with_capacity(repeats);
+    for _ in 0..repeats {
+        let begun = Instant::now();
+        call()?;
+        seconds.push(begun.elapsed().as_secs_f64());
+    }
+    Ok(median(&mut seconds))
 }
