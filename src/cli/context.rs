@@ -16,6 +16,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::advice;
 use crate::device::{Device, DeviceChoice};
 use crate::image::Limits;
+use crate::index::Index;
 use crate::model::Model;
 use crate::task::Task;
 use crate::train::Unreadable;
@@ -124,12 +125,15 @@ impl Context {
         Ok(devices)
     }
 
-    /// Opens the model in `file`. Without a file, opens the built-in general model and reports
-    /// that on stderr.
+    /// Opens the model in `file`, or the one that made the index in `file`. Without a file, opens
+    /// the built-in general model and reports that on stderr.
     ///
     /// # Errors
     /// If the model cannot be opened.
     pub fn model(&self, file: Option<&Path>, device: &Device) -> Result<Model> {
+        if let Some(file) = file.filter(|file| Index::is_at(file)) {
+            return Ok(Index::open(file)?.open_model(device)?);
+        }
         if let Some(file) = file {
             return Ok(Model::open(file, device)?);
         }

@@ -15,7 +15,6 @@ use super::compare::plot::{self, Plot};
 use crate::dataset::{Dataset, Layout};
 use crate::eval::Metrics;
 use crate::eval::pointing::Pointing;
-use crate::model::Model;
 use crate::task::Task;
 use crate::train::{Ranking, Split, evaluate};
 
@@ -28,7 +27,7 @@ use crate::train::{Ranking, Split, evaluate};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule eval --model birds.safetensors --data birds/ --json")]
 pub struct Args {
-    /// The model file
+    /// The model file, or an index that fitted its own hash
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     model: PathBuf,
     /// The folder of the labelled data set, or an index with labels
@@ -92,7 +91,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         std::fs::create_dir_all(folder).with_context(|| cannot_write(folder))?;
     }
     let device = context.device()?;
-    let model = Model::open(&args.model, &device)?;
+    let model = context.model(Some(&args.model), &device)?;
     let card = model.card();
     // A folder without its own split must be split with the seed used in training.
     let split_seed = card.data.split_seed.unwrap_or(card.seed);

@@ -14,9 +14,13 @@ use super::query::index_path;
 use super::{Context, counts, watch};
 use crate::folder::shown;
 use crate::image;
-use crate::index::{Index, IndexWriter, Labels, Scan, ScanOptions, Update, UpdateOptions};
+use crate::index::{
+    Fitted, HashState, Index, IndexError, IndexWriter, Labels, Scan, ScanOptions, Update,
+    UpdateOptions,
+};
 use crate::model::Model;
 use crate::task::Task;
+use crate::train::OwnHash;
 
 /// Index folders of images, or update an index
 ///
@@ -26,6 +30,10 @@ use crate::task::Task;
 ///
 /// Without a folder, all indexed folders are scanned again. The options --exclude, --hidden and
 /// --follow-links are stored for each folder.
+///
+/// Without --model, the hash is fitted to your images as soon as there are 50 of them, and again
+/// when a quarter of the collection has changed. Codes are then computed from stored features (1.3
+/// KB per image); no picture is read for it. If most images have labels, the hash separates labels.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule index ~/Pictures\n         \
                   barbule index\n         \
@@ -56,9 +64,14 @@ pub struct Args {
     /// Follow symbolic links to folders
     #[arg(long)]
     follow_links: bool,
-    /// Also store the features of each image (2.5 KB) for `search --rerank`
+    /// Also store the features of each image (1.3 KB) for `search --rerank`; without --model, a new
+    /// index always does
     #[arg(long)]
     keep_features: bool,
+    /// When the hash is fitted to the images; `never` is stored until another value is given
+    /// [default: auto]
+    #[arg(long, value_enum, value_name = "WHEN", conflicts_with = "model")]
+    fit: Option<When>,
     /// Look into every file, even if its size, times and number are as before; pictures that are
     /// the same keep their codes
     #[arg(long)]
@@ -69,6 +82,18 @@ pub struct Args {
     /// Fail (exit status 1) if any image could not be used
     #[arg(long)]
     strict: bool,
+}
+
+/// When the hash is fitted to the images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum When {
+    /// As soon as there are enough images, and again after many changes
+    Auto,
+    /// At the end of this run, and later as with auto; an index of an earlier version reads every
+    /// picture again for it
+    Now,
+    /// Keep the present hash
+    Never,
 }
 
 impl Args {
@@ -98,9 +123,9 @@ impl Args {
             (true, true) => Scan::Replace(scan),
             (true, false) => Scan::Add(scan),
         };
+        let (limits, again, fitting) = (context.limits, self.again, self.model.is_none());
         let keep_features = self.keep_features;
-        let (limits, again) = (context.limits, self.again);
-        Ok(UpdateOptions { labels, limits, scan, keep_features, again })
+        Ok(UpdateOptions { labels, limits, scan, keep_features, fitting, again })
     }
 }
 
@@ -113,7 +138,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     if args.folders.is_empty() && !path.exists() {
         bail!("there is no index at {} yet; pass the folders of your images", path.display());
     }
-    let model = model(context, args, &path)?;
+    let mut model = model(context, args, &path)?;
     if let Some(folder) = path.parent().filter(|_| args.index.is_none()) {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
@@ -122,7 +147,14 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     if let Some(file) = &args.model {
         writer.set_model_file(file)?;
     }
-    let report = once(context, args, &options, &mut writer, &model)?;
+    if let Some(when) = args.fit {
+        check_fits(writer.index())?;
+        writer.set_fitting(when != When::Never)?;
+        let lacks = writer.index().hash_state()? == HashState::WithoutFeatures;
+        options.again |= lacks && when == When::Now;
+    }
+    let mut now = args.fit == Some(When::Now);
+    let report = once(context, args, &options, (&mut writer, &mut model), now)?;
     if let Labels::Rows(table) = &options.labels
         && table.names_a_file()
     {
@@ -131,9 +163,10 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let skipped = report.skipped.len() + report.skipped_before;
     if args.watch {
         // Only the first look goes into every file.
-        options.again = false;
-        let update =
-            |writer: &mut IndexWriter| once(context, args, &options, writer, &model).map(drop);
+        (options.again, now) = (false, false);
+        let update = |writer: &mut IndexWriter| {
+            once(context, args, &options, (writer, &mut model), now).map(drop)
+        };
         watch::watch(context, &args.folders, &mut writer, update)?;
     } else if args.strict && skipped > 0 {
         bail!("{skipped} images were skipped (--strict)");
@@ -148,24 +181,60 @@ fn model(context: &Context, args: &Args, path: &Path) -> Result<Model> {
         return context.model(args.model.as_deref(), &device);
     }
     // A file that is not an index fails later, when it is opened for writing.
-    let made_with = Index::open(path).ok().and_then(|index| {
-        let built_in = index.model() == Model::general_fingerprint();
-        index.model_file().ok().flatten().filter(|file| !built_in && file.exists())
-    });
+    let Ok(index) = Index::open(path) else { return context.model(None, &device) };
+    if index.fitted().is_some() {
+        return Ok(index.open_model(&device)?);
+    }
+    let built_in = index.model() == Model::general_fingerprint();
+    let made_with = index.model_file()?.filter(|file| !built_in && file.exists());
     context.model(made_with.as_deref(), &device)
 }
 
-/// Runs one update, prints the result and returns it.
+/// Fails unless the hash of an index can be fitted to its images.
+fn check_fits(index: &Index) -> Result<()> {
+    if index.hash_state()? == HashState::Named {
+        bail!(
+            "{} was made with a model of yours, which is never replaced; leave --fit out, or make another index without --model",
+            index.path().display()
+        );
+    }
+    Ok(())
+}
+
+/// Fits the hash of an index to its images, and replaces the model by the new one.
+fn fit(context: &Context, writer: &mut IndexWriter, model: &mut Model) -> Result<()> {
+    let fitted = context.with_progress("fitting", |task| writer.refit(model, &OwnHash, task))?;
+    *model = fitted;
+    let about = writer.index().fitted();
+    let Some(Fitted { images, labels, .. }) = about else { return Ok(()) };
+    let known = if labels > 0 { format!(" and {labels} labels") } else { String::new() };
+    context.say(format_args!("fitted the hash to {images} images{known}"));
+    Ok(())
+}
+
+/// Runs one update, fits the hash if that is due or it is to be `now`, prints the result and returns
+/// it.
 fn once(
     context: &Context,
     args: &Args,
     options: &UpdateOptions,
-    writer: &mut IndexWriter,
-    model: &Model,
+    (writer, model): (&mut IndexWriter, &mut Model),
+    now: bool,
 ) -> Result<Update> {
     let begun = Instant::now();
     let work = |task: &Task<'_>| writer.update(model, &args.folders, options, task);
     let report = context.with_progress("indexing", work)?;
+    if now {
+        fit(context, writer, model)?;
+    } else if writer.index().is_fit_due() {
+        match fit(context, writer, model) {
+            // The present hash goes on.
+            Err(error) if matches!(error.downcast_ref(), Some(IndexError::Fit(_))) => {
+                context.say(error);
+            }
+            done => done?,
+        }
+    }
     for skipped in &report.skipped {
         context.warn(format_args!("skipped: {}", skipped.reason));
     }
@@ -177,9 +246,12 @@ fn once(
         ));
     }
     let index = writer.index();
+    if index.fitted().is_none() && index.hash_state()? == HashState::WithoutFeatures {
+        context.say("the hash of this index knows none of its images; `--fit now` reads them again and fits one");
+    }
     let (images, seconds) = (index.len()?, begun.elapsed().as_secs_f64());
     if context.json {
-        let document = document(&report, index, images, seconds);
+        let document = document(&report, index, images, seconds)?;
         if args.watch {
             // One line per document, because more follow.
             context.print(document)?;
@@ -200,18 +272,18 @@ fn once(
     Ok(report)
 }
 
-fn document(report: &Update, index: &Index, images: usize, seconds: f64) -> Value {
+fn document(report: &Update, index: &Index, images: usize, seconds: f64) -> Result<Value> {
     let list = report.skipped.iter().map(|s| json!({ "path": shown(&s.path), "reason": s.reason }));
     let absent = report.absent.iter().map(|folder| folder.display().to_string());
-    json!({
+    Ok(json!({
         "index": index.path().display().to_string(), "bits": index.bits(), "images": images,
         "found": report.found, "added": report.added, "copied": report.copied,
         "changed": report.changed, "moved": report.moved, "unchanged": report.unchanged,
         "removed": report.removed, "skipped": list.collect::<Vec<_>>(),
         "skipped_before": report.skipped_before, "left_out": report.left_out,
         "table": counts::table_json(report.labels.as_ref()), "absent": absent.collect::<Vec<_>>(),
-        "seconds": seconds,
-    })
+        "hash": index.hash_state()?, "seconds": seconds,
+    }))
 }
 
 /// The numbers of an update as text; from moved on, most only if they are not 0.

@@ -14,7 +14,6 @@ use crate::device::Device;
 use crate::engine::postgres::Remote;
 use crate::index::{
     Catalogue, Collection, Filter, Index, IndexError, QueryImage, QueryOptions, indexed_path,
-    open_model,
 };
 use crate::model::Model;
 use crate::task::Task;
@@ -182,11 +181,10 @@ impl<'a> RemoteQueries<'a> {
         if let Some(model) = self.model.get() {
             return Ok(model);
         }
-        let fingerprint = &self.remote.head().model;
-        let opened = open_model(fingerprint, self.remote.model_file().as_deref(), self.device)?;
-        let model = opened.with_context(|| not_indexed(path))?;
+        let head = self.remote.head();
+        let model = head.open_model(self.device)?.with_context(|| not_indexed(path))?;
         check_model(self.remote, &model)?;
-        if *fingerprint == Model::general_fingerprint() {
+        if head.model == Model::general_fingerprint() {
             self.context.say(BUILT_IN);
         }
         Ok(self.model.get_or_init(|| model))

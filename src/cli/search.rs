@@ -116,7 +116,7 @@ fn search_index(context: &Context, args: &Args) -> Result<ExitCode> {
     let begun = Instant::now();
     let collection = collection(context, args.index.index.as_deref())?;
     let name = collection.path().display().to_string();
-    if args.order() == By::Cosine && !collection.snapshot().index().keeps_features()? {
+    if args.order() == By::Cosine && !collection.snapshot().index().keeps_features() {
         bail!("{name} has no stored features; run `barbule index --keep-features` first");
     }
     if collection.snapshot().is_words() {

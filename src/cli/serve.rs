@@ -6,16 +6,17 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use clap::ValueHint;
 use serde_json::json;
 
 use super::Context;
 use super::query::index_path;
 use crate::device::Device;
-use crate::index::{Index, IndexWriter, open_model};
+use crate::index::{Index, IndexError, IndexWriter};
 use crate::model::Model;
 use crate::serve::{Options, Server};
+use crate::train::OwnHash;
 
 /// Serve a page on this machine to search your photos
 ///
@@ -67,7 +68,8 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     };
     let address = SocketAddr::new(args.address, args.port);
     let options = Options::new(index, address).with_limits(context.limits);
-    let server = Server::bind(options.with_read_only(args.read_only), device, model)?;
+    let options = options.with_read_only(args.read_only).with_fitter(OwnHash);
+    let server = Server::bind(options, device, model)?;
     if !args.address.is_loopback() {
         context.warn(
             "anyone who can reach this machine and learns the URL below can see the indexed photos; the connection is not encrypted",
@@ -118,6 +120,10 @@ fn model(context: &Context, args: &Args, index: &Index, device: &Device) -> Resu
         index.same_model(model.bits(), model.fingerprint())?;
         return Ok(model);
     }
-    open_model(index.model(), index.model_file()?.as_deref(), device)?
-        .context("the file of the model that made this index is missing; pass it with --model")
+    index.open_model(device).map_err(|error| match error {
+        IndexError::NoModel(_) => {
+            anyhow!("the file of the model that made this index is missing; pass it with --model")
+        }
+        error => error.into(),
+    })
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::query::index_path;
 use super::{Context, counts};
 use crate::hash::Codebooks;
-use crate::index::{Filter, Index};
+use crate::index::{Filter, Fitted, HashState, Index, LEAST};
 use crate::model::Model;
 
 /// Maximum number of failures printed without --failures.
@@ -37,7 +37,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
     let images = index.len()?;
     let bytes = std::fs::metadata(&path).map_or(0, |meta| meta.len());
     let (labels, failures) = (index.labels()?, index.failures()?);
-    let built_in = index.model() == Model::general_fingerprint();
+    let (built_in, state) = (index.model() == Model::general_fingerprint(), index.hash_state()?);
     let model_file = index.model_file()?.filter(|_| !built_in);
     let mut roots = Vec::new();
     for root in index.roots()? {
@@ -56,19 +56,20 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         context.print_json(&json!({
             "index": path.display().to_string(), "bytes": bytes, "images": images,
             "bits": index.bits(), "words": index.codebooks().map(Codebooks::count), "model": index.model(), "built_in": built_in,
-            "model_file": model_file.map(|file| file.display().to_string()),
-            "features": index.keeps_features()?, "read_as_now": index.is_read_as_now()?,
+            "hash": state, "fitted": index.fitted(), "model_file": model_file.map(|file| file.display().to_string()),
+            "features": index.keeps_features(), "read_as_now": index.is_read_as_now()?,
             "labels": labels.len(),
             "folders": roots.collect::<Vec<_>>(), "failures": failures.collect::<Vec<_>>(),
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
     let model = match (built_in, model_file) {
+        _ if index.fitted().is_some() => "a hash of its own".to_owned(),
         (true, _) => "the built-in general model".to_owned(),
         (false, Some(file)) => file.display().to_string(),
         (false, None) => format!("a model with the fingerprint {:.8}", index.model()),
     };
-    let features = if index.keeps_features()? { ", with features" } else { "" };
+    let features = if index.keeps_features() { ", with features" } else { "" };
     let codes = match index.codebooks() {
         None => format!("{} bits", index.bits()),
         Some(books) => format!("{} words ({} bits)", books.count(), books.bits()),
@@ -78,6 +79,9 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         path.display(),
         bytes as f64 / 1e6
     ))?;
+    if let Some(sentence) = hash(state, index.fitted(), images) {
+        context.print(format_args!("  {sentence}"))?;
+    }
     for (images, there, root) in roots {
         let gone = if there { "" } else { " (missing)" };
         let without = match root.options.exclude.as_slice() {
@@ -111,4 +115,36 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         context.print(format_args!("    … and {} more (--failures)", failures.len() - named))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Describes the hash of an index of `images` images, and why it has that one; `None` if a model
+/// was named for it.
+fn hash(state: HashState, fitted: Option<Fitted>, images: usize) -> Option<String> {
+    let general = "the general hash, which knows none of these images";
+    let fitted = fitted.map(|Fitted { images, labels, .. }| match labels {
+        0 => format!("the hash was fitted to {images} of these images"),
+        labels => {
+            format!("the hash was fitted to {images} of these images and their {labels} labels")
+        }
+    });
+    Some(match (state, fitted) {
+        (HashState::Due, Some(fitted)) => {
+            format!("{fitted}; many have changed since, and the next `barbule index` fits it again")
+        }
+        (HashState::WithoutFeatures, Some(fitted)) => {
+            format!("{fitted}; some images lack the features for another fit")
+        }
+        (_, Some(fitted)) => fitted,
+        (HashState::Off, None) => {
+            format!("{general}; `barbule index --fit auto` lets it be fitted")
+        }
+        (HashState::WithoutFeatures, None) => {
+            format!("{general}; `barbule index --fit now` reads all of them again and fits one")
+        }
+        (HashState::Few, None) => {
+            format!("{general}; one is fitted as soon as there are {LEAST} images ({images} now)")
+        }
+        (HashState::Due, None) => format!("{general}; the next `barbule index` fits one"),
+        _ => return None,
+    })
 }

@@ -60,7 +60,7 @@ pub fn watch(
     context: &Context,
     named: &[PathBuf],
     writer: &mut IndexWriter,
-    update: impl Fn(&mut IndexWriter) -> Result<()>,
+    mut update: impl FnMut(&mut IndexWriter) -> Result<()>,
 ) -> Result<()> {
     let (sender, receiver) = channel();
     let config = Config::default().with_timeout(QUIET);

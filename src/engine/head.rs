@@ -2,13 +2,18 @@
 Metadata of a collection.
 */
 
+use std::path::Path;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serializer, de::Error as _, ser::SerializeStruct as _};
 
 use super::EngineError;
 use crate::code::{BinaryCodes, MAX_BITS};
+use crate::device::Device;
 use crate::hash::Codebooks;
+use crate::index::{OWN_MODEL, open_model};
+use crate::model::{Model, ModelError};
 
 /// Maximum number of images in a collection: the bytes of all its codes fit in an `i64`.
 const MOST_IMAGES: u64 = i64::MAX as u64 / (MAX_BITS as u64 / 8);
@@ -28,6 +33,15 @@ pub struct Head {
     /// Path of the model's file; `None` for the built-in model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_file: Option<String>,
+    /// The bytes of the model, a whole model file, if its hash was fitted to images of the
+    /// collection and lies in no file of its own. In JSON: base64.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "write_bytes",
+        deserialize_with = "read_bytes"
+    )]
+    pub own_model: Option<Vec<u8>>,
     /// The codebooks whose words are the codes; `None` if codes are signs. In JSON: `dim`, how many
     /// numbers a word has, and `words`, all words codebook by codebook as little-endian
     /// single-precision numbers in base64.
@@ -38,6 +52,25 @@ pub struct Head {
         deserialize_with = "read_words"
     )]
     pub codebooks: Option<Codebooks>,
+}
+
+fn write_bytes<S: Serializer>(bytes: &Option<Vec<u8>>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_some(&own_model_text(bytes.as_deref().unwrap_or_default()))
+}
+
+fn read_bytes<'a, D: Deserializer<'a>>(from: D) -> Result<Option<Vec<u8>>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
+    STANDARD.decode(text).map(Some).map_err(D::Error::custom)
+}
+
+/// Returns a collection's own model as text.
+pub(super) fn own_model_text(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+/// Reads the output of [`own_model_text`].
+pub(super) fn own_model_of(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text).ok()
 }
 
 fn write_words<S: Serializer>(books: &Option<Codebooks>, to: S) -> Result<S::Ok, S::Error> {
@@ -70,7 +103,20 @@ impl Head {
     /// fingerprint `model`: without roots, without a model file, and without codebooks.
     pub fn new(bits: usize, model: impl Into<String>, images: u64) -> Self {
         let (model, roots) = (model.into(), Vec::new());
-        Self { bits, model, images, roots, model_file: None, codebooks: None }
+        Self { bits, model, images, roots, model_file: None, own_model: None, codebooks: None }
+    }
+
+    /// Opens the model that produced the codes: the collection's own, the built-in general one, or
+    /// the one at [`Head::model_file`]. `None` if that file is missing or contains another model.
+    ///
+    /// # Errors
+    /// If the collection's own model is damaged.
+    pub fn open_model(&self, device: &Device) -> Result<Option<Model>, ModelError> {
+        let Some(own) = &self.own_model else {
+            return open_model(&self.model, self.model_file.as_deref().map(Path::new), device);
+        };
+        let model = Model::from_bytes(Path::new(OWN_MODEL), own.clone(), device)?;
+        Ok(Some(model).filter(|model| model.fingerprint() == self.model))
     }
 
     /// Makes sure that codes are signs, for `place`, which compares codes by Hamming distance.

@@ -29,6 +29,7 @@ impl<'a> IndexSource<'a> {
             images: index.len()? as u64,
             roots: index.roots()?.into_iter().map(|root| root.path).collect(),
             model_file: index.model_file()?.map(|path| path.to_string_lossy().into_owned()),
+            own_model: index.own_model()?,
             codebooks: index.codebooks().cloned(),
         };
         Ok(Self { index, head, last: i64::MIN })
@@ -76,6 +77,9 @@ pub fn import(source: &mut dyn Source, path: &Path, task: &Task<'_>) -> Result<u
     index.hurry()?;
     if let Some(file) = &head.model_file {
         index.set_model_file(Path::new(file))?;
+    }
+    if let Some(file) = &head.own_model {
+        index.take_own_model(file, usize::try_from(head.images).unwrap_or(usize::MAX))?;
     }
     let sink = Importer { index, roots: head.roots };
     let result = super::copy(source, Box::new(sink), task).and_then(|images| {

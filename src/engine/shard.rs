@@ -68,6 +68,8 @@ pub struct Job<'a> {
     pub roots: Vec<String>,
     /// Path of the model's file, if it has one.
     pub model_file: Option<String>,
+    /// The bytes of the model if it lies in no file of its own, but in an index.
+    pub own_model: Option<Vec<u8>>,
     /// Source of the labels.
     pub labels: &'a Labels,
     /// The part to encode.
@@ -88,6 +90,7 @@ impl<'a> Job<'a> {
             files,
             roots: Vec::new(),
             model_file: None,
+            own_model: None,
             labels,
             shard: Shard { part: 1, of: 1 },
             out,
@@ -276,9 +279,10 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
 
 fn head(model: &Model, job: &Job<'_>, images: u64) -> Head {
     let (roots, model_file) = (job.roots.clone(), job.model_file.clone());
+    let own_model = job.own_model.clone();
     let codebooks = model.hash().codebooks().cloned();
     let head = Head::new(model.bits(), model.fingerprint(), images);
-    Head { roots, model_file, codebooks, ..head }
+    Head { roots, model_file, own_model, codebooks, ..head }
 }
 
 /// Returns a hash of the part's labels.

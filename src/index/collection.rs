@@ -4,13 +4,13 @@ The entry point: an index, the model that made it and the codes in memory.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use ::image::RgbImage;
 
 use super::groups::{DuplicateOptions, Duplicates};
-use super::made_with::open_model;
 use super::query::{QueryImage, QueryOptions};
+use super::refit::Fitter;
 use super::report::Update;
 use super::search::{Hit, Search};
 use super::snapshot::Snapshot;
@@ -69,11 +69,6 @@ pub struct Collection {
     path: PathBuf,
     device: Device,
     limits: Limits,
-    bits: usize,
-    fingerprint: String,
-    /// Opened on first need.
-    model: OnceLock<Arc<Model>>,
-    opening: Mutex<()>,
     snapshot: RwLock<Arc<Snapshot>>,
     reloading: Mutex<()>,
     updating: Mutex<()>,
@@ -116,7 +111,8 @@ impl Collection {
         Self::load(index, device, &Task::unwatched())?.using(model)
     }
 
-    /// Opens an index with this model, and creates an empty one if it is missing.
+    /// Opens an index with this model, and creates an empty one if it is missing. In place of the
+    /// general model, an index whose hash was fitted to its images has its own.
     ///
     /// # Errors
     /// As [`IndexWriter::open`].
@@ -127,6 +123,12 @@ impl Collection {
     ) -> Result<Self, IndexError> {
         let model = model.into();
         match Index::open(path) {
+            Ok(index)
+                if index.fitted().is_some()
+                    && model.fingerprint() == Model::general_fingerprint() =>
+            {
+                return Self::load(index, device, &Task::unwatched());
+            }
             Ok(index) => index.same_model(model.bits(), model.fingerprint())?,
             // Missing, or an empty file.
             Err(_) => drop(IndexWriter::open(path, &model)?),
@@ -140,17 +142,12 @@ impl Collection {
     /// # Errors
     /// If the index is damaged or the work is stopped.
     pub fn load(index: Index, device: &Device, task: &Task<'_>) -> Result<Self, IndexError> {
-        let (path, bits) = (index.path().to_owned(), index.bits());
-        let fingerprint = index.model().to_owned();
+        let path = index.path().to_owned();
         let snapshot = Snapshot::load(index, device, task)?;
         Ok(Self {
             path,
             device: device.clone(),
             limits: Limits::default(),
-            bits,
-            fingerprint,
-            model: OnceLock::new(),
-            opening: Mutex::default(),
             snapshot: RwLock::new(Arc::new(snapshot)),
             reloading: Mutex::default(),
             updating: Mutex::default(),
@@ -163,9 +160,10 @@ impl Collection {
     /// # Errors
     /// [`IndexError::OtherModel`].
     pub fn using(self, model: impl Into<Arc<Model>>) -> Result<Self, IndexError> {
-        let model = model.into();
-        self.snapshot().index().same_model(model.bits(), model.fingerprint())?;
-        Ok(Self { model: OnceLock::from(model), ..self })
+        let (snapshot, model) = (self.snapshot(), model.into());
+        snapshot.index().same_model(model.bits(), model.fingerprint())?;
+        snapshot.use_model(model);
+        Ok(self)
     }
 
     /// Refuses larger images to search for.
@@ -189,12 +187,12 @@ impl Collection {
 
     /// Bits per code.
     pub fn bits(&self) -> usize {
-        self.bits
+        self.snapshot().bits()
     }
 
     /// Fingerprint of the model that made the index.
-    pub fn fingerprint(&self) -> &str {
-        &self.fingerprint
+    pub fn fingerprint(&self) -> String {
+        self.snapshot().fingerprint().to_owned()
     }
 
     /// The device that ranks and encodes.
@@ -202,27 +200,19 @@ impl Collection {
         &self.device
     }
 
-    /// The model that made the index, opened now if it was not needed before.
+    /// The model that made the index, opened now if it was not needed before. It changes if the
+    /// hash is fitted to the images of the index anew: [`Snapshot::model`] is the one that belongs
+    /// to the codes of a snapshot.
     ///
     /// # Errors
     /// [`IndexError::NoModel`] if its file is missing.
-    pub fn model(&self) -> Result<&Model, IndexError> {
-        if let Some(model) = self.model.get() {
-            return Ok(model);
-        }
-        let _one = lock(&self.opening);
-        if let Some(model) = self.model.get() {
-            return Ok(model);
-        }
-        let file = self.snapshot().index().model_file()?;
-        let model = open_model(&self.fingerprint, file.as_deref(), &self.device)?;
-        let model = model.ok_or_else(|| IndexError::NoModel(self.path.clone()))?;
-        Ok(self.model.get_or_init(|| Arc::new(model)))
+    pub fn model(&self) -> Result<Arc<Model>, IndexError> {
+        self.snapshot().shared_model()
     }
 
     /// Returns whether the model is open.
     pub fn has_model(&self) -> bool {
-        self.model.get().is_some()
+        self.snapshot().has_model()
     }
 
     /// The state that searches are answered from. Keep it for several queries that must see the
@@ -241,12 +231,20 @@ impl Collection {
     ///
     /// # Errors
     /// As [`Index::open`]; [`IndexError::OtherModel`] if the file was replaced by one of another
-    /// model.
+    /// model, which was not fitted to the images of the index.
     pub fn reload(&self) -> Result<(), IndexError> {
         let _one = lock(&self.reloading);
         let index = Index::open(&self.path)?;
-        index.same_model(self.bits, &self.fingerprint)?;
+        let before = self.snapshot();
+        if index.fitted().is_none() {
+            index.same_model(before.bits(), before.fingerprint())?;
+        }
         let snapshot = Snapshot::load(index, &self.device, &Task::unwatched())?;
+        if snapshot.fingerprint() == before.fingerprint()
+            && let Some(model) = before.open_model()
+        {
+            snapshot.use_model(model);
+        }
         if self.expect_many.load(Ordering::Relaxed) {
             snapshot.expect_many()?;
         }
@@ -267,15 +265,33 @@ impl Collection {
         options: &UpdateOptions,
         task: &Task<'_>,
     ) -> Result<Update, IndexError> {
-        let model = self.model()?;
         let _one = lock(&self.updating);
-        let mut writer = IndexWriter::open(&self.path, model)?;
-        let updated = writer.update(model, folders, options, task);
+        let model = self.model()?;
+        let mut writer = IndexWriter::open(&self.path, &model)?;
+        let updated = writer.update(&model, folders, options, task);
         drop(writer);
         let reloaded = self.reload();
         let report = updated?;
         reloaded?;
         Ok(report)
+    }
+
+    /// Fits the hash to the images of the index if that is due ([`HashState::Due`](super::HashState::Due)), as
+    /// [`IndexWriter::refit`], and reloads it. Returns whether it was.
+    ///
+    /// # Errors
+    /// As [`IndexWriter::open`], [`IndexWriter::refit`] and [`Collection::reload`].
+    pub fn fit(&self, fitter: &dyn Fitter, task: &Task<'_>) -> Result<bool, IndexError> {
+        let _one = lock(&self.updating);
+        let model = self.model()?;
+        let mut writer = IndexWriter::open(&self.path, &model)?;
+        let due = writer.index().is_fit_due();
+        if due {
+            writer.refit(&model, fitter, task)?;
+            drop(writer);
+            self.reload()?;
+        }
+        Ok(due)
     }
 
     /// Gives images a label, or removes their labels, as [`IndexWriter::set_labels`], and reloads
@@ -291,7 +307,10 @@ impl Collection {
     ) -> Result<Option<&'a str>, IndexError> {
         let _one = lock(&self.updating);
         let mut writer = IndexWriter::open_existing(&self.path)?;
-        writer.index().same_model(self.bits, &self.fingerprint)?;
+        let before = self.snapshot();
+        if writer.index().fitted().is_none() {
+            writer.index().same_model(before.bits(), before.fingerprint())?;
+        }
         let label = writer.set_labels(ids, label)?;
         drop(writer);
         self.reload()?;
@@ -345,7 +364,7 @@ impl Collection {
     /// damaged.
     pub fn search_file(&self, path: &Path, k: usize) -> Result<Vec<Hit>, IndexError> {
         let (snapshot, options) = (self.snapshot(), self.codes_only());
-        let query = QueryImage::of_file(path, &*snapshot, &options, || self.model())?;
+        let query = QueryImage::of_file(path, &*snapshot, &options, || snapshot.model())?;
         snapshot.search(&query.nearest(k))
     }
 
@@ -356,7 +375,7 @@ impl Collection {
     /// See [`Collection::search_file`].
     pub fn search_bytes(&self, bytes: &[u8], k: usize) -> Result<Vec<Hit>, IndexError> {
         let (snapshot, options) = (self.snapshot(), self.codes_only());
-        let query = QueryImage::of_bytes(bytes, &*snapshot, &options, || self.model())?;
+        let query = QueryImage::of_bytes(bytes, &*snapshot, &options, || snapshot.model())?;
         snapshot.search(&query.nearest(k))
     }
 
@@ -365,8 +384,9 @@ impl Collection {
     /// # Errors
     /// If the model is missing, the device fails, or the index is damaged.
     pub fn search_image(&self, picture: &RgbImage, k: usize) -> Result<Vec<Hit>, IndexError> {
-        let query = QueryImage::of_picture(picture, self.model()?, &self.codes_only())?;
-        self.search(&query.nearest(k))
+        let snapshot = self.snapshot();
+        let query = QueryImage::of_picture(picture, snapshot.model()?, &self.codes_only())?;
+        snapshot.search(&query.nearest(k))
     }
 
     /// Returns the `k` images nearest to an image of the index, which comes first and is marked.
@@ -401,7 +421,7 @@ impl Collection {
         options: &QueryOptions,
     ) -> Result<QueryImage, IndexError> {
         let (snapshot, options) = (self.snapshot(), options.with_limits(self.limits));
-        QueryImage::of_file(path, &*snapshot, &options, || self.model())
+        QueryImage::of_file(path, &*snapshot, &options, || snapshot.model())
     }
 
     /// Turns the bytes of an image file into a query, as [`Collection::query_file`].
@@ -414,7 +434,7 @@ impl Collection {
         options: &QueryOptions,
     ) -> Result<QueryImage, IndexError> {
         let (snapshot, options) = (self.snapshot(), options.with_limits(self.limits));
-        QueryImage::of_bytes(bytes, &*snapshot, &options, || self.model())
+        QueryImage::of_bytes(bytes, &*snapshot, &options, || snapshot.model())
     }
 
     /// Lets the `k` nearest labelled images within `radius` vote on the label of an image.

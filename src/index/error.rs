@@ -92,6 +92,9 @@ pub enum IndexError {
     /// The index contains no features.
     #[error("{} contains no features; update it with the option to keep features", .0.display())]
     NoFeatures(PathBuf),
+    /// No hash could be fitted to the images of the index.
+    #[error("no hash can be fitted to these images: {0}")]
+    Fit(#[source] Cause),
     /// A folder to index could not be listed.
     #[error(transparent)]
     Folder(FolderError),

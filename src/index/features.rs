@@ -1,6 +1,62 @@
 /*!
-Kept features: vectors of unit length in half precision, compared by their cosine.
+Kept features: vectors of unit length, compared by their cosine.
 */
+
+/// The numbers in which features are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// Half precision, of unit length. Indexes of earlier versions have them.
+    Half,
+    /// Signed bytes, after the single-precision number that they are to be multiplied with.
+    Bytes,
+}
+
+/// Bytes of a single-precision number.
+const UNIT: usize = 4;
+
+impl Kept {
+    /// Returns features as they are stored.
+    pub fn to_bytes(self, features: &[f32]) -> Vec<u8> {
+        match self {
+            Self::Half => {
+                unit(features).flat_map(|x| half::f16::from_f32(x).to_le_bytes()).collect()
+            }
+            Self::Bytes => {
+                let step = features.iter().fold(0f32, |most, x| most.max(x.abs())) / 127.0;
+                let scale = if step > 0.0 { step.recip() } else { 0.0 };
+                let bytes = features.iter().map(|x| ((x * scale).round() as i8).cast_unsigned());
+                step.to_le_bytes().into_iter().chain(bytes).collect()
+            }
+        }
+    }
+
+    /// Reads the output of [`Kept::to_bytes`]: features of unit length.
+    pub fn from_bytes(self, bytes: &[u8]) -> Vec<f32> {
+        match self {
+            Self::Half => {
+                let (pairs, _) = bytes.as_chunks();
+                pairs.iter().map(|pair| half::f16::from_le_bytes(*pair).to_f32()).collect()
+            }
+            Self::Bytes => {
+                let (_, numbers) = split(bytes);
+                unit(&numbers.collect::<Vec<f32>>()).collect()
+            }
+        }
+    }
+
+    /// Reads the output of [`Kept::to_bytes`]: features of their own length, which half-precision
+    /// ones no longer have.
+    pub fn full(self, bytes: &[u8]) -> Option<Vec<f32>> {
+        let (step, numbers) = split(bytes);
+        (self == Self::Bytes).then(|| numbers.map(|number| number * step).collect())
+    }
+}
+
+/// Splits stored bytes into the number to multiply with, and the others.
+fn split(bytes: &[u8]) -> (f32, impl Iterator<Item = f32> + '_) {
+    let (step, bytes) = bytes.split_first_chunk::<UNIT>().unwrap_or((&[0; UNIT], &[]));
+    (f32::from_le_bytes(*step), bytes.iter().map(|byte| f32::from(byte.cast_signed())))
+}
 
 /// Scales features to unit length; a zero vector stays as it is.
 pub(super) fn unit(features: &[f32]) -> impl Iterator<Item = f32> + '_ {
@@ -16,17 +72,6 @@ pub(super) fn cosine(unit: &[f32], other: &[f32]) -> f32 {
     if norm > 0.0 { product / norm } else { 0.0 }
 }
 
-/// Returns features, scaled to unit length, as little-endian half-precision numbers.
-pub(super) fn to_bytes(features: &[f32]) -> Vec<u8> {
-    unit(features).flat_map(|x| half::f16::from_f32(x).to_le_bytes()).collect()
-}
-
-/// Reads the output of [`to_bytes`].
-pub(super) fn from_bytes(bytes: &[u8]) -> Vec<f32> {
-    let number = |b: &[u8]| half::f16::from_le_bytes([b[0], b[1]]).to_f32();
-    bytes.chunks_exact(2).map(number).collect()
-}
-
 fn norm(features: &[f32]) -> f32 {
     features.iter().map(|x| x * x).sum::<f32>().sqrt()
 }
@@ -37,11 +82,21 @@ mod tests {
 
     #[test]
     fn kept_features_have_unit_length_and_zeros_stay() {
-        let kept = from_bytes(&to_bytes(&[3.0, 4.0]));
-        assert!((kept[0] - 0.6).abs() < 1e-3 && (kept[1] - 0.8).abs() < 1e-3, "{kept:?}");
-        assert!((cosine(&kept, &[30.0, 40.0]) - 1.0).abs() < 1e-3);
-        assert!(cosine(&kept, &[-4.0, 3.0]).abs() < 1e-3);
-        assert_eq!(from_bytes(&to_bytes(&[0.0, 0.0])), [0.0, 0.0]);
-        assert_eq!(cosine(&kept, &[0.0, 0.0]), 0.0);
+        for (kept, error) in [(Kept::Half, 1e-3), (Kept::Bytes, 4e-3)] {
+            let read = |features: &[f32]| kept.from_bytes(&kept.to_bytes(features));
+            let back = read(&[3.0, 4.0]);
+            assert!((back[0] - 0.6).abs() < error && (back[1] - 0.8).abs() < error, "{back:?}");
+            assert!((cosine(&back, &[30.0, 40.0]) - 1.0).abs() < 1e-3);
+            assert!(cosine(&back, &[-4.0, 3.0]).abs() < 2.0 * error);
+            assert_eq!(read(&[0.0, 0.0]), [0.0, 0.0]);
+            assert_eq!(cosine(&read(&[0.0, 0.0]), &[0.0, 0.0]), 0.0);
+        }
+        let bytes = Kept::Bytes.to_bytes(&[-25.4, 12.7]);
+        assert_eq!(bytes[UNIT..], [129, 64]);
+        let full = Kept::Bytes.full(&bytes).unwrap();
+        assert!((full[0] + 25.4).abs() < 1e-5 && (full[1] - 12.7).abs() < 0.2, "{full:?}");
+        assert_eq!(Kept::Half.full(&Kept::Half.to_bytes(&[3.0])), None);
+        // A damaged row.
+        assert_eq!(Kept::Bytes.full(&[1, 2]), Some(Vec::new()));
     }
 }

@@ -4,6 +4,8 @@ The model that made a collection.
 
 use std::path::Path;
 
+use super::refit::OWN_MODEL;
+use super::{Index, IndexError};
 use crate::device::Device;
 use crate::model::{Model, ModelError};
 
@@ -22,4 +24,28 @@ pub fn open_model(
     }
     let opened = file.and_then(|file| Model::open(file, device).ok());
     Ok(opened.filter(|model| model.fingerprint() == fingerprint))
+}
+
+impl Index {
+    /// Opens the model that made the index: its own, the built-in general one, or the one at the
+    /// path that is stored in the index.
+    ///
+    /// # Errors
+    /// [`IndexError::NoModel`] if its file is missing; if the index is damaged.
+    pub fn open_model(&self, device: &Device) -> Result<Model, IndexError> {
+        if let Some(file) = self.own_model()? {
+            let damaged =
+                |reason: String| self.damaged(format!("{reason}; restore it from a copy"));
+            let opened = Model::from_bytes(Path::new(OWN_MODEL), file, device);
+            let model =
+                opened.map_err(|error| damaged(format!("its own model is damaged ({error})")))?;
+            // Its codes would be compared with those of another model.
+            if model.fingerprint() != self.model() {
+                return Err(damaged("its own model is not the one of its codes".to_owned()));
+            }
+            return Ok(model);
+        }
+        let model = open_model(self.model(), self.model_file()?.as_deref(), device)?;
+        model.ok_or_else(|| IndexError::NoModel(self.path().to_owned()))
+    }
 }

@@ -33,6 +33,7 @@ mod prepare;
 mod prune;
 mod query;
 mod ranking;
+mod refit;
 mod report;
 mod scan;
 mod search;
@@ -57,12 +58,14 @@ pub use labels::Labels;
 #[cfg(feature = "engine")]
 pub(crate) use lock::WriteLock;
 pub use made_with::open_model;
+pub use open::Fitted;
 pub use options::{Scan, UpdateOptions};
 #[cfg(feature = "engine")]
 pub(crate) use paths::files;
 pub use paths::{indexed_path, innermost};
 pub use prune::{Forgotten, Prunable};
 pub use query::{QueryImage, QueryOptions, StoredCodes};
+pub use refit::{Fit, Fitter, HashState, LEAST, OWN_MODEL, Sample};
 pub use report::{Skipped, Update};
 pub use scan::files_under;
 pub use search::{CANDIDATES, Hit, Order, Search};
@@ -71,6 +74,7 @@ pub use store::{ImageRow, Index};
 pub use vote::{Reach, Vote};
 pub use writer::IndexWriter;
 
-/// The newest version of the index format that this program reads. Indexes of words have it, others
-/// version 3. Earlier ones are read, too, and converted on the first write.
-pub const FORMAT: u32 = 4;
+/// The newest version of the index format that this program reads. Indexes whose hash was fitted to
+/// their own images have it, others of words version 4, and of signs version 3. Earlier ones are
+/// read, too, and converted on the first write.
+pub const FORMAT: u32 = 5;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
+use super::features::Kept;
 use super::paths::{beside, real};
 use super::{FORMAT, IndexError};
 use crate::cause::{Cause, told};
@@ -80,23 +81,60 @@ ALTER TABLE failures ADD COLUMN file INTEGER;
 /// The format of an index of signs. Programs that know no words read it, too.
 const SIGNS: u32 = 3;
 
-/// The table of format 4, which only indexes of words have.
+/// The format of an index of words.
+const OF_WORDS: u32 = 4;
+
+/// The table that only indexes of words have.
 const WORDS: &str = "
 -- One row: how many numbers a word has, and all words, codebook by codebook, as little-endian
 -- single-precision numbers.
 CREATE TABLE codebooks (dim INTEGER NOT NULL, words BLOB NOT NULL);
 ";
 
+/// The table of format 5, which only indexes have whose hash was fitted to their own images.
+pub(super) const FITTED: &str = "
+-- One row: the model, a whole model file, with the number of images and of labels that its hash was
+-- fitted to, and the greatest id of an image then.
+CREATE TABLE IF NOT EXISTS fitted (
+    file BLOB NOT NULL,
+    images INTEGER NOT NULL,
+    labels INTEGER NOT NULL,
+    last INTEGER NOT NULL
+);
+";
+
 /// An open SQLite file that is an index.
 #[derive(Debug)]
 pub(super) struct Opened {
     pub connection: Connection,
+    pub about: About,
+}
+
+/// What an index says of itself.
+#[derive(Debug)]
+pub(super) struct About {
     pub bits: usize,
     /// The codebooks whose words are the codes; `None` for signs.
     pub codebooks: Option<Codebooks>,
     /// Fingerprint of the model that made the index.
     pub model: String,
+    /// What the hash was fitted to, if it was fitted to images of this index.
+    pub fitted: Option<Fitted>,
+    /// The numbers in which features are kept; `None` if they are not.
+    pub kept: Option<Kept>,
     pub version: u32,
+}
+
+/// What the hash of an index was fitted to: images of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Fitted {
+    /// Number of images.
+    pub images: usize,
+    /// Number of labels that the fit used; 0 if it used none.
+    pub labels: usize,
+    /// The greatest id of an image then.
+    pub last: i64,
 }
 
 /// The model that an index belongs to.
@@ -151,17 +189,17 @@ pub(super) fn to_write(path: &Path, owner: Option<Owner<'_>>) -> Result<Opened, 
     }
     let mut opened = check(connection, path)?;
     if let Some(owner) = owner {
-        opened.same_model(path, owner)?;
+        opened.about.same_model(path, owner)?;
     }
-    if opened.version < SIGNS {
+    if opened.about.version < SIGNS {
         upgrade(&mut opened).map_err(|error| failed(path, error))?;
-        opened.version = SIGNS;
+        opened.about.version = SIGNS;
     }
     opened.connection.execute_batch(LOOKS).map_err(|error| failed(path, error))?;
     Ok(opened)
 }
 
-impl Opened {
+impl About {
     /// Checks that codes of this model can be compared with the index's.
     ///
     /// # Errors
@@ -189,17 +227,14 @@ fn create(connection: &mut Connection, owner: Owner<'_>) -> rusqlite::Result<()>
         return Ok(());
     }
     transaction.pragma_update(None, "application_id", APPLICATION)?;
-    let version = if owner.codebooks.is_some() { FORMAT } else { SIGNS };
+    let version = if owner.codebooks.is_some() { OF_WORDS } else { SIGNS };
     transaction.pragma_update(None, "user_version", version)?;
     transaction.execute_batch(SCHEMA)?;
     transaction.execute_batch(SINCE_2)?;
     transaction.execute_batch(LOOKS)?;
     transaction.execute_batch(SINCE_3)?;
     if let Some(codebooks) = owner.codebooks {
-        transaction.execute_batch(WORDS)?;
-        let words: Vec<u8> = codebooks.words().iter().flat_map(|v| v.to_le_bytes()).collect();
-        let sql = "INSERT INTO codebooks VALUES (?1, ?2)";
-        transaction.execute(sql, params![codebooks.dim() as i64, words])?;
+        store_words(&transaction, codebooks)?;
     }
     let program = env!("CARGO_PKG_VERSION");
     let meta = [
@@ -214,42 +249,92 @@ fn create(connection: &mut Connection, owner: Owner<'_>) -> rusqlite::Result<()>
     transaction.commit()
 }
 
+/// Stores the codebooks of an index of words.
+pub(super) fn store_words(connection: &Connection, codebooks: &Codebooks) -> rusqlite::Result<()> {
+    connection.execute_batch(WORDS)?;
+    let words: Vec<u8> = codebooks.words().iter().flat_map(|v| v.to_le_bytes()).collect();
+    let sql = "INSERT INTO codebooks VALUES (?1, ?2)";
+    connection.execute(sql, params![codebooks.dim() as i64, words]).map(drop)
+}
+
 /// Checks that a database is an index that this program reads.
 fn check(connection: Connection, path: &Path) -> Result<Opened, IndexError> {
-    let unfit = |reason: Cause| IndexError::Unfit { path: path.to_owned(), reason };
-    let odd_bits = |error: Cause| unfit(told("its bit length is damaged", error));
-    let pragma = |name| pragma(&connection, name).map_err(|error| failed(path, error));
-    let application = pragma("application_id")?;
-    if application != i64::from(APPLICATION) {
-        let blank = is_blank(&connection, path).map_err(|error| failed(path, error))?;
-        return Err(match pragma("page_count")? {
-            _ if blank => IndexError::Empty(path.to_owned()),
-            0 => unfit("it is no SQLite file".into()),
-            _ => unfit("it was made by another program".into()),
-        });
+    let about = About::read(&connection, path)?;
+    Ok(Opened { connection, about })
+}
+
+impl About {
+    /// Reads what an index says of itself, and checks that it is one.
+    pub fn read(connection: &Connection, path: &Path) -> Result<Self, IndexError> {
+        let unfit = |reason: Cause| IndexError::Unfit { path: path.to_owned(), reason };
+        let odd_bits = |error: Cause| unfit(told("its bit length is damaged", error));
+        let pragma = |name| pragma(connection, name).map_err(|error| failed(path, error));
+        let application = pragma("application_id")?;
+        if application != i64::from(APPLICATION) {
+            let blank = is_blank(connection, path).map_err(|error| failed(path, error))?;
+            return Err(match pragma("page_count")? {
+                _ if blank => IndexError::Empty(path.to_owned()),
+                0 => unfit("it is no SQLite file".into()),
+                _ => unfit("it was made by another program".into()),
+            });
+        }
+        let version = pragma("user_version")?;
+        if version > i64::from(FORMAT) {
+            let found = u32::try_from(version).unwrap_or(u32::MAX);
+            return Err(IndexError::Newer { path: path.to_owned(), found });
+        }
+        if version < 1 {
+            return Err(unfit("its version is damaged".into()));
+        }
+        if is_cut_off(connection, path).unwrap_or(false) {
+            return Err(unfit("it is cut off; restore it from a copy or make it anew".into()));
+        }
+        let meta = |key: &str| {
+            let sql = "SELECT value FROM meta WHERE key = ?1";
+            let value = connection.query_row(sql, [key], |row| row.get::<_, String>(0));
+            value.map_err(|error| failed(path, error))
+        };
+        let bits = meta("bits")?.parse().map_err(|error: ParseIntError| odd_bits(error.into()))?;
+        BinaryCodes::new(bits).map_err(|error| odd_bits(error.into()))?;
+        let model = meta("model")?;
+        let version = u32::try_from(version).unwrap_or_default();
+        let has = |table: &str| has_table(connection, table).map_err(|error| failed(path, error));
+        let has_words = version == OF_WORDS || (version > OF_WORDS && has("codebooks")?);
+        let codebooks = if has_words { Some(codebooks(connection, path, bits)?) } else { None };
+        let fitted = if version > OF_WORDS { Some(fitted(connection, path)?) } else { None };
+        let kept = kept(connection).map_err(|error| failed(path, error))?;
+        Ok(Self { bits, codebooks, model, fitted, kept, version })
     }
-    let version = pragma("user_version")?;
-    if version > i64::from(FORMAT) {
-        let found = u32::try_from(version).unwrap_or(u32::MAX);
-        return Err(IndexError::Newer { path: path.to_owned(), found });
-    }
-    if version < 1 {
-        return Err(unfit("its version is damaged".into()));
-    }
-    if is_cut_off(&connection, path).unwrap_or(false) {
-        return Err(unfit("it is cut off; restore it from a copy or make it anew".into()));
-    }
-    let meta = |key: &str| {
-        let sql = "SELECT value FROM meta WHERE key = ?1";
-        let value = connection.query_row(sql, [key], |row| row.get::<_, String>(0));
-        value.map_err(|error| failed(path, error))
+}
+
+/// Returns the numbers in which an index keeps features, if it does. A key of its own, because
+/// earlier versions would take bytes for numbers of half precision.
+fn kept(connection: &Connection) -> rusqlite::Result<Option<Kept>> {
+    let has = |key: &str| {
+        let sql = "SELECT count(*) FROM meta WHERE key = ?1";
+        connection.query_row(sql, [key], |row| row.get::<_, i64>(0)).map(|count| count > 0)
     };
-    let bits = meta("bits")?.parse().map_err(|error: ParseIntError| odd_bits(error.into()))?;
-    BinaryCodes::new(bits).map_err(|error| odd_bits(error.into()))?;
-    let model = meta("model")?;
-    let version = u32::try_from(version).unwrap_or_default();
-    let codebooks = if version > SIGNS { Some(codebooks(&connection, path, bits)?) } else { None };
-    Ok(Opened { connection, bits, codebooks, model, version })
+    Ok(match (has("features")?, has("kept")?) {
+        (true, _) => Some(Kept::Half),
+        (false, true) => Some(Kept::Bytes),
+        (false, false) => None,
+    })
+}
+
+/// Reads what the hash of an index was fitted to.
+fn fitted(connection: &Connection, path: &Path) -> Result<Fitted, IndexError> {
+    let row = connection.query_row("SELECT images, labels, last FROM fitted", [], |row| {
+        let count = |at| row.get::<_, i64>(at).map(|n| usize::try_from(n).unwrap_or_default());
+        Ok(Fitted { images: count(0)?, labels: count(1)?, last: row.get(2)? })
+    });
+    row.map_err(|error| failed(path, error))
+}
+
+/// Returns whether a database has a table of this name.
+pub(super) fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.query_row([name], |row| row.get::<_, i64>(0)).map(|count| count > 0)
 }
 
 /// Reads the codebooks of codes with this number of bits.
@@ -359,7 +444,7 @@ fn unchanging(path: &Path) -> Option<String> {
 fn upgrade(opened: &mut Opened) -> rusqlite::Result<()> {
     let transaction =
         opened.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if opened.version < 2 {
+    if opened.about.version < 2 {
         let sql = "ALTER TABLE roots ADD COLUMN options TEXT NOT NULL DEFAULT '{}'";
         transaction.execute_batch(sql)?;
         transaction.execute_batch(SINCE_2)?;

@@ -15,9 +15,16 @@ pub struct UpdateOptions {
     pub limits: Limits,
     /// The selection of files.
     pub scan: Scan,
-    /// Store the features of every image from now on, in half precision, for
-    /// [`Search::by_features`](super::Search::by_features): 2,560 bytes per image with EfficientNet-Lite0.
+    /// Store the features of every image from now on, for
+    /// [`Search::by_features`](super::Search::by_features) and [`IndexWriter::refit`]: 1,284 bytes
+    /// per image with EfficientNet-Lite0.
+    ///
+    /// [`IndexWriter::refit`]: super::IndexWriter::refit
     pub keep_features: bool,
+    /// The same if the hash can be fitted to the images of the index, and no picture must be read
+    /// again for it: the model is the general one, and the index is empty or every file is looked
+    /// into.
+    pub fitting: bool,
     /// Look into every file, even if size, times and number are as before.
     pub again: bool,
 }
@@ -41,6 +48,11 @@ impl UpdateOptions {
     /// Stores the features of every image from now on.
     pub fn with_features(self) -> Self {
         Self { keep_features: true, ..self }
+    }
+
+    /// Stores the features of every image from now on if the hash can be fitted to them.
+    pub fn with_fitting(self) -> Self {
+        Self { fitting: true, ..self }
     }
 
     /// Looks into every file, even if it seems unchanged.

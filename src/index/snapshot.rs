@@ -4,7 +4,7 @@ One state of an index in memory: exact search, among all images or some.
 
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::catalogue::Catalogue;
 use super::features::cosine;
@@ -15,6 +15,7 @@ use super::{Filter, ImageRow, Index, IndexError};
 use crate::code::Code;
 use crate::device::Device;
 use crate::hash::Asymmetric;
+use crate::model::Model;
 use crate::rank::{IdSet, Ranker};
 use crate::task::Task;
 
@@ -32,6 +33,11 @@ pub struct Snapshot {
     /// Image id of each code, ascending.
     ids: Vec<i64>,
     bits: usize,
+    fingerprint: String,
+    device: Device,
+    /// Opened on first need.
+    model: OnceLock<Arc<Model>>,
+    opening: Mutex<()>,
     catalogue: OnceLock<Catalogue>,
 }
 
@@ -60,9 +66,64 @@ impl Snapshot {
     /// If the index is damaged or the work is stopped.
     pub fn load(index: Index, device: &Device, task: &Task<'_>) -> Result<Self, IndexError> {
         let (ids, codes) = index.codes(task)?;
-        let bits = index.bits();
+        let (bits, fingerprint) = (index.bits(), index.model().to_owned());
         let ranking = Ranking::new(device, codes, index.codebooks())?;
-        Ok(Self { index: Mutex::new(index), ranking, ids, bits, catalogue: OnceLock::new() })
+        Ok(Self {
+            index: Mutex::new(index),
+            ranking,
+            ids,
+            bits,
+            fingerprint,
+            device: device.clone(),
+            model: OnceLock::new(),
+            opening: Mutex::default(),
+            catalogue: OnceLock::new(),
+        })
+    }
+
+    /// The model that made the codes, opened now if it was not needed before.
+    ///
+    /// # Errors
+    /// [`IndexError::NoModel`] if its file is missing.
+    pub fn model(&self) -> Result<&Model, IndexError> {
+        self.opened().map(|model| &**model)
+    }
+
+    /// As [`Snapshot::model`], to be kept longer than the snapshot.
+    pub(super) fn shared_model(&self) -> Result<Arc<Model>, IndexError> {
+        self.opened().cloned()
+    }
+
+    fn opened(&self) -> Result<&Arc<Model>, IndexError> {
+        if let Some(model) = self.model.get() {
+            return Ok(model);
+        }
+        let _one = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(model) = self.model.get() {
+            return Ok(model);
+        }
+        let model = self.index().open_model(&self.device)?;
+        Ok(self.model.get_or_init(|| Arc::new(model)))
+    }
+
+    /// Sets the model that made the codes, unless it is open.
+    pub(super) fn use_model(&self, model: Arc<Model>) {
+        self.model.get_or_init(|| model);
+    }
+
+    /// The model that made the codes, if it is open.
+    pub(super) fn open_model(&self) -> Option<Arc<Model>> {
+        self.model.get().cloned()
+    }
+
+    /// Returns whether the model is open.
+    pub fn has_model(&self) -> bool {
+        self.model.get().is_some()
+    }
+
+    /// Fingerprint of the model that made the codes.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     /// The index, for one thread at a time: do not keep the guard for long.

@@ -3,21 +3,27 @@ An index that is open for reading, and every statement that reads it. `open` has
 `write` the statements that change an index.
 */
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension};
 
 #[cfg(feature = "engine")]
 use super::Batch;
-use super::open::{self, Opened, Owner, failed};
+use super::features::Kept;
+use super::open::{self, About, Fitted, Opened, Owner, failed};
 use super::paths::FileStamp;
 use super::picture::Picture;
-use super::{Filter, IndexError, features};
+use super::{Filter, IndexError};
 use crate::cause::Cause;
 use crate::code::{BinaryCodes, Code};
 use crate::hash::Codebooks;
 use crate::image::{Look, READING};
 use crate::task::Task;
+
+/// The first bytes of every SQLite file.
+const SQLITE: &[u8; 16] = b"SQLite format 3\0";
 
 /// An index that is open for reading: ids, codes, paths and labels as they were when it was
 /// opened, whatever others write meanwhile. It is `Send` but not `Sync`, like its connection.
@@ -57,6 +63,13 @@ impl Index {
         Ok(Self { path: path.to_owned(), opened: open::to_read(path)?, stamp })
     }
 
+    /// Returns whether the file at `path` seems to be an index, by its first bytes.
+    pub fn is_at(path: &Path) -> bool {
+        let mut begin = [0; SQLITE.len()];
+        File::open(path).and_then(|mut file| file.read_exact(&mut begin)).is_ok()
+            && begin == *SQLITE
+    }
+
     /// The reading side of an index that is open for writing.
     pub(super) fn of_writer(path: &Path, opened: Opened) -> Self {
         Self { path: path.to_owned(), opened, stamp: FileStamp::of(path) }
@@ -72,7 +85,7 @@ impl Index {
     /// # Errors
     /// [`IndexError::OtherModel`].
     pub fn same_model(&self, bits: usize, fingerprint: &str) -> Result<(), IndexError> {
-        self.opened.same_model(&self.path, Owner { bits, fingerprint, codebooks: None })
+        self.opened.about.same_model(&self.path, Owner { bits, fingerprint, codebooks: None })
     }
 
     /// Path of the index.
@@ -82,22 +95,22 @@ impl Index {
 
     /// Fingerprint of the model that made the index.
     pub fn model(&self) -> &str {
-        &self.opened.model
+        &self.opened.about.model
     }
 
     /// Bits per code.
     pub fn bits(&self) -> usize {
-        self.opened.bits
+        self.opened.about.bits
     }
 
     /// The codebooks whose words are the codes; `None` if codes are signs.
     pub fn codebooks(&self) -> Option<&Codebooks> {
-        self.opened.codebooks.as_ref()
+        self.opened.about.codebooks.as_ref()
     }
 
     /// Format of the file.
     pub(super) fn version(&self) -> u32 {
-        self.opened.version
+        self.opened.about.version
     }
 
     pub(super) fn connection(&self) -> &Connection {
@@ -106,6 +119,12 @@ impl Index {
 
     pub(super) fn connection_mut(&mut self) -> &mut Connection {
         &mut self.opened.connection
+    }
+
+    /// Reads again what the index says of itself, after a change of that.
+    pub(super) fn reopen(&mut self) -> Result<(), IndexError> {
+        self.opened.about = About::read(&self.opened.connection, &self.path)?;
+        Ok(())
     }
 
     pub(super) fn into_connection(self) -> Connection {
@@ -298,13 +317,13 @@ impl Index {
     }
 
     /// Returns whether features are kept of every image.
-    ///
-    /// # Errors
-    /// If the file is damaged.
-    pub fn keeps_features(&self) -> Result<bool, IndexError> {
-        let sql = "SELECT count(*) FROM meta WHERE key = 'features'";
-        let count = self.connection().query_row(sql, [], |row| row.get::<_, i64>(0));
-        self.mine(count).map(|count| count > 0)
+    pub fn keeps_features(&self) -> bool {
+        self.opened.about.kept.is_some()
+    }
+
+    /// The numbers in which features are kept; `None` if they are not.
+    pub(super) fn kept(&self) -> Option<Kept> {
+        self.opened.about.kept
     }
 
     /// Returns the kept features of an image, of unit length, if there are any.
@@ -312,18 +331,42 @@ impl Index {
     /// # Errors
     /// If the file is damaged.
     pub fn features(&self, id: i64) -> Result<Option<Vec<f32>>, IndexError> {
-        if self.opened.version < 2 {
+        let Some(kept) = self.kept() else { return Ok(None) };
+        Ok(self.feature_bytes(id)?.map(|bytes| kept.from_bytes(&bytes)))
+    }
+
+    /// Returns the kept features of an image as they are stored.
+    pub(super) fn feature_bytes(&self, id: i64) -> Result<Option<Vec<u8>>, IndexError> {
+        if self.opened.about.version < 2 {
             return Ok(None);
         }
         let sql = "SELECT numbers FROM features WHERE id = ?1";
         let mut statement = self.mine(self.connection().prepare_cached(sql))?;
-        let numbers = statement.query_row([id], |row| row.get::<_, Vec<u8>>(0)).optional();
-        Ok(self.mine(numbers)?.map(|bytes| features::from_bytes(&bytes)))
+        self.mine(statement.query_row([id], |row| row.get(0)).optional())
+    }
+
+    /// What the hash was fitted to, if it was fitted to images of this index.
+    pub fn fitted(&self) -> Option<Fitted> {
+        self.opened.about.fitted
+    }
+
+    /// Returns the bytes of the model in the index, a whole model file, if its hash was fitted to
+    /// images of the index.
+    ///
+    /// # Errors
+    /// If the file is damaged.
+    pub fn own_model(&self) -> Result<Option<Vec<u8>>, IndexError> {
+        if self.opened.about.fitted.is_none() {
+            return Ok(None);
+        }
+        let file = self.connection().query_row("SELECT file FROM fitted", [], |row| row.get(0));
+        self.mine(file).map(Some)
     }
 
     /// Returns the size and look of the picture with this content, if they are kept.
     pub(super) fn picture(&self, content: &blake3::Hash) -> Result<Option<Picture>, IndexError> {
-        if !self.has_looks()? {
+        // An index that was not written to since has none.
+        if !self.mine(open::has_table(self.connection(), "looks"))? {
             return Ok(None);
         }
         let sql = "SELECT width, height, look FROM looks WHERE content = ?1";
@@ -333,13 +376,6 @@ impl Index {
         });
         let Some((width, height, bytes)) = self.mine(row.optional())? else { return Ok(None) };
         Ok(Look::from_bytes(&bytes).map(|look| Picture { width, height, look }))
-    }
-
-    /// Whether the index was written to since looks are kept.
-    fn has_looks(&self) -> Result<bool, IndexError> {
-        let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'looks'";
-        let mut statement = self.mine(self.connection().prepare_cached(sql))?;
-        self.mine(statement.query_row([], |row| row.get::<_, i64>(0))).map(|count| count > 0)
     }
 
     /// Returns the block of codes after the image `last`, with its images.

@@ -11,12 +11,13 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 
+use super::features::Kept;
 use super::plan::{Gone, Plan, Planner};
 use super::prepare::{Prepared, Preparer, Unusable, Work};
 use super::report::{Skipped, Update};
 use super::write::{Changes, Moved, NewImage};
 use super::writer::IndexWriter;
-use super::{IndexError, UpdateOptions, features};
+use super::{IndexError, UpdateOptions};
 use crate::code::BinaryCodes;
 use crate::encoder::BATCH;
 use crate::folder::Stamp;
@@ -47,10 +48,11 @@ impl IndexWriter {
         task: &Task<'_>,
     ) -> Result<Update, IndexError> {
         self.index().same_model(model.bits(), model.fingerprint())?;
-        if options.keep_features && !self.index().keeps_features()? {
+        let fits = options.fitting && self.index().can_begin_to_fit(options.again)?;
+        if fits || (options.keep_features && !self.index().keeps_features()) {
             self.keep_features()?;
         }
-        let features = self.index().keeps_features()?;
+        let features = self.index().keeps_features();
         let known = self.index().known()?;
         // Pictures that were read in another way may have other codes now.
         let anew = options.again && !self.index().is_read_as_now()?;
@@ -127,8 +129,8 @@ struct Encoded {
     rows: HashMap<blake3::Hash, usize>,
     codes: BinaryCodes,
     features: Vec<f32>,
-    /// Whether features are kept.
-    keep: bool,
+    /// The numbers in which features are kept, if they are.
+    kept: Option<Kept>,
 }
 
 impl Encoded {
@@ -138,9 +140,9 @@ impl Encoded {
 
     /// The features to store, if they are kept.
     fn features(&self, content: &blake3::Hash) -> Option<Vec<u8>> {
-        let row = *self.rows.get(content).filter(|_| self.keep)?;
+        let (kept, row) = (self.kept?, *self.rows.get(content)?);
         let dim = self.features.len() / self.codes.len().max(1);
-        Some(features::to_bytes(&self.features[row * dim..(row + 1) * dim]))
+        Some(kept.to_bytes(&self.features[row * dim..(row + 1) * dim]))
     }
 }
 
@@ -223,7 +225,7 @@ impl Updater<'_> {
         }
         let features = self.model.encoder().features(inputs).map_err(ModelError::from)?;
         let codes = self.model.codes(&features)?;
-        Ok(Encoded { rows, codes, features, keep: self.features })
+        Ok(Encoded { rows, codes, features, kept: self.writer.index().kept() })
     }
 
     /// Returns whether a file is an indexed image: the one at its path, or one whose file is gone.
@@ -355,7 +357,7 @@ impl Updater<'_> {
     fn stored(&self, content: &blake3::Hash) -> Result<Option<Known>, IndexError> {
         let index = self.writer.index();
         for id in index.with_content(content)? {
-            let features = index.features(id)?.map(|numbers| features::to_bytes(&numbers));
+            let features = index.feature_bytes(id)?.filter(|_| self.features);
             if features.is_some() || !self.features {
                 let code = index.code(id)?.to_bytes();
                 return Ok(Some(Known { code, features, label: index.image(id)?.label }));

@@ -91,11 +91,13 @@ impl IndexWriter {
         self.mine(done)
     }
 
-    /// Keeps the features of every image from now on.
+    /// Keeps the features of every image from now on. Those of an earlier version are removed.
     pub(super) fn keep_features(&mut self) -> Result<(), IndexError> {
-        let sql = "INSERT OR REPLACE INTO meta VALUES ('features', 'f16')";
-        let done = self.connection().execute(sql, []).map(drop);
-        self.mine(done)
+        let sql = "BEGIN IMMEDIATE; DELETE FROM features; DELETE FROM meta WHERE key = 'features'; \
+            INSERT OR REPLACE INTO meta VALUES ('kept', 'i8'); COMMIT";
+        let done = self.connection().execute_batch(sql);
+        self.mine(done)?;
+        self.reopen()
     }
 
     /// Notes that all images were read in the present way.

@@ -120,6 +120,11 @@ impl IndexWriter {
         closed.map_err(|(_, source)| IndexError::Database { path, source })
     }
 
+    /// Reads again what the index says of itself, after a change of that.
+    pub(super) fn reopen(&mut self) -> Result<(), IndexError> {
+        self.index.reopen()
+    }
+
     pub(super) fn connection(&self) -> &Connection {
         self.index.connection()
     }

@@ -23,4 +23,4 @@ pub use card::{Card, DataCard};
 pub use error::ModelError;
 pub use format::{FORMAT, format_of};
 pub use opened::Model;
-pub use write::{check_writable, write, write_sharing_trunk};
+pub use write::{bytes_sharing_trunk, check_writable, write, write_sharing_trunk};

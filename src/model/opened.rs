@@ -74,7 +74,15 @@ impl Model {
         fingerprint(GENERAL)
     }
 
-    fn from_bytes(path: &Path, bytes: Vec<u8>, device: &BarbuleDevice) -> Result<Self, ModelError> {
+    /// Opens the bytes of a model file; `path` is its name in errors.
+    ///
+    /// # Errors
+    /// When they are not a model, or of a later version.
+    pub fn from_bytes(
+        path: &Path,
+        bytes: Vec<u8>,
+        device: &BarbuleDevice,
+    ) -> Result<Self, ModelError> {
         let unfit = |reason: Cause| ModelError::Unfit { path: path.to_owned(), reason };
         let card = read_card(path, &bytes)?;
         let fingerprint = fingerprint(&bytes);

@@ -26,7 +26,8 @@ pub fn write(path: &Path, card: &Card, network: Extractor, hash: &Hash) -> Resul
     let device = network.stem.device();
     let card = Card { shared_trunk: None, ..card.clone() };
     let network = Network { trunk: network, hash: HashWeights::new(hash, &device) };
-    write_module(path, &card, hash, &network)
+    let bytes = module_bytes(path, &card, hash, &network)?;
+    file::write_whole(path, |out| out.write_all(&bytes)).map_err(unwritten(path))
 }
 
 /// Writes a model of pooled features without its trunk, which is the shipped one:
@@ -40,8 +41,23 @@ pub fn write_sharing_trunk(
     hash: &Hash,
     device: &Device,
 ) -> Result<(), ModelError> {
+    let bytes = bytes_sharing_trunk(path, card, hash, device)?;
+    file::write_whole(path, |out| out.write_all(&bytes)).map_err(unwritten(path))
+}
+
+/// Returns the bytes of the file that [`write_sharing_trunk`] writes. `name` is the model's name in
+/// errors.
+///
+/// # Errors
+/// When the card and the hash disagree or the trunk does not ship.
+pub fn bytes_sharing_trunk(
+    name: &Path,
+    card: &Card,
+    hash: &Hash,
+    device: &Device,
+) -> Result<Vec<u8>, ModelError> {
     let burn = device.burn();
-    let failed = |reason: Cause| unwritten(path)(io::Error::other(reason));
+    let failed = |reason: Cause| unwritten(name)(io::Error::other(reason));
     if !card.trunk.ships() {
         return Err(failed(
             format!("its trunk {} does not ship and cannot be shared", card.trunk).into(),
@@ -50,16 +66,17 @@ pub fn write_sharing_trunk(
     let trunk = weights::shipped(&burn).map_err(|error| failed(error.into()))?.into();
     let trunk = weights::fingerprint(&trunk).map_err(|error| failed(error.into()))?;
     let card = Card { shared_trunk: Some(trunk.to_hex().to_string()), ..card.clone() };
-    write_module(path, &card, hash, &HashAlone { hash: HashWeights::new(hash, &burn) })
+    module_bytes(name, &card, hash, &HashAlone { hash: HashWeights::new(hash, &burn) })
 }
 
-fn write_module(
-    path: &Path,
+/// Returns the bytes of a model file; `name` is its name in errors.
+fn module_bytes(
+    name: &Path,
     card: &Card,
     hash: &Hash,
     module: &impl ModuleSnapshot,
-) -> Result<(), ModelError> {
-    let failed = |reason: Cause| unwritten(path)(io::Error::other(reason));
+) -> Result<Vec<u8>, ModelError> {
+    let failed = |reason: Cause| unwritten(name)(io::Error::other(reason));
     if *card != card.clone().with_hash(hash) || card.features() != hash.dim() {
         return Err(failed("the hash does not belong to the card".into()));
     }
@@ -75,8 +92,7 @@ fn write_module(
     let adapter = if rounded { adapter.with_module(KERNEL) } else { adapter };
     let mut store = store.with_to_adapter(adapter).skip_enum_variants(true);
     module.save_into(&mut store).map_err(|error| failed(error.into()))?;
-    let bytes = store.get_bytes().map_err(|error| failed(error.into()))?;
-    file::write_whole(path, |out| out.write_all(&bytes)).map_err(unwritten(path))
+    store.get_bytes().map_err(|error| failed(error.into()))
 }
 
 /// Makes sure that a model can be written to `path`, before anything long begins.

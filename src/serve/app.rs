@@ -15,7 +15,7 @@ use super::semaphore::Semaphore;
 use super::work::Worker;
 use crate::device::Device;
 use crate::image::Limits;
-use crate::index::{Collection, IndexError};
+use crate::index::{Collection, IndexError, Snapshot};
 use crate::model::Model;
 
 /// Maximum number of uploads that are decoded and encoded at the same time.
@@ -37,8 +37,6 @@ enum Closed {
 pub struct App {
     pub collection: Arc<Collection>,
     pub limits: Limits,
-    /// A description of the model.
-    pub card: Value,
     /// Held while near duplicates are searched for, which uses all cores itself.
     pub comparing: Mutex<()>,
     /// Held while attention is computed, which uses all cores itself.
@@ -57,27 +55,20 @@ pub struct App {
 
 impl App {
     pub fn new(options: Options, device: Device, model: Model) -> Result<Self, IndexError> {
-        let Options { index, address, limits, read_only } = options;
+        let Options { index, address, limits, read_only, fitter } = options;
         // Absolute, so that the page can show it.
         let path = std::path::absolute(&index).unwrap_or(index);
-        let card = model.card();
-        let parts = if card.parts > 0 { card.parts } else { usize::from(card.attends()) };
-        let card = json!({
-            "method": card.method, "trunk": card.trunk.to_string(), "bits": model.bits(),
-            "fingerprint": model.fingerprint(), "parts": parts,
-        });
         let collection = Collection::with_model(&path, model, &device)?.limited(limits);
         collection.expect_many()?;
         let exposed = (!address.ip().is_loopback()).then_some(Closed::Exposed);
         Ok(Self {
             collection: Arc::new(collection),
             limits,
-            card,
             comparing: Mutex::default(),
             explaining: Mutex::default(),
             pictures: Pictures::new(limits),
             uploads: Semaphore::new(UPLOADS),
-            worker: Worker::default(),
+            worker: Worker::new(fitter),
             closed: read_only.then_some(Closed::ReadOnly).or(exposed),
             next_look: Mutex::new(Instant::now() + LOOK),
             trouble: Mutex::default(),
@@ -86,6 +77,17 @@ impl App {
 
     pub fn index(&self) -> &Path {
         self.collection.path()
+    }
+
+    /// Describes the model of a snapshot.
+    pub fn card(&self, snapshot: &Snapshot) -> Result<Value, IndexError> {
+        let model = snapshot.model()?;
+        let card = model.card();
+        let parts = if card.parts > 0 { card.parts } else { usize::from(card.attends()) };
+        Ok(json!({
+            "method": card.method, "trunk": card.trunk.to_string(), "bits": model.bits(),
+            "fingerprint": model.fingerprint(), "parts": parts,
+        }))
     }
 
     /// Number of images.

@@ -4,8 +4,10 @@ The options of a server.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::image::Limits;
+use crate::index::Fitter;
 
 /// Options of a server.
 #[derive(Debug, Clone)]
@@ -20,12 +22,15 @@ pub struct Options {
     pub limits: Limits,
     /// Whether clients may not change the index.
     pub read_only: bool,
+    /// Fits the hash to the images of the index when that is due; `None` leaves it as it is.
+    pub fitter: Option<Arc<dyn Fitter>>,
 }
 
 impl Options {
     /// Serves the index in the file `index` at `address`, with the usual limits of images.
     pub fn new(index: impl Into<PathBuf>, address: SocketAddr) -> Self {
-        Self { index: index.into(), address, limits: Limits::default(), read_only: false }
+        let limits = Limits::default();
+        Self { index: index.into(), address, limits, read_only: false, fitter: None }
     }
 
     /// Sets the limits above which images are refused.
@@ -36,5 +41,10 @@ impl Options {
     /// Lets clients only read the index, if `read_only` is set.
     pub fn with_read_only(self, read_only: bool) -> Self {
         Self { read_only, ..self }
+    }
+
+    /// Fits the hash to the images of the index when that is due.
+    pub fn with_fitter(self, fitter: impl Fitter + 'static) -> Self {
+        Self { fitter: Some(Arc::new(fitter)), ..self }
     }
 }

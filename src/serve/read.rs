@@ -35,7 +35,7 @@ impl App {
             &json!({
                 "program": env!("CARGO_PKG_VERSION"), "index": self.index().display().to_string(),
                 "images": snapshot.len(), "bits": snapshot.bits(),
-                "words": snapshot.words(), "model": self.card,
+                "words": snapshot.words(), "model": self.card(&snapshot)?,
                 "roots": roots, "labels": catalogue.labels().len(),
                 "device": self.collection.device().to_string(),
                 "max_upload_bytes": MAX_UPLOAD, "max_k": MAX_K, "trouble": self.trouble(),
@@ -136,7 +136,7 @@ impl App {
         bytes: &[u8],
         options: &QueryOptions,
     ) -> Result<QueryImage, IndexError> {
-        QueryImage::of_bytes(bytes, snapshot, options, || self.collection.model())
+        QueryImage::of_bytes(bytes, snapshot, options, || snapshot.model())
     }
 
     /// Searches. The answer is the document of `barbule search --json`.
@@ -175,7 +175,7 @@ impl App {
         let second = self.pictures.open(&snapshot, other, deadline)?;
         let pair = {
             let _one = lock(&self.explaining);
-            self.collection.model()?.explain(&first, &second)?
+            snapshot.model()?.explain(&first, &second)?
         };
         let last = pair.shares.len().saturating_sub(1);
         let share = |(number, share): (usize, &Share)| {

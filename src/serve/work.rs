@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::problem::Problem;
 use crate::image::Limits;
-use crate::index::{Collection, IndexError, IndexWriter, Update, UpdateOptions};
+use crate::index::{Collection, Fitter, IndexError, IndexWriter, Update, UpdateOptions};
 use crate::task::Task;
 
 /// The folders to index.
@@ -86,6 +86,8 @@ struct Shared {
     stop: AtomicBool,
     /// Set when the server stops: no work begins any more.
     closed: AtomicBool,
+    /// Fits the hash to the images of the index when that is due.
+    fitter: Option<Arc<dyn Fitter>>,
 }
 
 impl State {
@@ -120,6 +122,12 @@ impl State {
 }
 
 impl Worker {
+    /// A worker that fits the hash to the images of the index when that is due, if there is a
+    /// `fitter`.
+    pub fn new(fitter: Option<Arc<dyn Fitter>>) -> Self {
+        Self(Arc::new(Shared { fitter, ..Shared::default() }))
+    }
+
     /// The work that is running, or was last.
     pub fn state(&self) -> State {
         self.0.state().clone()
@@ -196,7 +204,9 @@ impl Shared {
         };
         let task = Task::new(&progress, &self.stop);
         // A panic must cost one job, and not leave it running for ever.
-        let done = catch_unwind(AssertUnwindSafe(|| update(writer, collection, job, &task)));
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            update(writer, collection, job, self.fitter.as_deref(), &task)
+        }));
         let mut state = self.state();
         match done {
             Ok(outcome) => state.end(outcome),
@@ -214,11 +224,22 @@ fn update(
     mut writer: IndexWriter,
     collection: &Collection,
     job: &Job,
+    fitter: Option<&dyn Fitter>,
     task: &Task<'_>,
 ) -> Result<Update, IndexError> {
     let options = UpdateOptions::default().with_limits(job.limits);
-    let updated =
-        collection.model().and_then(|model| writer.update(model, &job.update, &options, task));
+    let options = if fitter.is_some() { options.with_fitting() } else { options };
+    let updated = collection.model().and_then(|model| {
+        let report = writer.update(&model, &job.update, &options, task)?;
+        if let Some(fitter) = fitter.filter(|_| writer.index().is_fit_due()) {
+            match writer.refit(&model, fitter, task) {
+                // The present hash goes on.
+                Ok(_) | Err(IndexError::Fit(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(report)
+    });
     // Others may write again before the codes are read.
     drop(writer);
     let reloaded = collection.reload();

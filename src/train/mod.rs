@@ -20,6 +20,7 @@ mod memory;
 mod optimiser;
 #[cfg(test)]
 mod oracle;
+mod own_hash;
 mod plan;
 mod prepared;
 mod random_part;
@@ -37,6 +38,7 @@ pub use compare::{Comparison, Contender, Measured, Setting};
 pub use error::{Smaller, TrainError};
 pub use evaluate::{Evaluation, Ranking, Split, evaluate};
 pub use learn::{Learned, checkpoint_path, learn};
+pub use own_hash::OwnHash;
 pub use plan::{LearnPlan, Optimiser, Schedule};
 pub use shallow::{Fitted, ShallowPlan, fit_shallow};
 pub use split_features::Unreadable;

@@ -26,9 +26,9 @@ fn indexed() -> (TestEnv, Collection) {
 }
 
 fn update(env: &TestEnv, collection: &Collection) -> barbule::index::Update {
-    let mut writer = IndexWriter::open(&env.path("i.db"), collection.model().unwrap()).unwrap();
     let (model, options) = (collection.model().unwrap(), UpdateOptions::default());
-    writer.update(model, &[env.path("birds")], &options, &Task::unwatched()).unwrap()
+    let mut writer = IndexWriter::open(&env.path("i.db"), &model).unwrap();
+    writer.update(&model, &[env.path("birds")], &options, &Task::unwatched()).unwrap()
 }
 
 #[test]
@@ -200,11 +200,11 @@ fn options_of_folders_are_replaced_added_to_or_kept() {
     let (env, collection) = indexed();
     let folder = env.path("birds");
     let model = collection.model().unwrap();
-    let mut writer = IndexWriter::open(&env.path("i.db"), model).unwrap();
+    let mut writer = IndexWriter::open(&env.path("i.db"), &model).unwrap();
     let without = |pattern: &str| ScanOptions::default().without(pattern);
     let mut images = |scan: Scan| {
         let options = UpdateOptions::default().with_scan(scan);
-        writer.update(model, std::slice::from_ref(&folder), &options, &Task::unwatched()).unwrap();
+        writer.update(&model, std::slice::from_ref(&folder), &options, &Task::unwatched()).unwrap();
         writer.index().len().unwrap()
     };
     assert_eq!(images(Scan::Replace(without("0.png"))), 6);

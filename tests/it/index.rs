@@ -411,7 +411,8 @@ fn a_page_shows_what_was_found() {
 
 #[test]
 fn kept_features_put_hits_into_a_finer_order() {
-    let env = indexed();
+    let env = TestEnv::with_birds(3, 4);
+    env.ok(&["index", "birds", "--index", "i.db", "--labels", "folder", "--fit", "never"]);
     let bird = "birds/class-1/2.png";
     let said = env.fails(&["search", bird, "--index", "i.db", "--rerank", "9"]);
     assert!(said.contains("--keep-features"), "{said}");

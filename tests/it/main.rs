@@ -22,6 +22,7 @@ mod methods;
 #[cfg(unix)]
 mod postgres;
 mod rank;
+mod refit;
 mod resnet;
 mod serve;
 mod shaders;

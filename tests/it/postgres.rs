@@ -318,6 +318,15 @@ fn the_program_loads_searches_and_takes_in_again() {
             .concat());
     assert!(sql.contains("CREATE SERVER") && sql.contains("CREATE TABLE"), "{sql}");
     env.ok(&["search", "--engine", &url, image, "--approximate"]);
+    // A collection that fits its hash to its images brings the new one with it.
+    for number in ["6", "7"] {
+        env.write(&format!("birds/class-1/{number}.png"), crate::common::png(1, 50));
+        env.ok(&["index", "birds", "--index", "birds.db", "--fit", "now"]);
+        for table in ["barbule", "spread"] {
+            env.ok(&["export", "--index", "birds.db", "--to", &url, "--table", table]);
+        }
+        assert_eq!(same(&["new.png", "-k", "4"])["order"], "asymmetric");
+    }
 
     env.ok(&["import", &url, "--table", "spread", "--index", "again.db"]);
     let (one, two) = (env.ok(&["export", "--index", "birds.db", "--to", "a/"]), env.path("b"));

@@ -111,7 +111,7 @@ pub fn run(context: &Context, args: &Args) -> Result<()> {
         bail!("--noise must be 0 or greater");
     }
     let device = context.device()?;
-    let model = Model::open(&args.model, &device)?;
+    let model = context.model(Some(&args.model), &device)?;
     let card = model.card();
     let dim = card.features();
     let dataset =

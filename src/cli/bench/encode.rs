@@ -62,7 +62,7 @@ struct Times {
 pub fn run(context: &Context, args: &Args) -> Result<()> {
     let device = context.device()?;
     if let Some(path) = &args.model {
-        let model = Model::open(path, &device)?;
+        let model = context.model(Some(path), &device)?;
         let (trunk, encoder) = (model.card().trunk, model.encoder());
         return measure(context, args, &Measured { trunk, encoder, model: Some(&model) });
     }

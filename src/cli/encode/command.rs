@@ -31,7 +31,7 @@ pub struct Args {
     #[arg(required_unless_present = "list")]
     #[arg(value_name = "IMAGE", value_hint = ValueHint::AnyPath)]
     images: Vec<PathBuf>,
-    /// The model file [default: the built-in general model]
+    /// The model file, or an index that fitted its own hash [default: the built-in general model]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     model: Option<PathBuf>,
     /// Format of the printed codes

@@ -17,7 +17,7 @@ use crate::cli::{Context, counts, list};
 use crate::engine::BATCH;
 use crate::engine::shard::{Encoded, Job, Shard, encode};
 use crate::folder::{ScanOptions, Walk, shown};
-use crate::index::{IndexError, Labels};
+use crate::index::{Index, IndexError, Labels};
 use crate::task::Task;
 
 /// Options of `barbule encode` for Parquet files.
@@ -73,11 +73,15 @@ pub fn run(
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
     let model = context.model(model_file, &context.device()?)?;
+    let index = model_file.filter(|file| Index::is_at(file)).map(Index::open).transpose()?;
+    let own_model = index.map(|index| index.own_model()).transpose()?.flatten();
+    let model_file = model_file.filter(|_| own_model.is_none()).map(absolute).transpose()?;
     let shard = args.shard.unwrap_or(Shard { part: 1, of: 1 });
     let job = Job {
         files: &files,
         roots,
-        model_file: model_file.map(absolute).transpose()?,
+        model_file,
+        own_model,
         labels: &labels,
         shard,
         out,

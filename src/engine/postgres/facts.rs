@@ -7,16 +7,19 @@ use postgres::{Error, GenericClient};
 use super::session::Session;
 use super::shards::Layout;
 use super::sql::{self, Table};
+use crate::engine::head::own_model_text;
 use crate::engine::{EngineError, Head, Remedy};
 
 /// Returns the metadata of a collection.
 pub(super) fn facts(head: &Head, layout: &Layout) -> Vec<(&'static str, String)> {
+    let own_model = head.own_model.as_deref().map(own_model_text);
     vec![
         ("format", "1".to_owned()),
         ("program", format!("barbule {}", env!("CARGO_PKG_VERSION"))),
         ("bits", head.bits.to_string()),
         ("model", head.model.clone()),
         ("model_file", head.model_file.clone().unwrap_or_default()),
+        ("own_model", own_model.unwrap_or_default()),
         ("roots", serde_json::Value::from(head.roots.clone()).to_string()),
         ("images", head.images.to_string()),
         ("layout", layout.text()),

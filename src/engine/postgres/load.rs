@@ -16,6 +16,7 @@ use super::session::Session;
 use super::shards::{self, Layout};
 use super::sql::{self, Table};
 use crate::engine::{Batch, EngineError, Head, Remedy, Sink, Source};
+use crate::model::Model;
 
 /// Options of a load.
 #[derive(Debug, Clone, Default)]
@@ -302,7 +303,8 @@ fn home(content: &[u8; 32], shards: usize) -> usize {
     (u64::from_le_bytes(first) % shards as u64) as usize
 }
 
-/// Checks that this load may update the existing collection: same model and layout.
+/// Checks that this load may update the existing collection: same model, or one that the collection
+/// was fitted with anew, and same layout.
 fn fits(
     session: &Session,
     table: &Table,
@@ -319,7 +321,10 @@ fn fits(
     };
     // An interrupted first load leaves only its own entries.
     let (Some(bits), Some(model)) = (value("bits"), value("model")) else { return Ok(()) };
-    if bits != head.bits.to_string() || model != head.model {
+    // A collection that fits its hash to its images changes its model; all codes come with it.
+    let has_own = value("own_model").is_some_and(|own| !own.is_empty());
+    let is_refit = head.own_model.is_some() && (has_own || model == Model::general_fingerprint());
+    if bits != head.bits.to_string() || (model != head.model && !is_refit) {
         return Err(refused(format!(
             "{table} stores codes of {bits} bits from another model than these of {} bits",
             head.bits

@@ -3,7 +3,6 @@ Searches on servers, with the same hits in the same order as a local index.
 */
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use super::shards::{self, Layout};
 use super::sql::{self, Statement, Table, Value, Wanted};
 use crate::cause::{Cause, told};
 use crate::code::Code;
+use crate::engine::head::own_model_of;
 use crate::engine::{Batch, EngineError, Head, Remedy, Source};
 use crate::hash::Asymmetric;
 use crate::index::{Hit, Order, QueryImage, Search, StoredCodes};
@@ -107,6 +107,7 @@ impl Remote {
             images: fact("images").and_then(|n| n.parse().ok()).unwrap_or_default(),
             roots: fact("roots").and_then(|r| serde_json::from_str(r).ok()).unwrap_or_default(),
             model_file: fact("model_file").filter(|file| !file.is_empty()).map(str::to_owned),
+            own_model: fact("own_model").filter(|text| !text.is_empty()).and_then(own_model_of),
             codebooks: None,
         };
         let layout = fact("layout").and_then(Layout::read).ok_or_else(|| damaged("layout"))?;
@@ -123,11 +124,6 @@ impl Remote {
     /// Host, port and database of the searched server.
     pub fn place(&self) -> String {
         self.session().address().to_string()
-    }
-
-    /// Path of the model's file, if it has one.
-    pub fn model_file(&self) -> Option<PathBuf> {
-        self.head.model_file.as_ref().map(PathBuf::from)
     }
 
     /// Switches to approximate searches. Builds the HNSW index if it is missing, which takes long
