@@ -31,7 +31,7 @@ impl Kept {
     }
 
     /// Reads the output of [`Kept::to_bytes`]: features of unit length.
-    pub fn from_bytes(self, bytes: &[u8]) -> Vec<f32> {
+    pub fn unit(self, bytes: &[u8]) -> Vec<f32> {
         match self {
             Self::Half => {
                 let (pairs, _) = bytes.as_chunks();
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn kept_features_have_unit_length_and_zeros_stay() {
         for (kept, error) in [(Kept::Half, 1e-3), (Kept::Bytes, 4e-3)] {
-            let read = |features: &[f32]| kept.from_bytes(&kept.to_bytes(features));
+            let read = |features: &[f32]| kept.unit(&kept.to_bytes(features));
             let back = read(&[3.0, 4.0]);
             assert!((back[0] - 0.6).abs() < error && (back[1] - 0.8).abs() < error, "{back:?}");
             assert!((cosine(&back, &[30.0, 40.0]) - 1.0).abs() < 1e-3);

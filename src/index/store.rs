@@ -332,7 +332,7 @@ impl Index {
     /// If the file is damaged.
     pub fn features(&self, id: i64) -> Result<Option<Vec<f32>>, IndexError> {
         let Some(kept) = self.kept() else { return Ok(None) };
-        Ok(self.feature_bytes(id)?.map(|bytes| kept.from_bytes(&bytes)))
+        Ok(self.feature_bytes(id)?.map(|bytes| kept.unit(&bytes)))
     }
 
     /// Returns the kept features of an image as they are stored.

@@ -82,8 +82,7 @@ mod tests {
 
     /// Images of three kinds, as random vectors around three centres.
     fn sample(images: usize, label: impl Fn(usize) -> Option<String>) -> Sample {
-        let mut sample = Sample::default();
-        sample.dim = 40;
+        let mut sample = Sample { dim: 40, ..Sample::default() };
         let value = |i: usize| ((i * 2_654_435_761) % 1009) as f32 / 500.0 - 1.0;
         for image in 0..images {
             let centre = |j: usize| 2.0 * value(7919 * (image % 3) + j);
