@@ -54,7 +54,7 @@ CREATE TABLE failures (
     modified INTEGER NOT NULL,
     reason TEXT NOT NULL
 ) WITHOUT ROWID;
--- Optional: features of unit length, little-endian half-precision numbers.
+-- Optional: features of images, in the numbers that meta says.
 CREATE TABLE features (id INTEGER PRIMARY KEY, numbers BLOB NOT NULL);
 ";
 

@@ -502,7 +502,8 @@ fn an_index_of_the_first_format_is_read_and_brought_up_to_date() {
         let old = rusqlite::Connection::open(env.path("i.db")).unwrap();
         let sql = "DROP TABLE features; DROP TABLE failures; ALTER TABLE roots DROP COLUMN options;
             ALTER TABLE roots DROP COLUMN left_out; ALTER TABLE images DROP COLUMN changed;
-            ALTER TABLE images DROP COLUMN file; PRAGMA user_version = 1;";
+            ALTER TABLE images DROP COLUMN file; DELETE FROM meta WHERE key = 'kept';
+            PRAGMA user_version = 1;";
         old.execute_batch(sql).unwrap();
     }
     assert_eq!(paths(&search(&env, &["birds/class-1/2.png", "-k", "3"])).len(), 3);

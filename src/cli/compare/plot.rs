@@ -347,7 +347,8 @@ fn draw_panel(
         match number / COLOURS.len() {
             0 => chart.draw_series(at.map(|at| Circle::new(at, 4, colour.filled())))?,
             1 => chart.draw_series(at.map(|at| TriangleMarker::new(at, 5, colour.filled())))?,
-            _ => chart.draw_series(at.map(|at| Cross::new(at, 4, colour.stroke_width(2))))?,
+            2 => chart.draw_series(at.map(|at| Cross::new(at, 4, colour.stroke_width(2))))?,
+            _ => chart.draw_series(at.map(|at| Circle::new(at, 4, colour.stroke_width(2))))?,
         };
     }
     Ok(())
@@ -389,7 +390,8 @@ fn draw_legend(
             match number / COLOURS.len() {
                 0 => area.draw(&Circle::new((19, y), 4, colour.filled()))?,
                 1 => area.draw(&TriangleMarker::new((19, y), 5, colour.filled()))?,
-                _ => area.draw(&Cross::new((19, y), 4, colour.stroke_width(2)))?,
+                2 => area.draw(&Cross::new((19, y), 4, colour.stroke_width(2)))?,
+                _ => area.draw(&Circle::new((19, y), 4, colour.stroke_width(2)))?,
             }
         }
         area.draw(&Text::new((*name).to_owned(), (42, y), text.clone()))?;
@@ -400,6 +402,13 @@ fn draw_legend(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::method::METHODS;
+
+    #[test]
+    fn every_method_has_a_mark_of_its_own() {
+        const MARKS: usize = 4;
+        assert!(METHODS.len() <= COLOURS.len() * MARKS);
+    }
 
     #[test]
     fn labels_are_short() {
