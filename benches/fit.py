@@ -27,13 +27,13 @@ def enlarge(path: str, images: int) -> None:
     random = np.random.default_rng(1)
     db = sqlite3.connect(path)
     rows = db.execute(
-        "SELECT root, content, numbers FROM images JOIN features USING (id) ORDER BY id"
+        "SELECT root, numbers FROM images JOIN features USING (id) ORDER BY id"
     ).fetchall()
     bits = int(db.execute("SELECT value FROM meta WHERE key = 'bits'").fetchone()[0])
     last = db.execute("SELECT max(id) FROM images").fetchone()[0]
     ids = []
     for number in range(images - len(rows)):
-        root, _, numbers = rows[number % len(rows)]
+        root, numbers = rows[number % len(rows)]
         own = np.frombuffer(numbers[4:], np.int8).astype(np.int16)
         own = np.clip(own + random.integers(-6, 7, own.size), -127, 127).astype(np.int8)
         last += 1
@@ -51,7 +51,6 @@ def enlarge(path: str, images: int) -> None:
         db.execute(
             "INSERT INTO blocks (first, ids, codes) VALUES (?, ?, ?)", (block[0], packed, codes)
         )
-    db.execute("DELETE FROM roots WHERE id NOT IN (SELECT root FROM images)")
     db.commit()
     db.close()
 

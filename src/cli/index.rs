@@ -226,7 +226,7 @@ fn once(
     let report = context.with_progress("indexing", work)?;
     if now {
         fit(context, writer, model)?;
-    } else if writer.index().is_fit_due() {
+    } else if writer.index().hash_state()? == HashState::Due {
         match fit(context, writer, model) {
             // The present hash goes on.
             Err(error) if matches!(error.downcast_ref(), Some(IndexError::Fit(_))) => {
@@ -246,12 +246,13 @@ fn once(
         ));
     }
     let index = writer.index();
-    if index.fitted().is_none() && index.hash_state()? == HashState::WithoutFeatures {
+    let state = index.hash_state()?;
+    if index.fitted().is_none() && state == HashState::WithoutFeatures {
         context.say("the hash of this index knows none of its images; `--fit now` reads them again and fits one");
     }
     let (images, seconds) = (index.len()?, begun.elapsed().as_secs_f64());
     if context.json {
-        let document = document(&report, index, images, seconds)?;
+        let document = document(&report, index, (images, state), seconds);
         if args.watch {
             // One line per document, because more follow.
             context.print(document)?;
@@ -272,18 +273,23 @@ fn once(
     Ok(report)
 }
 
-fn document(report: &Update, index: &Index, images: usize, seconds: f64) -> Result<Value> {
+fn document(
+    report: &Update,
+    index: &Index,
+    (images, state): (usize, HashState),
+    seconds: f64,
+) -> Value {
     let list = report.skipped.iter().map(|s| json!({ "path": shown(&s.path), "reason": s.reason }));
     let absent = report.absent.iter().map(|folder| folder.display().to_string());
-    Ok(json!({
+    json!({
         "index": index.path().display().to_string(), "bits": index.bits(), "images": images,
         "found": report.found, "added": report.added, "copied": report.copied,
         "changed": report.changed, "moved": report.moved, "unchanged": report.unchanged,
         "removed": report.removed, "skipped": list.collect::<Vec<_>>(),
         "skipped_before": report.skipped_before, "left_out": report.left_out,
         "table": counts::table_json(report.labels.as_ref()), "absent": absent.collect::<Vec<_>>(),
-        "hash": index.hash_state()?, "seconds": seconds,
-    }))
+        "hash": state, "seconds": seconds,
+    })
 }
 
 /// The numbers of an update as text; from moved on, most only if they are not 0.

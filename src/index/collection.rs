@@ -10,7 +10,7 @@ use ::image::RgbImage;
 
 use super::groups::{DuplicateOptions, Duplicates};
 use super::query::{QueryImage, QueryOptions};
-use super::refit::Fitter;
+use super::refit::{Fitter, HashState};
 use super::report::Update;
 use super::search::{Hit, Search};
 use super::snapshot::Snapshot;
@@ -236,9 +236,7 @@ impl Collection {
         let _one = lock(&self.reloading);
         let index = Index::open(&self.path)?;
         let before = self.snapshot();
-        if index.fitted().is_none() {
-            index.same_model(before.bits(), before.fingerprint())?;
-        }
+        before.goes_on_in(&index)?;
         let snapshot = Snapshot::load(index, &self.device, &Task::unwatched())?;
         if snapshot.fingerprint() == before.fingerprint()
             && let Some(model) = before.open_model()
@@ -276,7 +274,7 @@ impl Collection {
         Ok(report)
     }
 
-    /// Fits the hash to the images of the index if that is due ([`HashState::Due`](super::HashState::Due)), as
+    /// Fits the hash to the images of the index if that is due ([`HashState::Due`]), as
     /// [`IndexWriter::refit`], and reloads it. Returns whether it was.
     ///
     /// # Errors
@@ -285,7 +283,7 @@ impl Collection {
         let _one = lock(&self.updating);
         let model = self.model()?;
         let mut writer = IndexWriter::open(&self.path, &model)?;
-        let due = writer.index().is_fit_due();
+        let due = writer.index().hash_state()? == HashState::Due;
         if due {
             writer.refit(&model, fitter, task)?;
             drop(writer);
@@ -307,10 +305,7 @@ impl Collection {
     ) -> Result<Option<&'a str>, IndexError> {
         let _one = lock(&self.updating);
         let mut writer = IndexWriter::open_existing(&self.path)?;
-        let before = self.snapshot();
-        if writer.index().fitted().is_none() {
-            writer.index().same_model(before.bits(), before.fingerprint())?;
-        }
+        self.snapshot().goes_on_in(writer.index())?;
         let label = writer.set_labels(ids, label)?;
         drop(writer);
         self.reload()?;

@@ -1,5 +1,5 @@
 /*!
-Kept features: vectors of unit length, compared by their cosine.
+Kept features: images are compared by their cosine, and hashes fitted to them.
 */
 
 /// The numbers in which features are kept.

@@ -10,7 +10,7 @@ use crate::device::Device;
 use crate::model::{Model, ModelError};
 
 /// Opens the model with this fingerprint: the built-in general one, or the one in `file`, its path
-/// when the collection was made. `None` if the file is missing or contains another model.
+/// when the collection was made, or the own one of the index in it. `None` if the file is missing or contains another model.
 ///
 /// # Errors
 /// If the built-in model cannot be opened.
@@ -22,7 +22,15 @@ pub fn open_model(
     if fingerprint == Model::general_fingerprint() {
         return Model::general(device).map(Some);
     }
-    let opened = file.and_then(|file| Model::open(file, device).ok());
+    let open = |file: &Path| {
+        if !Index::is_at(file) {
+            return Model::open(file, device).ok();
+        }
+        // The own model alone: an index that names itself would be opened for ever.
+        let own = Index::open(file).and_then(|index| index.own_model()).ok().flatten()?;
+        Model::from_bytes(Path::new(OWN_MODEL), own, device).ok()
+    };
+    let opened = file.and_then(open);
     Ok(opened.filter(|model| model.fingerprint() == fingerprint))
 }
 

@@ -110,7 +110,7 @@ pub(super) struct Opened {
     pub about: About,
 }
 
-/// What an index says of itself.
+/// Facts that an index states about itself.
 #[derive(Debug)]
 pub(super) struct About {
     pub bits: usize,
@@ -118,14 +118,14 @@ pub(super) struct About {
     pub codebooks: Option<Codebooks>,
     /// Fingerprint of the model that made the index.
     pub model: String,
-    /// What the hash was fitted to, if it was fitted to images of this index.
+    /// The images that the hash was fitted to, if they are of this index.
     pub fitted: Option<Fitted>,
     /// The numbers in which features are kept; `None` if they are not.
     pub kept: Option<Kept>,
     pub version: u32,
 }
 
-/// What the hash of an index was fitted to: images of its own.
+/// The images of an index that its hash was fitted to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Fitted {
@@ -264,7 +264,7 @@ fn check(connection: Connection, path: &Path) -> Result<Opened, IndexError> {
 }
 
 impl About {
-    /// Reads what an index says of itself, and checks that it is one.
+    /// Reads the facts of an index, and checks that it is one.
     pub fn read(connection: &Connection, path: &Path) -> Result<Self, IndexError> {
         let unfit = |reason: Cause| IndexError::Unfit { path: path.to_owned(), reason };
         let odd_bits = |error: Cause| unfit(told("its bit length is damaged", error));
@@ -321,7 +321,7 @@ fn kept(connection: &Connection) -> rusqlite::Result<Option<Kept>> {
     })
 }
 
-/// Reads what the hash of an index was fitted to.
+/// Reads which images the hash of an index was fitted to.
 fn fitted(connection: &Connection, path: &Path) -> Result<Fitted, IndexError> {
     let row = connection.query_row("SELECT images, labels, last FROM fitted", [], |row| {
         let count = |at| row.get::<_, i64>(at).map(|n| usize::try_from(n).unwrap_or_default());

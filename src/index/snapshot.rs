@@ -121,6 +121,18 @@ impl Snapshot {
         self.model.get().is_some()
     }
 
+    /// Checks that `index` is a later state of this one: of the same model, or of one that was
+    /// fitted to its images.
+    ///
+    /// # Errors
+    /// [`IndexError::OtherModel`].
+    pub(super) fn goes_on_in(&self, index: &Index) -> Result<(), IndexError> {
+        if index.fitted().is_some() {
+            return Ok(());
+        }
+        index.same_model(self.bits, &self.fingerprint)
+    }
+
     /// Fingerprint of the model that made the codes.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint

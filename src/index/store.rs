@@ -121,7 +121,7 @@ impl Index {
         &mut self.opened.connection
     }
 
-    /// Reads again what the index says of itself, after a change of that.
+    /// Reads the facts of the index again, after a change of them.
     pub(super) fn reopen(&mut self) -> Result<(), IndexError> {
         self.opened.about = About::read(&self.opened.connection, &self.path)?;
         Ok(())
@@ -345,7 +345,7 @@ impl Index {
         self.mine(statement.query_row([id], |row| row.get(0)).optional())
     }
 
-    /// What the hash was fitted to, if it was fitted to images of this index.
+    /// The images that the hash was fitted to, if they are of this index.
     pub fn fitted(&self) -> Option<Fitted> {
         self.opened.about.fitted
     }

@@ -120,7 +120,7 @@ impl IndexWriter {
         closed.map_err(|(_, source)| IndexError::Database { path, source })
     }
 
-    /// Reads again what the index says of itself, after a change of that.
+    /// Reads the facts of the index again, after a change of them.
     pub(super) fn reopen(&mut self) -> Result<(), IndexError> {
         self.index.reopen()
     }

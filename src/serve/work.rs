@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::problem::Problem;
 use crate::image::Limits;
-use crate::index::{Collection, Fitter, IndexError, IndexWriter, Update, UpdateOptions};
+use crate::index::{Collection, Fitter, HashState, IndexError, IndexWriter, Update, UpdateOptions};
 use crate::task::Task;
 
 /// The folders to index.
@@ -231,7 +231,8 @@ fn update(
     let options = if fitter.is_some() { options.with_fitting() } else { options };
     let updated = collection.model().and_then(|model| {
         let report = writer.update(&model, &job.update, &options, task)?;
-        if let Some(fitter) = fitter.filter(|_| writer.index().is_fit_due()) {
+        let due = writer.index().hash_state()? == HashState::Due;
+        if let Some(fitter) = fitter.filter(|_| due) {
             match writer.refit(&model, fitter, task) {
                 // The present hash goes on.
                 Ok(_) | Err(IndexError::Fit(_)) => {}

@@ -237,6 +237,25 @@ fn exports_carry_the_hash() {
 }
 
 #[test]
+fn another_index_can_have_its_hash() {
+    let env = TestEnv::with_birds(4, 6);
+    env.ok(&["index", "birds", "--index", "i.db", "--fit", "now"]);
+    env.ok(&["index", "birds", "--index", "other.db", "--model", "i.db"]);
+    let other = env.json(&["status", "--index", "other.db"]);
+    assert_eq!((&other["hash"], &other["model"]), (&json!("named"), &status(&env)["model"]));
+    env.write("new.png", png(2, 40));
+    let found = |file: &str| env.json(&["search", "new.png", "--index", file])["results"].clone();
+    assert_eq!(found("i.db"), found("other.db"));
+    // An index that names itself has no model.
+    let connection = rusqlite::Connection::open(env.path("other.db")).unwrap();
+    let itself = env.path("other.db").to_string_lossy().into_owned();
+    let sql = "UPDATE meta SET value = ?1 WHERE key = 'model_file'";
+    assert_eq!(connection.execute(sql, [itself]).unwrap(), 1);
+    let said = env.fails(&["search", "new.png", "--index", "other.db"]);
+    assert!(said.contains("--model"), "{said}");
+}
+
+#[test]
 fn a_damaged_hash_is_named() {
     let env = TestEnv::with_birds(3, 4);
     env.ok(&["index", "birds", "--index", "i.db", "--fit", "now"]);
