@@ -85,22 +85,25 @@ impl Encoder {
         self.read(self.extractor.features(self.tensor(inputs)))
     }
 
-    /// Computes features from the feature maps of the stem, `[n, C, H, W]` in row-major order. The
-    /// result equals that of [`Encoder::features`] for the same images.
+    /// Computes features from feature maps of the stem, `[n, C, H, W]` in row-major order, with the
+    /// shape `[C, H, W]` of one. The result equals that of [`Encoder::features`] for the same
+    /// images.
     ///
     /// # Errors
     /// If the device fails.
-    pub fn features_of_maps(&self, maps: Vec<f32>) -> Result<Vec<f32>, EncodeError> {
-        let side = self.preprocess.size().div_ceil(16) as usize;
-        let channels = self.extractor.refine.input_channels();
-        let count = maps.len() / (channels * side * side);
-        let data = TensorData::new(maps, [count, channels, side, side]);
+    pub fn features_of_maps(
+        &self,
+        maps: Vec<f32>,
+        [channels, height, width]: [usize; 3],
+    ) -> Result<Vec<f32>, EncodeError> {
+        let count = maps.len() / (channels * height * width);
+        let data = TensorData::new(maps, [count, channels, height, width]);
         let maps = Tensor::from_data(data, &self.device.burn());
         self.read(self.extractor.features_of_map(maps))
     }
 
     /// Computes attention maps of preprocessed images, `[n, M, H, W]` in row-major order; `None`
-    /// for a network without parts.
+    /// for a network without any.
     ///
     /// # Errors
     /// If the device fails.

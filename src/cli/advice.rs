@@ -114,6 +114,8 @@ fn encode(error: &EncodeError) -> String {
 fn weights(error: &WeightsError) -> String {
     match error {
         WeightsError::OtherTrunk { found, .. } => format!(" (--trunk {found}, --weights)"),
+        WeightsError::Unknown { .. } => " (`barbule weights list`)".to_owned(),
+        WeightsError::Several { .. } => " (--trunk)".to_owned(),
         WeightsError::NotShipped(kind) => format!(
             " (`barbule weights import FILE --out {kind}.safetensors`, then --weights {kind}.safetensors)"
         ),

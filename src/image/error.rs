@@ -108,6 +108,28 @@ pub enum PreprocessError {
     /// The input size is outside 1..=[`MAX_SIZE`].
     #[error("an input size of {0} pixels cannot be used; choose 1 to {MAX_SIZE}")]
     Size(u32),
+    /// The input is not made up of whole patches of a transformer.
+    #[error(
+        "an input size of {size} pixels cannot be cut into patches of {patch}; choose {below} or {above}"
+    )]
+    Patches {
+        /// The input size, in pixels.
+        size: u32,
+        /// The side of a patch, in pixels.
+        patch: u32,
+        /// The next smaller size that can be.
+        below: u32,
+        /// The next greater one.
+        above: u32,
+    },
+    /// The input is smaller than the trunk's stride.
+    #[error("an input size of {size} pixels is too small for this trunk; choose at least {least}")]
+    Small {
+        /// The input size, in pixels.
+        size: u32,
+        /// The least size, in pixels.
+        least: u32,
+    },
     /// The short side is smaller than the crop, or too large.
     #[error(
         "a short side of {short_side} pixels does not suit a crop of {size}; it must lie between the crop and four times it"

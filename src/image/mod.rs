@@ -26,4 +26,5 @@ pub use file::{MAX_FILE_BYTES, open, read};
 pub use formats::format_names;
 pub use limits::Limits;
 pub use look::Look;
-pub use preprocess::{Filter, MAX_SIZE, Preprocess};
+pub(crate) use preprocess::IMAGENET;
+pub use preprocess::{Filter, Fit, MAX_SIZE, Preprocess};

@@ -16,6 +16,10 @@ use super::PreprocessError;
 /// Maximum input size in pixels.
 pub const MAX_SIZE: u32 = 4096;
 
+/// Mean and standard deviation of ImageNet's pixels, on the byte scale.
+pub(crate) const IMAGENET: ([f32; 3], [f32; 3]) =
+    ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375]);
+
 /// The resampling filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -37,6 +41,25 @@ impl Filter {
     }
 }
 
+/// How an image that is not square becomes a square.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Fit {
+    /// The short side is scaled, and the middle is cut out.
+    #[default]
+    Crop,
+    /// The whole image is stretched.
+    Stretch,
+}
+
+impl Fit {
+    /// For serialisation: whether it is the usual one.
+    fn is_usual(&self) -> bool {
+        *self == Self::Crop
+    }
+}
+
 /// The conversion of an image to a network's input of `3 × size × size` numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Card")]
@@ -46,6 +69,8 @@ pub struct Preprocess {
     filter: Filter,
     mean: [f32; 3],
     std: [f32; 3],
+    #[serde(skip_serializing_if = "Fit::is_usual")]
+    fit: Fit,
 }
 
 impl Preprocess {
@@ -63,8 +88,7 @@ impl Preprocess {
     /// # Errors
     /// [`PreprocessError::Size`] unless `size` is in 1..=[`MAX_SIZE`].
     pub fn imagenet(size: u32) -> Result<Self, PreprocessError> {
-        let mean = [123.675, 116.28, 103.53];
-        let std = [58.395, 57.12, 57.375];
+        let (mean, std) = IMAGENET;
         Self::new(size, Filter::Bilinear, mean, std)
     }
 
@@ -84,7 +108,23 @@ impl Preprocess {
             return Err(PreprocessError::Size(size));
         }
         let short_side = (256 * size + 112) / 224;
-        Self { size, short_side, filter, mean, std }.checked()
+        Self { size, short_side, filter, mean, std, fit: Fit::Crop }.checked()
+    }
+
+    /// Sets the short side of the scaled image before the crop.
+    ///
+    /// # Errors
+    /// [`PreprocessError::ShortSide`] unless it is one to four times the crop.
+    pub fn with_short_side(self, short_side: u32) -> Result<Self, PreprocessError> {
+        Self { short_side, ..self }.checked()
+    }
+
+    /// Sets how an image becomes a square.
+    ///
+    /// # Errors
+    /// [`PreprocessError::ShortSide`] if the image is stretched and the short side is not the input.
+    pub fn with_fit(self, fit: Fit) -> Result<Self, PreprocessError> {
+        Self { fit, ..self }.checked()
     }
 
     /// Width and height of the input, in pixels.
@@ -171,13 +211,19 @@ impl Preprocess {
         let mut crop = vec![0; self.values()];
         // The buffer sizes match and the region lies inside the image, so this fails only for
         // an image without pixels, whose crop stays black.
-        let _ = self.resample(image, &mut crop);
+        let _ = match self.fit {
+            Fit::Crop => self.resample(image, &mut crop),
+            Fit::Stretch => self.resample_all(image, &mut crop),
+        };
         crop
     }
 
     /// Maps a position in the input to an image of `width` × `height` pixels. `x` and `y` run
     /// from 0 to 1 across and down the input; the result is in pixels.
     pub fn origin(&self, x: f64, y: f64, width: u32, height: u32) -> (f64, f64) {
+        if self.fit == Fit::Stretch {
+            return (x * f64::from(width), y * f64::from(height));
+        }
         let short = width.min(height).max(1);
         let (left, across) = self.span(width, short);
         let (top, down) = self.span(height, short);
@@ -236,11 +282,12 @@ impl Preprocess {
     }
 
     fn checked(self) -> Result<Self, PreprocessError> {
-        let Self { size, short_side, mean, std, .. } = self;
+        let Self { size, short_side, mean, std, fit, .. } = self;
         if !(1..=MAX_SIZE).contains(&size) {
             return Err(PreprocessError::Size(size));
         }
-        if !(size..=4 * size).contains(&short_side) {
+        let most = if fit == Fit::Stretch { size } else { 4 * size };
+        if !(size..=most).contains(&short_side) {
             return Err(PreprocessError::ShortSide { size, short_side });
         }
         let usable =
@@ -264,14 +311,16 @@ struct Card {
     filter: Filter,
     mean: [f32; 3],
     std: [f32; 3],
+    #[serde(default)]
+    fit: Fit,
 }
 
 impl TryFrom<Card> for Preprocess {
     type Error = PreprocessError;
 
     fn try_from(card: Card) -> Result<Self, PreprocessError> {
-        let Card { size, short_side, filter, mean, std } = card;
-        Self { size, short_side, filter, mean, std }.checked()
+        let Card { size, short_side, filter, mean, std, fit } = card;
+        Self { size, short_side, filter, mean, std, fit }.checked()
     }
 }
 

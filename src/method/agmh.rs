@@ -74,7 +74,9 @@ impl Looks for Options {
     fn look(&self, net: &Net, shown: Shown<'_>, laps: &mut Laps) -> Result<Output, EncodeError> {
         let e = net.maps(shown.values, laps)?;
         let last = net.refine.forward(e);
-        let Some(projections) = &net.projections else { return Ok(net.hash(pool(last))) };
+        let Some(projections) = &net.projections else {
+            return Ok(net.hash(net.refine.pool(last)));
+        };
         let maps = projections.maps(last);
         laps.end(Lap::Refine)?;
         let extra =

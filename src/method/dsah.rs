@@ -26,7 +26,7 @@ use super::setup::Trained;
 use super::{MethodError, OneKind};
 use crate::encoder::EncodeError;
 use crate::network::{Layers, Level, salient};
-use crate::trunk::{Stem, pool};
+use crate::trunk::Stem;
 
 /// The method `dsah`.
 pub static METHOD: Method = Method {
@@ -235,7 +235,7 @@ impl Learner for Dsah {
         } else {
             (standing_still(&net.refine), net.linear.clone().freeze())
         };
-        let features = pool(refine.forward(both));
+        let features = refine.pooled(both);
         laps.end(Lap::Refine)?;
         let values = linear.forward(features.clone());
         let rows = |of: &Tensor<2>, first: usize| of.clone().slice(first..first + batch);

@@ -10,7 +10,7 @@ use super::laps::{Lap, Laps};
 use super::mining::Mining;
 use crate::encoder::EncodeError;
 use crate::network::{Parts, Projections, Saliency};
-use crate::trunk::{Refine, Stem, pool};
+use crate::trunk::{Refine, Stem};
 
 /// The trained network, including the linear layer of the hash.
 #[derive(Module, Debug)]
@@ -98,7 +98,7 @@ impl Net {
         e: Tensor<4>,
         laps: &mut Laps,
     ) -> Result<(Option<Tensor<3>>, Tensor<2>), EncodeError> {
-        let global = pool(self.refine.forward(e.clone()));
+        let global = self.refine.pooled(e.clone());
         laps.end(Lap::Refine)?;
         let local = match &self.parts {
             Some(parts) => {
@@ -117,7 +117,7 @@ impl Net {
     /// # Errors
     /// If the device fails.
     pub fn whole(&self, e: Tensor<4>, laps: &mut Laps) -> Result<Output, EncodeError> {
-        let features = pool(self.refine.forward(e));
+        let features = self.refine.pooled(e);
         laps.end(Lap::Refine)?;
         Ok(self.hash(features))
     }

@@ -148,9 +148,13 @@ impl Card {
         }
     }
 
-    /// Whether the network has attention maps.
-    pub fn attends(&self) -> bool {
-        self.parts > 0 || self.saliency.is_some()
+    /// Number of attention maps: one per part, one of saliency, or one per head of a transformer.
+    pub fn attention_maps(&self) -> usize {
+        match (self.parts, self.saliency) {
+            (0, Some(_)) => 1,
+            (0, None) => self.trunk.heads(),
+            (parts, _) => parts,
+        }
     }
 
     /// The learned codes of the training images, if there are any and they are whole.

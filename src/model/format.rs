@@ -114,6 +114,7 @@ pub(super) fn read_card(path: &Path, bytes: &[u8]) -> Result<Card, ModelError> {
         ));
     }
     check_layers(&card, &layers).map_err(unfit)?;
+    check_trunk(&card, bytes.len()).map_err(unfit)?;
     let plain = card.plain;
     if plain > 0
         && (card.anchors.is_none() || plain >= card.features() || card.format < FORMAT_PLAIN)
@@ -130,6 +131,21 @@ pub(super) fn read_card(path: &Path, bytes: &[u8]) -> Result<Card, ModelError> {
     BinaryCodes::new(card.bits).map_err(|error| unfit(error.into()))?;
     check_words(&card, bytes.len()).map_err(unfit)?;
     Ok(card)
+}
+
+/// Makes sure that a trunk suits the card's layers and input, and that a file of `length` bytes can
+/// hold it. Room for it is made before the file is read.
+fn check_trunk(card: &Card, length: usize) -> Result<(), Cause> {
+    let trunk = card.trunk;
+    if card.layers().weigh_positions() && !trunk.has_positions() {
+        return Err(format!("its card names layers that the trunk {trunk} cannot have").into());
+    }
+    trunk.check_size(card.preprocess.size())?;
+    let numbers: usize = trunk.weights().iter().sum();
+    if card.shared_trunk.is_none() && numbers > length / 2 {
+        return Err(format!("its card names the trunk {trunk}, which is more than it holds").into());
+    }
+    Ok(())
 }
 
 /// Makes sure that a card describes layers of its version.

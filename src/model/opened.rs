@@ -231,7 +231,7 @@ impl Model {
         let values = self.encoder.attention(input)?;
         let values = values.ok_or_else(|| ModelError::NoParts(self.card.method.clone()))?;
         let size = preprocess.size();
-        let side = size.div_ceil(16) as usize;
+        let side = self.card.trunk.attention_side(size as usize);
         let maps = values.chunks_exact(side * side).map(<[f32]>::to_vec).collect();
         let seen = RgbImage::from_raw(size, size, preprocess.crop(picture)).unwrap_or_default();
         Ok(Attention { seen, maps, side })
@@ -240,7 +240,7 @@ impl Model {
 
 /// The shipped trunk, if it is the one of this hash.
 fn shipped(expected: &str, device: &Device) -> Result<Trunk, Cause> {
-    let trunk = weights::shipped(device)?.into();
+    let trunk = weights::shipped(device)?;
     let found = weights::fingerprint(&trunk)?;
     if found.to_hex().as_str() == expected {
         Ok(trunk)

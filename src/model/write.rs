@@ -63,7 +63,7 @@ pub fn bytes_sharing_trunk(
             format!("its trunk {} does not ship and cannot be shared", card.trunk).into(),
         ));
     }
-    let trunk = weights::shipped(&burn).map_err(|error| failed(error.into()))?.into();
+    let trunk = weights::shipped(&burn).map_err(|error| failed(error.into()))?;
     let trunk = weights::fingerprint(&trunk).map_err(|error| failed(error.into()))?;
     let card = Card { shared_trunk: Some(trunk.to_hex().to_string()), ..card.clone() };
     module_bytes(name, &card, hash, &HashAlone { hash: HashWeights::new(hash, &burn) })

@@ -9,7 +9,7 @@ use super::layers::Layers;
 use super::parts::Parts;
 use super::projections::Projections;
 use super::saliency::{Level, Saliency, salient};
-use crate::trunk::{EfficientNetLite0, Refine, Stem, Trunk, TrunkKind, pool};
+use crate::trunk::{Refine, Stem, Trunk, TrunkKind};
 
 /// Computes an image's features: the global ones, and those of parts if there are any.
 #[derive(Module, Debug)]
@@ -43,13 +43,6 @@ impl From<Trunk> for Extractor {
     }
 }
 
-impl From<EfficientNetLite0> for Extractor {
-    /// Creates an extractor of the trunk's pooled features.
-    fn from(trunk: EfficientNetLite0) -> Self {
-        Trunk::from(trunk).into()
-    }
-}
-
 impl Extractor {
     /// Creates a network with random weights, to be filled from a file.
     pub fn new(kind: TrunkKind, layers: &Layers, device: &Device) -> Self {
@@ -79,7 +72,7 @@ impl Extractor {
         match &self.saliency {
             Some(saliency) if saliency.level() == Level::Image => {
                 let x = salient(x, saliency.forward(e));
-                pool(self.refine.forward(self.stem.forward(x)))
+                self.refine.pooled(self.stem.forward(x))
             }
             _ => self.features_of_map(e),
         }
@@ -96,31 +89,31 @@ impl Extractor {
         if let Some(projections) = &self.projections {
             return projections.forward(last);
         }
-        let global = pool(last);
+        let global = self.refine.pool(last);
         match (&self.parts, &self.original) {
             (Some(parts), _) => {
                 let local = parts.forward(seen, &global).local.flatten::<2>(1, 2);
                 Tensor::cat(vec![local, global], 1)
             }
             (None, Some(original)) => {
-                let before = pool(original.forward(seen));
+                let before = original.pooled(seen);
                 Tensor::cat(vec![unit(global), unit(before)], 1)
             }
             (None, None) => global,
         }
     }
 
-    /// Computes attention maps `[batch, M, H, W]` of `[batch, 3, S, S]`: those of the parts, or
-    /// the single saliency map. `None` if the network has neither.
+    /// Computes attention maps `[batch, M, H, W]` of `[batch, 3, S, S]`: those of the parts, the
+    /// single saliency map, or those of a transformer's heads. `None` if the network has none.
     pub fn attention(&self, x: Tensor<4>) -> Option<Tensor<4>> {
         match (&self.parts, &self.saliency) {
             (Some(parts), _) => {
                 let e = self.stem.forward(x);
-                let whole = pool(self.refine.forward(e.clone()));
+                let whole = self.refine.pooled(e.clone());
                 Some(parts.attention.forward(e, &whole))
             }
             (None, Some(saliency)) => Some(saliency.forward(self.stem.forward(x))),
-            (None, None) => None,
+            (None, None) => self.refine.class_attention(self.stem.forward(x)),
         }
     }
 

@@ -23,6 +23,11 @@ pub struct Layers {
 }
 
 impl Layers {
+    /// Whether layers weigh positions of the stem's or the last map.
+    pub fn weigh_positions(&self) -> bool {
+        self.parts > 0 || self.saliency.is_some() || self.projections > 0
+    }
+
     /// Returns the number of features that the hash takes, for a trunk with `pooled` of them.
     pub fn features(&self, pooled: usize) -> usize {
         match self.projections {

@@ -14,7 +14,7 @@ use super::attention::Together;
 use super::chain::Chain;
 use super::glance::Glance;
 use super::strips::{Strips, complemented};
-use crate::trunk::{Refine, pool};
+use crate::trunk::Refine;
 
 /// The kinds of attention to parts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +68,7 @@ impl Attention {
             AttentionKind::Chain => Self::Chain(Chain::new(channels, parts, device)),
             AttentionKind::Strips => Self::Strips(Strips::new(channels, parts, device)),
             AttentionKind::Glance => {
-                Self::Glance(Glance::new(channels, refine.output_channels(), parts, device))
+                Self::Glance(Glance::new(channels, refine.features(), parts, device))
             }
         }
     }
@@ -170,7 +170,7 @@ impl Parts {
                 self.local.rest(complemented(first, parts))
             }
         };
-        let pooled = pool(maps.clone());
+        let pooled = self.local.pool(maps.clone());
         let [_, width] = pooled.dims();
         PartFeatures { attention, maps, local: pooled.reshape([batch, parts, width]) }
     }

@@ -83,10 +83,9 @@ impl App {
     pub fn card(&self, snapshot: &Snapshot) -> Result<Value, IndexError> {
         let model = snapshot.model()?;
         let card = model.card();
-        let parts = if card.parts > 0 { card.parts } else { usize::from(card.attends()) };
         Ok(json!({
             "method": card.method, "trunk": card.trunk.to_string(), "bits": model.bits(),
-            "fingerprint": model.fingerprint(), "parts": parts,
+            "fingerprint": model.fingerprint(), "parts": card.attention_maps(),
         }))
     }
 

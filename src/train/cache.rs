@@ -30,7 +30,7 @@ use crate::file;
 use crate::image::{self, Limits, Preprocess};
 use crate::method::draw::{Purpose, generator};
 use crate::task::Task;
-use crate::trunk::{Refine, Stem, TrunkKind, pool};
+use crate::trunk::{Refine, Stem, TrunkKind};
 
 /// Magic bytes with the version.
 const MAGIC: &[u8; 8] = b"BRBSTEM1";
@@ -178,10 +178,9 @@ impl Source<'_> {
     }
 
     fn dims(&self) -> [usize; 3] {
-        let side = self.preprocess.size().div_ceil(16) as usize;
         match self.refine {
             Some(_) => [self.trunk.pooled(), 1, 1],
-            None => [self.trunk.stem_channels(), side, side],
+            None => self.trunk.map(self.preprocess.size() as usize),
         }
     }
 
@@ -315,7 +314,7 @@ impl Source<'_> {
         let data = TensorData::new(inputs.concat(), [batch.len(), 3, size, size]);
         let maps = self.stem.forward(Tensor::from_data(data, &self.device.burn()));
         let maps = match self.refine {
-            Some(refine) => pool(refine.forward(maps)).reshape([batch.len() as i32, -1, 1, 1]),
+            Some(refine) => refine.pooled(maps).reshape([batch.len() as i32, -1, 1, 1]),
             None => maps,
         };
         let data =

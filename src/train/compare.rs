@@ -149,8 +149,8 @@ impl Comparison {
             .iter()
             .map(|seed| Set::open(&setting, *seed))
             .collect::<Result<_, _>>()?;
-        let preprocess = setting.trunk.preprocess(setting.size)?;
         let trunk = open_trunk(setting.trunk, setting.weights.as_deref(), device)?;
+        let preprocess = trunk.preprocess(setting.size)?;
         let all = |set: &Set| -> Vec<Sample> {
             // A drawn split uses all images, and another seed assigns them differently.
             match set.whole.split_seed {

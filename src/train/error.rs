@@ -12,7 +12,7 @@ use crate::eval::EvalError;
 use crate::image::{ImageError, PreprocessError};
 use crate::method::{MethodError, OneKind};
 use crate::model::ModelError;
-use crate::trunk::WeightsError;
+use crate::trunk::{TrunkKind, WeightsError};
 
 /// An error of fitting or measuring a model.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +64,16 @@ pub enum TrainError {
     /// All training images are similar to each other.
     #[error(transparent)]
     OneKind(#[from] OneKind),
+    /// The method weighs positions of a map, and the trunk's map has none.
+    #[error(
+        "{method} weighs positions of a map, which the norms of the transformer {trunk} undo; choose a convolutional trunk or another method"
+    )]
+    NoPositions {
+        /// The method.
+        method: &'static str,
+        /// The trunk.
+        trunk: TrunkKind,
+    },
     /// The loss became NaN or infinite.
     #[error(
         "the loss was {loss} at step {step} with a learning rate of {rate:.1e}; try a smaller one"

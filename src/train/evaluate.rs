@@ -237,7 +237,7 @@ fn pointing(
     limits: &Limits,
     task: &Task<'_>,
 ) -> Result<Option<Pointing>, TrainError> {
-    if !model.card().attends() {
+    if model.card().attention_maps() == 0 {
         return Ok(None);
     }
     let Some(telling) = TellingParts::read(dataset)? else { return Ok(None) };

@@ -152,7 +152,7 @@ impl Store {
             task.step(batch * BATCH, rows.len()).map_err(EncodeError::from)?;
             let mut maps = Vec::with_capacity(some.len() * cache.dims().iter().product::<usize>());
             some.iter().for_each(|row| cache.read_into(0, *row, &mut maps));
-            found.values.extend(encoder.features_of_maps(maps)?);
+            found.values.extend(encoder.features_of_maps(maps, cache.dims())?);
         }
         task.step(rows.len(), rows.len()).map_err(EncodeError::from)?;
         Ok(Some(found))

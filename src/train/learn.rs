@@ -231,7 +231,7 @@ fn card(
         data: data_card(dataset, kept),
         seed: plan.seed,
         figures: BTreeMap::new(),
-        licence: format!("trunk: {}; the rest: as its training data", plan.trunk.licence()),
+        licence: format!("trunk: {}; the rest: as its training data", prepared.trunk.licence()),
         shared_trunk: None,
         learned: None,
     }

@@ -30,10 +30,13 @@ use crate::method::learner::{Learner, Moment, Seen, Shown};
 use crate::method::net::{Net, Output};
 use crate::method::{Method, Recipe, Settings, Trained, adsh};
 use crate::network::{Attention, Bottleneck, Parts, Together};
-use crate::trunk::efficientnet_lite::{POOLED, STEM_CHANNELS};
-use crate::trunk::{ConvNorm, Refine, Trunk, efficientnet_lite, weights};
+use crate::trunk::efficientnet_lite::{POOLED, Size};
+use crate::trunk::{ConvNorm, Refine, efficientnet_lite, weights};
 
 mod successors;
+
+/// Channels of the shipped stem's map.
+const STEM_CHANNELS: usize = Size::Lite0.stem_channels();
 
 const BITS: usize = 6;
 const PARTS: usize = 2;
@@ -145,7 +148,7 @@ fn relu(v: f64) -> f64 {
 fn lite(refine: &Refine) -> &efficientnet_lite::Refine {
     match refine {
         Refine::EfficientNetLite(refine) => refine,
-        Refine::ResNet(_) => panic!("a ResNet"),
+        _ => panic!("another trunk"),
     }
 }
 
@@ -340,7 +343,7 @@ impl Learner for Given {
 
 fn net(with_parts: bool, device: &BurnDevice) -> Net {
     let training = device.clone().autodiff();
-    let refine = || Trunk::from(weights::shipped(device).unwrap()).refine.train();
+    let refine = || weights::shipped(device).unwrap().refine.train();
     let parts = with_parts.then(|| {
         let mut parts = Parts::new(PARTS, refine(), &training);
         parts.attention = new_weights(parts.attention, 3);

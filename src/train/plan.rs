@@ -167,14 +167,27 @@ impl LearnPlan {
         }
     }
 
-    /// Checks the method's options and bits.
+    /// Checks the method's options and bits, and that the trunk suits it.
     ///
     /// # Errors
     /// If the method trains no network, an option is out of range or does not suit the trained
-    /// part, or the method does not support this number of bits.
+    /// part, the method does not support this number of bits, or its layers or the input size do
+    /// not suit the trunk.
     pub fn check(&self) -> Result<(), TrainError> {
-        self.learned()?;
+        self.check_trunk()?;
         Ok(self.method.check_bits(self.bits)?)
+    }
+
+    /// Checks that the trunk suits the method and the input size.
+    ///
+    /// # Errors
+    /// As [`LearnPlan::check`], except for bits.
+    pub fn check_trunk(&self) -> Result<(), TrainError> {
+        let layers = self.additions()?.layers;
+        if layers.weigh_positions() && !self.trunk.has_positions() {
+            return Err(TrainError::NoPositions { method: self.method.name, trunk: self.trunk });
+        }
+        Ok(self.trunk.check_size(self.size)?)
     }
 
     /// Returns the method with its options.

@@ -34,8 +34,8 @@ impl Prepared {
     /// # Errors
     /// If the weights or the input size are unusable.
     pub fn new(plan: &LearnPlan, device: &Device) -> Result<Self, TrainError> {
-        let preprocess = plan.trunk.preprocess(plan.size)?;
         let trunk = open_trunk(plan.trunk, plan.weights.as_deref(), device)?;
+        let preprocess = trunk.preprocess(plan.size)?;
         Ok(Self {
             stem: trunk.stem.clone().fold(),
             refine: plan.learns_from_features()?.then(|| trunk.refine.clone().fold()),

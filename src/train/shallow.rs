@@ -95,8 +95,8 @@ pub fn fit_shallow(
 ) -> Result<Fitted, TrainError> {
     model::check_writable(out)?;
     check(plan, dataset)?;
-    let preprocess = plan.trunk.preprocess(plan.size)?;
     let trunk = open_trunk(plan.trunk, plan.weights.as_deref(), device)?;
+    let preprocess = trunk.preprocess(plan.size)?;
     let encoder = Encoder::new(trunk.clone().into(), preprocess, device.clone());
     let begun = Instant::now();
     let split = split_features(&encoder, "training", &dataset.train, &plan.limits, task)?;
@@ -131,7 +131,7 @@ pub(super) fn fit_features(
 ) -> Result<Fitted, TrainError> {
     let method = check(plan, dataset)?;
     let kind = plan.trunk;
-    let preprocess = kind.preprocess(plan.size)?;
+    let preprocess = trunk.preprocess(plan.size)?;
     let begun = Instant::now();
     let features = Features { dim: kind.pooled(), values: &split.values };
     let input = FitInput { features, labels: &split.labels, bits: plan.bits, seed: plan.seed };
@@ -166,7 +166,7 @@ pub(super) fn fit_features(
             .collect::<BTreeMap<_, _>>(),
         licence: format!(
             "trunk: {}; hash: {}",
-            kind.licence(),
+            trunk.licence(),
             plan.licence.as_deref().unwrap_or("as its training data")
         ),
         shared_trunk: None,

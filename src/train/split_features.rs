@@ -32,7 +32,7 @@ pub(super) fn open_trunk(
     let burn = device.burn();
     let trunk = match file {
         Some(path) => weights::load(path, kind, &burn)?,
-        None if kind.ships() => weights::shipped(&burn)?.into(),
+        None if kind.ships() => weights::shipped(&burn)?,
         None => return Err(WeightsError::NotShipped(kind).into()),
     };
     Ok(weights::rounded(trunk, &burn)?)

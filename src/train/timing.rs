@@ -17,6 +17,7 @@ use crate::device::Device;
 use crate::method::draw::{Purpose, generator};
 use crate::method::laps::Lap;
 use crate::task::Task;
+use crate::trunk::{Trunk, weights};
 
 /// Number of classes of the generated images.
 const CLASSES: usize = 4;
@@ -79,7 +80,17 @@ pub fn time_training(
     }
     let found = Dataset::open(&data, Some(Layout::Folder), plan.seed);
     let dataset = found.map_err(|error| TrainError::Temporary(std::io::Error::other(error)))?;
+    let weights = match &plan.weights {
+        // Times do not depend on the values of weights.
+        None if !plan.trunk.ships() => {
+            let path = folder.path().join("trunk.safetensors");
+            weights::save(&Trunk::new(plan.trunk, &Device::Cpu.burn()), &path, true)?;
+            Some(path)
+        }
+        given => given.clone(),
+    };
     let plan = LearnPlan {
+        weights,
         sample: Some(images),
         cache: folder.path().join("cache"),
         resume: false,

@@ -1,39 +1,72 @@
 /*!
-EfficientNet-Lite0: the trunk that ships with Barbule.
+EfficientNet-Lite: the family of the trunk that ships with Barbule, Lite0.
 
-The network of Tan and Le (ICML 2019, arXiv 1905.11946) without squeeze-excitation and with
-ReLU6 instead of swish, as released by its authors for mobile hardware. It is split at
-stride 16 into the stem (entry convolution and the first 11 blocks) and refine (the last 5
-blocks and the head convolution).
+The networks of Tan and Le (ICML 2019, arXiv 1905.11946) without squeeze-excitation and with
+ReLU6 instead of swish, as released by their authors for mobile hardware. They are split at
+stride 16 into the stem (entry convolution and the blocks of the first five stages) and refine (the
+blocks of the last two and the head convolution).
 */
 
 use burn::module::Module;
 use burn::prelude::*;
 
+use super::conv_norm::ConvNorm;
 #[cfg(all(test, feature = "train"))]
 use super::conv_norm::relu6;
-pub use super::conv_norm::{ConvNorm, pool};
 use super::ops;
 
-/// (repeats, kernel, stride of the first block, expansion, output channels).
-const STAGES: [(usize, usize, usize, usize, usize); 7] = [
-    (1, 3, 1, 1, 16),
-    (2, 3, 2, 6, 24),
-    (2, 5, 2, 6, 40),
-    (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),
-    (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
-];
+/// (kernel, stride of the first block, expansion) of each stage.
+const STAGES: [(usize, usize, usize); 7] =
+    [(3, 1, 1), (3, 2, 6), (5, 2, 6), (3, 2, 6), (5, 1, 6), (5, 2, 6), (3, 1, 6)];
 /// Channels after the entry convolution.
 const ENTRY: usize = 32;
-/// Number of blocks in the stem.
-pub(super) const STEM_BLOCKS: usize = 11;
+/// Stages in the stem.
+const STEM_STAGES: usize = 5;
 
-/// Channels of the stem's feature map.
-pub const STEM_CHANNELS: usize = 112;
 /// Channels of the last feature map, and length of the pooled feature.
 pub const POOLED: usize = 1280;
+
+/// The size of an EfficientNet-Lite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// The shipped one.
+    Lite0,
+    /// More blocks.
+    Lite1,
+    /// More blocks, and more channels.
+    Lite2,
+}
+
+impl Size {
+    /// Blocks and output channels of each stage.
+    const fn stages(self) -> ([usize; 7], [usize; 7]) {
+        let deep = [1, 3, 3, 4, 4, 5, 1];
+        let channels = [16, 24, 40, 80, 112, 192, 320];
+        match self {
+            Self::Lite0 => ([1, 2, 2, 3, 3, 4, 1], channels),
+            Self::Lite1 => (deep, channels),
+            Self::Lite2 => (deep, [16, 24, 48, 88, 120, 208, 352]),
+        }
+    }
+
+    /// Channels of the stem's feature map.
+    pub const fn stem_channels(self) -> usize {
+        self.stages().1[STEM_STAGES - 1]
+    }
+
+    /// Channels before the last convolution.
+    #[cfg(feature = "train")]
+    pub(super) fn last_channels(self) -> usize {
+        self.stages().1[STAGES.len() - 1]
+    }
+
+    /// Returns the number of blocks in the stem, and of all blocks.
+    #[cfg(feature = "train")]
+    pub(super) fn blocks(self) -> [usize; 2] {
+        let (repeats, _) = self.stages();
+        [repeats[..STEM_STAGES].iter().sum(), repeats.iter().sum()]
+    }
+}
 
 /// An inverted residual block: expansion, depthwise convolution, projection.
 #[derive(Module, Debug)]
@@ -106,12 +139,12 @@ impl Block {
 pub struct Stem {
     /// 3×3, stride 2.
     pub entry: ConvNorm,
-    /// The first 11 blocks.
+    /// The blocks of the first five stages.
     pub blocks: Vec<Block>,
 }
 
 impl Stem {
-    /// `[batch, 3, S, S]`, normalised, to `[batch, 112, ⌈S/16⌉, ⌈S/16⌉]`.
+    /// `[batch, 3, S, S]`, normalised, to `[batch, C, ⌈S/16⌉, ⌈S/16⌉]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let (first, rest) = self.blocks.split_at(1);
         let entered = match first {
@@ -132,14 +165,14 @@ impl Stem {
 /// The layers from stride 16 to the last feature map at stride 32.
 #[derive(Module, Debug)]
 pub struct Refine {
-    /// The last 5 blocks.
+    /// The blocks of the last two stages.
     pub blocks: Vec<Block>,
     /// 1×1 to 1280 channels.
     pub head: ConvNorm,
 }
 
 impl Refine {
-    /// `[batch, 112, H, W]` to `[batch, 1280, ⌈H/2⌉, ⌈W/2⌉]`.
+    /// `[batch, C, H, W]` to `[batch, 1280, ⌈H/2⌉, ⌈W/2⌉]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         self.rest(self.first(x))
     }
@@ -163,65 +196,70 @@ impl Refine {
         let blocks = self.blocks.into_iter().map(Block::fold).collect();
         Self { head: self.head.fold(), blocks }
     }
+
+    /// Channels of its input.
+    pub(super) fn input_channels(&self) -> usize {
+        let first = self.blocks.first();
+        first.and_then(|block| block.expand.as_ref()).map_or(0, ConvNorm::input)
+    }
 }
 
-/// The complete trunk.
-#[derive(Module, Debug)]
-pub struct EfficientNetLite0 {
-    /// The layers up to stride 16.
-    pub stem: Stem,
-    /// The remaining layers.
-    pub refine: Refine,
-}
-
-impl EfficientNetLite0 {
-    /// Creates the network with random weights.
-    pub fn new(device: &Device) -> Self {
-        let mut blocks = Vec::new();
-        let mut input = ENTRY;
-        for (repeats, kernel, stride, expansion, output) in STAGES {
-            for repeat in 0..repeats {
-                let stride = if repeat == 0 { stride } else { 1 };
-                blocks.push(Block::new([input, output], kernel, stride, expansion, device));
-                input = output;
-            }
+/// Creates stem and refine with random weights.
+pub(super) fn parts(size: Size, device: &Device) -> (Stem, Refine) {
+    let (repeats, channels) = size.stages();
+    let (mut stem, mut refine) = (Vec::new(), Vec::new());
+    let mut input = ENTRY;
+    for (stage, (kernel, stride, expansion)) in STAGES.into_iter().enumerate() {
+        let output = channels[stage];
+        for repeat in 0..repeats[stage] {
+            let stride = if repeat == 0 { stride } else { 1 };
+            let block = Block::new([input, output], kernel, stride, expansion, device);
+            if stage < STEM_STAGES { &mut stem } else { &mut refine }.push(block);
+            input = output;
         }
-        let refine = blocks.split_off(STEM_BLOCKS);
-        let entry = ConvNorm::new([3, ENTRY], 3, 2, 1, device);
-        let head = ConvNorm::new([input, POOLED], 1, 1, 1, device);
-        Self { stem: Stem { entry, blocks }, refine: Refine { blocks: refine, head } }
     }
-
-    /// Folds every batch norm into its convolution, for inference.
-    pub fn fold(self) -> Self {
-        Self { stem: self.stem.fold(), refine: self.refine.fold() }
-    }
-
-    /// Returns the mean of the last feature map over its positions: `[batch, 3, S, S]` to
-    /// `[batch, 1280]`.
-    pub fn pooled(&self, x: Tensor<4>) -> Tensor<2> {
-        pool(self.refine.forward(self.stem.forward(x)))
-    }
+    let entry = ConvNorm::new([3, ENTRY], 3, 2, 1, device);
+    let head = ConvNorm::new([input, POOLED], 1, 1, 1, device);
+    (Stem { entry, blocks: stem }, Refine { blocks: refine, head })
 }
 
-/// Returns the number of activations in the stem and in refine for one image of `size`
-/// pixels. Convolution and norm count separately, because training keeps the output of both.
+/// Returns the number of activations in the stem and in refine for one image of `pixels` pixels a
+/// side. Convolution and norm count separately, because training keeps the output of both.
 #[cfg(feature = "train")]
-pub(crate) fn activations(size: usize) -> [usize; 2] {
-    let mut side = size.div_ceil(2);
+pub(super) fn activations(size: Size, pixels: usize) -> [usize; 2] {
+    let (repeats, channels) = size.stages();
+    let mut side = pixels.div_ceil(2);
     let mut kept = [2 * ENTRY * side * side, 0];
-    let (mut input, mut block) = (ENTRY, 0);
-    for (repeats, _, stride, expansion, output) in STAGES {
-        for repeat in 0..repeats {
+    let mut input = ENTRY;
+    for (stage, (_, stride, expansion)) in STAGES.into_iter().enumerate() {
+        for repeat in 0..repeats[stage] {
             let wide = if expansion == 1 { 0 } else { input * expansion * side * side };
             side = if repeat == 0 { side.div_ceil(stride) } else { side };
-            let narrow = (input * expansion + output) * side * side;
-            kept[usize::from(block >= STEM_BLOCKS)] += 2 * (wide + narrow);
-            (input, block) = (output, block + 1);
+            let narrow = (input * expansion + channels[stage]) * side * side;
+            kept[usize::from(stage >= STEM_STAGES)] += 2 * (wide + narrow);
+            input = channels[stage];
         }
     }
     kept[1] += 2 * POOLED * side * side;
     kept
+}
+
+/// Returns the number of convolution weights in the stem and in refine.
+pub(super) fn weights(size: Size) -> [usize; 2] {
+    let (repeats, channels) = size.stages();
+    let mut counts = [27 * ENTRY, 0];
+    let mut input = ENTRY;
+    for (stage, (kernel, _, expansion)) in STAGES.into_iter().enumerate() {
+        for _ in 0..repeats[stage] {
+            let wide = input * expansion;
+            let widen = if expansion == 1 { 0 } else { input * wide };
+            counts[usize::from(stage >= STEM_STAGES)] +=
+                widen + wide * (kernel * kernel + channels[stage]);
+            input = channels[stage];
+        }
+    }
+    counts[1] += input * POOLED;
+    counts
 }
 
 #[cfg(all(test, feature = "train"))]

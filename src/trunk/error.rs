@@ -42,9 +42,7 @@ pub enum WeightsError {
         wanted: TrunkKind,
     },
     /// The trunk of a published file cannot be detected.
-    #[error(
-        "{} cannot be imported: {reason}; supported are published weights of efficientnet-lite0, resnet18 and resnet50, as .pth or .safetensors", path.display()
-    )]
+    #[error("{} cannot be imported: {reason}", path.display())]
     Unknown {
         /// The file.
         path: PathBuf,
@@ -52,9 +50,19 @@ pub enum WeightsError {
         #[source]
         reason: Cause,
     },
+    /// The tensors of a published file do not tell which of several trunks it is.
+    #[error(
+        "{} may be of {}, which differ only in the formula of their activation; name the one that its publisher tells", path.display(), listed(kinds)
+    )]
+    Several {
+        /// The file.
+        path: PathBuf,
+        /// The trunks.
+        kinds: Vec<TrunkKind>,
+    },
     /// The weights of this trunk do not ship with Barbule.
     #[error(
-        "the weights of {0} do not ship with Barbule; import torchvision's ImageNet weights (a .pth file) and use the result"
+        "the weights of {0} do not ship with Barbule; import a published file and use the result"
     )]
     NotShipped(TrunkKind),
     /// The file could not be written.
@@ -65,4 +73,9 @@ pub enum WeightsError {
         /// The reason.
         source: io::Error,
     },
+}
+
+/// Joins names with "or".
+fn listed(kinds: &[TrunkKind]) -> String {
+    kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(" or ")
 }

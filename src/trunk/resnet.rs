@@ -240,7 +240,6 @@ pub(super) fn activations(depth: Depth, size: usize) -> [usize; 2] {
 }
 
 /// Returns the number of convolution weights in the stem and in refine.
-#[cfg(feature = "train")]
 pub(super) fn weights(depth: Depth) -> [usize; 2] {
     let mut counts = [3 * ENTRY * 49, 0];
     let mut input = ENTRY;

@@ -289,7 +289,7 @@ mod tests {
         let weights = Tensor::<1>::arange_step_test(out.shape().num_elements(), &out.device());
         let loss = (out.clone() * weights.reshape(out.shape())).sum();
         let grads = loss.backward();
-        let conv = |c: &crate::trunk::efficientnet_lite::ConvNorm| {
+        let conv = |c: &crate::trunk::ConvNorm| {
             let norm = c.norm.as_ref().unwrap();
             vec![
                 c.weight.val().grad(&grads).unwrap().into_data(),

@@ -1,9 +1,10 @@
 /*!
 Weights of a trunk: the shipped ones, Barbule's own files, and published checkpoints.
 
-Tensors in Barbule's files are named by the module tree. Convolutions are stored in half
-precision, batch norms in single precision (a variance can be too small for half
-precision), and the trunk's name is in the metadata. The importer (feature `train`) converts other files.
+Tensors in Barbule's files are named by the module tree. Convolutions and linear layers are stored
+in half precision, norms in single precision (a variance can be too small for half precision). The
+metadata contain the trunk's name, and the preparation of images and the licence where they are
+known. The importer (feature `train`) converts other files.
 */
 
 use std::io;
@@ -16,7 +17,7 @@ use burn_store::{
     PyTorchToBurnAdapter, SafetensorsStore, SafetensorsStoreError,
 };
 
-use super::{EfficientNetLite0, Trunk, TrunkKind, WeightsError};
+use super::{Input, Trunk, TrunkKind, WeightsError};
 use crate::cause::{Cause, told};
 use crate::file;
 
@@ -25,6 +26,10 @@ static EFFICIENTNET_LITE0: &[u8] = include_bytes!("../../assets/efficientnet-lit
 
 /// The metadata key of the trunk's name.
 const TRUNK: &str = "trunk";
+/// The metadata key of the preparation of images, where it is not the usual one of the trunk.
+const INPUT: &str = "input";
+/// The metadata key of the licence.
+const LICENCE: &str = "licence";
 /// Maximum size of a weights file, in bytes.
 const MAX_BYTES: u64 = 4 << 30;
 
@@ -32,10 +37,10 @@ const MAX_BYTES: u64 = 4 << 30;
 ///
 /// # Errors
 /// Only if the program file is damaged.
-pub fn shipped(device: &Device) -> Result<EfficientNetLite0, WeightsError> {
+pub fn shipped(device: &Device) -> Result<Trunk, WeightsError> {
     let kind = TrunkKind::EfficientNetLite0;
     let store = SafetensorsStore::from_bytes(Some(EFFICIENTNET_LITE0.to_vec()));
-    let mut trunk = EfficientNetLite0::new(device);
+    let mut trunk = Trunk::new(kind, device);
     let filled = fill_whole(&mut trunk, store.with_from_adapter(from_pytorch()));
     let failed = |reason| unfit(Path::new("the shipped trunk"), kind, reason);
     filled.map(|()| trunk).map_err(failed)
@@ -50,13 +55,33 @@ pub fn load(path: &Path, kind: TrunkKind, device: &Device) -> Result<Trunk, Weig
     if let Some(found) = named(&bytes).filter(|found| *found != kind) {
         return Err(WeightsError::OtherTrunk { path: path.to_owned(), found, wanted: kind });
     }
-    fill(path, kind, SafetensorsStore::from_bytes(Some(bytes)), device)
+    let input = match metadata(&bytes, INPUT) {
+        Some(text) => input(&text).map_err(|reason| unfit(path, kind, reason))?,
+        None => kind.input(),
+    };
+    let licence = metadata(&bytes, LICENCE);
+    let trunk = fill(path, kind, SafetensorsStore::from_bytes(Some(bytes)), device)?;
+    Ok(trunk.with_input(input).with_licence(licence))
+}
+
+/// Reads a preparation of images, and makes sure that it can be one.
+fn input(text: &str) -> Result<Input, Cause> {
+    let damaged = |error: serde_json::Error| {
+        told(format!("its preparation of images is damaged ({error})"), error)
+    };
+    let input: Input = serde_json::from_str(text).map_err(damaged)?;
+    input.preprocess(224)?;
+    Ok(input)
 }
 
 /// Returns the trunk named in a file's metadata, if any.
 pub(super) fn named(bytes: &[u8]) -> Option<TrunkKind> {
+    metadata(bytes, TRUNK)?.parse().ok()
+}
+
+fn metadata(bytes: &[u8], key: &str) -> Option<String> {
     let (_, header) = safetensors::SafeTensors::read_metadata(bytes).ok()?;
-    header.metadata().as_ref()?.get(TRUNK)?.parse().ok()
+    header.metadata().as_ref()?.get(key).cloned()
 }
 
 /// Writes a trunk's weights, in half precision if `half`.
@@ -66,8 +91,14 @@ pub(super) fn named(bytes: &[u8]) -> Option<TrunkKind> {
 pub fn save(trunk: &Trunk, path: &Path, half: bool) -> Result<(), WeightsError> {
     let mut store = SafetensorsStore::from_bytes(None).skip_enum_variants(true);
     store = store.metadata(TRUNK, trunk.kind().name());
-    if trunk.kind().ships() {
-        store = store.metadata("licence", "Apache-2.0");
+    if let Some(licence) = trunk.known_licence() {
+        store = store.metadata(LICENCE, licence);
+    } else if trunk.kind().ships() {
+        store = store.metadata(LICENCE, "Apache-2.0");
+    }
+    if trunk.input() != trunk.kind().input() {
+        let input = serde_json::to_string(&trunk.input());
+        store = store.metadata(INPUT, input.map_err(|error| failed_json(path, error))?);
     }
     if half {
         store = store.with_to_adapter(half_precision());
@@ -77,6 +108,10 @@ pub fn save(trunk: &Trunk, path: &Path, half: bool) -> Result<(), WeightsError> 
     trunk.save_into(&mut store).map_err(other)?;
     let bytes = store.get_bytes().map_err(other)?;
     file::write_whole(path, |out| out.write_all(&bytes)).map_err(failed)
+}
+
+fn failed_json(path: &Path, error: serde_json::Error) -> WeightsError {
+    WeightsError::Write { path: path.to_owned(), source: io::Error::other(error) }
 }
 
 /// Rounds the weights as if written in half precision and read back.
@@ -90,7 +125,9 @@ pub fn rounded(trunk: Trunk, device: &Device) -> Result<Trunk, WeightsError> {
     let mut store = store.with_to_adapter(half_precision());
     trunk.save_into(&mut store).map_err(failed)?;
     let bytes = store.get_bytes().map_err(failed)?;
-    fill(path, kind, SafetensorsStore::from_bytes(Some(bytes)), device)
+    let (input, licence) = (trunk.input(), trunk.known_licence().map(str::to_owned));
+    let rounded = fill(path, kind, SafetensorsStore::from_bytes(Some(bytes)), device)?;
+    Ok(rounded.with_input(input).with_licence(licence))
 }
 
 /// Returns a hash of all weights in the half precision of [`save`].
@@ -106,9 +143,13 @@ pub fn fingerprint(trunk: &Trunk) -> Result<blake3::Hash, WeightsError> {
     Ok(blake3::hash(&store.get_bytes().map_err(failed)?))
 }
 
-/// Half precision for convolutions; batch norms stay in single precision.
+/// Half precision for convolutions and linear layers. Norms, positions and the scales of branches
+/// stay in single precision.
 pub(crate) fn half_precision() -> HalfPrecisionAdapter {
-    HalfPrecisionAdapter::new().with_module("ConvNorm")
+    ["ConvNorm", "Conv", "Dense"]
+        .into_iter()
+        .fold(HalfPrecisionAdapter::new(), |all, module| all.with_module(module))
+        .without_module("LayerNorm")
 }
 
 /// Accepts PyTorch's names for the tensors of norms, and any floating-point type.

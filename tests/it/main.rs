@@ -28,5 +28,6 @@ mod serve;
 mod shaders;
 mod sources;
 mod trunk;
+mod trunks;
 mod word_index;
 mod words;

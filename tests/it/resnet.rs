@@ -1,41 +1,26 @@
 /*!
 ResNet-18 and ResNet-50 match PyTorch, and everything that uses a trunk works with them.
 
-Real weights are too large for the repository. `golden/make_resnet.py` and this file compute
-weights by the same formula; `golden/resnet.safetensors` contains PyTorch's results.
+`golden/resnet.safetensors` contains PyTorch's results with weights by a formula
+(`common/published.rs`).
 */
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::common::TestEnv;
+use crate::common::published::{error, golden, input, read, values};
 use barbule::dataset::Dataset;
 use barbule::device::Device;
 use barbule::method::{Recipe, Trained, adsh, exchnet};
 use barbule::model::Model;
 use barbule::task::Task;
 use barbule::train::{EpochReport, LearnPlan, learn};
-use barbule::trunk::{Trunk, TrunkKind, WeightsError, import_weights, pool, weights};
-use burn::tensor::{Tensor, TensorData};
+use barbule::trunk::{Import, Trunk, TrunkKind, WeightsError, import_weights, weights};
+use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
 
 const GOLDEN: &[u8] = include_bytes!("../golden/resnet.safetensors");
 const SIZE: usize = 65;
-
-/// Returns pseudo-random numbers from `low` to `high`, determined by the name and the index.
-fn values(name: &str, count: usize, [low, high]: [f64; 2]) -> Vec<f32> {
-    let step = |seed: u32, byte: u8| (seed ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-    let seed = name.bytes().fold(0x811c_9dc5, step);
-    let value = |i: usize| {
-        let mut x = (i as u32).wrapping_mul(0x9e37_79b1) ^ seed;
-        for (shift, factor) in [(16, 0x85eb_ca6b), (13, 0xc2b2_ae35)] {
-            x = (x ^ (x >> shift)).wrapping_mul(factor);
-        }
-        x ^= x >> 16;
-        (low + (high - low) * (f64::from(x) / 4_294_967_296.0)) as f32
-    };
-    (0..count).map(value).collect()
-}
 
 /// Returns names and shapes of torchvision's state dictionary, without its counters. ResNet-34 is a
 /// ResNet-18 with more blocks.
@@ -109,11 +94,16 @@ fn of_kind(kind: TrunkKind) -> Vec<(String, Vec<usize>)> {
     }
 }
 
+/// Imports nothing but this trunk.
+fn only(kind: Option<TrunkKind>) -> Import {
+    Import::default().with(|import| import.trunk = kind)
+}
+
 /// Returns the network with weights by the formula.
 fn trunk(env: &TestEnv, kind: TrunkKind, device: &Device) -> Trunk {
     let path = env.path("published.safetensors");
     write_published(&path, &of_kind(kind));
-    import_weights(&path, Some(kind), &device.burn()).unwrap()
+    import_weights(&path, &only(Some(kind)), &device.burn()).unwrap()
 }
 
 /// Writes ResNet-18 with weights by the formula in Barbule's format.
@@ -123,43 +113,19 @@ fn resnet18_file(env: &TestEnv) -> PathBuf {
     path
 }
 
-fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().unwrap()
-}
-
-fn golden(name: &str) -> (Vec<usize>, Vec<f32>) {
-    let file = SafeTensors::deserialize(GOLDEN).unwrap();
-    let view = file.tensor(name).unwrap();
-    let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
-    (view.shape().to_vec(), values.collect())
-}
-
-/// Returns max |a − b| / max |b|.
-fn error(a: &[f32], b: &[f32]) -> f32 {
-    assert_eq!(a.len(), b.len());
-    assert!(a.iter().all(|v| v.is_finite()), "not all values are finite");
-    let difference = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    difference / b.iter().map(|b| b.abs()).fold(0.0, f32::max)
-}
-
-fn input(batch: usize, size: usize, device: &Device) -> Tensor<4> {
-    let values = values("input", batch * 3 * size * size, [-2.0, 2.0]);
-    Tensor::from_data(TensorData::new(values, [batch, 3, size, size]), &device.burn())
-}
-
 /// Returns the errors of the stem's map (every 64th channel) and of the pooled features.
 fn errors(trunk: &Trunk, device: &Device) -> [f32; 2] {
     let map = trunk.stem.forward(input(2, SIZE, device));
-    let pooled = pool(trunk.refine.forward(map.clone()));
+    let pooled = trunk.refine.pooled(map.clone());
     let [batch, channels, height, width] = map.dims();
     let area = height * width;
     let map = read(map);
     let some: Vec<f32> =
         (0..batch * channels / 64).flat_map(|n| map[n * 64 * area..][..area].to_vec()).collect();
-    let (shape, expected) = golden(&format!("{}.stem", trunk.kind()));
+    let (shape, expected) = golden(GOLDEN, &format!("{}.stem", trunk.kind()));
     assert_eq!(shape, [batch, channels / 64, height, width]);
     let stem = error(&some, &expected);
-    let (shape, expected) = golden(&format!("{}.pooled", trunk.kind()));
+    let (shape, expected) = golden(GOLDEN, &format!("{}.pooled", trunk.kind()));
     assert_eq!(pooled.dims().as_slice(), shape);
     [stem, error(&read(pooled), &expected)]
 }
@@ -199,7 +165,7 @@ fn a_file_comes_back_as_it_was_written() {
     let error = weights::load(&file, TrunkKind::ResNet50, &device).unwrap_err();
     assert!(matches!(error, WeightsError::OtherTrunk { .. }), "{error}");
     assert!(error.to_string().contains("choose the trunk resnet18"), "{error}");
-    let error = import_weights(&file, None, &device).unwrap_err().to_string();
+    let error = import_weights(&file, &Import::default(), &device).unwrap_err().to_string();
     assert!(error.contains("already"), "{error}");
 }
 
@@ -209,7 +175,7 @@ fn files_of_other_networks_are_refused() {
     let path = env.path("w.safetensors");
     let import = |kind: Option<TrunkKind>, tensors: &[(String, Vec<usize>)]| {
         write_published(&path, tensors);
-        import_weights(&path, kind, &Device::Cpu.burn()).map(drop).unwrap_err().to_string()
+        import_weights(&path, &only(kind), &Device::Cpu.burn()).map(drop).unwrap_err().to_string()
     };
     // ResNet-34 contains all tensors of ResNet-18 with the right shapes.
     let resnet34 = published([3, 4, 6, 3], false);
@@ -226,7 +192,7 @@ fn files_of_other_networks_are_refused() {
     let error = import(None, &wide);
     assert!(error.contains("refine.layer4.0.convs.1.weight has the shape [512, 512, 1, 1]"));
     let nothing = [("a.weight".to_owned(), vec![2])];
-    assert!(import(None, &nothing).contains("efficientnet-lite0, resnet18 and resnet50"));
+    assert!(import(None, &nothing).contains("supported are EfficientNet-Lite, ResNet-18"));
 }
 
 #[test]
@@ -236,11 +202,13 @@ fn pytorch_files_are_read_by_their_content() {
     for name in ["tensors.pth", "tensors-old.pth"] {
         // The error shows that the file was read completely; it contains no network.
         let file = fixtures.join(name);
-        let error = import_weights(&file, None, &Device::Cpu.burn()).unwrap_err().to_string();
+        let error =
+            import_weights(&file, &Import::default(), &Device::Cpu.burn()).unwrap_err().to_string();
         assert!(error.contains("tensor names match no known network"), "{error}");
         let whole = std::fs::read(&file).unwrap();
         let cut = env.write("cut.pth", &whole[..whole.len() / 2]);
-        let error = import_weights(&cut, None, &Device::Cpu.burn()).unwrap_err().to_string();
+        let error =
+            import_weights(&cut, &Import::default(), &Device::Cpu.burn()).unwrap_err().to_string();
         assert!(error.contains("cut off"), "{error}");
     }
 }

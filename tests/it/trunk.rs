@@ -6,20 +6,16 @@ single precision; the shipped weights are in half precision.
 */
 use std::path::Path;
 
+use crate::common::published::{self, error, read as values};
 use barbule::device::Device;
-use barbule::trunk::{EfficientNetLite0, Trunk, TrunkKind, import_weights, pool, weights};
+use barbule::trunk::{Import, Refine, Stem, Trunk, TrunkKind, import_weights, weights};
 use burn::tensor::{Tensor, TensorData};
-use safetensors::SafeTensors;
 
 const GOLDEN: &[u8] = include_bytes!("../golden/efficientnet-lite0.safetensors");
 
 /// Returns the shape and values of a tensor in the golden file.
 fn golden(name: &str) -> (Vec<usize>, Vec<f32>) {
-    let file = SafeTensors::deserialize(GOLDEN).unwrap();
-    let view = file.tensor(name).unwrap();
-    assert_eq!(view.dtype(), safetensors::Dtype::F32);
-    let value = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-    (view.shape().to_vec(), view.data().chunks_exact(4).map(value).collect())
+    published::golden(GOLDEN, name)
 }
 
 fn input(device: &Device) -> Tensor<4> {
@@ -34,26 +30,12 @@ fn waves(batch: usize, size: usize, device: &Device) -> Tensor<4> {
     Tensor::from_data(TensorData::new(values, [batch, 3, size, size]), &device.burn())
 }
 
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().unwrap()
-}
-
-/// Returns max |a − b| / max |b|.
-fn error(a: &[f32], b: &[f32]) -> f32 {
-    assert_eq!(a.len(), b.len());
-    let largest = |values: &mut dyn Iterator<Item = f32>| values.fold(0.0, f32::max);
-    let difference = largest(&mut a.iter().zip(b).map(|(a, b)| (a - b).abs()));
-    // `f32::max` ignores NaN.
-    assert!(a.iter().all(|v| v.is_finite()), "not all values are finite");
-    difference / largest(&mut b.iter().map(|b| b.abs()))
-}
-
 /// Returns the errors of the stem's map and the pooled features against the golden file.
 fn errors_against_golden(trunk: &Trunk, device: &Device) -> [f32; 2] {
     let map = trunk.stem.forward(input(device));
     let (shape, stem) = golden("stem");
     assert_eq!(map.dims().as_slice(), shape);
-    let features = pool(trunk.refine.forward(map.clone()));
+    let features = trunk.refine.pooled(map.clone());
     let (shape, pooled) = golden("pooled");
     assert_eq!(features.dims().as_slice(), shape);
     [error(&values(map), &stem), error(&values(features), &pooled)]
@@ -62,7 +44,7 @@ fn errors_against_golden(trunk: &Trunk, device: &Device) -> [f32; 2] {
 #[test]
 fn the_shipped_weights_give_the_released_features() {
     let trunk = weights::shipped(&Device::Cpu.burn()).unwrap().fold();
-    let [stem, pooled] = errors_against_golden(&trunk.into(), &Device::Cpu);
+    let [stem, pooled] = errors_against_golden(&trunk, &Device::Cpu);
     println!("half precision on the CPU: stem {stem:.2e}, pooled {pooled:.2e}");
     assert!(stem < 0.01 && pooled < 0.01, "stem {stem}, pooled {pooled}");
 }
@@ -87,9 +69,13 @@ fn folding_the_norms_changes_nothing() {
 fn every_block_is_what_it_is_composed_of() {
     // A stem of the first `blocks` blocks, so that a failure names the faulty block.
     let plain = weights::shipped(&Device::Cpu.burn()).unwrap();
-    let part = |trunk: &EfficientNetLite0, blocks: usize| {
-        let mut stem = trunk.stem.clone();
-        stem.blocks.extend(trunk.refine.blocks.clone());
+    let part = |trunk: &Trunk, blocks: usize| {
+        let (Stem::EfficientNetLite(mut stem), Refine::EfficientNetLite(refine)) =
+            (trunk.stem.clone(), trunk.refine.clone())
+        else {
+            panic!("another trunk ships");
+        };
+        stem.blocks.extend(refine.blocks);
         stem.blocks.truncate(blocks);
         stem
     };
@@ -139,8 +125,8 @@ fn the_released_weights_give_the_released_features() {
     let required = std::env::var("BARBULE_REQUIRE_GPU").is_ok_and(|v| v == "1");
     let gpu = required.then(crate::common::gpu).flatten();
     for device in [Some(Device::Cpu), gpu].into_iter().flatten() {
-        let kind = Some(TrunkKind::EfficientNetLite0);
-        let plain = import_weights(Path::new(&file), kind, &device.burn()).unwrap();
+        let only = Import::default().with(|of| of.trunk = Some(TrunkKind::EfficientNetLite0));
+        let plain = import_weights(Path::new(&file), &only, &device.burn()).unwrap();
         for (form, trunk) in [("folded", plain.clone().fold()), ("as trained", plain)] {
             let [stem, pooled] = errors_against_golden(&trunk, &device);
             println!("single precision, {form}, {device}: stem {stem:.2e}, pooled {pooled:.2e}");

@@ -14,6 +14,7 @@ use crate::cli::Context;
 use crate::cli::train::{Network, learned_method};
 use crate::method::Method;
 use crate::train::{LearnPlan, StepTimes, time_training};
+use crate::trunk::TrunkKind;
 
 /// Measure the speed of encoding, search and training on this machine
 #[derive(Debug, clap::Args)]
@@ -46,6 +47,9 @@ enum Command {
         /// Width and height of the trunk's input, in pixels [default: set by the recipe]
         #[arg(long, value_name = "PIXELS")]
         size: Option<u32>,
+        /// The network; all but efficientnet-lite0 have random weights
+        #[arg(long, default_value = "efficientnet-lite0", value_name = "TRUNK")]
+        trunk: TrunkKind,
         /// Number of untimed steps before the timed one
         #[arg(long, default_value_t = 3, value_name = "N")]
         warm_up: usize,
@@ -59,8 +63,8 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         Command::Ann(args) => ann::run(context, args)?,
         Command::Encode(args) => encode::run(context, args)?,
         Command::Rank(args) => rank::run(context, args)?,
-        Command::Train { method, size, warm_up, network } => {
-            train(context, &network.plan(method, *size)?, *warm_up)?;
+        Command::Train { method, size, trunk, warm_up, network } => {
+            train(context, &network.plan(method, *trunk, *size)?, *warm_up)?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -86,15 +90,15 @@ fn train(context: &Context, plan: &LearnPlan, warm_up: usize) -> Result<()> {
         let parts: serde_json::Map<_, _> =
             parts.iter().map(|(name, part)| ((*name).to_owned(), json!(ms(*part)))).collect();
         return context.print_json(&json!({
-            "method": method, "trained": trained, "size": plan.size, "batch": plan.batch,
+            "method": method, "trained": trained, "trunk": plan.trunk.name(), "size": plan.size, "batch": plan.batch,
             "accumulate": plan.accumulate, "device": device.to_string(),
             "threads": rayon::current_num_threads(), "ms_per_image": per_image * 1e3,
             "images_per_second": 1.0 / per_image, "parts_ms_per_image": parts,
         }));
     }
     context.print(format_args!(
-        "{method}, {trained} trained, {0}×{0}, batch {1}, {device}",
-        plan.size, plan.batch
+        "{method}, {trained} trained, {2} at {0}×{0}, batch {1}, {device}",
+        plan.size, plan.batch, plan.trunk
     ))?;
     for (name, part) in parts {
         context.print(format_args!("{name:<10} {:>8.2} ms per image", ms(part)))?;

@@ -23,12 +23,12 @@ const FILES: usize = 256;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The network: efficientnet-lite0, or resnet18 or resnet50 with random weights
+    /// The network; all but efficientnet-lite0 have random weights
     #[arg(long, default_value = "efficientnet-lite0", value_name = "TRUNK")]
     trunk: TrunkKind,
-    /// Width and height of the input, in pixels
-    #[arg(long, default_value_t = 224, value_name = "PIXELS")]
-    size: u32,
+    /// Width and height of the input, in pixels [default: 224]
+    #[arg(long, value_name = "PIXELS")]
+    size: Option<u32>,
     /// Measure this model instead: its network, and its hash
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath,
           conflicts_with_all = ["trunk", "size"])]
@@ -67,11 +67,15 @@ pub fn run(context: &Context, args: &Args) -> Result<()> {
         return measure(context, args, &Measured { trunk, encoder, model: Some(&model) });
     }
     let trunk = if args.trunk.ships() {
-        weights::shipped(&device.burn())?.into()
+        weights::shipped(&device.burn())?
     } else {
         Trunk::new(args.trunk, &device.burn())
     };
-    let encoder = Encoder::new(trunk.into(), args.trunk.preprocess(args.size)?, device);
+    let encoder = Encoder::new(
+        trunk.into(),
+        args.trunk.preprocess(args.size.unwrap_or(args.trunk.fitting(224)))?,
+        device,
+    );
     measure(context, args, &Measured { trunk: args.trunk, encoder: &encoder, model: None })
 }
 

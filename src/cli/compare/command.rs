@@ -71,8 +71,8 @@ pub struct Args {
     /// the paper recipe or without a network]
     #[arg(long, value_name = "PIXELS")]
     size: Option<u32>,
-    /// The pretrained network: efficientnet-lite0 (included), or resnet18 or resnet50, which need
-    /// --weights
+    /// The pretrained network: efficientnet-lite0 (included), or one that `barbule weights list`
+    /// names, which needs --weights
     #[arg(long, default_value = "efficientnet-lite0", value_name = "TRUNK")]
     trunk: TrunkKind,
     /// The trunk's weights, as written by `barbule weights import` [default: the included ones]
@@ -328,7 +328,7 @@ fn entries(args: &Args) -> Result<Vec<Entry>> {
             entries.push(Entry { name, contender: Contender::Shallow(method) });
             continue;
         }
-        let plan = args.network.plan(method, args.size)?;
+        let plan = args.network.plan(method, args.trunk, args.size)?;
         let ablated = if args.ablate { ablations(&plan) } else { Vec::new() };
         entries.push(Entry { name, contender: Contender::Network(Box::new(plan)) });
         entries.extend(ablated);
@@ -372,7 +372,7 @@ fn setting(context: &Context, args: &Args, entries: &[Entry], seeds: Vec<u64>) -
         seeds,
         trunk: args.trunk,
         weights: args.weights.clone(),
-        size: network.or(args.size).unwrap_or(224),
+        size: network.or(args.size).unwrap_or_else(|| args.trunk.fitting(224)),
         cache: args.network.cache()?,
         limits: context.limits,
     })

@@ -57,8 +57,8 @@ pub struct Args {
     /// quick recipe]
     #[arg(long, value_name = "PIXELS")]
     size: Option<u32>,
-    /// The pretrained network: efficientnet-lite0 (included), or resnet18 or resnet50, which need
-    /// --weights
+    /// The pretrained network: efficientnet-lite0 (included), or one that `barbule weights list`
+    /// names, which needs --weights
     #[arg(long, default_value = "efficientnet-lite0", value_name = "TRUNK")]
     trunk: TrunkKind,
     /// The trunk's weights, as written by `barbule weights import` [default: the included ones]
@@ -188,7 +188,7 @@ fn fitted(context: &Context, args: &Args, dataset: &Dataset, device: &Device) ->
         settings: args.fitted.settings(args.method),
         bits: args.bits,
         seed: args.seed,
-        size: args.size.unwrap_or(224),
+        size: args.size.unwrap_or_else(|| args.trunk.fitting(224)),
         trunk: args.trunk,
         weights: args.weights.clone(),
         share_trunk: args.share_trunk,
@@ -219,7 +219,7 @@ fn network(
         limits: context.limits,
         resume: args.resume,
         beside: beside.to_vec(),
-        ..args.network.plan(args.method, args.size)?
+        ..args.network.plan(args.method, args.trunk, args.size)?
     };
     let log = args.log.as_deref().map(create_log).transpose()?;
     let mut problem = None;

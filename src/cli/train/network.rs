@@ -11,6 +11,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use super::options::{LearnedOptions, NETWORK};
 use crate::method::{METHODS, Method, lookup};
 use crate::train::{Init, LearnPlan, Optimiser, Recipe, Schedule, Trained};
+use crate::trunk::TrunkKind;
 
 /// Parses one of the names of an enum.
 macro_rules! one_of {
@@ -116,7 +117,12 @@ impl Network {
     /// # Errors
     /// If the method trains no network, its options do not suit the trained part, or the user has
     /// no cache folder and none is given.
-    pub fn plan(&self, method: &'static Method, size: Option<u32>) -> Result<LearnPlan> {
+    pub fn plan(
+        &self,
+        method: &'static Method,
+        trunk: TrunkKind,
+        size: Option<u32>,
+    ) -> Result<LearnPlan> {
         let recipe = self.recipe.unwrap_or(match self.train {
             Trained::Full => Recipe::Paper,
             Trained::Refine | Trained::Head => Recipe::Quick,
@@ -124,7 +130,8 @@ impl Network {
         let settings = self.options.settings(method);
         let plan = LearnPlan::new(recipe, method, settings, self.train, self.cache()?);
         let plan = LearnPlan {
-            size: size.unwrap_or(plan.size),
+            trunk,
+            size: size.unwrap_or_else(|| trunk.fitting(plan.size)),
             views: self.views.unwrap_or(plan.views),
             least_area: self.least_area.unwrap_or(plan.least_area).clamp(0.01, 1.0),
             init: self.init.unwrap_or(plan.init),
@@ -142,7 +149,7 @@ impl Network {
             minutes: self.minutes,
             ..plan
         };
-        plan.learned()?;
+        plan.check_trunk()?;
         Ok(plan)
     }
 

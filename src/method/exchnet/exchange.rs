@@ -14,7 +14,7 @@ use crate::method::groups::Groups;
 use crate::method::learner::{Shown, Survey};
 use crate::method::net::Net;
 use crate::network::Parts;
-use crate::trunk::{Refine, Stem, pool};
+use crate::trunk::{Refine, Stem};
 
 /// The parts of a batch to replace, and their replacements.
 #[derive(Debug, Clone)]
@@ -61,7 +61,7 @@ impl Survey for Anchors {
             Some(stem) => stem.forward(values),
             None => values,
         };
-        let whole = pool(self.refine.forward(e.clone()));
+        let whole = self.refine.pooled(e.clone());
         self.parts.forward(e, &whole).local.flatten(1, 2)
     }
 

@@ -15,7 +15,7 @@ use super::evidence::{Places, guides, images_per_class, rivals};
 use crate::method::groups::Groups;
 use crate::method::learner::Survey;
 use crate::method::net::Net;
-use crate::trunk::{Refine, Stem, pool};
+use crate::trunk::{Refine, Stem};
 
 /// The survey of the stem's maps and of the pooled features of all training images.
 pub(super) struct Maps {
@@ -39,7 +39,7 @@ impl Maps {
         let classes = groups.classes();
         Self {
             channels: net.refine.input_channels(),
-            features: net.refine.output_channels(),
+            features: net.refine.features(),
             stem: net.stem.map(Stem::fold),
             refine: net.refine.fold(),
             groups,
@@ -58,7 +58,7 @@ impl Survey for Maps {
             None => values,
         };
         let places = e.clone().permute([0, 2, 3, 1]).flatten::<2>(1, 3);
-        Tensor::cat(vec![places, pool(self.refine.forward(e))], 1)
+        Tensor::cat(vec![places, self.refine.pooled(e)], 1)
     }
 
     fn add(&mut self, images: &[usize], rows: &[f32]) {

@@ -22,7 +22,6 @@ use crate::method::learned_codes::LearnedCodes;
 use crate::method::learner::{Learner, Seen, Shown, Survey};
 use crate::method::net::{Net, Output, joined};
 use crate::network::{AttentionKind, Layers, PartFeatures};
-use crate::trunk::pool;
 
 impl LearnedMethod for Options {
     fn additions(&self) -> Additions {
@@ -108,7 +107,7 @@ pub(crate) fn look(
 ) -> Result<Output, EncodeError> {
     let e = net.maps(shown.values, laps)?;
     let Some(parts) = &net.parts else { return net.whole(e, laps) };
-    let global = pool(net.refine.forward(e.clone()));
+    let global = net.refine.pooled(e.clone());
     laps.end(Lap::Refine)?;
     let attention = parts.attention.forward(e.clone(), &global);
     laps.end(Lap::Attention)?;

@@ -32,7 +32,7 @@ fn compare(method: &'static Method, given: &[(&str, &str)], tolerance: f64, plai
         ..LearnPlan::new(Recipe::Quick, method, settings, Trained::Refine, "".into())
     };
     let sets: Vec<Vec<u32>> = LABELS.iter().map(|label| vec![*label as u32]).collect();
-    let trunk = Trunk::from(weights::shipped(&device).unwrap());
+    let trunk = weights::shipped(&device).unwrap();
     let net = build(&plan, &trunk, &sets, &device).unwrap();
     let before = read(&net);
     let groups = Arc::new(Groups::new(&sets));
@@ -441,7 +441,7 @@ const THROUGH_ATTENTION: f64 = 3e-2;
 #[test]
 fn networks_are_drawn_from_their_seed_alone() {
     let device = Device::Cpu.burn();
-    let trunk = Trunk::from(weights::shipped(&device).unwrap());
+    let trunk = weights::shipped(&device).unwrap();
     let sets: Vec<Vec<u32>> = LABELS.iter().map(|label| vec![*label as u32]).collect();
     let guided: &[(&str, &str)] = &[("guide", "1")];
     let methods = METHODS.into_iter().filter(|method| method.trains_network());

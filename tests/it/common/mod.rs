@@ -7,6 +7,7 @@ pub mod browser;
 pub mod collection;
 mod gpu;
 pub mod page;
+pub mod published;
 #[cfg(unix)]
 pub mod server;
 

@@ -14,8 +14,8 @@ use crate::train::images::Begins;
 use crate::train::optimiser::{optimiser, schedule};
 use crate::train::plan::{Optimiser, Schedule};
 use crate::train::step::{Input, Pass, gradients};
-use crate::trunk::efficientnet_lite::{POOLED, STEM_CHANNELS};
-use crate::trunk::{Trunk, weights};
+use crate::trunk::efficientnet_lite::{POOLED, Size};
+use crate::trunk::weights;
 use burn::module::{Flag, ParamGroup};
 use burn::nn::{Linear, LinearConfig};
 use rand::{RngExt, SeedableRng};
@@ -24,6 +24,8 @@ use std::sync::{Arc, Mutex};
 
 const BITS: usize = 6;
 const IMAGES: usize = 5;
+/// Channels of the shipped stem's map.
+const STEM_CHANNELS: usize = Size::Lite0.stem_channels();
 /// Numbers in the stem's map of an image, 2 by 2.
 const MAP: usize = STEM_CHANNELS * 4;
 
@@ -50,7 +52,7 @@ fn plan(beside: &[Device]) -> LearnPlan {
 
 fn network() -> Net {
     let device = Device::Cpu.burn();
-    let refine = Trunk::from(weights::shipped(&device).unwrap()).refine.train();
+    let refine = weights::shipped(&device).unwrap().refine.train();
     let linear: Linear = LinearConfig::new(POOLED, BITS).with_bias(true).init(&device.autodiff());
     let linear = new_weights(linear, 3);
     Net {
