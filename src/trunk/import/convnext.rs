@@ -2,8 +2,8 @@
 ConvNeXt's published forms: those of its authors (which DINOv3 shares) and of the library timm.
 */
 
+use super::found::{DINOV3, Found};
 use super::tensors::Tensors;
-use super::weights::{DINOV3, Found};
 use crate::cause::Cause;
 use crate::trunk::convnext::Shape;
 use crate::trunk::input::Input;

@@ -4,8 +4,8 @@ The released EfficientNet-Lites.
 
 use burn_store::KeyRemapper;
 
+use super::found::Found;
 use super::tensors::Tensors;
-use super::weights::Found;
 use crate::cause::Cause;
 use crate::trunk::TrunkKind;
 use crate::trunk::efficientnet_lite::Size;

@@ -5,6 +5,7 @@ Imports weights that others published.
 mod config;
 mod convnext;
 mod efficientnet_lite;
+mod found;
 mod published;
 mod resnet;
 mod tensors;

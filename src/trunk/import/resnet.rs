@@ -4,8 +4,8 @@ torchvision's ResNets, whose names timm shares.
 
 use burn_store::KeyRemapper;
 
+use super::found::Found;
 use super::tensors::Tensors;
-use super::weights::Found;
 use crate::cause::Cause;
 use crate::trunk::TrunkKind;
 

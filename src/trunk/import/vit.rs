@@ -3,8 +3,8 @@ The published forms of transformers. Each is brought to the names of DINOv2's au
 to ours.
 */
 
+use super::found::{DINOV3, Found};
 use super::tensors::{Tensors, floats, single, transposed};
-use super::weights::{DINOV3, Found};
 use crate::cause::Cause;
 use crate::trunk::kind::{Design, TrunkKind};
 use crate::trunk::vit::{BLOCKS, Positions, STEM_BLOCKS, Shape};

@@ -7,6 +7,7 @@ use std::path::Path;
 use burn::prelude::*;
 use burn_store::{KeyRemapper, SafetensorsStore};
 
+use super::found::Found;
 use super::tensors::Tensors;
 use super::{convnext, efficientnet_lite, resnet, vit};
 use crate::cause::Cause;
@@ -15,29 +16,8 @@ use crate::trunk::pytorch::{self, Stored};
 use crate::trunk::weights::{fill_reporting, from_pytorch, named, read, unfit};
 use crate::trunk::{Input, Trunk, TrunkKind, WeightsError};
 
-/// The licence of DINOv3's weights.
-pub(super) const DINOV3: &str =
-    "DINOv3 License (commercial use is allowed; the licence goes with the weights)";
-
 /// First name components of classifiers of convolutional networks.
 const CLASSIFIERS: [&str; 3] = ["fc", "_fc", "classifier"];
-
-/// The network in a file.
-#[derive(Debug, Clone)]
-pub(super) struct Found {
-    /// The kinds that have such tensors. They differ in what tensors do not tell.
-    pub kinds: Vec<TrunkKind>,
-    /// The preparation of images, where the file tells another one than the usual.
-    pub input: Option<Input>,
-    /// The licence, where the file tells it.
-    pub licence: Option<String>,
-}
-
-impl Found {
-    pub fn of(kind: TrunkKind) -> Self {
-        Self { kinds: vec![kind], input: None, licence: None }
-    }
-}
 
 /// What is known of a file besides its content.
 #[derive(Debug, Clone, Default)]
