@@ -9,7 +9,10 @@ use burn::tensor::activation::relu;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 
-use super::ops::{self, Folded};
+use std::sync::Arc;
+
+use super::cpu::{Activation, Convolution, PackedConv, Pads};
+use super::ops;
 #[cfg(feature = "train")]
 use super::train_ops;
 
@@ -167,10 +170,32 @@ impl ConvNorm {
         }
     }
 
-    pub(super) fn folded(&self) -> Option<Folded> {
-        let bias = self.bias.as_ref()?.val();
-        Some(Folded { weight: self.weight.val(), bias })
+    /// The biases of a folded convolution.
+    pub(super) fn biases(&self) -> Vec<f32> {
+        self.bias.as_ref().map(|bias| ops::numbers(bias.val())).unwrap_or_default()
     }
+
+    /// Packs a folded convolution of one group for inference on the CPU.
+    pub(super) fn packed(&self, activation: Activation) -> Convolution {
+        let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(|bias| bias.val()));
+        let pads = match self.style {
+            Style::TensorFlow => Pads::Same,
+            Style::PyTorch => Pads::Each(weight.dims()[2] / 2),
+        };
+        Convolution { conv: packed_conv(weight, bias, self.stride), pads, activation }
+    }
+}
+
+/// Packs a convolution of one group for inference on the CPU.
+pub(super) fn packed_conv(
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    stride: usize,
+) -> Arc<PackedConv> {
+    let [_, channels, kernel, _] = weight.dims();
+    let weight = ops::numbers(weight.permute([0, 2, 3, 1]));
+    let bias = bias.map(ops::numbers).unwrap_or_default();
+    Arc::new(PackedConv::new(&weight, channels, kernel, stride, &bias))
 }
 
 /// ReLU6 as `6 − relu(6 − relu(x))`.

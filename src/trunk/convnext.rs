@@ -8,12 +8,16 @@ with the convolution that halves the map. Were that norm in refine, it would und
 attention gives to positions, because it scales each position to the same length.
 */
 
+use std::sync::Arc;
+
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
 use burn::prelude::*;
 
 use super::conv_norm::pool;
+use super::cpu::{ConvNextBlock, Layer, Mlp};
 use super::dense::{Activation, Conv, Dense, LayerNorm};
+use super::ops::{Fast, numbers};
 
 /// Kernel of the depthwise convolutions.
 const KERNEL: usize = 7;
@@ -65,6 +69,8 @@ pub struct Block {
     pub narrow: Dense,
     /// The scale of each channel of the branch.
     pub scale: Param<Tensor<1>>,
+    #[module(skip)]
+    fast: Fast,
 }
 
 impl Block {
@@ -75,16 +81,49 @@ impl Block {
             widen: Dense::new(width, WIDER * width, device),
             narrow: Dense::new(WIDER * width, width, device),
             scale: Initializer::Constant { value: SCALE }.init([width], device),
+            fast: Fast::default(),
         }
     }
 
     /// Keeps the shape `[batch, C, H, W]`.
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let x = match self.fast.run(x) {
+            Ok(out) => return out,
+            Err(x) => x,
+        };
         let y = self.depthwise.forward(x.clone()).permute([0, 2, 3, 1]);
         let y = Activation::Gelu.forward(self.widen.forward(self.norm.forward(y)));
         let y = self.narrow.forward(y) * self.scale.val().unsqueeze();
         x + y.permute([0, 3, 1, 2])
     }
+
+    /// Packs the weights for inference on the CPU.
+    fn fold(self) -> Self {
+        let fast = Fast::on(&self.scale.device(), || {
+            let bias = self.depthwise.bias.as_ref().map(|bias| numbers(bias.val()));
+            vec![Arc::new(ConvNextBlock {
+                depthwise: numbers(self.depthwise.weight.val().permute([2, 3, 0, 1])),
+                bias: bias.unwrap_or_default(),
+                kernel: KERNEL,
+                mlp: Mlp {
+                    norm: self.norm.packed(),
+                    widen: self.widen.packed(None),
+                    activation: Activation::Gelu.packed(),
+                    narrow: self.narrow.packed(Some(&self.scale)),
+                },
+            })]
+        });
+        Self { fast, ..self }
+    }
+}
+
+fn folded(blocks: Vec<Block>) -> Vec<Block> {
+    blocks.into_iter().map(Block::fold).collect()
+}
+
+/// The packed layers of blocks.
+fn layers(blocks: &[Block]) -> Vec<Arc<dyn Layer>> {
+    blocks.iter().flat_map(|block| block.fast.layers()).collect()
 }
 
 fn stage(shape: Shape, number: usize, device: &Device) -> Vec<Block> {
@@ -108,6 +147,11 @@ impl Halving {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         self.conv.forward(self.norm.forward_map(x))
     }
+
+    /// The packed layers.
+    fn layers(&self) -> [Arc<dyn Layer>; 2] {
+        [Arc::new(self.norm.packed()), Arc::new(self.conv.packed())]
+    }
 }
 
 /// The layers up to stride 16.
@@ -129,15 +173,38 @@ pub struct Stem {
     pub stage3: Vec<Block>,
     /// The norm before stride 32.
     pub last: LayerNorm,
+    #[module(skip)]
+    fast: Fast,
 }
 
 impl Stem {
     /// `[batch, 3, S, S]`, normalised, to `[batch, C, ⌊S/16⌋, ⌊S/16⌋]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let x = match self.fast.run(x) {
+            Ok(out) => return out,
+            Err(x) => x,
+        };
         let x = through(&self.stage1, self.norm.forward_map(self.entry.forward(x)));
         let x = through(&self.stage2, self.halving1.forward(x));
         let x = through(&self.stage3, self.halving2.forward(x));
         self.last.forward_map(x)
+    }
+
+    /// Packs the weights for inference on the CPU.
+    pub fn fold(self) -> Self {
+        let [stage1, stage2, stage3] = [self.stage1, self.stage2, self.stage3].map(folded);
+        let fast = Fast::on(&self.entry.weight.device(), || {
+            let mut all: Vec<Arc<dyn Layer>> =
+                vec![Arc::new(self.entry.packed()), Arc::new(self.norm.packed())];
+            all.extend(layers(&stage1));
+            all.extend(self.halving1.layers());
+            all.extend(layers(&stage2));
+            all.extend(self.halving2.layers());
+            all.extend(layers(&stage3));
+            all.push(Arc::new(self.last.packed()));
+            all
+        });
+        Self { stage1, stage2, stage3, fast, ..self }
     }
 }
 
@@ -150,12 +217,14 @@ pub struct Refine {
     pub stage4: Vec<Block>,
     /// The norm of pooled features.
     pub norm: LayerNorm,
+    #[module(skip)]
+    fast: Fast,
 }
 
 impl Refine {
     /// `[batch, C, H, W]` to `[batch, 2·C, ⌊H/2⌋, ⌊W/2⌋]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.rest(self.first(x))
+        self.fast.run(x).unwrap_or_else(|x| self.rest(self.first(x)))
     }
 
     /// Halves the map.
@@ -171,6 +240,17 @@ impl Refine {
     /// Returns the norm of the mean over positions.
     pub(super) fn pool(&self, last: Tensor<4>) -> Tensor<2> {
         self.norm.forward(pool(last))
+    }
+
+    /// Packs the weights for inference on the CPU.
+    pub fn fold(self) -> Self {
+        let stage4 = folded(self.stage4);
+        let fast = Fast::on(&self.halve.weight.device(), || {
+            let mut all: Vec<Arc<dyn Layer>> = vec![Arc::new(self.halve.packed())];
+            all.extend(layers(&stage4));
+            all
+        });
+        Self { stage4, fast, ..self }
     }
 
     /// Channels of its input.
@@ -201,11 +281,13 @@ pub(super) fn parts(shape: Shape, device: &Device) -> (Stem, Refine) {
         halving2: halving(1),
         stage3: stage(shape, 2, device),
         last: norm(widths[2]),
+        fast: Fast::default(),
     };
     let refine = Refine {
         halve: Conv::patches([widths[2], widths[3]], 2, true, device),
         stage4: stage(shape, 3, device),
         norm: norm(widths[3]),
+        fast: Fast::default(),
     };
     (stem, refine)
 }

@@ -12,6 +12,10 @@ use burn::tensor::activation::sigmoid;
 use burn::tensor::module::{conv2d, layer_norm};
 use burn::tensor::ops::ConvOptions;
 
+use super::conv_norm::packed_conv;
+use super::cpu::{self, Convolution, Packed, Pads};
+use super::ops::numbers;
+
 /// Standard deviation of new weights.
 const STD: f64 = 0.02;
 
@@ -70,6 +74,12 @@ impl Conv {
         conv2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options)
     }
 
+    /// Packs a convolution of one group for inference on the CPU.
+    pub(super) fn packed(&self) -> Convolution {
+        let conv = packed_conv(self.weight.val(), self.bias.as_ref().map(Param::val), self.stride);
+        Convolution { conv, pads: Pads::Each(self.padding), activation: cpu::Activation::None }
+    }
+
     /// Input channels of a convolution with one group.
     pub(super) fn input(&self) -> usize {
         self.weight.dims()[1]
@@ -120,6 +130,16 @@ impl Dense {
     pub(super) fn output(&self) -> usize {
         self.weight.dims()[0]
     }
+
+    /// Packs the weights, each output times its `scale`.
+    pub(super) fn packed(&self, scale: Option<&Param<Tensor<1>>>) -> Packed {
+        let [output, input] = self.weight.dims();
+        let scale = scale.map_or_else(|| vec![1.0; output], |scale| numbers(scale.val()));
+        let bias = self.bias.as_ref().map_or_else(|| vec![0.0; output], |b| numbers(b.val()));
+        let bias: Vec<f32> = bias.iter().zip(&scale).map(|(bias, scale)| bias * scale).collect();
+        let weight = numbers(self.weight.val());
+        Packed::with(input, output, &bias, |k, column| weight[column * input + k] * scale[column])
+    }
 }
 
 /// Layer norm of the last dimension: mean 0 and variance 1, then a scale and an offset.
@@ -154,6 +174,14 @@ impl LayerNorm {
     }
 }
 
+impl LayerNorm {
+    /// The norm on the CPU.
+    pub(super) fn packed(&self) -> cpu::Norm {
+        let (weight, bias) = (numbers(self.weight.val()), numbers(self.bias.val()));
+        cpu::Norm { weight, bias, epsilon: self.epsilon as f32 }
+    }
+}
+
 /// The activation between the two linear layers of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
@@ -164,6 +192,14 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// The activation on the CPU.
+    pub(super) fn packed(self) -> cpu::Activation {
+        match self {
+            Self::Gelu => cpu::Activation::Gelu,
+            Self::QuickGelu => cpu::Activation::QuickGelu,
+        }
+    }
+
     /// Applies the activation.
     ///
     /// Burn's own GELU has the gradient of another approximation, so it is composed here.

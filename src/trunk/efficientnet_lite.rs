@@ -7,13 +7,16 @@ stride 16 into the stem (entry convolution and the blocks of the first five stag
 blocks of the last two and the head convolution).
 */
 
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn::prelude::*;
 
 use super::conv_norm::ConvNorm;
 #[cfg(all(test, feature = "train"))]
 use super::conv_norm::relu6;
-use super::ops;
+use super::cpu::{self, Activation, First, Layer, Packed};
+use super::ops::{Fast, numbers};
 
 /// (kernel, stride of the first block, expansion) of each stage.
 const STAGES: [(usize, usize, usize); 7] =
@@ -79,6 +82,8 @@ pub struct Block {
     pub project: ConvNorm,
     #[module(skip)]
     skip: bool,
+    #[module(skip)]
+    fast: Fast,
 }
 
 impl Block {
@@ -96,27 +101,15 @@ impl Block {
             depthwise: ConvNorm::new([wide, wide], kernel, stride, wide, device),
             project: ConvNorm::new([wide, output], 1, 1, 1, device),
             skip: stride == 1 && input == output,
+            fast: Fast::default(),
         }
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        match &self.expand {
-            Some(expand) => self.forward_with(expand, x),
+        self.fast.run(x).unwrap_or_else(|x| match &self.expand {
+            Some(expand) => self.narrow(expand.forward(x.clone(), true), x),
             None => self.narrow(x.clone(), x),
-        }
-    }
-
-    /// Runs the block with `first` as its first convolution: its own expansion, or the trunk's
-    /// entry.
-    fn forward_with(&self, first: &ConvNorm, x: Tensor<4>) -> Tensor<4> {
-        let convs = [first, &self.depthwise, &self.project].map(ConvNorm::folded);
-        if let [Some(first), Some(depthwise), Some(project)] = convs
-            && ops::on_plain_cpu(&x)
-        {
-            let (stride, convs) = (self.depthwise.stride, [first, depthwise, project]);
-            return ops::inverted_residual(x, convs, stride, self.skip);
-        }
-        self.narrow(first.forward(x.clone(), true), x)
+        })
     }
 
     fn narrow(&self, wide: Tensor<4>, x: Tensor<4>) -> Tensor<4> {
@@ -125,13 +118,41 @@ impl Block {
     }
 
     fn fold(self) -> Self {
-        Self {
+        let mut folded = Self {
             expand: self.expand.map(ConvNorm::fold),
             depthwise: self.depthwise.fold(),
             project: self.project.fold(),
             ..self
+        };
+        if let Some(expand) = &folded.expand {
+            let device = expand.weight.device();
+            folded.fast = Fast::on(&device, || vec![Arc::new(folded.packed(expand))]);
+        }
+        folded
+    }
+
+    /// Packs the block with `first` as its first convolution: its own expansion, or the trunk's
+    /// entry.
+    fn packed(&self, first: &ConvNorm) -> cpu::Block {
+        let [_, channels, kernel, _] = first.weight.dims();
+        let weight = numbers(first.weight.val().permute([0, 2, 3, 1]));
+        let wide = Packed::new(&weight, kernel * kernel * channels, &first.biases());
+        let project = numbers(self.project.weight.val());
+        cpu::Block {
+            first: if kernel == 1 { First::Pointwise(wide) } else { First::Strided(wide, kernel) },
+            depthwise: numbers(self.depthwise.weight.val().permute([2, 3, 0, 1])),
+            depthwise_bias: self.depthwise.biases(),
+            project: Packed::new(&project, self.project.input(), &self.project.biases()),
+            kernel: self.depthwise.weight.dims()[2],
+            stride: self.depthwise.stride,
+            skip: self.skip,
         }
     }
+}
+
+/// The packed layers of blocks.
+fn layers(blocks: &[Block]) -> impl Iterator<Item = Arc<dyn Layer>> {
+    blocks.iter().flat_map(|block| block.fast.layers())
 }
 
 /// The layers up to stride 16.
@@ -141,24 +162,33 @@ pub struct Stem {
     pub entry: ConvNorm,
     /// The blocks of the first five stages.
     pub blocks: Vec<Block>,
+    #[module(skip)]
+    fast: Fast,
 }
 
 impl Stem {
     /// `[batch, 3, S, S]`, normalised, to `[batch, C, ⌈S/16⌉, ⌈S/16⌉]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let (first, rest) = self.blocks.split_at(1);
-        let entered = match first {
-            // The first block has no expansion; the entry convolution takes its place.
-            [block] => block.forward_with(&self.entry, x),
-            _ => self.entry.forward(x, true),
+        let run = |x: Tensor<4>| {
+            let x = self.entry.forward(x, true);
+            self.blocks.iter().fold(x, |x, block| block.forward(x))
         };
-        rest.iter().fold(entered, |x, block| block.forward(x))
+        self.fast.run(x).unwrap_or_else(run)
     }
 
     /// Folds all batch norms, for inference.
     pub fn fold(self) -> Self {
-        let blocks = self.blocks.into_iter().map(Block::fold).collect();
-        Self { entry: self.entry.fold(), blocks }
+        let blocks: Vec<Block> = self.blocks.into_iter().map(Block::fold).collect();
+        let entry = self.entry.fold();
+        let fast = match blocks.split_first() {
+            // The first block has no expansion; the entry convolution takes its place.
+            Some((first, rest)) => Fast::on(&entry.weight.device(), || {
+                let begin: Arc<dyn Layer> = Arc::new(first.packed(&entry));
+                std::iter::once(begin).chain(layers(rest)).collect()
+            }),
+            None => Fast::default(),
+        };
+        Self { entry, blocks, fast }
     }
 }
 
@@ -169,12 +199,14 @@ pub struct Refine {
     pub blocks: Vec<Block>,
     /// 1×1 to 1280 channels.
     pub head: ConvNorm,
+    #[module(skip)]
+    fast: Fast,
 }
 
 impl Refine {
     /// `[batch, C, H, W]` to `[batch, 1280, ⌈H/2⌉, ⌈W/2⌉]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.rest(self.first(x))
+        self.fast.run(x).unwrap_or_else(|x| self.rest(self.first(x)))
     }
 
     /// Computes the first block.
@@ -185,16 +217,18 @@ impl Refine {
     /// Computes the layers after the first block.
     pub(super) fn rest(&self, x: Tensor<4>) -> Tensor<4> {
         let x = self.blocks.iter().skip(1).fold(x, |x, block| block.forward(x));
-        match self.head.folded() {
-            Some(head) if ops::on_plain_cpu(&x) => ops::pointwise_relu6(x, head),
-            _ => self.head.forward(x, true),
-        }
+        self.head.forward(x, true)
     }
 
     /// Folds all batch norms, for inference.
     pub fn fold(self) -> Self {
-        let blocks = self.blocks.into_iter().map(Block::fold).collect();
-        Self { head: self.head.fold(), blocks }
+        let blocks: Vec<Block> = self.blocks.into_iter().map(Block::fold).collect();
+        let head = self.head.fold();
+        let fast = Fast::on(&head.weight.device(), || {
+            let end: Arc<dyn Layer> = Arc::new(head.packed(Activation::Relu6));
+            layers(&blocks).chain(std::iter::once(end)).collect()
+        });
+        Self { blocks, head, fast }
     }
 
     /// Channels of its input.
@@ -220,7 +254,8 @@ pub(super) fn parts(size: Size, device: &Device) -> (Stem, Refine) {
     }
     let entry = ConvNorm::new([3, ENTRY], 3, 2, 1, device);
     let head = ConvNorm::new([input, POOLED], 1, 1, 1, device);
-    (Stem { entry, blocks: stem }, Refine { blocks: refine, head })
+    let fast = Fast::default();
+    (Stem { entry, blocks: stem, fast: fast.clone() }, Refine { blocks: refine, head, fast })
 }
 
 /// Returns the number of activations in the stem and in refine for one image of `pixels` pixels a

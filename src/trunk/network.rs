@@ -39,12 +39,13 @@ impl Stem {
         }
     }
 
-    /// Folds all batch norms, for inference.
+    /// Folds all batch norms and packs weights, for inference.
     pub fn fold(self) -> Self {
         match self {
             Self::EfficientNetLite(stem) => Self::EfficientNetLite(stem.fold()),
             Self::ResNet(stem) => Self::ResNet(stem.fold()),
-            Self::ConvNext(_) | Self::Vit(_) => self,
+            Self::ConvNext(stem) => Self::ConvNext(stem.fold()),
+            Self::Vit(stem) => Self::Vit(stem.fold()),
         }
     }
 
@@ -130,12 +131,13 @@ impl Refine {
         }
     }
 
-    /// Folds all batch norms, for inference.
+    /// Folds all batch norms and packs weights, for inference.
     pub fn fold(self) -> Self {
         match self {
             Self::EfficientNetLite(refine) => Self::EfficientNetLite(refine.fold()),
             Self::ResNet(refine) => Self::ResNet(refine.fold()),
-            Self::ConvNext(_) | Self::Vit(_) => self,
+            Self::ConvNext(refine) => Self::ConvNext(refine.fold()),
+            Self::Vit(refine) => Self::Vit(refine.fold()),
         }
     }
 

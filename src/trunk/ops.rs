@@ -1,10 +1,12 @@
 /*!
 The operations of a trunk, each in its fastest form for the device.
 
-On a GPU, and if gradients are needed, a block is composed of Burn's own operations. For
-inference on the CPU, a whole block is one custom operation on channels-last maps (see
-`cpu/inference.rs`), defined as a Burn backend extension.
+On a GPU, and if gradients are needed, a network is composed of Burn's own operations. For
+inference on the CPU, half a trunk is one custom operation on channels-last maps (`Chain` in
+`cpu/layer.rs`), defined as a Burn backend extension.
 */
+
+use std::sync::Arc;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, DispatchDevice, Flex, backend_extension};
@@ -13,82 +15,21 @@ use burn::tensor::TensorData;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 
-use super::cpu::{self, First, Shape};
+use super::cpu::{self, Chain, Layer, Maps, Shape};
 
 /// Custom operations of the CPU backend. All maps have the shape `[batch, channels, height,
 /// width]`, but are channels-last in memory, so no copy is needed between two of these.
 #[backend_extension(Flex)]
-#[allow(clippy::too_many_arguments)]
 trait CpuOps: Backend {
-    /// First convolution + ReLU6, depthwise + ReLU6, projection, and skip connection.
-    ///
-    /// `first` is `[wide, input, 1, 1]`, or k×k for an entry of stride 2.
-    fn inverted_residual(
-        x: FloatTensor<Self>,
-        first: FloatTensor<Self>,
-        first_bias: FloatTensor<Self>,
-        depthwise: FloatTensor<Self>,
-        depthwise_bias: FloatTensor<Self>,
-        project: FloatTensor<Self>,
-        project_bias: FloatTensor<Self>,
-        stride: usize,
-        skip: bool,
-    ) -> FloatTensor<Self>;
-
-    /// ReLU6 of a 1×1 convolution, weights `[output, input, 1, 1]`.
-    fn pointwise_relu6(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-    ) -> FloatTensor<Self>;
+    /// Layers with packed weights.
+    fn chain(x: FloatTensor<Self>, chain: Arc<Chain>) -> FloatTensor<Self>;
 }
 
 impl CpuOps for Flex {
-    fn inverted_residual(
-        x: FloatTensor<Self>,
-        first: FloatTensor<Self>,
-        first_bias: FloatTensor<Self>,
-        depthwise: FloatTensor<Self>,
-        depthwise_bias: FloatTensor<Self>,
-        project: FloatTensor<Self>,
-        project_bias: FloatTensor<Self>,
-        stride: usize,
-        skip: bool,
-    ) -> FloatTensor<Self> {
+    fn chain(x: FloatTensor<Self>, chain: Arc<Chain>) -> FloatTensor<Self> {
         let (x, batch, shape) = channels_last(&x);
-        let first_kernel = first.layout().shape()[2];
-        let kernel = depthwise.layout().shape()[2];
-        let first = contiguous(first.permute(&[0, 2, 3, 1]));
-        let depthwise = contiguous(depthwise.permute(&[2, 3, 0, 1]));
-        let (project, project_bias) = (contiguous(project), contiguous(project_bias));
-        let (first_bias, depthwise_bias) = (contiguous(first_bias), contiguous(depthwise_bias));
-        let block = cpu::Block {
-            first: match first_kernel {
-                1 => First::Pointwise(values(&first)),
-                kernel => First::Strided(values(&first), kernel),
-            },
-            first_bias: values(&first_bias),
-            depthwise: values(&depthwise),
-            depthwise_bias: values(&depthwise_bias),
-            project: values(&project),
-            project_bias: values(&project_bias),
-            kernel,
-            stride,
-            skip,
-        };
-        let output = block.output(shape);
-        from_channels_last(block.run(values(&x), batch, shape), batch, output)
-    }
-
-    fn pointwise_relu6(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
-        let (x, batch, shape) = channels_last(&x);
-        let (weight, bias) = (contiguous(weight), contiguous(bias));
-        let out = cpu::pointwise_relu6(values(&x), values(&weight), values(&bias));
-        from_channels_last(out, batch, Shape { channels: values(&bias).len(), ..shape })
+        let (out, shape) = chain.run(Maps { values: values(&x), batch, shape });
+        from_channels_last(out, batch, shape)
     }
 }
 
@@ -120,42 +61,47 @@ pub(super) fn from_channels_last(
     FloatTensor::<Flex>::from_data(TensorData::new(values, shape)).permute(&[0, 3, 1, 2])
 }
 
-/// Weights and bias of a convolution with folded batch norm.
-#[derive(Clone)]
-pub(super) struct Folded {
-    pub weight: Tensor<4>,
-    pub bias: Tensor<1>,
-}
-
 /// Whether the CPU's custom operations can be used: on the CPU, without gradients.
 pub(super) fn on_plain_cpu(x: &Tensor<4>) -> bool {
-    matches!(x.device().as_dispatch(), DispatchDevice::Flex(_))
+    is_plain_cpu(&x.device())
 }
 
-/// The custom operation for a whole block. Requires [`on_plain_cpu`].
-pub(super) fn inverted_residual(
-    x: Tensor<4>,
-    [first, depthwise, project]: [Folded; 3],
-    stride: usize,
-    skip: bool,
-) -> Tensor<4> {
-    Tensor::from_dispatch(<Dispatch as CpuOps>::inverted_residual(
-        x.into_dispatch(),
-        first.weight.into_dispatch(),
-        first.bias.into_dispatch(),
-        depthwise.weight.into_dispatch(),
-        depthwise.bias.into_dispatch(),
-        project.weight.into_dispatch(),
-        project.bias.into_dispatch(),
-        stride,
-        skip,
-    ))
+/// Whether a device is the CPU without gradients.
+pub(super) fn is_plain_cpu(device: &Device) -> bool {
+    matches!(device.as_dispatch(), DispatchDevice::Flex(_))
 }
 
-/// The custom operation for the head. Requires [`on_plain_cpu`].
-pub(super) fn pointwise_relu6(x: Tensor<4>, conv: Folded) -> Tensor<4> {
-    let (weight, bias) = (conv.weight.into_dispatch(), conv.bias.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as CpuOps>::pointwise_relu6(x.into_dispatch(), weight, bias))
+/// The packed layers of a part of a network, for inference on the CPU.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Fast(Option<Arc<Chain>>);
+
+impl Fast {
+    /// Packs layers if `device` is the CPU without gradients.
+    pub fn on(device: &Device, pack: impl FnOnce() -> Vec<Arc<dyn Layer>>) -> Self {
+        Self(is_plain_cpu(device).then(|| Arc::new(Chain(pack()))))
+    }
+
+    /// The layers, empty if there are none.
+    pub fn layers(&self) -> Vec<Arc<dyn Layer>> {
+        self.0.as_ref().map(|chain| chain.0.clone()).unwrap_or_default()
+    }
+
+    /// Computes the layers; gives `x` back if it is on another device, needs gradients, or nothing
+    /// is packed.
+    pub fn run(&self, x: Tensor<4>) -> Result<Tensor<4>, Tensor<4>> {
+        match &self.0 {
+            Some(chain) if on_plain_cpu(&x) => {
+                let chain = chain.clone();
+                Ok(Tensor::from_dispatch(<Dispatch as CpuOps>::chain(x.into_dispatch(), chain)))
+            }
+            _ => Err(x),
+        }
+    }
+}
+
+/// Reads a tensor's values; empty if it is not of single precision, which weights always are.
+pub(super) fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().unwrap_or_default()
 }
 
 /// A convolution with TensorFlow's "same" padding, on any device.

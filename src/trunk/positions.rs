@@ -87,7 +87,7 @@ pub(super) fn rotated(x: Tensor<4>, side: usize) -> Tensor<4> {
 }
 
 /// Returns the angles of all patches in order, d/2 for each.
-fn angles(side: usize, d: usize) -> Vec<f64> {
+pub(super) fn angles(side: usize, d: usize) -> Vec<f64> {
     let periods = d / 4;
     let centre = |i: usize| 2.0 * (i as f64 + 0.5) / side as f64 - 1.0;
     let mut angles = Vec::with_capacity(side * side * 2 * periods);

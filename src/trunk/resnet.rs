@@ -7,6 +7,8 @@ distributed weights. The network is split at stride 16: the stem ends with the t
 of blocks, refine is the fourth.
 */
 
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn::prelude::*;
 use burn::tensor::activation::relu;
@@ -14,6 +16,8 @@ use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 
 use super::conv_norm::ConvNorm;
+use super::cpu::{Activation, Layer, MaxPooling, ResidualBlock};
+use super::ops::Fast;
 
 /// Channels after the entry convolution.
 const ENTRY: usize = 64;
@@ -74,6 +78,8 @@ pub struct Block {
     pub convs: Vec<ConvNorm>,
     /// 1×1 if the shape changes; otherwise the shortcut is the input itself.
     pub shortcut: Option<ConvNorm>,
+    #[module(skip)]
+    fast: Fast,
 }
 
 impl Block {
@@ -87,10 +93,15 @@ impl Block {
         Self {
             convs: shapes.into_iter().map(conv).collect(),
             shortcut: changes.then(|| conv([input, output, 1, stride])),
+            fast: Fast::default(),
         }
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let x = match self.fast.run(x) {
+            Ok(out) => return out,
+            Err(x) => x,
+        };
         let shortcut = match &self.shortcut {
             Some(shortcut) => shortcut.forward(x.clone(), false),
             None => x.clone(),
@@ -102,10 +113,19 @@ impl Block {
     }
 
     fn fold(self) -> Self {
-        Self {
-            convs: self.convs.into_iter().map(ConvNorm::fold).collect(),
-            shortcut: self.shortcut.map(ConvNorm::fold),
-        }
+        let convs: Vec<ConvNorm> = self.convs.into_iter().map(ConvNorm::fold).collect();
+        let shortcut = self.shortcut.map(ConvNorm::fold);
+        let fast = match convs.split_last() {
+            None => Fast::default(),
+            Some((last, first)) => Fast::on(&last.weight.device(), || {
+                vec![Arc::new(ResidualBlock {
+                    first: first.iter().map(|conv| conv.packed(Activation::Relu)).collect(),
+                    last: last.packed(Activation::Relu),
+                    shortcut: shortcut.as_ref().map(|conv| conv.packed(Activation::None)),
+                })]
+            }),
+        };
+        Self { convs, shortcut, fast }
     }
 }
 
@@ -129,6 +149,11 @@ fn folded(blocks: Vec<Block>) -> Vec<Block> {
     blocks.into_iter().map(Block::fold).collect()
 }
 
+/// The packed layers of blocks.
+fn layers(blocks: &[Block]) -> Vec<Arc<dyn Layer>> {
+    blocks.iter().flat_map(|block| block.fast.layers()).collect()
+}
+
 /// The layers up to stride 16.
 #[derive(Module, Debug)]
 pub struct Stem {
@@ -140,11 +165,17 @@ pub struct Stem {
     pub layer2: Vec<Block>,
     /// Blocks at stride 16.
     pub layer3: Vec<Block>,
+    #[module(skip)]
+    fast: Fast,
 }
 
 impl Stem {
     /// `[batch, 3, S, S]`, normalised, to `[batch, C, ⌈S/16⌉, ⌈S/16⌉]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let x = match self.fast.run(x) {
+            Ok(out) => return out,
+            Err(x) => x,
+        };
         let x = relu(self.entry.forward(x, false));
         let options = MaxPoolOptions::new([3; 2]).with_stride([2; 2]).with_padding([1; 2]);
         let x = max_pool2d(x, options);
@@ -153,12 +184,15 @@ impl Stem {
 
     /// Folds all batch norms, for inference.
     pub fn fold(self) -> Self {
-        Self {
-            entry: self.entry.fold(),
-            layer1: folded(self.layer1),
-            layer2: folded(self.layer2),
-            layer3: folded(self.layer3),
-        }
+        let entry = self.entry.fold();
+        let [layer1, layer2, layer3] = [self.layer1, self.layer2, self.layer3].map(folded);
+        let fast = Fast::on(&entry.weight.device(), || {
+            let mut all: Vec<Arc<dyn Layer>> =
+                vec![Arc::new(entry.packed(Activation::Relu)), Arc::new(MaxPooling)];
+            [&layer1, &layer2, &layer3].into_iter().for_each(|blocks| all.extend(layers(blocks)));
+            all
+        });
+        Self { entry, layer1, layer2, layer3, fast }
     }
 }
 
@@ -167,12 +201,14 @@ impl Stem {
 pub struct Refine {
     /// The last blocks.
     pub layer4: Vec<Block>,
+    #[module(skip)]
+    fast: Fast,
 }
 
 impl Refine {
     /// `[batch, C, H, W]` to `[batch, 2·C, ⌈H/2⌉, ⌈W/2⌉]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.rest(self.first(x))
+        self.fast.run(x).unwrap_or_else(|x| self.rest(self.first(x)))
     }
 
     /// Computes the first block.
@@ -197,7 +233,12 @@ impl Refine {
 
     /// Folds all batch norms, for inference.
     pub fn fold(self) -> Self {
-        Self { layer4: folded(self.layer4) }
+        let layer4 = folded(self.layer4);
+        let fast = match layer4.first().and_then(|block| block.convs.first()) {
+            Some(conv) => Fast::on(&conv.weight.device(), || layers(&layer4)),
+            None => Fast::default(),
+        };
+        Self { layer4, fast }
     }
 }
 
@@ -208,8 +249,9 @@ pub(super) fn parts(depth: Depth, device: &Device) -> (Stem, Refine) {
         layer1: layer(depth, 0, device),
         layer2: layer(depth, 1, device),
         layer3: layer(depth, 2, device),
+        fast: Fast::default(),
     };
-    (stem, Refine { layer4: layer(depth, 3, device) })
+    (stem, Refine { layer4: layer(depth, 3, device), fast: Fast::default() })
 }
 
 /// Returns the number of activations in the stem and in refine for one image of `size`

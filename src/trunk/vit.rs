@@ -10,14 +10,16 @@ then the patches row by row. Layers that weigh the positions of a map do not sui
 before the branches undo such weights. The pooled feature is the class token.
 */
 
+use std::sync::{Arc, OnceLock};
+
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
 use burn::prelude::*;
 use burn::tensor::activation::softmax;
-use burn::tensor::module::attention;
 
+use super::cpu::{self, Mlp, TransformerBlock};
 use super::dense::{Activation, Conv, Dense, LayerNorm, drawn};
-use super::ops::on_plain_cpu;
+use super::ops::Fast;
 use super::positions::{resampled, rotated};
 
 /// Blocks of all sizes.
@@ -113,6 +115,8 @@ pub struct Block {
     rotary: Option<usize>,
     #[module(skip)]
     activation: Activation,
+    #[module(skip)]
+    fast: Fast,
 }
 
 impl Block {
@@ -133,18 +137,38 @@ impl Block {
             heads: shape.heads,
             rotary: (shape.positions == Positions::Rotary).then_some(shape.prefix()),
             activation: shape.activation,
+            fast: Fast::default(),
         }
+    }
+
+    /// Packs the weights for inference on the CPU.
+    fn fold(self) -> Self {
+        let fast = Fast::on(&self.qkv.weight.device(), || {
+            vec![Arc::new(TransformerBlock {
+                attention: cpu::Attention {
+                    norm: self.norm1.packed(),
+                    qkv: self.qkv.packed(None),
+                    project: self.project.packed(self.scale1.as_ref()),
+                    heads: self.heads,
+                },
+                mlp: Mlp {
+                    norm: self.norm2.packed(),
+                    widen: self.widen.packed(None),
+                    activation: self.activation.packed(),
+                    narrow: self.narrow.packed(self.scale2.as_ref()),
+                },
+                rotary: self.rotary,
+                rotation: OnceLock::new(),
+            })]
+        });
+        Self { fast, ..self }
     }
 
     /// Keeps the shape `[batch, tokens, C]`.
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let [batch, tokens, width] = x.dims();
         let [q, k, v] = self.heads_of(x.clone());
-        let mixed = if on_plain_cpu(&q) {
-            attention(q, k, v, None, None, Default::default())
-        } else {
-            weights(q, k).matmul(v)
-        };
+        let mixed = weights(q, k).matmul(v);
         let mixed = mixed.swap_dims(1, 2).reshape([batch, tokens, width]);
         let x = x + scaled(self.project.forward(mixed), self.scale1.as_ref());
         let wide = self.activation.forward(self.widen.forward(self.norm2.forward(x.clone())));
@@ -189,8 +213,18 @@ fn scaled(x: Tensor<3>, scale: Option<&Param<Tensor<1>>>) -> Tensor<3> {
     }
 }
 
-fn through(blocks: &[Block], x: Tensor<3>) -> Tensor<3> {
-    blocks.iter().fold(x, |x, block| block.forward(x))
+/// Runs blocks on a column of tokens.
+fn through(blocks: &[Block], x: Tensor<4>) -> Tensor<4> {
+    let run = |x: Tensor<4>, block: &Block| column(block.forward(tokens(x)));
+    blocks.iter().fold(x, |x, block| block.fast.run(x).unwrap_or_else(|x| run(x, block)))
+}
+
+/// Packs the weights of blocks for inference on the CPU, and all of them as one chain.
+fn folded(blocks: Vec<Block>, device: &Device) -> (Vec<Block>, Fast) {
+    let blocks: Vec<Block> = blocks.into_iter().map(Block::fold).collect();
+    let layers = || blocks.iter().flat_map(|block| block.fast.layers()).collect();
+    let fast = Fast::on(device, layers);
+    (blocks, fast)
 }
 
 /// Tokens `[batch, tokens, C]` as a map `[batch, C, tokens, 1]`.
@@ -218,12 +252,17 @@ pub struct Stem {
     pub norm: Option<LayerNorm>,
     /// The blocks.
     pub blocks: Vec<Block>,
+    /// The pixels of patches to their tokens.
+    #[module(skip)]
+    fast_patches: Fast,
+    #[module(skip)]
+    fast: Fast,
 }
 
 impl Stem {
     /// `[batch, 3, S, S]`, normalised, to `[batch, C, tokens, 1]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let map = self.patches.forward(x);
+        let map = self.fast_patches.run(x).unwrap_or_else(|x| self.patches.forward(x));
         let [batch, width, side, _] = map.dims();
         let mut patches = map.flatten::<3>(2, 3).swap_dims(1, 2);
         let mut class = self.class.val();
@@ -246,7 +285,15 @@ impl Stem {
             Some(norm) => norm.forward(x),
             None => x,
         };
-        column(through(&self.blocks, x))
+        self.fast.run(column(x)).unwrap_or_else(|x| through(&self.blocks, x))
+    }
+
+    /// Packs the weights for inference on the CPU.
+    pub fn fold(self) -> Self {
+        let device = self.patches.weight.device();
+        let (blocks, fast) = folded(self.blocks, &device);
+        let fast_patches = Fast::on(&device, || vec![Arc::new(self.patches.packed())]);
+        Self { blocks, fast, fast_patches, ..self }
     }
 }
 
@@ -262,22 +309,24 @@ pub struct Refine {
     /// Tokens that are not patches.
     #[module(skip)]
     prefix: usize,
+    #[module(skip)]
+    fast: Fast,
 }
 
 impl Refine {
     /// Keeps the shape `[batch, C, tokens, 1]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        column(through(&self.blocks, tokens(x)))
+        self.fast.run(x).unwrap_or_else(|x| through(&self.blocks, x))
     }
 
     /// Computes the first block.
     pub(super) fn first(&self, x: Tensor<4>) -> Tensor<4> {
-        column(through(&self.blocks[..self.blocks.len().min(1)], tokens(x)))
+        through(&self.blocks[..self.blocks.len().min(1)], x)
     }
 
     /// Computes the blocks after the first one.
     pub(super) fn rest(&self, x: Tensor<4>) -> Tensor<4> {
-        column(through(self.blocks.get(1..).unwrap_or_default(), tokens(x)))
+        through(self.blocks.get(1..).unwrap_or_default(), x)
     }
 
     /// Returns the class token behind its norm and its projection.
@@ -289,11 +338,17 @@ impl Refine {
         }
     }
 
+    /// Packs the weights for inference on the CPU.
+    pub fn fold(self) -> Self {
+        let (blocks, fast) = folded(self.blocks, &self.norm.weight.device());
+        Self { blocks, fast, ..self }
+    }
+
     /// Computes how much the class token attends to each patch in the last block: `[batch, C,
     /// tokens, 1]` to `[batch, heads, side, side]`.
     pub(super) fn class_attention(&self, x: Tensor<4>) -> Tensor<4> {
         let Some((last, before)) = self.blocks.split_last() else { return x };
-        let found = last.class_attention(through(before, tokens(x)), self.prefix);
+        let found = last.class_attention(tokens(through(before, x)), self.prefix);
         let [batch, heads, patches] = found.dims();
         let side = patches.isqrt();
         found.reshape([batch, heads, side, side])
@@ -326,12 +381,15 @@ pub(super) fn parts(shape: Shape, device: &Device) -> (Stem, Refine) {
         positions: grid.map(|grid| drawn([1 + grid * grid, width], device)),
         norm: shape.entry_norm.then(norm),
         blocks: blocks(STEM_BLOCKS),
+        fast_patches: Fast::default(),
+        fast: Fast::default(),
     };
     let refine = Refine {
         blocks: blocks(BLOCKS - STEM_BLOCKS),
         norm: norm(),
         projection: shape.projection.map(|length| Dense::unbiased(width, length, device)),
         prefix: shape.prefix(),
+        fast: Fast::default(),
     };
     (stem, refine)
 }

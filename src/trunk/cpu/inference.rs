@@ -13,41 +13,40 @@ recomputes the few rows that it shares with its neighbours), so even a single la
 uses all cores.
 */
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
 use pulp::{Arch, Simd};
 use rayon::prelude::*;
 
-use super::channels::{AllChannels, ByChannels, load, store};
+use super::activation::Activation;
+use super::buffers::{Buffer, Buffers};
+use super::channels::{AllChannels, ByChannels, load};
+use super::layer::{Layer, Maps};
+use super::product::{After, Packed, rows_of};
 
 /// Maximum size of a band's widened rows in bytes, chosen to fit a core's L2 cache.
 const BAND_BYTES: usize = 640 << 10;
-/// Positions per matrix product of the first convolution, chosen so that the result is still
-/// in cache when bias and ReLU6 are applied.
+/// Positions that training processes at a time, so that they are still in cache for the next step.
 pub(super) const TILE: usize = 128;
 
 /// The first convolution of a block, which widens its input.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::trunk) enum First<'a> {
-    /// 1×1, weights `[wide, input]`.
-    Pointwise(&'a [f32]),
+#[derive(Debug)]
+pub(in crate::trunk) enum First {
+    /// 1×1.
+    Pointwise(Packed),
     /// k×k of stride 2 with "same" padding, weights `[wide, k, k, input]`: the entry of a trunk.
-    Strided(&'a [f32], usize),
+    Strided(Packed, usize),
 }
 
-/// Weights and shapes of one block with folded batch norms. ReLU6 follows the first two
-/// convolutions; the projection has no activation.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::trunk) struct Block<'a> {
-    /// The first convolution and its biases `[wide]`.
-    pub first: First<'a>,
-    pub first_bias: &'a [f32],
+/// One block with folded batch norms. ReLU6 follows the first two convolutions; the projection has
+/// no activation.
+#[derive(Debug)]
+pub(in crate::trunk) struct Block {
+    /// The first convolution.
+    pub first: First,
     /// Depthwise weights `[kernel, kernel, wide]`, biases `[wide]`.
-    pub depthwise: &'a [f32],
-    pub depthwise_bias: &'a [f32],
-    /// Projection weights `[output, wide]`, biases `[output]`.
-    pub project: &'a [f32],
-    pub project_bias: &'a [f32],
+    pub depthwise: Vec<f32>,
+    pub depthwise_bias: Vec<f32>,
+    /// The projection.
+    pub project: Packed,
     /// Side of the depthwise kernel.
     pub kernel: usize,
     /// Stride of the depthwise convolution.
@@ -79,9 +78,12 @@ pub(in crate::trunk) fn same_padding(size: usize, kernel: usize, stride: usize) 
     (output, total / 2)
 }
 
-impl Block<'_> {
+/// `ReLU6(x)` of a product.
+const RELU6: After<'static> = After { residual: None, activation: Activation::Relu6 };
+
+impl Block {
     fn wide(&self) -> usize {
-        self.first_bias.len()
+        self.depthwise_bias.len()
     }
 
     /// Shape after the first convolution.
@@ -100,21 +102,23 @@ impl Block<'_> {
         Shape {
             height: wide.height.div_ceil(self.stride),
             width: wide.width.div_ceil(self.stride),
-            channels: self.project_bias.len(),
+            channels: self.project.width(),
         }
     }
 
     /// Runs the block on `batch` channels-last images of shape `input`.
-    pub fn run(&self, x: &[f32], batch: usize, input: Shape) -> Vec<f32> {
+    pub fn run(&self, x: &[f32], batch: usize, input: Shape, buffers: &Buffers) -> Buffer {
         let (wide, output) = (self.widened(input), self.output(input));
-        let mut out = vec![0.0; batch * output.len()];
+        let mut out = buffers.take(batch * output.len());
         if out.is_empty() {
             return out;
         }
         let fitting = BAND_BYTES / (wide.width * wide.channels * 4) / self.stride;
-        let shared = batch * output.height / rayon::current_num_threads().max(1);
+        let shared = (batch * output.height).div_ceil(buffers.threads);
         let rows = fitting.min(shared).clamp(1, output.height);
         let bands = output.height.div_ceil(rows);
+        // Bands of an image have nearly the same height.
+        let rows = output.height.div_ceil(bands);
         let row_len = output.width * output.channels;
         // Bands end at image boundaries, so the chunks are listed image by image.
         let chunks: Vec<_> = out
@@ -124,129 +128,63 @@ impl Block<'_> {
                 out.chunks_mut(rows * row_len).enumerate().map(move |(b, o)| (image, b * rows, o))
             })
             .collect();
-        debug_assert_eq!(chunks.len(), batch * bands);
-        chunks.into_par_iter().for_each_init(Scratch::default, |scratch, (image, row, out)| {
+        chunks.into_par_iter().for_each(|(image, row, out)| {
             let x = &x[image * input.len()..(image + 1) * input.len()];
-            self.band(x, input, row, out, scratch);
+            self.band(x, input, row, out, buffers);
         });
         out
     }
 
     /// Computes output rows from `row` on until `out` is full.
-    fn band(&self, x: &[f32], input: Shape, row: usize, out: &mut [f32], scratch: &mut Scratch) {
+    fn band(&self, x: &[f32], input: Shape, row: usize, out: &mut [f32], buffers: &Buffers) {
         let (wide, output) = (self.widened(input), self.output(input));
         let rows = out.len() / (output.width * output.channels);
         let (_, pad) = same_padding(wide.height, self.kernel, self.stride);
         let from = (row * self.stride).saturating_sub(pad);
         let to = ((row + rows - 1) * self.stride + self.kernel).saturating_sub(pad);
         let to = to.min(wide.height);
-        let Scratch { first, second, patches } = scratch;
-        first.resize((to - from) * wide.width * wide.channels, 0.0);
-        match self.first {
-            First::Pointwise(w) => {
+        let mut first = buffers.take((to - from) * wide.width * wide.channels);
+        match &self.first {
+            First::Pointwise(weights) => {
                 let x = &x[from * input.width * input.channels..to * input.width * input.channels];
-                product(x, input.channels, w, first, wide.channels, Some(self.first_bias));
+                rows_of(x, weights, RELU6, &mut first);
             }
-            First::Strided(w, kernel) => {
+            First::Strided(weights, kernel) => {
                 let depth = kernel * kernel * input.channels;
+                let mut patches = buffers.take(wide.width * depth);
                 for (y, out) in (from..to).zip(first.chunks_exact_mut(wide.width * wide.channels)) {
-                    gather_patches(x, input, kernel, y, wide.width, patches);
-                    product(patches, depth, w, out, wide.channels, Some(self.first_bias));
+                    gather_patches(x, input, *kernel, y, wide.width, &mut patches);
+                    rows_of(&patches, weights, RELU6, out);
                 }
+                buffers.give(patches);
             }
         }
-        second.resize(rows * output.width * wide.channels, 0.0);
+        let mut second = buffers.take(rows * output.width * wide.channels);
         Arch::new().dispatch(AllChannels(Depthwise {
-            x: first,
+            x: &first,
             first_row: from,
             input: wide,
-            weight: self.depthwise,
-            bias: self.depthwise_bias,
+            weight: &self.depthwise,
+            bias: &self.depthwise_bias,
             kernel: self.kernel,
             stride: self.stride,
             range: (0.0, 6.0),
-            out: second,
+            out: &mut second,
             row,
             out_width: output.width,
         }));
-        for (i, out) in out.chunks_exact_mut(output.channels).enumerate() {
-            out.copy_from_slice(self.project_bias);
-            if self.skip {
-                let at = (row * output.width + i) * output.channels;
-                out.iter_mut().zip(&x[at..at + output.channels]).for_each(|(o, x)| *o += x);
-            }
-        }
-        product(second, wide.channels, self.project, out, output.channels, None);
+        let at = row * output.width * output.channels;
+        let residual = self.skip.then(|| &x[at..at + out.len()]);
+        let after = After { residual, activation: Activation::None };
+        rows_of(&second, &self.project, after, out);
+        buffers.give(first);
+        buffers.give(second);
     }
 }
 
-/// Buffers that a thread reuses from band to band.
-#[derive(Default)]
-struct Scratch {
-    first: Vec<f32>,
-    second: Vec<f32>,
-    patches: Vec<f32>,
-}
-
-/// Computes a pointwise convolution with bias and ReLU6. `x` is channels-last with any number
-/// of positions, weights are `[output, input]`.
-pub(in crate::trunk) fn pointwise_relu6(x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
-    let channels = weight.len() / bias.len();
-    let positions = x.len() / channels;
-    let mut out = vec![0.0; positions * bias.len()];
-    let chunks = out.par_chunks_mut(TILE * bias.len()).zip(x.par_chunks(TILE * channels));
-    chunks.for_each(|(out, x)| product(x, channels, weight, out, bias.len(), Some(bias)));
-    out
-}
-
-/// Computes `out = ReLU6(x · weightᵀ + bias)`, or `out += x · weightᵀ` without a bias.
-///
-/// `x` has rows of `depth` values, `weight` is `[width, depth]`, `out` has rows of `width`.
-fn product(
-    x: &[f32],
-    depth: usize,
-    weight: &[f32],
-    out: &mut [f32],
-    width: usize,
-    bias: Option<&[f32]>,
-) {
-    let weight = MatRef::from_column_major_slice(weight, depth, width);
-    for (x, out) in x.chunks(TILE * depth).zip(out.chunks_mut(TILE * width)) {
-        let rows = x.len() / depth;
-        let x = MatRef::from_row_major_slice(x, rows, depth);
-        let target = MatMut::from_row_major_slice_mut(&mut *out, rows, width);
-        let how = if bias.is_some() { Accum::Replace } else { Accum::Add };
-        matmul(target, how, x, weight, 1.0, Par::Seq);
-        if let Some(bias) = bias {
-            Arch::new().dispatch(AllChannels(BiasRelu6 { bias, out }));
-        }
-    }
-}
-
-/// Adds a bias to every row and clamps the result to 0 to 6.
-struct BiasRelu6<'a> {
-    bias: &'a [f32],
-    out: &'a mut [f32],
-}
-
-impl ByChannels for BiasRelu6<'_> {
-    fn channels(&self) -> usize {
-        self.bias.len()
-    }
-
-    #[inline(always)]
-    fn block<S: Simd, const N: usize>(&mut self, simd: S, from: usize) {
-        let (channels, block) = (self.bias.len(), from..from + N * S::F32_LANES);
-        let (zero, six) = (simd.splat_f32s(0.0), simd.splat_f32s(6.0));
-        let bias = load::<S, N>(&self.bias[block.clone()], zero);
-        for row in self.out.chunks_exact_mut(channels) {
-            let mut values = load::<S, N>(&row[block.clone()], zero);
-            for i in 0..N {
-                let sum = simd.add_f32s(values[i], bias[i]);
-                values[i] = simd.max_f32s(zero, simd.min_f32s(six, sum));
-            }
-            store::<S, N>(&mut row[block.clone()], values);
-        }
+impl Layer for Block {
+    fn run(&self, x: Maps<'_>, buffers: &Buffers) -> (Buffer, Shape) {
+        (Block::run(self, x.values, x.batch, x.shape, buffers), self.output(x.shape))
     }
 }
 
@@ -257,14 +195,13 @@ fn gather_patches(
     kernel: usize,
     y: usize,
     width: usize,
-    patches: &mut Vec<f32>,
+    patches: &mut [f32],
 ) {
     let (_, pad_y) = same_padding(input.height, kernel, 2);
     let (_, pad_x) = same_padding(input.width, kernel, 2);
     let c = input.channels;
-    patches.clear();
-    patches.resize(width * kernel * kernel * c, 0.0);
-    for (position, patch) in patches.chunks_exact_mut(kernel * kernel * c).enumerate() {
+    patches.fill(0.0);
+    for (position, patch) in patches.chunks_exact_mut(kernel * kernel * c).take(width).enumerate() {
         for (ky, taps) in patch.chunks_exact_mut(kernel * c).enumerate() {
             let Some(iy) = (y * 2 + ky).checked_sub(pad_y).filter(|iy| *iy < input.height) else {
                 continue;
@@ -420,12 +357,13 @@ mod tests {
             for c in 0..wide { for t in 0..kernel * kernel {
                 taps[t * wide + c] = w2[c * kernel * kernel + t];
             } }
-            let first = if strided { First::Strided(&w1, 3) } else { First::Pointwise(&w1) };
+            let packed = Packed::new(&w1, first_kernel * first_kernel * input, &b1);
+            let first = if strided { First::Strided(packed, 3) } else { First::Pointwise(packed) };
             let block = Block {
-                first, first_bias: &b1, depthwise: &taps, depthwise_bias: &b2,
-                project: &w3, project_bias: &b3, kernel, stride, skip,
+                first, depthwise: taps, depthwise_bias: b2.clone(),
+                project: Packed::new(&w3, wide, &b3), kernel, stride, skip,
             };
-            let ours = block.run(&x, batch, s);
+            let ours = block.run(&x, batch, s, &Buffers::new(1)).into_vec();
             let mut plain = Vec::new();
             for x in x.chunks_exact(s.len()) {
                 let first_stride = if strided { 2 } else { 1 };
