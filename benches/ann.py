@@ -41,7 +41,8 @@ import numpy as np
 import sklearn
 from sklearn.neighbors import BallTree, KDTree
 
-from peers import median_seconds, processor
+from machine import processor
+from peers import median_seconds
 
 
 def average_precision(levels, k, relevant):

@@ -28,6 +28,8 @@ import time
 import faiss
 import numpy as np
 
+from machine import processor
+
 
 def median_seconds(call, repeats):
     call()
@@ -37,17 +39,6 @@ def median_seconds(call, repeats):
         call()
         times.append(time.perf_counter() - begun)
     return sorted(times)[len(times) // 2]
-
-
-def processor():
-    try:
-        with open("/proc/cpuinfo") as lines:
-            for line in lines:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def random_codes(rng, count, bits):

@@ -21,7 +21,8 @@ import subprocess
 import faiss
 import numpy as np
 
-from peers import median_seconds, processor
+from machine import processor
+from peers import median_seconds
 
 
 def barbule(args, words, codes, queries, threads):

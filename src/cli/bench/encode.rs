@@ -23,15 +23,18 @@ const FILES: usize = 256;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The network; all but efficientnet-lite0 have random weights
+    /// The network; all but efficientnet-lite0 have random weights without --weights
     #[arg(long, default_value = "efficientnet-lite0", value_name = "TRUNK")]
     trunk: TrunkKind,
     /// Width and height of the input, in pixels [default: 224]
     #[arg(long, value_name = "PIXELS")]
     size: Option<u32>,
+    /// The trunk's weights, as written by `barbule weights import`
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    weights: Option<PathBuf>,
     /// Measure this model instead: its network, and its hash
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath,
-          conflicts_with_all = ["trunk", "size"])]
+          conflicts_with_all = ["trunk", "size", "weights"])]
     model: Option<PathBuf>,
     /// Images per batch
     #[arg(long, default_value_t = crate::encoder::BATCH, value_name = "N")]
@@ -66,16 +69,14 @@ pub fn run(context: &Context, args: &Args) -> Result<()> {
         let (trunk, encoder) = (model.card().trunk, model.encoder());
         return measure(context, args, &Measured { trunk, encoder, model: Some(&model) });
     }
-    let trunk = if args.trunk.ships() {
-        weights::shipped(&device.burn())?
-    } else {
-        Trunk::new(args.trunk, &device.burn())
+    let burn = device.burn();
+    let trunk = match &args.weights {
+        Some(path) => weights::load(path, args.trunk, &burn)?,
+        None if args.trunk.ships() => weights::shipped(&burn)?,
+        None => Trunk::new(args.trunk, &burn),
     };
-    let encoder = Encoder::new(
-        trunk.into(),
-        args.trunk.preprocess(args.size.unwrap_or(args.trunk.fitting(224)))?,
-        device,
-    );
+    let preprocess = trunk.preprocess(args.size.unwrap_or_else(|| args.trunk.fitting(224)))?;
+    let encoder = Encoder::new(trunk.into(), preprocess, device);
     measure(context, args, &Measured { trunk: args.trunk, encoder: &encoder, model: None })
 }
 
