@@ -88,6 +88,8 @@ impl Fast {
 
     /// Computes the layers; gives `x` back if it is on another device, needs gradients, or nothing
     /// is packed.
+    // What comes back is no error.
+    #[allow(clippy::result_large_err)]
     pub fn run(&self, x: Tensor<4>) -> Result<Tensor<4>, Tensor<4>> {
         match &self.0 {
             Some(chain) if on_plain_cpu(&x) => {
