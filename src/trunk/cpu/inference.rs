@@ -25,6 +25,7 @@ use super::product::{After, Packed, rows_of};
 /// Maximum size of a band's widened rows in bytes, chosen to fit a core's L2 cache.
 const BAND_BYTES: usize = 640 << 10;
 /// Positions that training processes at a time, so that they are still in cache for the next step.
+#[cfg(feature = "train")]
 pub(super) const TILE: usize = 128;
 
 /// The first convolution of a block, which widens its input.
