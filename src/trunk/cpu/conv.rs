@@ -5,9 +5,9 @@ Convolutions of channels-last maps as matrix products with gathered rows, and ma
 use pulp::{Arch, Simd};
 use rayon::prelude::*;
 
-use super::Shape;
 use super::buffers::{Buffer, Buffers};
 use super::channels::{AllChannels, ByChannels, load, store};
+use super::maps::Shape;
 use super::product::{After, Packed, gathered};
 
 /// Up to this many channels, a tap is a whole row of the kernel.

@@ -2,7 +2,7 @@
 The geometry of a depthwise convolution, for the forward pass and the gradients.
 */
 
-use super::inference::Shape;
+use super::maps::Shape;
 
 /// The geometry of a depthwise convolution.
 #[derive(Debug, Clone, Copy)]

@@ -19,7 +19,7 @@ use rayon::prelude::*;
 use super::activation::Activation;
 use super::buffers::{Buffer, Buffers};
 use super::channels::{AllChannels, ByChannels, load};
-use super::layer::{Layer, Maps};
+use super::maps::{Layer, Maps, Shape};
 use super::product::{After, Packed, rows_of};
 
 /// Maximum size of a band's widened rows in bytes, chosen to fit a core's L2 cache.
@@ -54,20 +54,6 @@ pub(in crate::trunk) struct Block {
     pub stride: usize,
     /// Whether the block's input is added to its output.
     pub skip: bool,
-}
-
-/// Height, width and channels of a map.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::trunk) struct Shape {
-    pub height: usize,
-    pub width: usize,
-    pub channels: usize,
-}
-
-impl Shape {
-    pub fn len(self) -> usize {
-        self.height * self.width * self.channels
-    }
 }
 
 /// Computes TensorFlow's "same" padding: the output size is the input size over the stride,

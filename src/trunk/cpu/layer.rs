@@ -3,35 +3,20 @@ Layers as one function of channels-last maps each, which the networks compute on
 Burn's operations.
 */
 
-use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::Shape;
 use super::activation::Activation;
 use super::attention::{Attention, Rotation};
 use super::buffers::{Buffer, Buffers};
 use super::channels::AllChannels;
 use super::conv::{PackedConv, Padding, max_pool};
 use super::inference::{Depthwise, same_padding};
+use super::maps::{Layer, Maps, Shape};
 use super::product::After;
 use super::rows::{Mlp, Norm};
-
-/// Maps of several images, channels-last.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::trunk) struct Maps<'a> {
-    pub values: &'a [f32],
-    pub batch: usize,
-    pub shape: Shape,
-}
-
-/// A layer with its weights in the form that the CPU reads.
-pub(in crate::trunk) trait Layer: fmt::Debug + Send + Sync {
-    /// Computes the layer.
-    fn run(&self, x: Maps<'_>, buffers: &Buffers) -> (Buffer, Shape);
-}
 
 /// Layers one after the other. Each image passes through all of them on its own, so that its maps
 /// stay in cache.

@@ -15,6 +15,7 @@ pub(super) mod geometry;
 pub(super) mod gradients;
 mod inference;
 mod layer;
+mod maps;
 #[cfg(feature = "train")]
 pub(super) mod norm;
 mod product;
@@ -23,10 +24,10 @@ mod rows;
 pub(super) use activation::Activation;
 pub(super) use attention::Attention;
 pub(super) use conv::PackedConv;
-pub(super) use inference::{Block, First, Shape, same_padding};
+pub(super) use inference::{Block, First, same_padding};
 pub(super) use layer::{
-    Chain, ConvNextBlock, Convolution, Layer, Maps, MaxPooling, Pads, ResidualBlock,
-    TransformerBlock,
+    Chain, ConvNextBlock, Convolution, MaxPooling, Pads, ResidualBlock, TransformerBlock,
 };
+pub(super) use maps::{Layer, Maps, Shape};
 pub(super) use product::Packed;
 pub(super) use rows::{Mlp, Norm};
