@@ -12,8 +12,8 @@ use rayon::prelude::*;
 
 use crate::cause::{Cause, in_detail};
 use crate::device::Device;
-use crate::image::{self, ImageError, Limits, Preprocess};
-use crate::network::Extractor;
+use crate::image::{self, ImageError, Limits, Preprocess, Rect};
+use crate::network::{Extractor, windows};
 use crate::task::{Stopped, Task};
 
 /// Images per forward pass: enough to keep all cores busy, but few enough that the memory of
@@ -110,6 +110,24 @@ impl Encoder {
     pub fn attention(&self, inputs: Vec<f32>) -> Result<Option<Vec<f32>>, EncodeError> {
         let maps = self.extractor.attention(self.tensor(inputs));
         maps.map(|maps| self.read(maps)).transpose()
+    }
+
+    /// Chooses up to `count` regions of a picture that stand out to the trunk, the most salient
+    /// first. The picture is seen whole, without a crop.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn regions(&self, picture: &RgbImage, count: usize) -> Result<Vec<Rect>, EncodeError> {
+        let salience = self.extractor.salience(self.tensor(self.preprocess.stretch(picture)));
+        let [_, _, side, _] = salience.dims();
+        let (width, height) = picture.dimensions();
+        Ok(windows(&self.read(salience)?, side, width, height, count))
+    }
+
+    /// Returns the input of the network for a part of a picture: see [`Rect::around`].
+    pub fn input_of(&self, picture: &RgbImage, rect: &Rect) -> Vec<f32> {
+        let (width, height) = picture.dimensions();
+        self.preprocess.apply(&rect.around(&self.preprocess, width, height).cut(picture))
     }
 
     /// Moves preprocessed images to the device as `[n, 3, S, S]`.

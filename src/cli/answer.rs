@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use super::Context;
 use super::context::plain_name;
-use crate::image;
-use crate::index::Hit;
+use crate::image::{self, Area, Rect};
+use crate::index::{Hit, Region};
 
 /// The output options of a search.
 #[derive(Debug, clap::Args)]
@@ -40,12 +40,19 @@ pub struct Answer {
     pub bits: usize,
     /// The order of the hits: see [`Snapshot::order_of`](crate::index::Snapshot::order_of).
     pub order: &'static str,
+    /// The part of the query that was searched for.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
+    pub crop: Option<Area>,
     pub results: Vec<Hit>,
     /// True if codes are words.
     #[serde(skip)]
     pub words: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<Seconds>,
+}
+
+fn as_text<S: serde::Serializer>(area: &Option<Area>, to: S) -> Result<S::Ok, S::Error> {
+    area.map(|area| area.to_string()).serialize(to)
 }
 
 impl Answer {
@@ -168,6 +175,12 @@ fn table(answer: &Answer) -> Table {
         let path = plain_name(&hit.path);
         let path = if hit.same { format!("{path} (the same image)") } else { path };
         let path = if hit.gone { format!("{path} (not there now)") } else { path };
+        let path = match &hit.region {
+            Some(Region { rect: Rect { x, y, width, height }, .. }) => {
+                format!("{path} (at {x},{y},{width},{height})")
+            }
+            None => path,
+        };
         let label = plain_name(hit.label.as_deref().unwrap_or_default());
         let mut row = vec![hit.rank.to_string(), hit.distance.to_string(), label, path];
         if compared {

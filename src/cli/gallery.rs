@@ -4,8 +4,8 @@ The page of `search --html`: pictures of the hits, in one file.
 
 use std::path::Path;
 
-use ::image::DynamicImage;
 use ::image::codecs::jpeg::JpegEncoder;
+use ::image::{DynamicImage, Rgb, RgbImage};
 use anyhow::Result;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,12 +13,14 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use rayon::prelude::*;
 
 use super::answer::Answer;
-use crate::image::{self, Limits};
+use crate::image::{self, Limits, Rect};
 use crate::index::Hit;
 
 /// The longer side of a picture in the page, in pixels: twice the displayed size, for high-density
 /// screens.
 const SIDE: u32 = 400;
+/// Width of the line around a part, in pixels.
+const LINE: u32 = 3;
 /// JPEG quality.
 const QUALITY: u8 = 80;
 
@@ -70,11 +72,12 @@ pub fn render(answers: &[Answer], limits: &Limits) -> Result<String> {
 fn section(answer: &Answer, limits: &Limits) -> Result<Markup> {
     // Of several query images the first is shown.
     let first = answer.query.split(" + ").next().unwrap_or_default();
-    let query = picture(Path::new(first), limits)?;
+    let part = |size: (u32, u32)| answer.crop.and_then(|area| area.of(size.0, size.1).ok());
+    let query = picture(Path::new(first), part, limits)?;
     let pictures: Vec<Option<String>> = answer
         .results
         .par_iter()
-        .map(|hit| picture(Path::new(&hit.path), limits))
+        .map(|hit| picture(Path::new(&hit.path), |_| hit.region.map(|one| one.rect), limits))
         .collect::<Result<_>>()?;
     let count = answer.results.len();
     let name = |path: &str| match Path::new(path).file_name() {
@@ -113,6 +116,7 @@ fn card(answer: &Answer, hit: &Hit, picture: Option<&str>) -> Markup {
                     @if hit.same { b { "the same image" } }
                     @else { b { (answer.distance(hit)) } }
                     @if let Some(score) = hit.score { ", score " (format!("{score:.3}")) }
+                    @if hit.region.is_some() { ", in a part of it" }
                     @if let Some(cosine) = hit.similarity { ", cosine " (format!("{cosine:.3}")) }
                 }
             }
@@ -137,18 +141,57 @@ fn address(path: &str) -> String {
     address
 }
 
-/// Returns a small JPEG of a file as a data URL; `None` if it cannot be read.
-fn picture(path: &Path, limits: &Limits) -> Result<Option<String>> {
+/// Returns a small JPEG of a file as a data URL; `None` if it cannot be read. `part` returns the
+/// rectangle to mark in a picture of a width and a height.
+fn picture(
+    path: &Path,
+    part: impl Fn((u32, u32)) -> Option<Rect>,
+    limits: &Limits,
+) -> Result<Option<String>> {
     let Ok(picture) = image::open(path, limits) else { return Ok(None) };
-    let picture = DynamicImage::ImageRgb8(picture).thumbnail(SIDE, SIDE).into_rgb8();
+    let (marked, width) = (part(picture.dimensions()), picture.width());
+    let mut picture = DynamicImage::ImageRgb8(picture).thumbnail(SIDE, SIDE).into_rgb8();
+    if let Some(rect) = marked {
+        let scale = f64::from(picture.width()) / f64::from(width.max(1));
+        mark(&mut picture, &rect, scale);
+    }
     let mut bytes = Vec::new();
     picture.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, QUALITY))?;
     Ok(Some(format!("data:image/jpeg;base64,{}", STANDARD.encode(bytes))))
 }
 
+/// Draws the edges of a rectangle of a larger picture, in light and dark so that they are seen on
+/// both.
+fn mark(picture: &mut RgbImage, rect: &Rect, scale: f64) {
+    let at = |pixel: u32| (f64::from(pixel) * scale).round() as u32;
+    let (left, right) = (at(rect.x), at(rect.x + rect.width));
+    let (top, bottom) = (at(rect.y), at(rect.y + rect.height));
+    for (x, y, pixel) in picture.enumerate_pixels_mut() {
+        if !(left..right).contains(&x) || !(top..bottom).contains(&y) {
+            continue;
+        }
+        let depth = (x - left).min(right - 1 - x).min(y - top).min(bottom - 1 - y);
+        if depth < LINE {
+            *pixel = Rgb([255, 176, 0]);
+        } else if depth < LINE + 1 {
+            *pixel = Rgb([20, 20, 20]);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_edges_of_a_part_are_drawn_in_its_place() {
+        let mut picture = RgbImage::new(40, 30);
+        let rect = Rect { x: 20, y: 10, width: 40, height: 30 };
+        mark(&mut picture, &rect, 0.5);
+        let marked = |x, y| picture.get_pixel(x, y).0 != [0; 3];
+        assert!(marked(10, 5) && marked(29, 19) && marked(10, 12));
+        assert!(!marked(9, 5) && !marked(30, 19) && !marked(20, 12) && !marked(10, 20));
+    }
 
     #[test]
     fn addresses_keep_what_means_something_out() {

@@ -15,8 +15,8 @@ use super::{Context, counts, watch};
 use crate::folder::shown;
 use crate::image;
 use crate::index::{
-    Fitted, HashState, Index, IndexError, IndexWriter, Labels, Scan, ScanOptions, Update,
-    UpdateOptions,
+    Fitted, HashState, Index, IndexError, IndexWriter, Labels, MOST_REGIONS, Scan, ScanOptions,
+    Update, UpdateOptions,
 };
 use crate::model::Model;
 use crate::task::Task;
@@ -38,6 +38,7 @@ use crate::train::OwnHash;
 #[command(after_help = "Example: barbule index ~/Pictures\n         \
                   barbule index\n         \
                   barbule index ~/Pictures --exclude 'raw' --exclude '*.png' --watch\n         \
+                  barbule index ~/Pictures --regions 4\n         \
                   barbule index ~/birds --model birds.safetensors --index birds.db")]
 pub struct Args {
     /// The folders to index, with their sub-folders
@@ -68,6 +69,11 @@ pub struct Args {
     /// index always does
     #[arg(long)]
     keep_features: bool,
+    /// Also search in up to N regions of each image, those that stand out most, so that small
+    /// objects in large pictures are found. Each region takes as long as an image. The number is
+    /// stored; 0 removes the regions
+    #[arg(long, value_name = "N", value_parser = regions)]
+    regions: Option<usize>,
     /// When the hash is fitted to the images; `never` is stored until another value is given
     /// [default: auto]
     #[arg(long, value_enum, value_name = "WHEN", conflicts_with = "model")]
@@ -94,6 +100,12 @@ enum When {
     Now,
     /// Keep the present hash
     Never,
+}
+
+/// Parses the number of regions of an image.
+fn regions(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number <= MOST_REGIONS);
+    number.ok_or_else(|| format!("choose 0 to {MOST_REGIONS} regions"))
 }
 
 impl Args {
@@ -125,7 +137,8 @@ impl Args {
         };
         let (limits, again, fitting) = (context.limits, self.again, self.model.is_none());
         let keep_features = self.keep_features;
-        Ok(UpdateOptions { labels, limits, scan, keep_features, fitting, again })
+        let regions = self.regions;
+        Ok(UpdateOptions { labels, limits, scan, keep_features, fitting, regions, again })
     }
 }
 
@@ -288,7 +301,7 @@ fn document(
         "removed": report.removed, "skipped": list.collect::<Vec<_>>(),
         "skipped_before": report.skipped_before, "left_out": report.left_out,
         "table": counts::table_json(report.labels.as_ref()), "absent": absent.collect::<Vec<_>>(),
-        "hash": state, "seconds": seconds,
+        "hash": state, "regions": index.regions(), "seconds": seconds,
     })
 }
 

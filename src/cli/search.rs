@@ -18,6 +18,7 @@ use super::server::{SearchArgs, use_approximate};
 use super::{Context, answer, gallery, list};
 use crate::code::{BinaryCodes, Code};
 use crate::engine::postgres::{Address, Remote};
+use crate::image::Area;
 use crate::index::{CANDIDATES, Hit, QueryImage, QueryOptions, Search};
 
 /// Find the indexed images most similar to an image
@@ -34,6 +35,7 @@ use crate::index::{CANDIDATES, Hit, QueryImage, QueryOptions, Search};
 /// The exit status is 0 even if nothing was found.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: barbule search cat.jpg -k 10\n         \
+                        barbule search party.jpg --crop 40%,10%,20%,30%\n         \
                         barbule search bird.jpg --under ~/Pictures/2024 --html found.html\n         \
                         barbule search front.jpg side.jpg --together --rerank 200\n         \
                         barbule search ~/Pictures/cat.jpg --order hamming --timings\n         \
@@ -45,6 +47,10 @@ pub struct Args {
     /// one per line
     #[arg(required_unless_present = "code", value_name = "IMAGE", value_hint = ValueHint::FilePath)]
     images: Vec<PathBuf>,
+    /// Search for a part of the image only: left, top, width and height in pixels of the upright
+    /// picture, or in percent of its sides; with several images, of each
+    #[arg(long, value_name = "X,Y,W,H", conflicts_with = "code")]
+    crop: Option<Area>,
     /// A query code, as `barbule encode` prints it; may be given several times
     #[arg(long, value_name = "HEX", conflicts_with = "images")]
     code: Vec<String>,
@@ -236,10 +242,14 @@ impl Args {
 
     /// Returns what the queries need for the order.
     fn query_options(&self) -> QueryOptions {
-        match self.order() {
+        let options = match self.order() {
             By::Asymmetric => QueryOptions::default().with_values(),
             By::Hamming => QueryOptions::default(),
             By::Cosine => QueryOptions::default().with_features(),
+        };
+        match self.crop {
+            Some(area) => options.with_area(area),
+            None => options,
         }
     }
 
@@ -280,6 +290,7 @@ impl Args {
                 index: index.to_owned(),
                 bits: search.codes().bits(),
                 order,
+                crop: self.crop,
                 results,
                 words,
                 seconds: None,

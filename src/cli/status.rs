@@ -57,7 +57,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             "index": path.display().to_string(), "bytes": bytes, "images": images,
             "bits": index.bits(), "words": index.codebooks().map(Codebooks::count), "model": index.model(), "built_in": built_in,
             "hash": state, "fitted": index.fitted(), "model_file": model_file.map(|file| file.display().to_string()),
-            "features": index.keeps_features(), "read_as_now": index.is_read_as_now()?,
+            "features": index.keeps_features(), "regions": index.regions(), "read_as_now": index.is_read_as_now()?,
             "labels": labels.len(),
             "folders": roots.collect::<Vec<_>>(), "failures": failures.collect::<Vec<_>>(),
         }))?;
@@ -70,12 +70,17 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         (false, None) => format!("a model with the fingerprint {:.8}", index.model()),
     };
     let features = if index.keeps_features() { ", with features" } else { "" };
+    let regions = match index.regions() {
+        0 => String::new(),
+        1 => ", with a region of each".to_owned(),
+        regions => format!(", with up to {regions} regions of each"),
+    };
     let codes = match index.codebooks() {
         None => format!("{} bits", index.bits()),
         Some(books) => format!("{} words ({} bits)", books.count(), books.bits()),
     };
     context.print(format_args!(
-        "{}: {images} images, codes of {codes} by {model}{features}, {:.1} MB",
+        "{}: {images} images, codes of {codes} by {model}{features}{regions}, {:.1} MB",
         path.display(),
         bytes as f64 / 1e6
     ))?;

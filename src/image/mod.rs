@@ -6,6 +6,7 @@ and [`Preprocess`] turns that into a normalised square. This module does not dep
 labels, models or devices.
 */
 
+mod area;
 mod decode;
 mod error;
 mod extensions;
@@ -19,6 +20,7 @@ mod profile;
 mod quiet;
 mod size;
 
+pub use area::{Area, AreaError, Rect};
 pub use decode::{READING, decode};
 pub use error::{DecodeError, ImageError, PreprocessError};
 pub use extensions::is_image_path;

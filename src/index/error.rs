@@ -9,7 +9,7 @@ use crate::cause::Cause;
 use crate::code::CodeError;
 use crate::folder::FolderError;
 use crate::hash::HashError;
-use crate::image::{DecodeError, ImageError};
+use crate::image::{AreaError, DecodeError, ImageError};
 use crate::model::ModelError;
 use crate::rank::RankError;
 use crate::task::Stopped;
@@ -122,6 +122,9 @@ pub enum IndexError {
     /// The bytes of an image to search for could not be decoded.
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    /// The area to search for lies outside its picture.
+    #[error(transparent)]
+    Area(#[from] AreaError),
     /// The model failed.
     #[error(transparent)]
     Model(#[from] ModelError),

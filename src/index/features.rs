@@ -30,6 +30,14 @@ impl Kept {
         }
     }
 
+    /// Number of bytes of `dim` stored features.
+    pub fn stored_len(self, dim: usize) -> usize {
+        match self {
+            Self::Half => 2 * dim,
+            Self::Bytes => UNIT + dim,
+        }
+    }
+
     /// Reads the output of [`Kept::to_bytes`]: features of unit length.
     pub fn unit(self, bytes: &[u8]) -> Vec<f32> {
         match self {

@@ -16,8 +16,8 @@ pub(super) struct KnownImage {
     pub stamp: Stamp,
     pub content: blake3::Hash,
     pub label: Option<String>,
-    /// Whether its features are stored.
-    pub features: bool,
+    /// Whether all is stored that the index keeps of an image: features, regions.
+    pub complete: bool,
 }
 
 /// A folder that is indexed.
@@ -89,9 +89,14 @@ impl Index {
     /// All images, in the order of their ids.
     pub(super) fn known(&self) -> Result<Vec<KnownImage>, IndexError> {
         let newer = if self.version() < 3 { "NULL, NULL" } else { "changed, file" };
+        let regions = match self.regions() {
+            0 => "1",
+            _ => "EXISTS (SELECT 1 FROM regions WHERE regions.id = images.id)",
+        };
         let sql = format!(
-            "SELECT images.id, path, content, label, features.id IS NOT NULL, size, modified, \
-             {newer} FROM images LEFT JOIN features ON features.id = images.id ORDER BY images.id"
+            "SELECT images.id, path, content, label, {regions} AND features.id IS NOT NULL, \
+             {regions}, size, modified, {newer} \
+             FROM images LEFT JOIN features ON features.id = images.id ORDER BY images.id"
         );
         let mut statement = self.mine(self.connection().prepare(&sql))?;
         let rows = statement.query_map([], |row| {
@@ -100,8 +105,8 @@ impl Index {
                 path: row.get(1)?,
                 content: blake3::Hash::from_bytes(row.get(2)?),
                 label: row.get(3)?,
-                features: row.get(4)?,
-                stamp: stamp(row, 5)?,
+                complete: row.get(if self.keeps_features() { 4 } else { 5 })?,
+                stamp: stamp(row, 6)?,
             })
         });
         self.mine(self.mine(rows)?.collect())

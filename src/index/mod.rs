@@ -34,6 +34,7 @@ mod prune;
 mod query;
 mod ranking;
 mod refit;
+mod regions;
 mod report;
 mod scan;
 mod search;
@@ -66,6 +67,7 @@ pub use paths::{indexed_path, innermost};
 pub use prune::{Forgotten, Prunable};
 pub use query::{QueryImage, QueryOptions, StoredCodes};
 pub use refit::{Fit, Fitter, HashState, LEAST, OWN_MODEL, Sample};
+pub use regions::{MOST_REGIONS, Region};
 pub use report::{Skipped, Update};
 pub use scan::files_under;
 pub use search::{CANDIDATES, Hit, Order, Search};
@@ -74,7 +76,7 @@ pub use store::{ImageRow, Index};
 pub use vote::{Reach, Vote};
 pub use writer::IndexWriter;
 
-/// The newest version of the index format that this program reads. Indexes whose hash was fitted to
-/// their own images have it, others of words version 4, and of signs version 3. Earlier ones are
-/// read, too, and converted on the first write.
-pub const FORMAT: u32 = 5;
+/// The newest version of the index format that this program reads. Indexes with codes of regions
+/// have it, those whose hash was fitted to their own images version 5, others of words version 4,
+/// and of signs version 3. Earlier ones are read, too, and converted on the first write.
+pub const FORMAT: u32 = 6;

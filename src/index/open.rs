@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
 use super::features::Kept;
 use super::paths::{beside, real};
-use super::{FORMAT, IndexError};
+use super::{FORMAT, IndexError, MOST_REGIONS};
 use crate::cause::{Cause, told};
 use crate::code::BinaryCodes;
 use crate::hash::Codebooks;
@@ -69,6 +69,18 @@ CREATE TABLE IF NOT EXISTS looks (
 ) WITHOUT ROWID;
 ";
 
+/// A table that any index may lack, and gets when it is next written to. It has rows in indexes of
+/// format 6 only.
+const REGIONS: &str = "
+-- Regions of images: their places and codes, and their features if the index keeps any.
+CREATE TABLE IF NOT EXISTS regions (
+    id INTEGER PRIMARY KEY,
+    areas BLOB NOT NULL,
+    codes BLOB NOT NULL,
+    features BLOB
+);
+";
+
 /// The columns of format 3 that earlier ones lack; null where an earlier version wrote the row.
 const SINCE_3: &str = "
 ALTER TABLE roots ADD COLUMN left_out TEXT;   -- JSON: how many files are not read, and why
@@ -90,6 +102,9 @@ const WORDS: &str = "
 -- single-precision numbers.
 CREATE TABLE codebooks (dim INTEGER NOT NULL, words BLOB NOT NULL);
 ";
+
+/// The format of an index whose hash was fitted to its own images.
+const FITTED_HASH: u32 = 5;
 
 /// The table of format 5, which only indexes have whose hash was fitted to their own images.
 pub(super) const FITTED: &str = "
@@ -122,6 +137,8 @@ pub(super) struct About {
     pub fitted: Option<Fitted>,
     /// The numbers in which features are kept; `None` if they are not.
     pub kept: Option<Kept>,
+    /// Number of regions of each image that have codes, at most.
+    pub regions: usize,
     pub version: u32,
 }
 
@@ -195,7 +212,9 @@ pub(super) fn to_write(path: &Path, owner: Option<Owner<'_>>) -> Result<Opened, 
         upgrade(&mut opened).map_err(|error| failed(path, error))?;
         opened.about.version = SIGNS;
     }
-    opened.connection.execute_batch(LOOKS).map_err(|error| failed(path, error))?;
+    for table in [LOOKS, REGIONS] {
+        opened.connection.execute_batch(table).map_err(|error| failed(path, error))?;
+    }
     Ok(opened)
 }
 
@@ -232,6 +251,7 @@ fn create(connection: &mut Connection, owner: Owner<'_>) -> rusqlite::Result<()>
     transaction.execute_batch(SCHEMA)?;
     transaction.execute_batch(SINCE_2)?;
     transaction.execute_batch(LOOKS)?;
+    transaction.execute_batch(REGIONS)?;
     transaction.execute_batch(SINCE_3)?;
     if let Some(codebooks) = owner.codebooks {
         store_words(&transaction, codebooks)?;
@@ -301,10 +321,30 @@ impl About {
         let has = |table: &str| has_table(connection, table).map_err(|error| failed(path, error));
         let has_words = version == OF_WORDS || (version > OF_WORDS && has("codebooks")?);
         let codebooks = if has_words { Some(codebooks(connection, path, bits)?) } else { None };
-        let fitted = if version > OF_WORDS { Some(fitted(connection, path)?) } else { None };
+        let is_fitted = version == FITTED_HASH || (version > FITTED_HASH && has("fitted")?);
+        let fitted = if is_fitted { Some(fitted(connection, path)?) } else { None };
         let kept = kept(connection).map_err(|error| failed(path, error))?;
-        Ok(Self { bits, codebooks, model, fitted, kept, version })
+        let regions = if version > FITTED_HASH { meta("regions")? } else { "0".to_owned() };
+        let regions = regions.parse().ok().filter(|regions| *regions <= MOST_REGIONS);
+        let regions = regions.ok_or_else(|| unfit("its number of regions is damaged".into()))?;
+        Ok(Self { bits, codebooks, model, fitted, kept, regions, version })
     }
+}
+
+/// Sets the version to the least one that says what the index has.
+pub(super) fn note_version(connection: &Connection) -> rusqlite::Result<()> {
+    let sql = "SELECT count(*) FROM meta WHERE key = 'regions'";
+    let has_regions = connection.query_row(sql, [], |row| row.get::<_, i64>(0))? > 0;
+    let version = if has_regions {
+        FORMAT
+    } else if has_table(connection, "fitted")? {
+        FITTED_HASH
+    } else if has_table(connection, "codebooks")? {
+        OF_WORDS
+    } else {
+        SIGNS
+    };
+    connection.pragma_update(None, "user_version", version)
 }
 
 /// Returns the numbers in which an index keeps features, if it does. A key of its own, because

@@ -25,6 +25,13 @@ pub struct UpdateOptions {
     /// again for it: the model is the general one, and the index is empty or every file is looked
     /// into.
     pub fitting: bool,
+    /// Number of regions of each image that get codes of their own, at most [`MOST_REGIONS`]; 0
+    /// removes them. `None` for as many as before, which are none in a new index. Regions are what
+    /// stands out to the trunk, so that small objects in large pictures are found. Each takes as
+    /// long as an image.
+    ///
+    /// [`MOST_REGIONS`]: super::MOST_REGIONS
+    pub regions: Option<usize>,
     /// Look into every file, even if size, times and number are as before.
     pub again: bool,
 }
@@ -53,6 +60,11 @@ impl UpdateOptions {
     /// Stores the features of every image from now on if the hash can be fitted to them.
     pub fn with_fitting(self) -> Self {
         Self { fitting: true, ..self }
+    }
+
+    /// Gives so many regions of each image codes of their own, from now on.
+    pub fn with_regions(self, regions: usize) -> Self {
+        Self { regions: Some(regions), ..self }
     }
 
     /// Looks into every file, even if it seems unchanged.

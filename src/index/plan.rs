@@ -55,8 +55,6 @@ struct Folder {
 pub(super) struct Planner<'a> {
     pub writer: &'a mut IndexWriter,
     pub options: &'a UpdateOptions,
-    /// Whether features are kept.
-    pub features: bool,
     /// Whether the images were read in the present way. If not, more files may be readable now.
     as_now: bool,
     known: &'a [KnownImage],
@@ -80,7 +78,6 @@ impl<'a> Planner<'a> {
     pub fn new(
         writer: &'a mut IndexWriter,
         options: &'a UpdateOptions,
-        features: bool,
         known: &'a [KnownImage],
     ) -> Result<Self, IndexError> {
         let (mut failures, mut failed) = (HashMap::new(), HashMap::new());
@@ -92,7 +89,6 @@ impl<'a> Planner<'a> {
         Ok(Self {
             writer,
             options,
-            features,
             as_now,
             known,
             by_path: known.iter().map(|image| (image.path.as_str(), image)).collect(),
@@ -244,7 +240,7 @@ impl<'a> Planner<'a> {
             if let Some(label) = label.filter(|label| *label != image.label) {
                 self.relabelled.push((image.id, label));
             }
-            if image.features || !self.features {
+            if image.complete {
                 self.report.unchanged += 1;
                 return;
             }

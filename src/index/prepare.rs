@@ -7,11 +7,13 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use ::image::RgbImage;
 use rayon::prelude::*;
 
 use super::picture::Picture;
+use crate::encoder::{EncodeError, Encoder};
 use crate::folder::Stamp;
-use crate::image::{self, DecodeError, ImageError, Limits, Preprocess};
+use crate::image::{self, DecodeError, ImageError, Limits, Rect};
 
 /// A file that has to be read.
 #[derive(Debug, Clone)]
@@ -30,6 +32,10 @@ pub(super) struct Work {
 pub(super) struct Prepared {
     pub content: blake3::Hash,
     pub input: Option<Vec<f32>>,
+    /// The regions that get codes of their own, if the picture was decoded.
+    pub regions: Vec<Rect>,
+    /// The trunk's inputs for them, one after the other.
+    pub region_inputs: Vec<f32>,
     /// The look of the picture, if it was decoded.
     pub picture: Option<Picture>,
 }
@@ -56,7 +62,9 @@ impl From<ImageError> for Unusable {
 
 /// Prepares files; each content once.
 pub(super) struct Preparer<'a> {
-    pub preprocess: &'a Preprocess,
+    pub encoder: &'a Encoder,
+    /// Number of regions of an image that get codes of their own.
+    pub regions: usize,
     pub limits: Limits,
     /// Contents in the index, and whether their stored data is complete.
     pub known: HashMap<blake3::Hash, bool>,
@@ -67,21 +75,40 @@ pub(super) struct Preparer<'a> {
 }
 
 impl Preparer<'_> {
-    /// Prepares the files of a batch, in order.
-    pub fn batch(&self, batch: &[Work]) -> Vec<Result<Prepared, Unusable>> {
+    /// Prepares the files of a batch, in order. Fails only if the device does, which chooses
+    /// regions.
+    pub fn batch(&self, batch: &[Work]) -> Result<Vec<Result<Prepared, Unusable>>, EncodeError> {
         batch.par_iter().map(|work| self.one(work)).collect()
     }
 
-    fn one(&self, work: &Work) -> Result<Prepared, Unusable> {
+    fn one(&self, work: &Work) -> Result<Result<Prepared, Unusable>, EncodeError> {
+        let (content, image) = match self.read(work) {
+            Ok(read) => read,
+            Err(unusable) => return Ok(Err(unusable)),
+        };
+        let (mut input, mut regions, mut region_inputs) = (None, Vec::new(), Vec::new());
+        if let Some(image) = &image {
+            input = Some(self.encoder.preprocess().apply(image));
+            if self.regions > 0 {
+                regions = self.encoder.regions(image, self.regions)?;
+            }
+            let inputs = regions.iter().map(|rect| self.encoder.input_of(image, rect));
+            region_inputs = inputs.collect::<Vec<_>>().concat();
+        }
+        let picture = image.as_ref().map(Picture::of);
+        Ok(Ok(Prepared { content, input, regions, region_inputs, picture }))
+    }
+
+    /// Reads a file, and decodes it unless its code is known.
+    fn read(&self, work: &Work) -> Result<(blake3::Hash, Option<RgbImage>), Unusable> {
         let bytes = image::read(&work.path)?;
         let content = blake3::hash(&bytes);
         if !self.always && (self.known.get(&content) == Some(&true) || !self.is_first(content)) {
-            return Ok(Prepared { content, input: None, picture: None });
+            return Ok((content, None));
         }
         let image = image::decode(&bytes, &self.limits)
             .map_err(|source| ImageError::Decode { path: work.path.clone(), source })?;
-        let picture = Some(Picture::of(&image));
-        Ok(Prepared { content, input: Some(self.preprocess.apply(&image)), picture })
+        Ok((content, Some(image)))
     }
 
     fn is_first(&self, content: blake3::Hash) -> bool {

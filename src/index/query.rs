@@ -13,8 +13,8 @@ use super::search::{CANDIDATES, Search};
 use super::snapshot::Snapshot;
 use super::{Index, IndexError};
 use crate::code::Code;
-use crate::image::{self, ImageError, Limits};
-use crate::model::{Model, ModelError};
+use crate::image::{self, Area, ImageError, Limits};
+use crate::model::Model;
 
 /// An image to search for.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +44,8 @@ pub struct QueryOptions {
     /// Gives the query values, for the finer order of
     /// [`Search::by_values`](super::Search::by_values).
     pub values: bool,
+    /// The part of the image that is searched for; all of it if `None`.
+    pub area: Option<Area>,
 }
 
 impl QueryOptions {
@@ -61,6 +63,12 @@ impl QueryOptions {
     /// through the network for them; without, its stored code is all that is needed.
     pub fn with_values(self) -> Self {
         Self { values: true, ..self }
+    }
+
+    /// Searches for a part of the image only. The network sees the least square around it that
+    /// shows all of it. Such a query is always decoded, and has no stored code or content.
+    pub fn with_area(self, area: Area) -> Self {
+        Self { area: Some(area), ..self }
     }
 }
 
@@ -109,7 +117,7 @@ impl QueryImage {
     /// Turns a file into a query. If its content is stored, the stored code is used; if the file is
     /// gone, the image stored under its path is the query. Otherwise `model` provides the model.
     ///
-    /// If values are requested, a stored image is decoded and `model` called, too. It gets none if
+    /// If a part of the image is requested, its file must be there. If values are requested, a stored image is decoded and `model` called, too. It gets none if
     /// that fails or its file is gone: its code alone is enough to search.
     ///
     /// # Errors
@@ -126,6 +134,7 @@ impl QueryImage {
     {
         let bytes = match image::read(path) {
             Ok(bytes) => bytes,
+            Err(error) if options.area.is_some() => return Err(IndexError::from(error).into()),
             Err(error) => {
                 // An indexed image can be searched for although its file is gone.
                 let known = indexed_path(path).ok().filter(|_| !path.exists());
@@ -137,7 +146,7 @@ impl QueryImage {
                 };
             }
         };
-        let known = stored.stored(&blake3::hash(&bytes), options.features)?;
+        let known = Self::known(&bytes, stored, options)?;
         let decode = || {
             let decoded = image::decode(&bytes, &options.limits);
             decoded.map_err(|source| ImageError::Decode { path: path.to_owned(), source }.into())
@@ -158,9 +167,21 @@ impl QueryImage {
     where
         E: From<IndexError> + From<S::Error>,
     {
-        let known = stored.stored(&blake3::hash(bytes), options.features)?;
+        let known = Self::known(bytes, stored, options)?;
         let decode = || Ok(image::decode(bytes, &options.limits)?);
         Self::completed(known, options, decode, model)
+    }
+
+    /// Returns the stored image of this content, unless a part of it is wanted.
+    fn known<S: StoredCodes + ?Sized>(
+        bytes: &[u8],
+        stored: &S,
+        options: &QueryOptions,
+    ) -> Result<Option<Self>, S::Error> {
+        match options.area {
+            Some(_) => Ok(None),
+            None => stored.stored(&blake3::hash(bytes), options.features),
+        }
     }
 
     /// Computes what the store does not know of an image.
@@ -172,7 +193,11 @@ impl QueryImage {
     ) -> Result<Self, E> {
         let Some(known) = known else {
             let picture = decode()?;
-            return Ok(Self::of_picture(&picture, model()?, options).map_err(IndexError::from)?);
+            if let Some(area) = options.area {
+                // Before the model, which takes longer to open.
+                area.of(picture.width(), picture.height()).map_err(IndexError::from)?;
+            }
+            return Ok(Self::of_picture(&picture, model()?, options)?);
         };
         if !options.values {
             return Ok(known);
@@ -187,13 +212,21 @@ impl QueryImage {
     /// Turns decoded pixels into a query.
     ///
     /// # Errors
-    /// If the device fails.
+    /// If the requested area lies outside the picture, or the device fails.
     pub fn of_picture(
         picture: &RgbImage,
         model: &Model,
         options: &QueryOptions,
-    ) -> Result<Self, ModelError> {
-        let features = model.features(picture)?;
+    ) -> Result<Self, IndexError> {
+        let features = match options.area {
+            Some(area) => {
+                let (width, height) = picture.dimensions();
+                let rect = area.of(width, height)?;
+                let seen = rect.around(model.encoder().preprocess(), width, height);
+                model.features(&seen.cut(picture))?
+            }
+            None => model.features(picture)?,
+        };
         let code = model.code(&features)?;
         // Words lose more than signs do of what the values say, which are at hand here.
         let wanted = options.values || model.hash().codebooks().is_some();

@@ -37,6 +37,8 @@ pub(super) struct Near {
     pub id: u32,
     pub distance: u32,
     pub score: Option<f32>,
+    /// The region whose code it is, by its position; `None` for the code of the whole image.
+    pub region: Option<u32>,
 }
 
 /// A query, ready to be compared with codes.
@@ -166,7 +168,8 @@ impl Query<'_> {
         match self {
             Self::Signs { search, ranker, .. } => {
                 let found = nearest_signs(ranker, search, k, allowed)?;
-                let near = |Neighbour { distance, id }| Near { id, distance, score: None };
+                let near =
+                    |Neighbour { distance, id }| Near { id, distance, score: None, region: None };
                 Ok(found.into_iter().map(near).collect())
             }
             Self::Words { search, words, target } => {
@@ -242,7 +245,7 @@ impl Words {
         let one = self.scale.squared_distance(&target.mean, hit.score);
         let squared = target.count * one + target.spread;
         let score = Some((target.count - squared / 2.0) as f32);
-        Near { id: hit.id, distance: (squared * PARTS).round() as u32, score }
+        Near { id: hit.id, distance: (squared * PARTS).round() as u32, score, region: None }
     }
 }
 

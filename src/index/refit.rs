@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::IndexError;
 use super::features::Kept;
-use super::open::{FITTED, Fitted, failed, store_words};
+use super::open::{FITTED, Fitted, failed, note_version, store_words};
 use super::store::{Index, unpack_ids};
 use super::writer::IndexWriter;
 use crate::hash::Hash;
@@ -164,7 +164,36 @@ impl Index {
             sample.features.extend(full(self.path(), bytes, dim)?);
             sample.labels.push(self.mine(row.get(1))?);
         }
+        self.sample_regions(&mut sample)?;
         Ok(sample)
+    }
+
+    /// Adds regions to a sample, with the labels of their images: at most as many as images can be,
+    /// at equal distances.
+    fn sample_regions(&self, sample: &mut Sample) -> Result<(), IndexError> {
+        if self.regions() == 0 {
+            return Ok(());
+        }
+        let one = Kept::Bytes.stored_len(sample.dim);
+        let sql = "SELECT coalesce(sum(length(features)), 0) FROM regions WHERE id > ?1";
+        let regions = self.count(sql, i64::MIN)? / one;
+        let sql = "SELECT label, features FROM regions JOIN images ON images.id = regions.id \
+            ORDER BY regions.id";
+        let mut statement = self.mine(self.connection().prepare(sql))?;
+        let mut rows = self.mine(statement.query([]))?;
+        let (mut at, taken) = (0, regions.min(MOST));
+        while let Some(row) = self.mine(rows.next())? {
+            let bytes = self.mine(row.get_ref(1).and_then(|v| Ok(v.as_blob_or_null()?)))?;
+            for bytes in bytes.unwrap_or_default().chunks(one) {
+                let is_taken = at * taken / regions != (at + 1) * taken / regions;
+                at += 1;
+                if is_taken {
+                    sample.features.extend(full(self.path(), Some(bytes), sample.dim)?);
+                    sample.labels.push(self.mine(row.get(0))?);
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -202,7 +231,7 @@ impl IndexWriter {
         let dim = model.hash().dim();
         let sample = index.sample(dim)?;
         let Fit { hash, method, classes } = fitter.fit(&sample, task)?;
-        let (images, labels) = (sample.labels.len(), classes.len());
+        let (images, labels) = (index.len()?.min(MOST), classes.len());
         drop(sample);
         let data = DataCard {
             name: "index".to_owned(),
@@ -254,6 +283,7 @@ impl IndexWriter {
         let transaction = self.connection_mut().transaction_with_behavior(behavior);
         let transaction = transaction.map_err(|error| failed(&path, error))?;
         encode_again(&transaction, &path, model, about.images, task)?;
+        encode_regions_again(&transaction, &path, model)?;
         own(&transaction, model, file, about).map_err(|error| failed(&path, error))?;
         transaction.commit().map_err(|error| failed(&path, error))?;
         self.reopen()
@@ -307,6 +337,34 @@ fn encode_again(
     Ok(())
 }
 
+/// Computes the codes of all regions from the kept features.
+fn encode_regions_again(
+    connection: &Connection,
+    path: &Path,
+    model: &Model,
+) -> Result<(), IndexError> {
+    let mine = |error| failed(path, error);
+    let dim = model.hash().dim();
+    let mut statement = connection.prepare("SELECT id FROM regions").map_err(mine)?;
+    let ids = statement.query_map([], |row| row.get::<_, i64>(0)).map_err(mine)?;
+    let sql = "SELECT features FROM regions WHERE id = ?1";
+    let mut read = connection.prepare(sql).map_err(mine)?;
+    let mut write =
+        connection.prepare("UPDATE regions SET codes = ?2 WHERE id = ?1").map_err(mine)?;
+    for id in ids.collect::<Result<Vec<_>, _>>().map_err(mine)? {
+        let bytes = read.query_row([id], |row| row.get::<_, Option<Vec<u8>>>(0)).map_err(mine)?;
+        let bytes = bytes.ok_or_else(|| IndexError::NoFeatures(path.to_owned()))?;
+        let mut features = Vec::new();
+        for one in bytes.chunks(Kept::Bytes.stored_len(dim)) {
+            features.extend(full(path, Some(one), dim)?);
+        }
+        let codes = model.codes(&features)?;
+        let codes: Vec<u8> = (0..codes.len()).flat_map(|row| codes.row_bytes(row)).collect();
+        write.execute(params![id, codes]).map_err(mine)?;
+    }
+    Ok(())
+}
+
 /// Stores the model of an index in it.
 fn own(
     transaction: &Transaction<'_>,
@@ -334,5 +392,5 @@ fn store_own(transaction: &Transaction<'_>, file: &[u8], about: Fitted) -> rusql
     let Fitted { images, labels, last } = about;
     let sql = "INSERT INTO fitted (file, images, labels, last) VALUES (?1, ?2, ?3, ?4)";
     transaction.execute(sql, params![file, images as i64, labels as i64, last])?;
-    transaction.pragma_update(None, "user_version", super::FORMAT)
+    note_version(transaction)
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::paths::stored_path;
-use super::{Filter, IndexError};
+use super::{Filter, IndexError, Region};
 use crate::code::{BinaryCodes, Code, CodeError};
 use crate::hash::Asymmetric;
 
@@ -33,6 +33,7 @@ pub struct Search {
     radius: Option<u32>,
     filter: Filter,
     order: Order,
+    whole: bool,
 }
 
 /// The order of the hits.
@@ -104,7 +105,8 @@ impl Search {
     /// distances.
     pub fn nearest_to_all(codes: BinaryCodes, k: usize) -> Self {
         let filter = Filter::default();
-        Self { codes, contents: Vec::new(), k, radius: None, filter, order: Order::Hamming }
+        let order = Order::Hamming;
+        Self { codes, contents: Vec::new(), k, radius: None, filter, order, whole: false }
     }
 
     /// Only images up to this distance (see [`Hit::distance`]); of several codes, up to this mean
@@ -155,6 +157,16 @@ impl Search {
     /// features. See [`Order::Cosine`].
     pub fn by_features(self, candidates: usize, features: Vec<f32>) -> Self {
         Self { order: Order::Cosine { candidates, features }, ..self }
+    }
+
+    /// Compares with the codes of whole images only, even if the index has codes of their regions.
+    pub fn with_whole_images(self) -> Self {
+        Self { whole: true, ..self }
+    }
+
+    /// Whether only the codes of whole images are compared.
+    pub fn is_of_whole_images(&self) -> bool {
+        self.whole
     }
 
     /// The codes.
@@ -233,6 +245,10 @@ pub struct Hit {
     /// which is nearly a cosine if values have unit length.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "short")]
     pub score: Option<f32>,
+    /// The region of the image whose code was nearest, if it was nearer than that of the whole
+    /// image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<Region>,
 }
 
 /// Writes a score with the same digits in every document. A JSON value in memory holds 64-bit
@@ -259,6 +275,7 @@ mod tests {
                 gone: false,
                 similarity: None,
                 score: Some(score),
+                region: None,
             };
             let (text, value) = (serde_json::to_string(&hit), serde_json::to_value(&hit));
             let (text, value) = (text.unwrap(), value.unwrap().to_string());

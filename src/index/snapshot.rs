@@ -10,6 +10,7 @@ use super::catalogue::Catalogue;
 use super::features::cosine;
 use super::paths::is_gone;
 use super::ranking::{Near, Ranking};
+use super::regions::Regions;
 use super::search::{Hit, Order, Search};
 use super::{Filter, ImageRow, Index, IndexError};
 use crate::code::Code;
@@ -30,6 +31,8 @@ use crate::task::Task;
 pub struct Snapshot {
     index: Mutex<Index>,
     ranking: Ranking,
+    /// The codes of regions, if the index has any.
+    regions: Option<Regions>,
     /// Image id of each code, ascending.
     ids: Vec<i64>,
     bits: usize,
@@ -48,14 +51,16 @@ struct Ranked {
     similarity: Option<f32>,
     score: Option<f32>,
     same: bool,
+    /// The region whose code it is, by its position among all.
+    region: Option<u32>,
 }
 
 impl Ranked {
     /// The hit of a row. Its rank is not known yet.
     fn hit(&self, row: ImageRow, gone: bool) -> Hit {
-        let Self { id, distance, similarity, score, same } = *self;
+        let Self { id, distance, similarity, score, same, .. } = *self;
         let ImageRow { path, label, .. } = row;
-        Hit { rank: 0, path, distance, id, label, same, gone, similarity, score }
+        Hit { rank: 0, path, distance, id, label, same, gone, similarity, score, region: None }
     }
 }
 
@@ -68,9 +73,11 @@ impl Snapshot {
         let (ids, codes) = index.codes(task)?;
         let (bits, fingerprint) = (index.bits(), index.model().to_owned());
         let ranking = Ranking::new(device, codes, index.codebooks())?;
+        let regions = Regions::load(&index, &ids, device, task)?;
         Ok(Self {
             index: Mutex::new(index),
             ranking,
+            regions,
             ids,
             bits,
             fingerprint,
@@ -168,12 +175,13 @@ impl Snapshot {
     pub fn expect_many(&self) -> Result<(), IndexError> {
         self.catalogue()?;
         self.ranking.expect_many();
+        self.regions.iter().for_each(Regions::expect_many);
         Ok(())
     }
 
     /// The reason if searches run on the CPU although a GPU was requested.
     pub fn failure(&self) -> Option<&str> {
-        self.ranking.failure()
+        self.ranking.failure().or_else(|| self.regions.as_ref()?.failure())
     }
 
     /// Number of images.
@@ -272,19 +280,24 @@ impl Snapshot {
         let scored = !matches!(search.order(), Order::Cosine { .. });
         let (wanted, k) = (search.k(), query.depth());
         // The query's own images are found too, and come first anyway.
-        let found = query.nearest(k.saturating_add(own.len()), allowed)?;
+        let depth = k.saturating_add(own.len());
+        let mut found = query.nearest(depth, allowed)?;
+        if let Some(regions) = self.regions_for(search) {
+            found = regions.merge(found, &regions.query(search)?, depth, allowed)?;
+        }
         let mut ranked = Vec::new();
         // Others at the same distance may have smaller ids, and of several queries one may be far
         // from the others.
         for id in own.iter().take(wanted) {
             let (distance, score) = query.compare(&self.code(*id)?)?;
             let score = score.filter(|_| scored);
-            ranked.push(Ranked { id: *id, distance, similarity: None, score, same: true });
+            let (similarity, region) = (None, None);
+            ranked.push(Ranked { id: *id, distance, similarity, score, same: true, region });
         }
-        let others = found.into_iter().filter_map(|Near { id, distance, score }| {
+        let others = found.into_iter().filter_map(|Near { id, distance, score, region }| {
             let id = *self.ids.get(id as usize)?;
             let score = score.filter(|_| scored);
-            Some(Ranked { id, distance, similarity: None, score, same: false })
+            Some(Ranked { id, distance, similarity: None, score, same: false, region })
         });
         let mut others: Vec<Ranked> =
             others.filter(|one| own.binary_search(&one.id).is_err()).take(k).collect();
@@ -310,7 +323,7 @@ impl Snapshot {
         wanted: usize,
         allowed: impl Fn(i64) -> Option<bool>,
     ) -> Result<Vec<Hit>, IndexError> {
-        let (mut hits, mut shown) = (Vec::new(), HashSet::new());
+        let (mut hits, mut shown, mut regions) = (Vec::new(), HashSet::new(), Vec::new());
         for one in ranked {
             if hits.len() >= wanted {
                 break;
@@ -327,13 +340,20 @@ impl Snapshot {
                     let copy = self.listed(id)?;
                     if !is_gone(Path::new(&copy.path)) {
                         shown.insert(id);
+                        regions.push(one.region);
                         hits.push(Ranked { id, same, ..one }.hit(copy, false));
                     }
                 }
             }
+            regions.push(one.region);
             hits.push(one.hit(row, gone));
         }
         hits.truncate(wanted);
+        for (hit, region) in hits.iter_mut().zip(regions) {
+            if let Some(number) = self.number(region) {
+                hit.region = self.index().region(hit.id, number)?;
+            }
+        }
         (1..).zip(&mut hits).for_each(|(rank, hit)| hit.rank = rank);
         Ok(hits)
     }
@@ -347,7 +367,10 @@ impl Snapshot {
         images: &mut [Ranked],
     ) -> Result<(), IndexError> {
         for image in images.iter_mut().take(order.candidates()) {
-            let code = self.position(image.id).and_then(|at| signs.code(at));
+            let code = match (image.region, &self.regions) {
+                (Some(region), Some(regions)) => regions.code(region),
+                _ => self.position(image.id).and_then(|at| signs.code(at)),
+            };
             image.score = code.map(|code| tables.score(&code)).transpose()?;
         }
         order.sort(images, |image| (image.score.unwrap_or_default(), image.id));
@@ -363,12 +386,25 @@ impl Snapshot {
     ) -> Result<(), IndexError> {
         let index = self.index();
         for image in images.iter_mut().take(order.candidates()) {
-            let own = index.features(image.id)?;
+            let own = match self.number(image.region) {
+                Some(number) => index.region_features(image.id, number)?,
+                None => index.features(image.id)?,
+            };
             let own = own.ok_or_else(|| IndexError::NoFeatures(index.path().to_owned()))?;
             image.similarity = Some(cosine(&own, features));
         }
         order.sort(images, |image| (image.similarity.unwrap_or_default(), image.id));
         Ok(())
+    }
+
+    /// The codes of regions, if a search is to compare them.
+    fn regions_for(&self, search: &Search) -> Option<&Regions> {
+        self.regions.as_ref().filter(|_| !search.is_of_whole_images())
+    }
+
+    /// Returns the number of a region within its image.
+    fn number(&self, region: Option<u32>) -> Option<usize> {
+        Some(self.regions.as_ref()?.number(region?))
     }
 
     /// Returns the row of an image that has a code, and so must exist.

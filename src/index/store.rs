@@ -108,6 +108,11 @@ impl Index {
         self.opened.about.codebooks.as_ref()
     }
 
+    /// The facts that the index states about itself.
+    pub(super) fn about(&self) -> &About {
+        &self.opened.about
+    }
+
     /// Format of the file.
     pub(super) fn version(&self) -> u32 {
         self.opened.about.version

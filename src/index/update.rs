@@ -8,16 +8,19 @@ bounded queue lies between, so that memory does not grow with the number of file
 */
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 
 use super::features::Kept;
+use super::picture::Picture;
 use super::plan::{Gone, Plan, Planner};
 use super::prepare::{Prepared, Preparer, Unusable, Work};
+use super::regions::{StoredRegions, areas};
 use super::report::{Skipped, Update};
 use super::write::{Changes, Moved, NewImage};
 use super::writer::IndexWriter;
-use super::{IndexError, UpdateOptions};
+use super::{IndexError, MOST_REGIONS, UpdateOptions};
 use crate::code::BinaryCodes;
 use crate::encoder::BATCH;
 use crate::folder::Stamp;
@@ -52,18 +55,22 @@ impl IndexWriter {
         if fits || (options.keep_features && !self.index().keeps_features()) {
             self.keep_features()?;
         }
+        let regions = options.regions.map(|count| count.min(MOST_REGIONS));
+        if let Some(count) = regions.filter(|count| *count != self.index().regions()) {
+            self.keep_regions(count)?;
+        }
         let features = self.index().keeps_features();
         let known = self.index().known()?;
         // Pictures that were read in another way may have other codes now.
         let anew = options.again && !self.index().is_read_as_now()?;
-        let planner = Planner::new(self, options, features, &known)?;
+        let planner = Planner::new(self, options, &known)?;
         let Plan { work, gone, relabelled, failed, whole, unusable, report } =
             planner.plan(folders, task)?;
         let mut absent: HashMap<blake3::Hash, Vec<i64>> = HashMap::new();
         let mut complete: HashMap<blake3::Hash, bool> = HashMap::new();
         let is_gone: HashSet<i64> = gone.images.iter().copied().collect();
         for image in &known {
-            let is_complete = !anew && (!features || image.features);
+            let is_complete = !anew && image.complete;
             *complete.entry(image.content).or_default() |= is_complete;
             if is_gone.contains(&image.id) {
                 absent.entry(image.content).or_default().push(image.id);
@@ -121,12 +128,15 @@ struct Updater<'a> {
 struct Known {
     code: Vec<u8>,
     features: Option<Vec<u8>>,
+    regions: Option<StoredRegions>,
     label: Option<String>,
 }
 
 /// The codes of a batch, by the contents that were encoded.
 struct Encoded {
     rows: HashMap<blake3::Hash, usize>,
+    /// The places of the regions of each, as they are stored, and the row of the first.
+    regions: HashMap<blake3::Hash, (Vec<u8>, Range<usize>)>,
     codes: BinaryCodes,
     features: Vec<f32>,
     /// The numbers in which features are kept, if they are.
@@ -140,9 +150,20 @@ impl Encoded {
 
     /// The features to store, if they are kept.
     fn features(&self, content: &blake3::Hash) -> Option<Vec<u8>> {
-        let (kept, row) = (self.kept?, *self.rows.get(content)?);
+        self.row_features(*self.rows.get(content)?)
+    }
+
+    fn row_features(&self, row: usize) -> Option<Vec<u8>> {
         let dim = self.features.len() / self.codes.len().max(1);
-        Some(kept.to_bytes(&self.features[row * dim..(row + 1) * dim]))
+        Some(self.kept?.to_bytes(&self.features[row * dim..(row + 1) * dim]))
+    }
+
+    /// The regions to store, if the image has any or could have had.
+    fn regions(&self, content: &blake3::Hash) -> Option<StoredRegions> {
+        let (areas, rows) = self.regions.get(content)?.clone();
+        let codes = rows.clone().flat_map(|row| self.codes.row_bytes(row)).collect();
+        let features = rows.map(|row| self.row_features(row)).collect::<Option<Vec<_>>>();
+        Some(StoredRegions { areas, codes, features: features.map(|rows| rows.concat()) })
     }
 }
 
@@ -157,17 +178,20 @@ impl Updater<'_> {
         progress: &mut Progress<'_>,
     ) -> Result<Vec<Work>, IndexError> {
         let preparer = Preparer {
-            preprocess: self.model.encoder().preprocess(),
+            encoder: self.model.encoder(),
+            regions: self.writer.index().regions(),
             limits: self.options.limits,
             known,
             seen: Default::default(),
             always,
         };
+        // As many inputs in a batch with regions as without.
+        let files = (BATCH / (1 + preparer.regions)).max(1);
         let mut again = Vec::new();
         std::thread::scope(|scope| {
             let (sender, receiver) = sync_channel(WAITING);
             scope.spawn(move || {
-                for batch in work.chunks(BATCH) {
+                for batch in work.chunks(files) {
                     let prepared = preparer.batch(batch);
                     // The receiver is gone if the work was stopped.
                     if sender.send((batch, prepared)).is_err() {
@@ -177,6 +201,7 @@ impl Updater<'_> {
             });
             for (batch, prepared) in receiver {
                 let before = again.len();
+                let prepared = prepared.map_err(ModelError::from)?;
                 self.write(batch, &prepared, &mut again)?;
                 progress.done += batch.len() - (again.len() - before);
                 progress.task.step(progress.done, progress.total)?;
@@ -217,15 +242,28 @@ impl Updater<'_> {
 
     fn encode(&self, prepared: &[Result<Prepared, Unusable>]) -> Result<Encoded, IndexError> {
         let mut rows = HashMap::new();
+        let mut regions = HashMap::new();
         let mut inputs: Vec<f32> = Vec::new();
-        let new = prepared.iter().flatten().filter_map(|p| Some((p.content, p.input.as_ref()?)));
-        for (row, (content, input)) in new.enumerate() {
-            rows.insert(content, row);
+        let with_regions = self.writer.index().regions() > 0;
+        let mut row = 0;
+        for prepared in prepared.iter().flatten() {
+            let Some(input) = &prepared.input else { continue };
+            rows.insert(prepared.content, row);
             inputs.extend(input);
+            row += 1;
+            if let Some(Picture { width, height, .. }) = &prepared.picture
+                && with_regions
+            {
+                let places = areas(*width, *height, &prepared.regions);
+                let after = row + prepared.regions.len();
+                regions.insert(prepared.content, (places, row..after));
+                inputs.extend(&prepared.region_inputs);
+                row = after;
+            }
         }
         let features = self.model.encoder().features(inputs).map_err(ModelError::from)?;
         let codes = self.model.codes(&features)?;
-        Ok(Encoded { rows, codes, features, kept: self.writer.index().kept() })
+        Ok(Encoded { rows, regions, codes, features, kept: self.writer.index().kept() })
     }
 
     /// Returns whether a file is an indexed image: the one at its path, or one whose file is gone.
@@ -267,6 +305,13 @@ impl Updater<'_> {
             numbers = self.stored(content)?.and_then(|known| known.features);
         }
         changes.features.extend(numbers.map(|numbers| (id, numbers)));
+        if self.writer.index().regions() > 0 {
+            let mut regions = encoded.regions(content);
+            if regions.is_none() {
+                regions = self.stored(content)?.and_then(|known| known.regions);
+            }
+            changes.regions.extend(regions.map(|regions| (id, regions)));
+        }
         changes.relabelled.extend(self.options.labels.said(&work.path).map(|label| (id, label)));
         if touched.is_some() {
             self.report.unchanged += 1;
@@ -289,9 +334,11 @@ impl Updater<'_> {
         changes: &mut Changes<'w>,
     ) -> Result<bool, IndexError> {
         let stored = self.stored(content)?;
-        let (code, features) = match (encoded.code(content), &stored) {
-            (Some(code), _) => (code, encoded.features(content)),
-            (None, Some(known)) => (known.code.clone(), known.features.clone()),
+        let (code, features, regions) = match (encoded.code(content), &stored) {
+            (Some(code), _) => (code, encoded.features(content), encoded.regions(content)),
+            (None, Some(Known { code, features, regions, .. })) => {
+                (code.clone(), features.clone(), regions.clone())
+            }
             (None, None) => return Ok(false),
         };
         let before = self.displace(work, changes)?;
@@ -309,6 +356,7 @@ impl Updater<'_> {
             label,
             code,
             features,
+            regions,
         });
         if before.is_some() {
             self.report.changed += 1;
@@ -358,9 +406,11 @@ impl Updater<'_> {
         let index = self.writer.index();
         for id in index.with_content(content)? {
             let features = index.feature_bytes(id)?.filter(|_| self.features);
-            if features.is_some() || !self.features {
-                let code = index.code(id)?.to_bytes();
-                return Ok(Some(Known { code, features, label: index.image(id)?.label }));
+            let regions = index.stored_regions(id)?;
+            let has_regions = regions.is_some() || index.regions() == 0;
+            if (features.is_some() || !self.features) && has_regions {
+                let (code, label) = (index.code(id)?.to_bytes(), index.image(id)?.label);
+                return Ok(Some(Known { code, features, regions, label }));
             }
         }
         Ok(None)

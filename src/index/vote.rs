@@ -102,6 +102,7 @@ impl Snapshot {
         let own = own.unwrap_or_default();
         // The query's own images are found too.
         let search = Search::nearest(code, k.saturating_add(own.len())).within(radius);
+        let search = search.with_whole_images();
         let mut hits = self.search_among(&search, own, Some(labelled))?;
         hits.retain(|hit| !hit.same);
         hits.truncate(k);
@@ -160,6 +161,7 @@ mod tests {
             gone: false,
             similarity: None,
             score: None,
+            region: None,
         }
     }
 

@@ -9,10 +9,12 @@ use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 #[cfg(feature = "engine")]
 use super::Batch;
 use super::labels::checked_label;
+use super::open::note_version;
 #[cfg(feature = "engine")]
 use super::paths::innermost;
 use super::paths::is_under;
 use super::picture::Picture;
+use super::regions::StoredRegions;
 use super::store::unpack_ids;
 use super::writer::IndexWriter;
 use super::{IndexError, ScanOptions};
@@ -31,6 +33,7 @@ pub(super) struct NewImage<'a> {
     pub label: Option<String>,
     pub code: Vec<u8>,
     pub features: Option<Vec<u8>>,
+    pub regions: Option<StoredRegions>,
 }
 
 /// An image whose file moved, or was rewritten with the same content.
@@ -51,6 +54,8 @@ pub(super) struct Changes<'a> {
     pub relabelled: Vec<(i64, Option<String>)>,
     /// Features of images that had none.
     pub features: Vec<(i64, Vec<u8>)>,
+    /// Regions of images that had none.
+    pub regions: Vec<(i64, StoredRegions)>,
     /// Files that could not be used: path, stamp, reason.
     pub failed: Vec<(&'a str, Stamp, String)>,
     /// Files that can be used again, or are gone.
@@ -91,11 +96,31 @@ impl IndexWriter {
         self.mine(done)
     }
 
-    /// Keeps the features of every image from now on. Those of an earlier version are removed.
+    /// Keeps the features of every image from now on, and of every region. Those of an earlier
+    /// version are removed.
     pub(super) fn keep_features(&mut self) -> Result<(), IndexError> {
-        let sql = "BEGIN IMMEDIATE; DELETE FROM features; DELETE FROM meta WHERE key = 'features'; \
+        let sql = "BEGIN IMMEDIATE; DELETE FROM features; DELETE FROM regions; DELETE FROM meta WHERE key = 'features'; \
             INSERT OR REPLACE INTO meta VALUES ('kept', 'i8'); COMMIT";
         let done = self.connection().execute_batch(sql);
+        self.mine(done)?;
+        self.reopen()
+    }
+
+    /// Gives `count` regions of every image codes of their own from now on, or none. Those of
+    /// another number are removed.
+    pub(super) fn keep_regions(&mut self, count: usize) -> Result<(), IndexError> {
+        let done = (|| {
+            let behavior = TransactionBehavior::Immediate;
+            let transaction = self.connection_mut().transaction_with_behavior(behavior)?;
+            transaction.execute_batch("DELETE FROM regions")?;
+            let sql = match count {
+                0 => "DELETE FROM meta WHERE key = 'regions' AND ?1 = '0'",
+                _ => "INSERT OR REPLACE INTO meta VALUES ('regions', ?1)",
+            };
+            transaction.execute(sql, [count.to_string()])?;
+            note_version(&transaction)?;
+            transaction.commit()
+        })();
         self.mine(done)?;
         self.reopen()
     }
@@ -271,6 +296,9 @@ fn apply(
         let sql = "INSERT OR REPLACE INTO features VALUES (?1, ?2)";
         transaction.execute(sql, params![id, numbers])?;
     }
+    for (id, regions) in &changes.regions {
+        write_regions(transaction, *id, regions)?;
+    }
     let used = changes.new.iter().map(|image| image.path);
     let moved = changes.moved.iter().map(|image| image.path);
     for path in used.chain(moved).chain(changes.mended.iter().copied()) {
@@ -295,6 +323,7 @@ fn remove(transaction: &Transaction<'_>, ids: &[i64], bytes: usize) -> rusqlite:
     for id in ids {
         transaction.execute("DELETE FROM images WHERE id = ?1", [id])?;
         transaction.execute("DELETE FROM features WHERE id = ?1", [id])?;
+        transaction.execute("DELETE FROM regions WHERE id = ?1", [id])?;
         let sql = "SELECT id FROM blocks WHERE first <= ?1 ORDER BY first DESC LIMIT 1";
         let block = transaction.query_row(sql, [id], |row| row.get::<_, i64>(0)).optional()?;
         of_block.entry(block.unwrap_or_default()).or_default().push(*id);
@@ -359,8 +388,20 @@ fn append(
         if let Some(features) = &image.features {
             keep.execute(params![id, features])?;
         }
+        if let Some(regions) = &image.regions {
+            write_regions(transaction, id, regions)?;
+        }
     }
     write_block(transaction, block, &ids, &codes)
+}
+
+fn write_regions(
+    transaction: &Transaction<'_>,
+    id: i64,
+    StoredRegions { areas, codes, features }: &StoredRegions,
+) -> rusqlite::Result<()> {
+    let sql = "INSERT OR REPLACE INTO regions VALUES (?1, ?2, ?3, ?4)";
+    transaction.prepare_cached(sql)?.execute(params![id, areas, codes, features]).map(drop)
 }
 
 fn write_block(

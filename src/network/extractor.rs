@@ -117,6 +117,18 @@ impl Extractor {
         }
     }
 
+    /// Computes how much each position stands out to the trunk: `[batch, 3, S, S]` to
+    /// `[batch, 1, H, W]`. It is the squared distance between the stem's vector there and the mean
+    /// of all positions; of a transformer, the mean attention of the class token.
+    pub fn salience(&self, x: Tensor<4>) -> Tensor<4> {
+        let e = self.stem.forward(x);
+        if let Some(heads) = self.refine.class_attention(e.clone()) {
+            return heads.mean_dim(1);
+        }
+        let away = e.clone() - e.mean_dim(2).mean_dim(3);
+        (away.clone() * away).sum_dim(1)
+    }
+
     /// Folds all batch norms, for inference.
     pub fn fold(self) -> Self {
         Self {

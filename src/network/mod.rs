@@ -14,6 +14,7 @@ pub mod parts;
 pub mod projections;
 pub mod saliency;
 pub mod strips;
+mod windows;
 
 pub use attention::{Bottleneck, Together};
 pub use extractor::Extractor;
@@ -21,3 +22,4 @@ pub use layers::Layers;
 pub use parts::{Attention, AttentionKind, PartFeatures, Parts};
 pub use projections::Projections;
 pub use saliency::{Level, Saliency, salient};
+pub use windows::windows;

@@ -23,17 +23,18 @@ struct Route {
     answer: fn(&App, &mut Call<'_, '_>, &Ask) -> Answer,
 }
 
-const NARROW: [&str; 5] = ["k", "under", "label", "radius", "order"];
+const NARROW: [&str; 6] = ["k", "under", "label", "radius", "order", "crop"];
 
-const ROUTES: [Route; 28] = [
+const ROUTES: [Route; 29] = [
     Route {
         method: "GET",
         path: "/",
-        known: &["id", "duplicates", "folders"],
+        known: &["id", "crop", "duplicates", "folders"],
         answer: |_, _, _| page(PAGE),
     },
     Route { method: "GET", path: "/page.css", known: &[], answer: |_, _, _| page(STYLE) },
     Route { method: "GET", path: "/page.js", known: &[], answer: |_, _, _| page(SCRIPT) },
+    Route { method: "GET", path: "/crop.js", known: &[], answer: |_, _, _| page(CROP) },
     Route { method: "GET", path: "/edit.css", known: &[], answer: |_, _, _| page(EDIT_STYLE) },
     Route { method: "GET", path: "/duplicates.js", known: &[], answer: |_, _, _| page(TWINS) },
     Route { method: "GET", path: "/folders.js", known: &[], answer: |_, _, _| page(FOLDERS) },
@@ -99,6 +100,7 @@ const ROUTES: [Route; 28] = [
 const PAGE: (&str, &str) = ("text/html; charset=utf-8", include_str!("page/index.html"));
 const STYLE: (&str, &str) = ("text/css; charset=utf-8", include_str!("page/page.css"));
 const SCRIPT: (&str, &str) = ("text/javascript; charset=utf-8", include_str!("page/page.js"));
+const CROP: (&str, &str) = ("text/javascript; charset=utf-8", include_str!("page/crop.js"));
 const EDIT_STYLE: (&str, &str) = ("text/css; charset=utf-8", include_str!("page/edit.css"));
 const TWINS: (&str, &str) = ("text/javascript; charset=utf-8", include_str!("page/duplicates.js"));
 const FOLDERS: (&str, &str) = ("text/javascript; charset=utf-8", include_str!("page/folders.js"));

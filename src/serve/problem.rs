@@ -48,7 +48,7 @@ impl From<IndexError> for Problem {
                 Self::new(409, "this server is writing to the index; try again later")
             }
             IndexError::Busy { .. } => Self::new(409, error.to_string()),
-            IndexError::Label(_) => Self::new(400, error.to_string()),
+            IndexError::Area(_) | IndexError::Label(_) => Self::new(400, error.to_string()),
             IndexError::NoSuchImage(_) => Self::new(404, error.to_string()),
             IndexError::Decode(error) => error.into(),
             IndexError::Image(error) => error.into(),

@@ -93,17 +93,22 @@ impl App {
         self.results(&snapshot, "", &query, ask)
     }
 
-    /// Searches for the images nearest to an indexed one. If its file still has the indexed
+    /// Searches for the images nearest to an indexed one, or to a part of it. If its file still has the indexed
     /// content, its values give the hits their order.
     pub fn similar(&self, call: &mut Call<'_, '_>, ask: &Ask) -> Answer {
         let (snapshot, options) = (self.collection.snapshot(), self.query_options(ask)?);
         check_folder(&snapshot, ask)?;
         let (id, deadline) = (call.id, call.request.deadline);
         let row = snapshot.image(id)?;
-        let bytes = match options.values.then(|| self.pictures.file(&snapshot, id, deadline)) {
-            Some(Ok(bytes)) => Some(bytes).filter(|bytes| blake3::hash(bytes) == row.content),
-            // Otherwise the order of the answer would depend on other requests.
-            Some(Err(problem)) if problem.status == 503 => return Err(problem),
+        let needed = options.area.is_some();
+        let reads = options.values || needed;
+        let bytes = match reads.then(|| self.pictures.file(&snapshot, id, deadline)) {
+            Some(Ok(bytes)) => {
+                Some(bytes).filter(|bytes| needed || blake3::hash(bytes) == row.content)
+            }
+            // Otherwise the order of the answer would depend on other requests. A part of an image
+            // has no stored code.
+            Some(Err(problem)) if problem.status == 503 || needed => return Err(problem),
             Some(Err(_)) | None => None,
         };
         let query = match bytes {
@@ -127,7 +132,11 @@ impl App {
             let sentence = "the codes are words, which have no Hamming distance; leave order out";
             return Err(Problem::new(400, sentence));
         }
-        Ok(if hamming { options } else { options.with_values() })
+        let options = if hamming { options } else { options.with_values() };
+        Ok(match ask.crop {
+            Some(area) => options.with_area(area),
+            None => options,
+        })
     }
 
     fn query(

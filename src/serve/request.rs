@@ -5,6 +5,7 @@ The checked query parameters of a request.
 use std::borrow::Cow;
 
 use super::problem::Problem;
+use crate::image::{Area, AreaError};
 
 /// Maximum number of hits or images in one answer.
 pub const MAX_K: usize = 1000;
@@ -14,7 +15,7 @@ const MAX_ID: usize = u32::MAX as usize;
 const K: usize = 24;
 
 /// The parameters of all routes; each route accepts some of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Ask {
     /// Number of hits or images.
     pub k: usize,
@@ -32,6 +33,8 @@ pub struct Ask {
     pub with: Option<i64>,
     /// The folder to list.
     pub path: Option<String>,
+    /// The part of the image to search for.
+    pub crop: Option<Area>,
 }
 
 impl Ask {
@@ -46,6 +49,7 @@ impl Ask {
             part: None,
             with: None,
             path: None,
+            crop: None,
         };
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             if !known.contains(&&*name) {
@@ -64,6 +68,12 @@ impl Ask {
                 "path" => ask.path = text(value),
                 "radius" => ask.radius = Some(number(&name, &value, 0, 1_000_000)? as u32),
                 "with" => ask.with = i64::try_from(number(&name, &value, 0, MAX_ID)?).ok(),
+                "crop" => {
+                    let area = value
+                        .parse()
+                        .map_err(|error: AreaError| Problem::new(400, error.to_string()));
+                    ask.crop = Some(area?);
+                }
                 "part" => ask.part = Some(number(&name, &value, 1, 64)?),
                 _ => ask.order = Some(value.into_owned()),
             }
@@ -104,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_query_is_read_or_refused_in_a_sentence() {
-        let known = ["k", "under", "label", "radius", "part", "order"];
+        let known = ["k", "under", "label", "radius", "part", "order", "crop"];
         let read = |query| Ask::read(Some(query), &known);
         let ask = read("k=3&under=%2Fa+b%26&label=&radius=0&part=2&order=recent").unwrap();
         assert_eq!((ask.k, ask.under.as_deref(), &ask.label), (3, Some("/a b&"), &None));
@@ -112,6 +122,9 @@ mod tests {
         assert_eq!(ask.is_hamming().unwrap_err().sentence, "order must be hamming or asymmetric");
         assert!(!read("order=asymmetric").unwrap().is_hamming().unwrap());
         assert!(read("order=hamming").unwrap().is_hamming().unwrap());
+        let area = read("crop=25%25%2C0,50%25,40").unwrap().crop.unwrap();
+        let rect = area.of(200, 100).unwrap();
+        assert_eq!((rect.x, rect.y, rect.width, rect.height), (50, 0, 100, 40));
         let none = Ask::read(None, &[]).unwrap();
         assert_eq!(
             (none.k, none.is_recent().unwrap(), none.is_hamming().unwrap()),
@@ -129,6 +142,7 @@ mod tests {
             ("k=-1", "k must be"),
             ("k=1001", "k must be"),
             ("radius=x", "radius must be a number from 0 to 1000000"),
+            ("crop=1,2,3", "'1,2,3' is not an area of a picture"),
             ("page=2", "there is no parameter 'page' here; known: k, under"),
         ] {
             let problem = read(query).unwrap_err();

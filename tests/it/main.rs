@@ -23,6 +23,7 @@ mod methods;
 mod postgres;
 mod rank;
 mod refit;
+mod regions;
 mod resnet;
 mod serve;
 mod shaders;

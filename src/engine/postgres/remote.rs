@@ -391,6 +391,7 @@ fn found(row: &Row) -> Result<Hit, Error> {
         gone: false,
         similarity: None,
         score: None,
+        region: None,
     })
 }
 

@@ -1,5 +1,6 @@
-// The page of an index. What is looked for is in the address (`?id=N`) or, for an
-// image from elsewhere, in the history's state; all else follows from it in `show`.
+// The page of an index. What is looked for is in the address (`?id=N`, with `&crop=X,Y,W,H` for a
+// part of it) or, for an image from elsewhere, in the history's state; all else follows from it in
+// `show`. `crop.js` has what is done with parts.
 "use strict";
 
 const at = (id) => document.getElementById(id);
@@ -75,10 +76,10 @@ function wish() {
   if (address.has("duplicates")) return { duplicates: true };
   if (address.has("folders")) return { folders: true };
   const id = address.get("id");
-  if (id !== null) return { id };
-  const number = history.state && history.state.sent;
-  if (number === undefined || number === null) return {};
-  return sent.has(number) ? { file: sent.get(number) } : { lost: true };
+  if (id !== null) return { id, crop: address.get("crop") };
+  const { sent: number = null, crop = null } = history.state || {};
+  if (number === null) return {};
+  return sent.has(number) ? { file: sent.get(number), number, crop } : { lost: true };
 }
 
 function filtered(query) {
@@ -86,7 +87,11 @@ function filtered(query) {
   return "?" + query;
 }
 
-const narrowed = () => filtered(new URLSearchParams({ k: at("k").value }));
+function narrowed(crop) {
+  const query = new URLSearchParams({ k: at("k").value });
+  if (crop) query.set("crop", crop);
+  return filtered(query);
+}
 
 async function show() {
   const mine = ++turn;
@@ -95,7 +100,8 @@ async function show() {
   at("grid").classList.add("busy");
   at("grid").setAttribute("aria-busy", "true");
   complain("");
-  say(wanted.duplicates ? "Comparing all images…" : wanted.id || wanted.file ? "Searching…" : "");
+  const searching = wanted.crop ? "Searching for this part…" : "Searching…";
+  say(wanted.duplicates ? "Comparing all images…" : wanted.id || wanted.file ? searching : "");
   showGroups(null);
   showFolders(Boolean(wanted.folders));
   try {
@@ -113,11 +119,11 @@ async function show() {
       at("title").textContent = "Folders";
       await fillFolders(current);
     } else if (wanted.id) {
-      const answer = await read("/api/images/" + encodeURIComponent(wanted.id) + "/similar" + narrowed());
-      if (current()) found(answer, { id: wanted.id, path: answer.query }, begun);
+      const answer = await read("/api/images/" + encodeURIComponent(wanted.id) + "/similar" + narrowed(wanted.crop));
+      if (current()) found(answer, { ...wanted, path: answer.query }, begun);
     } else if (wanted.file) {
-      const answer = await read("/api/search" + narrowed(), { method: "POST", body: wanted.file });
-      if (current()) found(answer, { file: wanted.file }, begun);
+      const answer = await read("/api/search" + narrowed(wanted.crop), { method: "POST", body: wanted.file });
+      if (current()) found(answer, wanted, begun);
     } else {
       const answer = await read("/api/images" + narrowed());
       if (current()) welcome(answer.images);
@@ -152,9 +158,11 @@ function welcome(images) {
 function found(answer, query, begun) {
   asked(query);
   const others = answer.results.filter((hit) => !hit.same).length;
-  at("title").textContent = others ? "What looks most like it" : "Nothing that looks like it";
+  const it = query.crop ? "this part" : "it";
+  at("title").textContent = (others ? "What looks most like " : "Nothing that looks like ") + it;
   const milliseconds = Math.max(1, Math.round(performance.now() - begun));
-  say(many(answer.results.length, "image") + " of " + about.images.toLocaleString("en") + ", nearest first, in " + milliseconds.toLocaleString("en") + " ms");
+  const order = query.crop ? ", nearest to this part first, in " : ", nearest first, in ";
+  say(many(answer.results.length, "image") + " of " + about.images.toLocaleString("en") + order + milliseconds.toLocaleString("en") + " ms");
   fill(answer.results, ["No image fits these filters."], answer.bits);
 }
 
@@ -169,6 +177,7 @@ function asked(query, refused) {
   at("query-text").hidden = !there;
   at("preview").hidden = !there || Boolean(refused);
   at("others").hidden = true;
+  showCrop(refused ? null : query);
   if (!there) {
     document.title = "Barbule";
     return;
@@ -178,7 +187,7 @@ function asked(query, refused) {
   at("query-name").textContent = name;
   at("query-folder").textContent = query.file ? "not from the folders that are searched" : familiar(folder);
   at("query-folder").title = query.path || "";
-  document.title = name + " – Barbule";
+  document.title = (query.crop ? "Part of " : "") + name + " – Barbule";
   if (!refused) drawQuery();
 }
 
@@ -248,6 +257,7 @@ function card(hit, i, bits) {
   link.append(frame);
   if (hit.gone) frame.append(made("span", "same gone", "not there now"));
   else if (hit.same) frame.append(made("span", "same", "the same image"));
+  if (hit.region) frame.append(...regionMarks(hit.region));
   if (hit.distance !== undefined) {
     const near = made("span", "near");
     const meter = made("meter");
@@ -278,7 +288,9 @@ function card(hit, i, bits) {
   if (about && about.editable) item.append(pickBox(i, name));
   item.append(foot);
   showTag(item, hit.label);
-  if (bits && !hit.same && shown.query && shown.query.id && about.model.parts) item.append(why(hit));
+  // What the parts of two whole images have in common says nothing of a part of one.
+  const whole = shown.query && !shown.query.crop && !hit.region;
+  if (bits && !hit.same && whole && shown.query.id && about.model.parts) item.append(why(hit));
   draw(image, hit);
   return item;
 }
@@ -454,7 +466,10 @@ for (const id of ["look", "part"]) at(id).addEventListener("change", () => {
   at("grid").classList.toggle("looking", looking());
   const images = at("grid").querySelectorAll(".frame img");
   shown.hits.forEach((hit, i) => draw(images[i], hit));
-  if (shown.query && (shown.query.id || shown.query.file)) drawQuery();
+  if (shown.query && (shown.query.id || shown.query.file)) {
+    drawQuery();
+    showCrop(shown.query);
+  }
 });
 
 at("file").addEventListener("change", () => {
@@ -481,15 +496,6 @@ addEventListener("drop", (event) => {
   hover(-over);
   pick(event.dataTransfer ? event.dataTransfer.files : [], "No file was dropped: drag an image file here.");
 });
-
-at("preview").addEventListener("click", () => {
-  const query = shown.query;
-  at("large-image").src = query.file ? preview : "/api/images/" + query.id + "/view";
-  at("large-image").alt = at("query-name").textContent;
-  at("large").showModal();
-});
-at("close").addEventListener("click", () => at("large").close());
-at("large").addEventListener("click", (event) => { if (event.target === at("large")) at("large").close(); });
 
 // ---- What there is to search
 
