@@ -213,3 +213,56 @@ fn a_part_of_an_image_is_searched_for() {
     let error = env.fails(&["search", "gone.png", "--crop", "1,2,3,4", "--index", "i.db"]);
     assert!(error.contains("gone.png"), "{error}");
 }
+
+#[cfg(unix)]
+#[test]
+fn the_page_searches_for_a_part_and_shows_the_regions_of_hits() {
+    use crate::common::browser::Browser;
+    use crate::common::page::Page;
+
+    let env = photos();
+    index(&env, &["--regions", "2"]);
+    let page = Page::start(&env, &[]);
+    // As the command does it, of a sent image and of an indexed one.
+    let [x, y, width, height] = PLACE;
+    let crop = format!("{x},{y},{width},{height}");
+    let expected = search(&env, &["photos/1.png", "--crop", &crop, "-k", "24"]);
+    let image = fs::read(env.path("photos/1.png")).unwrap();
+    let sent = page.search(&format!("?crop={crop}"), &image);
+    assert_eq!(sent["results"], expected["results"]);
+    assert!(sent["results"][0]["region"].is_object(), "{sent}");
+    let own = page.id("1.png");
+    let of_id = format!("/api/images/{own}/similar?crop=60%25,40%25,20%25,26.6667%25");
+    assert_eq!(page.json(&of_id)["results"], expected["results"]);
+    for (area, said) in [("9000,0,5,5", "lies outside the picture"), ("a", "is not an area")] {
+        let path = format!("/api/images/{own}/similar?crop={area}");
+        let sentence = page.ask("GET", &path, &[]).sentence(400);
+        assert!(sentence.contains(said), "{sentence}");
+    }
+
+    fs::create_dir(env.path("browser")).unwrap();
+    let Some(mut browser) = Browser::start(&env.path("browser")) else { return };
+    browser.visit(&page.url);
+    browser.wait_for("document.querySelectorAll('.hit').length === 4");
+    browser.value(&format!("document.querySelector('.hit[data-id=\"{own}\"]').click()"));
+    browser
+        .wait_for("document.getElementById('preview-image').naturalWidth > 0 && location.search");
+    browser.value("document.getElementById('crop-start').click()");
+    browser.wait_for("document.activeElement.id === 'large-box'");
+    browser.press("ArrowRight", 39, None);
+    browser.press("Enter", 13, None);
+    browser.wait_for("location.search.includes('crop=27%25%2C25%25%2C50%25%2C50%25')");
+    browser.wait_for(
+        "document.getElementById('title').textContent === 'What looks most like this part'",
+    );
+    browser.wait_for("!document.getElementById('preview-box').hidden");
+    browser.value("document.getElementById('crop-whole').click()");
+    browser.wait_for(&format!("location.search === '?id={own}'"));
+    browser.wait_for("document.getElementById('preview-box').hidden");
+    browser.value("history.back()");
+    browser.wait_for("location.search.includes('crop=')");
+    let address = format!("'?id={own}&crop=60%25,40%25,20%25,27%25'");
+    browser.value(&format!("void (location.search = {address})"));
+    browser
+        .wait_for("document.querySelector('.hit .region') && document.querySelector('.in-part')");
+}
