@@ -261,8 +261,7 @@ fn the_page_searches_for_a_part_and_shows_the_regions_of_hits() {
     browser.wait_for("document.getElementById('preview-box').hidden");
     browser.value("history.back()");
     browser.wait_for("location.search.includes('crop=')");
-    let address = format!("'?id={own}&crop=60%25,40%25,20%25,27%25'");
-    browser.value(&format!("void (location.search = {address})"));
+    browser.value(&format!("void go('/?id={own}&crop=60%25,40%25,20%25,27%25')"));
     browser
         .wait_for("document.querySelector('.hit .region') && document.querySelector('.in-part')");
 }
