@@ -39,6 +39,7 @@ h1 { font-size: 1.3rem; margin: 0; overflow-wrap: anywhere; } p { margin: .3em 0
 ol { list-style: none; margin: 0; padding: 0; display: grid; gap: 14px;
   grid-template-columns: repeat(auto-fill, minmax(168px, 1fr)); }
 li { background: var(--card); border: 1px solid var(--line); border-radius: 12px; overflow: hidden; }
+li a img.all { object-fit: contain; }
 li a { display: block; } li img, .none { width: 100%; aspect-ratio: 1; object-fit: cover; display: block; }
 .none { display: grid; place-items: center; color: var(--soft); text-align: center; padding: 8px; }
 .text { padding: 8px 10px 10px; } .name { font-weight: 600; overflow-wrap: anywhere; line-height: 1.3; }
@@ -105,7 +106,10 @@ fn card(answer: &Answer, hit: &Hit, picture: Option<&str>) -> Markup {
         li title=(hit.path) {
             a href=(address(&hit.path)) {
                 @match picture {
-                    Some(picture) => { img src=(picture) alt=(name) loading="lazy"; }
+                    // All of a picture in which a part is marked, which may be at its edge.
+                    Some(picture) => {
+                        img class=[hit.region.map(|_| "all")] src=(picture) alt=(name) loading="lazy";
+                    }
                     None => { div class="none" { "no longer readable" } }
                 }
             }
