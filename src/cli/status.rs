@@ -57,7 +57,8 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode> {
             "index": path.display().to_string(), "bytes": bytes, "images": images,
             "bits": index.bits(), "words": index.codebooks().map(Codebooks::count), "model": index.model(), "built_in": built_in,
             "hash": state, "fitted": index.fitted(), "model_file": model_file.map(|file| file.display().to_string()),
-            "features": index.keeps_features(), "regions": index.regions(), "read_as_now": index.is_read_as_now()?,
+            "features": index.keeps_features(), "regions": index.regions(),
+            "read_as_now": index.is_read_as_now()?,
             "labels": labels.len(),
             "folders": roots.collect::<Vec<_>>(), "failures": failures.collect::<Vec<_>>(),
         }))?;

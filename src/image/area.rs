@@ -33,7 +33,7 @@ pub struct Area {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Length {
     Pixels(f64),
-    /// Of the whole side, from 0 to 1.
+    /// A share of the whole side.
     Share(f64),
 }
 
@@ -78,6 +78,12 @@ impl Length {
             Self::Share(share) => share * f64::from(side),
         }
     }
+
+    /// Returns whether it is more than nothing.
+    fn is_some(self) -> bool {
+        let (Self::Pixels(number) | Self::Share(number)) = self;
+        number > 0.0
+    }
 }
 
 impl fmt::Display for Length {
@@ -116,14 +122,6 @@ impl FromStr for Area {
             }
             _ => Err(AreaError::Text(text.to_owned())),
         }
-    }
-}
-
-impl Length {
-    /// Returns whether it is more than nothing.
-    fn is_some(self) -> bool {
-        let (Self::Pixels(number) | Self::Share(number)) = self;
-        number > 0.0
     }
 }
 

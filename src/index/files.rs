@@ -16,7 +16,7 @@ pub(super) struct KnownImage {
     pub stamp: Stamp,
     pub content: blake3::Hash,
     pub label: Option<String>,
-    /// Whether all is stored that the index keeps of an image: features, regions.
+    /// Completeness of its data: features and regions are stored, if the index keeps them.
     pub complete: bool,
 }
 

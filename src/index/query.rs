@@ -14,7 +14,7 @@ use super::snapshot::Snapshot;
 use super::{Index, IndexError};
 use crate::code::Code;
 use crate::image::{self, Area, ImageError, Limits};
-use crate::model::Model;
+use crate::model::{Model, ModelError};
 
 /// An image to search for.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,8 +117,9 @@ impl QueryImage {
     /// Turns a file into a query. If its content is stored, the stored code is used; if the file is
     /// gone, the image stored under its path is the query. Otherwise `model` provides the model.
     ///
-    /// If a part of the image is requested, its file must be there. If values are requested, a stored image is decoded and `model` called, too. It gets none if
-    /// that fails or its file is gone: its code alone is enough to search.
+    /// If a part of the image is requested, its file must be there. If values are requested, a
+    /// stored image is decoded and `model` called, too. It gets none if that fails or its file is
+    /// gone: its code alone is enough to search.
     ///
     /// # Errors
     /// If the content is not stored and the file cannot be read or decoded, `model` fails, or the
@@ -221,9 +222,9 @@ impl QueryImage {
         let features = match options.area {
             Some(area) => {
                 let (width, height) = picture.dimensions();
-                let rect = area.of(width, height)?;
-                let seen = rect.around(model.encoder().preprocess(), width, height);
-                model.features(&seen.cut(picture))?
+                let (encoder, rect) = (model.encoder(), area.of(width, height)?);
+                let input = encoder.input_of(picture, &rect);
+                encoder.features(input).map_err(ModelError::from)?
             }
             None => model.features(picture)?,
         };

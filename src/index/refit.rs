@@ -176,7 +176,8 @@ impl Index {
         }
         let one = Kept::Bytes.stored_len(sample.dim);
         let sql = "SELECT coalesce(sum(length(features)), 0) FROM regions WHERE id > ?1";
-        let regions = self.count(sql, i64::MIN)? / one;
+        // A damaged row may be shorter than one region.
+        let regions = (self.count(sql, i64::MIN)? / one).max(1);
         let sql = "SELECT label, features FROM regions JOIN images ON images.id = regions.id \
             ORDER BY regions.id";
         let mut statement = self.mine(self.connection().prepare(sql))?;

@@ -54,7 +54,8 @@ pub(super) fn areas(width: u32, height: u32, rects: &[Rect]) -> Vec<u8> {
     [width, height].into_iter().chain(places).flat_map(u32::to_le_bytes).collect()
 }
 
-/// Reads the region at a position from the output of [`areas`].
+/// Reads the region at a position from the output of [`areas`]; `None` if it is not there, or lies
+/// outside its picture.
 fn region(areas: &[u8], position: usize) -> Option<Region> {
     let number = |at: usize| {
         areas.get(at..).and_then(<[u8]>::first_chunk).map(|bytes| u32::from_le_bytes(*bytes))
@@ -66,7 +67,10 @@ fn region(areas: &[u8], position: usize) -> Option<Region> {
         width: number(at + 8)?,
         height: number(at + 12)?,
     };
-    Some(Region { rect, picture_width: number(0)?, picture_height: number(4)? })
+    let (picture_width, picture_height) = (number(0)?, number(4)?);
+    let lies_inside = rect.x.checked_add(rect.width).is_some_and(|right| right <= picture_width)
+        && rect.y.checked_add(rect.height).is_some_and(|bottom| bottom <= picture_height);
+    lies_inside.then_some(Region { rect, picture_width, picture_height })
 }
 
 /// The codes of all regions, ready to be searched.
@@ -80,11 +84,6 @@ pub(super) struct Regions {
 }
 
 impl Index {
-    /// Number of regions of each image that have codes of their own, at most; 0 for none.
-    pub fn regions(&self) -> usize {
-        self.about().regions
-    }
-
     /// Returns the place of a region, by its number within the image.
     pub(super) fn region(&self, id: i64, number: usize) -> Result<Option<Region>, IndexError> {
         let sql = "SELECT areas FROM regions WHERE id = ?1";
@@ -212,7 +211,8 @@ impl Regions {
             };
             order.then(a.id.cmp(&b.id)).then(a.region.cmp(&b.region))
         });
-        let mut seen = IdSet::of(self.ids_within(&near), std::iter::empty());
+        let images = near.iter().map(|one| one.id as usize + 1).max().unwrap_or_default();
+        let mut seen = IdSet::none(images);
         near.retain(|one| {
             let first = !seen.contains(one.id);
             seen.set(one.id, true);
@@ -220,11 +220,6 @@ impl Regions {
         });
         near.truncate(k);
         Ok(near)
-    }
-
-    /// Least length of a set that has all images of `near`.
-    fn ids_within(&self, near: &[Near]) -> usize {
-        near.iter().map(|one| one.id as usize + 1).max().unwrap_or_default()
     }
 
     /// Returns the code of a region; `None` for words, which have no signs.
@@ -314,5 +309,7 @@ mod tests {
         assert_eq!(region(&bytes, 2), None);
         assert_eq!(region(&bytes[..bytes.len() - 1], 1), None);
         assert_eq!(region(&[], 0), None);
+        let outside = Rect { x: u32::MAX, y: 2, width: 3, height: 4 };
+        assert_eq!(region(&areas(90, 60, &[outside]), 0), None);
     }
 }

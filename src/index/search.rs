@@ -164,7 +164,7 @@ impl Search {
         Self { whole: true, ..self }
     }
 
-    /// Whether only the codes of whole images are compared.
+    /// Returns whether only the codes of whole images are compared.
     pub fn is_of_whole_images(&self) -> bool {
         self.whole
     }

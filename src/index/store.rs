@@ -108,11 +108,6 @@ impl Index {
         self.opened.about.codebooks.as_ref()
     }
 
-    /// The facts that the index states about itself.
-    pub(super) fn about(&self) -> &About {
-        &self.opened.about
-    }
-
     /// Format of the file.
     pub(super) fn version(&self) -> u32 {
         self.opened.about.version
@@ -319,6 +314,11 @@ impl Index {
         let sql = "SELECT value FROM meta WHERE key = 'reading'";
         let value = self.connection().query_row(sql, [], |row| row.get::<_, String>(0)).optional();
         Ok(self.mine(value)?.is_some_and(|value| value == READING.to_string()))
+    }
+
+    /// Number of regions of each image that have codes of their own, at most; 0 for none.
+    pub fn regions(&self) -> usize {
+        self.opened.about.regions
     }
 
     /// Returns whether features are kept of every image.

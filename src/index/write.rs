@@ -113,11 +113,11 @@ impl IndexWriter {
             let behavior = TransactionBehavior::Immediate;
             let transaction = self.connection_mut().transaction_with_behavior(behavior)?;
             transaction.execute_batch("DELETE FROM regions")?;
-            let sql = match count {
-                0 => "DELETE FROM meta WHERE key = 'regions' AND ?1 = '0'",
-                _ => "INSERT OR REPLACE INTO meta VALUES ('regions', ?1)",
-            };
-            transaction.execute(sql, [count.to_string()])?;
+            transaction.execute("DELETE FROM meta WHERE key = 'regions'", [])?;
+            if count > 0 {
+                let sql = "INSERT INTO meta VALUES ('regions', ?1)";
+                transaction.execute(sql, [count.to_string()])?;
+            }
             note_version(&transaction)?;
             transaction.commit()
         })();

@@ -93,8 +93,8 @@ impl App {
         self.results(&snapshot, "", &query, ask)
     }
 
-    /// Searches for the images nearest to an indexed one, or to a part of it. If its file still has the indexed
-    /// content, its values give the hits their order.
+    /// Searches for the images nearest to an indexed one, or to a part of it. If its file still has
+    /// the indexed content, its values give the hits their order.
     pub fn similar(&self, call: &mut Call<'_, '_>, ask: &Ask) -> Answer {
         let (snapshot, options) = (self.collection.snapshot(), self.query_options(ask)?);
         check_folder(&snapshot, ask)?;

@@ -166,6 +166,36 @@ fn regions_get_the_codes_of_a_fitted_hash_too() {
 }
 
 #[test]
+fn pictures_in_which_nothing_stands_out_have_no_regions() {
+    let env = TestEnv::new();
+    fs::create_dir(env.path("photos")).unwrap();
+    for number in 0..3 {
+        let plain = RgbImage::from_pixel(90, 60, Rgb([number * 80; 3]));
+        plain.save(env.path(&format!("photos/{number}.png"))).unwrap();
+    }
+    index(&env, &["--regions", "2"]);
+    index(&env, &["--fit", "now"]);
+    let connection = rusqlite::Connection::open(env.path("i.db")).unwrap();
+    connection
+        .execute_batch(
+            "UPDATE regions SET areas = substr(areas, 1, 8), codes = x'', features = x''",
+        )
+        .unwrap();
+    drop(connection);
+    index(&env, &["--fit", "now"]);
+    let answer = search(&env, &["photos/1.png"]);
+    assert_eq!(hits(&answer).len(), 3);
+    assert!(hits(&answer).iter().all(|hit| hit.get("region").is_none()), "{answer}");
+    assert_eq!(stored(&env), 3);
+    // Damaged features are told, and are no panic.
+    let connection = rusqlite::Connection::open(env.path("i.db")).unwrap();
+    connection.execute_batch("UPDATE regions SET features = x'0102'").unwrap();
+    drop(connection);
+    let error = env.fails(&["index", "photos", "--index", "i.db", "--fit", "now"]);
+    assert!(error.contains("features"), "{error}");
+}
+
+#[test]
 fn damaged_regions_are_told() {
     let env = photos();
     index(&env, &["--regions", "2"]);
